@@ -1,0 +1,1 @@
+"""One function per operation: (Services, Principal, Request) -> Result (stratum 4)."""

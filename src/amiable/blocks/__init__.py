@@ -1,0 +1,1 @@
+"""Blocks: once this says yes, it survives the power cut (stratum 3)."""

@@ -1,0 +1,1 @@
+"""Bundles: bytes pass through once (stratum 3)."""

@@ -1,0 +1,1 @@
+"""The hand: flags, one call, one print (stratum 6)."""

@@ -1,0 +1,1 @@
+"""Facts, in SQL (stratum 3, lowest)."""

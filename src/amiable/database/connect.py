@@ -1,0 +1,82 @@
+"""One database, two dialects: SQLite (WAL, durable) by default, PostgreSQL by another URL.
+
+Readers use :meth:`Database.read`, writers :meth:`Database.write`.  On SQLite a write transaction begins ``IMMEDIATE``: one
+writer at a time, never a lock upgrade in the middle, and rule R3 of the block store (no writer straddles a raise of the
+generation) comes with it.  A write answers only after its commit is on disk (``synchronous=FULL``).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
+from sqlalchemy.types import TypeDecorator
+
+BUSY_SECONDS_MAX = 60
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC ``datetime`` kept as whole milliseconds since 1970: the same on every database, sortable, AWS's resolution."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "naive datetimes do not enter the database"
+        return milliseconds(value)
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since 1970, rounded down, without passing through a float."""
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+
+
+class Database:
+    """Connections to the facts."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine: Engine = create_engine(url, pool_size=8, max_overflow=56, pool_timeout=BUSY_SECONDS_MAX)
+        if self.engine.dialect.name == "sqlite":
+            _durable_sqlite(self.engine)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads: one consistent view."""
+        with self.engine.connect() as connection:
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes: committed and on disk when the block ends, undone when it raises."""
+        with self.engine.connect().execution_options(amiable_write=True) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Closes every pooled connection."""
+        self.engine.dispose()
+
+
+def _durable_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS_MAX * 1000}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("amiable_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

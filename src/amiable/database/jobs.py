@@ -1,0 +1,135 @@
+"""Durable jobs: a leased table beside the facts.
+
+    queued ──pick──▶ running ──finish──▶ done
+      ▲                │ ├────fail─────▶ failed
+      │                │ └───cancel────▶ cancelled
+      └──retry / lease lapsed (another process picks it)
+
+A job's row is written in the caller's transaction (:func:`enqueue`).  A worker picks it under a lease and a fencing token; each
+save carries the token, so a worker that lost its lease writes nothing more (:class:`Lost`).  A job is safe to run twice, or
+saves in the same transaction as its effect.  The key is the resource's id and verb: enqueueing a live key again is a no-op.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+
+from amiable.database.schema import job as J
+
+LEASE = timedelta(seconds=30)
+ENDED = ("done", "failed", "cancelled")
+
+
+class Lost(Exception):
+    """Another process holds the job now: write nothing more."""
+
+
+class Cancelled(Exception):
+    """The job was asked to end; undo what is half done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A picked job: what it is for, its checkpoint, and the token that fences its saves."""
+
+    key: str
+    kind: str
+    token: str
+    tries: int
+    data: dict[str, Any]
+
+
+def enqueue(
+    c: Connection, kind: str, key: str, *, data: dict[str, Any], now: datetime, host: str | None = None, priority: int = 100
+) -> bool:
+    """Inserts the job unless one of this key is queued or running; replaces an ended one.  Says whether it did."""
+    state = c.execute(select(J.c.state).where(J.c.key == key)).scalar()
+    if state is not None and state not in ENDED:
+        return False
+    if state is not None:
+        c.execute(delete(J).where(J.c.key == key))
+    row = {"key": key, "kind": kind, "host": host, "state": "queued", "priority": priority, "due": now, "tries": 0}
+    c.execute(insert(J).values(**row, cancel=False, progress_percent=0, data=json.dumps(data), created_at=now))
+    return True
+
+
+def pick(c: Connection, *, kinds: list[str], owner: str, host: str, token: str, now: datetime) -> Job | None:
+    """Leases the most urgent job that is due, or whose lease has lapsed; ``None`` when there is none."""
+    due = or_(and_(J.c.state == "queued", J.c.due <= now), and_(J.c.state == "running", J.c.lease_until < now))
+    choice = (
+        select(J.c.key)
+        .where(J.c.kind.in_(kinds), or_(J.c.host.is_(None), J.c.host == host), due)
+        .order_by(J.c.priority, J.c.due)
+        .limit(1)
+    )
+    if c.dialect.name == "postgresql":
+        choice = choice.with_for_update(skip_locked=True)
+    row = c.execute(
+        update(J)
+        .where(J.c.key == choice.scalar_subquery())
+        .values(state="running", owner=owner, token=token, lease_until=now + LEASE, tries=J.c.tries + 1)
+        .returning(J.c.key, J.c.kind, J.c.tries, J.c.data)
+    ).first()
+    return None if row is None else Job(row.key, row.kind, token, row.tries, json.loads(row.data))
+
+
+def save(c: Connection, job: Job, *, data: dict[str, Any], now: datetime, progress_percent: int = 0) -> Job:
+    """Checkpoints: data, progress and lease in one fenced statement.  Raises Lost or Cancelled.
+
+    Use it inside the transaction of the effect it records, and the two stand or fall together.
+    """
+    row = c.execute(
+        update(J)
+        .where(J.c.key == job.key, J.c.token == job.token, J.c.state == "running")
+        .values(data=json.dumps(data), progress_percent=progress_percent, lease_until=now + LEASE)
+        .returning(J.c.cancel)
+    ).first()
+    if row is None:
+        raise Lost(job.key)
+    if row.cancel:
+        raise Cancelled(job.key)
+    return replace(job, data=data)
+
+
+def hold(c: Connection, job: Job, *, now: datetime) -> None:
+    """Proves that the job is still ours, in the caller's transaction.  Raises Lost."""
+    held = and_(J.c.key == job.key, J.c.token == job.token, J.c.state == "running")
+    if c.execute(update(J).where(held).values(lease_until=now + LEASE).returning(J.c.key)).first() is None:
+        raise Lost(job.key)
+
+
+def finish(c: Connection, job: Job, *, now: datetime, state: str = "done", error: str | None = None) -> None:
+    """Ends the job, fenced.  Raises Lost."""
+    assert state in ENDED
+    values = {"state": state, "error": error, "ended_at": now, "lease_until": None, "progress_percent": 100}
+    held = and_(J.c.key == job.key, J.c.token == job.token, J.c.state == "running")
+    if c.execute(update(J).where(held).values(**values).returning(J.c.key)).first() is None:
+        raise Lost(job.key)
+
+
+def retry(c: Connection, job: Job, *, now: datetime, after: timedelta, error: str) -> None:
+    """Puts the job back into the queue for later, fenced; a job that is no longer ours stays as it is."""
+    held = and_(J.c.key == job.key, J.c.token == job.token, J.c.state == "running")
+    c.execute(update(J).where(held).values(state="queued", due=now + after, error=error, lease_until=None, owner=None))
+
+
+def renew(c: Connection, *, owner: str, now: datetime) -> set[str]:
+    """Renews every lease of ``owner``; returns the keys of its jobs that were asked to end."""
+    mine = and_(J.c.owner == owner, J.c.state == "running", J.c.lease_until >= now)
+    rows = c.execute(update(J).where(mine).values(lease_until=now + LEASE).returning(J.c.key, J.c.cancel)).all()
+    return {row.key for row in rows if row.cancel}
+
+
+def release_all(c: Connection, *, host: str, now: datetime) -> int:
+    """At a start under the lock that proves this process is alone on ``host``: every running job may be picked again."""
+    mine = and_(J.c.state == "running", or_(J.c.owner.like(host + ":%"), J.c.owner.is_(None)))
+    return c.execute(update(J).where(mine).values(state="queued", due=now, lease_until=None)).rowcount
+
+
+def cancel(c: Connection, key: str) -> None:
+    """Asks the job to end: a queued one at once, a running one at its next save."""
+    c.execute(update(J).where(J.c.key == key, J.c.state == "queued").values(state="cancelled"))
+    c.execute(update(J).where(J.c.key == key, J.c.state == "running").values(cancel=True))

@@ -1,0 +1,40 @@
+"""What a running job holds: its services, its row, and how it saves."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from amiable.services import Services
+from amiable.database import jobs as queue
+from amiable.database.jobs import Job
+
+
+@dataclass(slots=True)
+class JobContext:
+    """Handed to a job function.  ``stop`` is set when the job was cancelled, lost or the server ends: long loops look at it."""
+
+    services: Services
+    job: Job
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The checkpoint as last saved."""
+        return self.job.data
+
+    def save(self, c: Connection, data: dict[str, Any] | None = None, progress_percent: int = 0) -> None:
+        """Checkpoints inside the caller's transaction; raises Lost or Cancelled.  Call it in the transaction of every effect."""
+        self.job = queue.save(
+            c, self.job, data=self.job.data if data is None else data, now=self.services.now(), progress_percent=progress_percent
+        )
+
+    def checkpoint(self, data: dict[str, Any], progress_percent: int = 0) -> None:
+        """Checkpoints in a transaction of its own."""
+        with self.services.database.write() as c:
+            self.save(c, data, progress_percent)
+
+
+JobFunction = Callable[[JobContext], None]

@@ -1,0 +1,386 @@
+"""The one tree of errors.
+
+    Refusal                          a request or a command that is refused: code, text, hint, HTTP status
+    ├─ authentication                AuthFailure, SignatureDoesNotMatch, …
+    ├─ request                       MissingParameter, InvalidParameterValue, UnknownParameter, …
+    ├─ identifiers                   NotFound and Malformed, one pair a noun
+    ├─ state                         IncorrectInstanceState, InvalidSnapshotInUse, …
+    ├─ EBS direct                    EbsRefusal: code, status, reason
+    ├─ S3                            S3Refusal: code, status
+    ├─ bundles                       BundleRefusal: stage and fault
+    └─ local                         LocalRefusal: what the command line or the server's start refuses
+    DryRunOperation                  what a dry run answers instead of doing it
+
+A decision raises; ``server/refusals.py`` and ``cli/`` translate, once, at the edge.  Codes are AWS's words; sources: EC2 API
+error codes, EBS direct API reference, S3 error responses.  Programmer errors are asserted, not refused.
+"""
+
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):
+    """A named refusal.  ``facts`` fill the class's ``template``; ``hint`` says what to do about it."""
+
+    code: ClassVar[str] = "InternalError"
+    status: ClassVar[int] = 400
+    template: ClassVar[str] = "{message}"
+    hint: ClassVar[str] = ""
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None, **facts: Any) -> None:
+        self.facts = facts
+        self.message = message if message is not None else self.template.format(**facts)
+        self.advice = hint if hint is not None else self.hint.format(**facts) if facts else self.hint
+        super().__init__(self.message)
+
+
+class DryRunOperation(Refusal):
+    code = "DryRunOperation"
+    status = 412
+    template = "Request would have succeeded, but DryRun flag is set."
+
+
+# ── authentication ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Unauthenticated(Refusal):
+    """Who asks could not be established.  ``kind`` is translated per service by the edge (401 on EC2, 403 elsewhere).
+
+    Kinds: missing, malformed, unknown-key, wrong-signature, expired, wrong-body, wrong-scope.
+    """
+
+    code = "AuthFailure"
+    status = 401
+    template = "AWS was not able to validate the provided access credentials"
+
+    def __init__(self, kind: str, message: str | None = None) -> None:
+        self.kind = kind
+        super().__init__(message or self.template)
+
+
+class AuthFailure(Refusal):
+    code = "AuthFailure"
+    status = 401
+    template = "Not authorized for {what}"
+
+
+class UnauthorizedOperation(Refusal):
+    code = "UnauthorizedOperation"
+    status = 403
+    template = "You are not authorized to perform this operation. {why}"
+
+
+# ── request ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MissingAction(Refusal):
+    code = "MissingAction"
+    template = "The request is missing an action or a required parameter."
+
+
+class InvalidAction(Refusal):
+    code = "InvalidAction"
+    template = "The action {action} is not valid for this web service."
+
+
+class NotImplementedAction(Refusal):
+    """An action that AWS has and Amiable does not (yet)."""
+
+    code = "UnsupportedOperation"
+    template = "The action {action} is not implemented by Amiable."
+
+
+class NoSuchVersion(Refusal):
+    code = "NoSuchVersion"
+    template = "The requested version ({version}) is not valid."
+
+
+class MissingParameter(Refusal):
+    code = "MissingParameter"
+    template = "The request must contain the parameter {parameter}"
+
+
+class UnknownParameter(Refusal):
+    code = "UnknownParameter"
+    template = "The parameter {parameter} is not recognized"
+
+
+class InvalidParameterValue(Refusal):
+    code = "InvalidParameterValue"
+    template = "Value ({value}) for parameter {parameter} is invalid. {why}"
+
+
+class InvalidParameterCombination(Refusal):
+    code = "InvalidParameterCombination"
+
+
+class UnsupportedOperation(Refusal):
+    code = "UnsupportedOperation"
+
+
+class Unsupported(Refusal):
+    code = "Unsupported"
+
+
+class MalformedQueryString(Refusal):
+    code = "MalformedQueryString"
+    template = "The query string is malformed: {why}"
+
+
+class RequestTooLarge(Refusal):
+    code = "RequestEntityTooLarge"
+    status = 413
+    template = "The request body is larger than {limit_bytes} bytes."
+
+
+class InvalidPaginationToken(Refusal):
+    code = "InvalidNextToken"
+    template = "The NextToken value is not valid."
+
+
+class IdempotentParameterMismatch(Refusal):
+    code = "IdempotentParameterMismatch"
+    template = "The client token was used before with other parameters."
+
+
+class InternalError(Refusal):
+    code = "InternalError"
+    status = 500
+    template = "An internal error has occurred"
+
+
+class Unavailable(Refusal):
+    code = "Unavailable"
+    status = 503
+
+
+class ResourceLimitExceeded(Refusal):
+    code = "ResourceLimitExceeded"
+
+
+class InsufficientInstanceCapacity(Refusal):
+    code = "InsufficientInstanceCapacity"
+    status = 500
+
+
+# ── identifiers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Malformed(Refusal):
+    """An id of the wrong form; ``code`` is per noun (``MALFORMED``)."""
+
+    template = 'Invalid id: "{value}" (expecting "{prefix}-...")'
+
+    def __init__(self, noun: str, value: str, prefix: str) -> None:
+        self.noun = noun
+        super().__init__(value=value, prefix=prefix)
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        return MALFORMED[self.noun]
+
+
+class NotFound(Refusal):
+    """Ids that name nothing the caller may see; ``values`` are all of them, in request order."""
+
+    def __init__(self, noun: str, values: list[str]) -> None:
+        self.noun = noun
+        self.values = values
+        word = WORDS[noun]
+        if len(values) == 1 and noun in ("image", "snapshot", "volume"):
+            text = f"The {word} '{values[0]}' does not exist." if noun != "image" else f"The image id '[{values[0]}]' does not exist"
+        elif len(values) == 1:
+            text = f"The {word} '{values[0]}' does not exist"
+        else:
+            plural = word + "s" if not word.endswith("ID") else word + "s"
+            text = f"The {plural} '[{', '.join(values)}]' do not exist" if noun == "image" else f"The {plural} '{', '.join(values)}' do not exist"
+        super().__init__(text)
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        return NOT_FOUND[self.noun]
+
+
+WORDS = {
+    "image": "image id",
+    "kernel": "image id",
+    "ramdisk": "image id",
+    "snapshot": "snapshot",
+    "volume": "volume",
+    "instance": "instance ID",
+    "key_pair": "key pair",
+    "subnet": "subnet ID",
+    "vpc": "vpc ID",
+    "security_group": "security group",
+    "import_task": "import task",
+    "resource": "ID",
+    "instance_type": "instance type",
+}
+NOT_FOUND = {
+    "image": "InvalidAMIID.NotFound",
+    "kernel": "InvalidAMIID.NotFound",
+    "ramdisk": "InvalidAMIID.NotFound",
+    "snapshot": "InvalidSnapshot.NotFound",
+    "volume": "InvalidVolume.NotFound",
+    "instance": "InvalidInstanceID.NotFound",
+    "key_pair": "InvalidKeyPair.NotFound",
+    "subnet": "InvalidSubnetID.NotFound",
+    "vpc": "InvalidVpcID.NotFound",
+    "security_group": "InvalidGroup.NotFound",
+    "import_task": "InvalidConversionTaskId",
+    "resource": "InvalidID",
+    "instance_type": "InvalidInstanceType",
+}
+MALFORMED = {
+    "image": "InvalidAMIID.Malformed",
+    "kernel": "InvalidKernelId.Malformed",
+    "ramdisk": "InvalidRamDiskId.Malformed",
+    "snapshot": "InvalidSnapshotID.Malformed",
+    "volume": "InvalidVolumeID.Malformed",
+    "instance": "InvalidInstanceID.Malformed",
+    "key_pair": "InvalidParameterValue",
+    "subnet": "InvalidSubnetID.Malformed",
+    "vpc": "InvalidVpcID.Malformed",
+    "security_group": "InvalidGroupId.Malformed",
+    "import_task": "InvalidConversionTaskId.Malformed",
+    "resource": "InvalidID",
+}
+
+
+class InvalidUserIDMalformed(Refusal):
+    code = "InvalidUserID.Malformed"
+    template = 'Invalid user id: "{value}"'
+
+
+# ── state and rules ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class InvalidAMIIDUnavailable(Refusal):
+    code = "InvalidAMIID.Unavailable"
+    template = "The image id '[{image_id}]' is no longer available"
+
+
+class InvalidAMINameDuplicate(Refusal):
+    code = "InvalidAMIName.Duplicate"
+    template = "AMI name {name} is already in use by AMI {image_id}"
+
+
+class InvalidAMINameMalformed(Refusal):
+    code = "InvalidAMIName.Malformed"
+    template = (
+        "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, "
+        "'(', ')', '[', ']', '.', '-', '/', '_', '@' and \"'\""
+    )
+
+
+class InvalidBlockDeviceMapping(Refusal):
+    code = "InvalidBlockDeviceMapping"
+
+
+class InvalidManifest(Refusal):
+    code = "InvalidManifest"
+
+
+class InvalidAMIAttributeItemValue(Refusal):
+    code = "InvalidAMIAttributeItemValue"
+    template = "Invalid attribute item value '{value}' for {item} item type."
+
+
+class InvalidSnapshotInUse(Refusal):
+    code = "InvalidSnapshot.InUse"
+    template = "The snapshot {snapshot_id} is currently in use by {users}"
+
+
+class IncorrectState(Refusal):
+    code = "IncorrectState"
+
+
+class IncorrectInstanceState(Refusal):
+    code = "IncorrectInstanceState"
+    template = "The instance '{instance_id}' is not in a state from which it can be {verb}."
+
+
+class InvalidKeyPairDuplicate(Refusal):
+    code = "InvalidKeyPair.Duplicate"
+    template = "The keypair '{name}' already exists."
+
+
+class InvalidKeyFormat(Refusal):
+    code = "InvalidKey.Format"
+    template = "Key is not in valid OpenSSH public key format"
+
+
+class TagLimitExceeded(Refusal):
+    code = "TagLimitExceeded"
+    template = "The maximum number of Tags for a resource has been reached."
+
+
+# ── EBS direct, S3 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class EbsRefusal(Refusal):
+    """An EBS direct exception: ``exception`` is its type, ``reason`` one of the model's reasons."""
+
+    STATUSES: ClassVar[dict[str, int]] = {
+        "AccessDeniedException": 403,
+        "ValidationException": 400,
+        "ResourceNotFoundException": 404,
+        "RequestThrottledException": 400,
+        "ServiceQuotaExceededException": 402,
+        "ConcurrentLimitExceededException": 400,
+        "ConflictException": 409,
+        "InternalServerException": 500,
+    }
+
+    def __init__(self, exception: str, reason: str | None, message: str) -> None:
+        self.exception = exception
+        self.reason = reason
+        super().__init__(message)
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        return self.exception
+
+    @property
+    def status(self) -> int:  # type: ignore[override]
+        return self.STATUSES[self.exception]
+
+
+class S3Refusal(Refusal):
+    """An S3 error: code, status, text, and the extra elements that this code carries."""
+
+    def __init__(self, code: str, status: int, message: str, **elements: str) -> None:
+        self._code = code
+        self._status = status
+        self.elements = elements
+        super().__init__(message)
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        return self._code
+
+    @property
+    def status(self) -> int:  # type: ignore[override]
+        return self._status
+
+
+# ── bundles and local commands ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class BundleRefusal(Refusal):
+    """A bundle that is refused at ``stage``: manifest, signature, key, parts, cipher, gzip, tar or image."""
+
+    code = "InvalidManifest"
+
+    def __init__(self, stage: str, message: str, *, hint: str | None = None) -> None:
+        self.stage = stage
+        super().__init__(message, hint=hint)
+
+
+class LocalRefusal(Refusal):
+    """What a command refuses before or after it spoke to a server.  ``exit_code``: see ``cli``."""
+
+    code = "Local"
+
+    def __init__(self, message: str, *, hint: str = "", exit_code: int = 1) -> None:
+        self.exit_code = exit_code
+        super().__init__(message, hint=hint)

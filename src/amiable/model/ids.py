@@ -1,0 +1,57 @@
+"""Identifiers: EC2's prefixes with 8 (old) or 17 (new) hex digits; all that are made here have 17.
+
+Randomness is a parameter: ``mint(AMI, entropy)`` is a function of its arguments.
+"""
+
+import re
+from typing import Final
+
+AMI: Final = "ami"
+AKI: Final = "aki"
+ARI: Final = "ari"
+SNAPSHOT: Final = "snap"
+VOLUME: Final = "vol"
+INSTANCE: Final = "i"
+RESERVATION: Final = "r"
+KEY_PAIR: Final = "key"
+IMPORT_SNAPSHOT_TASK: Final = "import-snap"
+VPC: Final = "vpc"
+SUBNET: Final = "subnet"
+SECURITY_GROUP: Final = "sg"
+NETWORK_INTERFACE: Final = "eni"
+
+ENTROPY_BYTES: Final = 9
+
+_HEX = re.compile(r"(?:[0-9a-f]{8}|[0-9a-f]{17})")
+
+
+def mint(prefix: str, entropy: bytes) -> str:
+    """``prefix-`` and 17 hex digits taken from 9 bytes of ``entropy``."""
+    assert len(entropy) == ENTROPY_BYTES
+    return f"{prefix}-{entropy.hex()[:17]}"
+
+
+def is_well_formed(prefix: str, identifier: str) -> bool:
+    """Whether ``identifier`` is ``prefix-`` and 8 or 17 lower-case hex digits."""
+    head, dash, tail = identifier.rpartition("-")
+    return dash == "-" and head == prefix and _HEX.fullmatch(tail) is not None
+
+
+def prefix_of(identifier: str) -> str:
+    """What stands before the last dash; ``''`` without one."""
+    return identifier.rpartition("-")[0]
+
+
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def ulid(milliseconds: int, entropy: bytes) -> str:
+    """A 26-character ULID: 48 bits of time, 80 of ``entropy`` (10 bytes); sorts by time."""
+    assert len(entropy) == 10
+    number = (milliseconds << 80) | int.from_bytes(entropy, "big")
+    return "".join(_CROCKFORD[(number >> (5 * place)) & 31] for place in reversed(range(26)))
+
+
+def is_account(identifier: str) -> bool:
+    """Whether ``identifier`` is an account number: exactly 12 digits."""
+    return len(identifier) == 12 and identifier.isascii() and identifier.isdigit()

@@ -1,0 +1,141 @@
+"""One declarative record per setting: flag, TOML key, environment variable and help all derive from it.
+
+Precedence: flag, then variable, then TOML file, then default.  Pure: ``resolve`` is given what each source said.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from amiable.model.errors import LocalRefusal
+
+DEFAULT_LISTEN: Final = "127.0.0.1:2006"
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _boolean(value: str) -> bool:
+    if value.lower() in ("1", "true", "yes", "on"):
+        return True
+    if value.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("expected true or false")
+
+
+def _listen(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("expected HOST:PORT")
+    return value
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return value
+
+    return read
+
+
+def _positive(value: str) -> int:
+    if not value.isdigit() or int(value) < 1:
+        raise ValueError("expected a whole number above 0")
+    return int(value)
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(value.replace(",", " ").split())
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one setting is spelled and read."""
+
+    name: str
+    read: Callable[[str], Any]
+    default: Any
+    help: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "AMIABLE_" + self.name.upper()
+
+    @property
+    def toml_key(self) -> str:
+        return self.name
+
+
+SETTINGS: Final = (
+    Setting("data", _text, "", "Data directory. Default: /var/lib/amiable for root, else $XDG_DATA_HOME/amiable."),
+    Setting("listen", _listen, DEFAULT_LISTEN, "Address and port to listen on; port 0 takes a free one."),
+    Setting("database_url", _text, "", "SQLAlchemy URL of the facts. Default: SQLite in the data directory."),
+    Setting("region", _text, "us-east-1", "The installation's region."),
+    Setting("zones", _words, (), "Availability zones, space- or comma-separated. Default: the region's name with an a."),
+    Setting("accelerator", _choice("auto", "kvm", "tcg"), "auto", "auto proves KVM and falls back to TCG."),
+    Setting("compression", _choice("zstd-1", "none"), "zstd-1", "How blocks are stored."),
+    Setting("workers", _positive, 4, "Jobs that run at once."),
+    Setting("instances_max", _positive, 32, "Instances that may run at once on this host."),
+    Setting("guest_uid_first", _positive, 200_000, "Started by root: first uid of the range that guests' QEMU runs as."),
+    Setting("guest_uid_count", _positive, 10_000, "How many uids that range has."),
+    Setting("qemu", _text, "qemu-system-x86_64", "QEMU's program, a name on the PATH or a path."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The resolved settings of one server."""
+
+    data: str
+    listen: str
+    database_url: str
+    region: str
+    zones: tuple[str, ...]
+    accelerator: str
+    compression: str
+    workers: int
+    instances_max: int
+    guest_uid_first: int
+    guest_uid_count: int
+    qemu: str
+
+
+assert tuple(f.name for f in fields(Settings)) == tuple(s.name for s in SETTINGS)
+
+
+def resolve(flags: Mapping[str, str], variables: Mapping[str, str], toml: Mapping[str, Any], *, default_data: str) -> Settings:
+    """Settings from what each source said, all as text or TOML values; an unknown TOML key or a bad value is refused by name."""
+    known = {setting.toml_key for setting in SETTINGS}
+    for key in toml:
+        if key not in known:
+            raise LocalRefusal(f"unknown setting in the configuration file: {key}", hint="known: " + ", ".join(sorted(known)), exit_code=2)
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        values[setting.name] = _value(setting, flags, variables, toml)
+    values["data"] = values["data"] or default_data
+    values["zones"] = values["zones"] or (values["region"] + "a",)
+    values["database_url"] = values["database_url"] or f"sqlite:///{values['data']}/amiable.db"
+    return Settings(**values)
+
+
+def _value(setting: Setting, flags: Mapping[str, str], variables: Mapping[str, str], toml: Mapping[str, Any]) -> Any:
+    if setting.name in flags:
+        source, value = setting.flag, flags[setting.name]
+    elif variables.get(setting.variable):
+        source, value = setting.variable, variables[setting.variable]
+    elif setting.toml_key in toml:
+        raw = toml[setting.toml_key]
+        source = f"{setting.toml_key} in the configuration file"
+        value = " ".join(map(str, raw)) if isinstance(raw, list) else str(raw).lower() if isinstance(raw, bool) else str(raw)
+    else:
+        return setting.default
+    try:
+        return setting.read(value)
+    except ValueError as error:
+        raise LocalRefusal(f"{source} is {value!r}: {error}", exit_code=2) from None

@@ -1,0 +1,1 @@
+"""The ears: the only HTTP and the only async (stratum 5)."""

@@ -1,0 +1,1 @@
+"""Processes of instances: started, watched, cleaned up after (stratum 3)."""
