@@ -1,0 +1,154 @@
+"""Making accounts and access keys.
+
+An account is born whole: its rows, an access key, an RSA signing pair whose certificate is enrolled, and a default network
+stand in one transaction.  Its files, ``<data>/accounts/<account>/{credentials.json,signing.key,signing.pem}`` (0600), are
+written before that transaction: a crash between the two leaves a folder that no row names, never an account without a key.
+"""
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from sqlalchemy import Connection, insert
+
+from amiable.database import accounts, schema
+from amiable.model import ids
+from amiable.model.errors import InvalidParameterValue, ResourceLimitExceeded
+from amiable.services import Services
+from amiable.services.installation import certify, pem_of_certificate, pem_of_key, write_private
+
+ACCOUNT_NAME_LENGTH_MAX: Final = 255
+ACCESS_KEYS_MAX: Final = 8
+SEALED_FOR: Final = "access-key"
+DEFAULT_VPC_CIDR: Final = "172.31.0.0/16"
+DEFAULT_SUBNET_CIDR: Final = "172.31.0.0/20"
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What only the maker of an account sees: its secrets in plain."""
+
+    account_id: str
+    access_key_id: str
+    secret: str = field(repr=False)
+    certificate_pem: str
+    private_key_pem: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccessKey:
+    """An access key with its secret in plain."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+def create_account(
+    services: Services, name: str, *, administrator: bool = False, account_id: str | None = None
+) -> NewAccount:
+    """Makes an account with a key, an enrolled signing certificate and a default network; durable on return."""
+    if not name.strip() or len(name) > ACCOUNT_NAME_LENGTH_MAX or not name.isprintable():
+        raise InvalidParameterValue(
+            parameter="Name", value=name[:40], why=f"Give 1 to {ACCOUNT_NAME_LENGTH_MAX} printable characters."
+        )
+    if account_id is not None and not ids.is_account(account_id):
+        raise InvalidParameterValue(parameter="AccountId", value=account_id, why="An account id is 12 digits.")
+    account_id = account_id or _mint_account_id(services)
+    with services.database.read() as c:
+        if accounts.find_account(c, account_id) is not None:
+            raise InvalidParameterValue(
+                parameter="AccountId", value=account_id, why="There is such an account already."
+            )
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    certificate = _issue(services, f"Account {account_id}", key)
+    access_key = _mint_access_key(services)
+    new = NewAccount(
+        account_id, access_key.id, access_key.secret, pem_of_certificate(certificate).decode(), pem_of_key(key).decode()
+    )
+    _write_files(services, name, new)
+    with services.database.write() as c:
+        now = services.now()
+        accounts.insert_account(c, accounts.Account(account_id, name, administrator, now))
+        _insert_access_key(c, services, account_id, access_key)
+        fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+        accounts.insert_signing_certificate(
+            c, certificate_id=fingerprint, account_id=account_id, pem=new.certificate_pem, now=now
+        )
+        create_default_network(c, services, account_id)
+    return new
+
+
+def create_access_key(services: Services, account_id: str) -> NewAccessKey:
+    """Adds a key to the account; its secret is shown this once."""
+    new = _mint_access_key(services)
+    with services.database.write() as c:
+        if len(accounts.list_access_keys(c, account_id)) >= ACCESS_KEYS_MAX:
+            raise ResourceLimitExceeded(
+                f"An account has at most {ACCESS_KEYS_MAX} access keys.", hint="delete one that is not in use"
+            )
+        _insert_access_key(c, services, account_id, new)
+    return new
+
+
+def secret_of(services: Services, key: accounts.AccessKey) -> str:
+    """The key's secret in plain."""
+    return services.installation.unseal(SEALED_FOR, key.secret_sealed).decode()
+
+
+def create_default_network(c: Connection, services: Services, account_id: str) -> None:
+    """Inserts the account's default VPC, its default subnet in the first zone, and the default security group."""
+    region = services.settings.region
+    vpc_id = services.mint(ids.VPC)
+    owner = {"account_id": account_id, "region": region, "vpc_id": vpc_id}
+    vpc = {"id": vpc_id, "account_id": account_id, "region": region, "cidr": DEFAULT_VPC_CIDR, "is_default": True}
+    c.execute(insert(schema.vpc).values(**vpc, created_at=services.now()))
+    subnet = {
+        "id": services.mint(ids.SUBNET),
+        "zone": services.settings.zones[0],
+        "cidr": DEFAULT_SUBNET_CIDR,
+        "is_default": True,
+    }
+    c.execute(insert(schema.subnet).values(**owner, **subnet))
+    group = {"id": services.mint(ids.SECURITY_GROUP), "name": "default", "description": "default VPC security group"}
+    c.execute(insert(schema.security_group).values(**owner, **group))
+
+
+def _mint_account_id(services: Services) -> str:
+    first = 10**11
+    return str(first + int.from_bytes(services.entropy(8), "big") % (9 * first))
+
+
+def _mint_access_key(services: Services) -> NewAccessKey:
+    key_id = "AKIA" + base64.b32encode(services.entropy(10)).decode()
+    return NewAccessKey(key_id, base64.b64encode(services.entropy(30)).decode())
+
+
+def _insert_access_key(c: Connection, services: Services, account_id: str, new: NewAccessKey) -> None:
+    sealed = services.installation.seal(SEALED_FOR, new.secret.encode(), services.entropy(12))
+    accounts.insert_access_key(c, key_id=new.id, account_id=account_id, secret_sealed=sealed, now=services.now())
+
+
+def _issue(services: Services, name: str, key: rsa.RSAPrivateKey) -> x509.Certificate:
+    issuer_key = serialization.load_pem_private_key(services.installation.ca_key_pem.encode(), None)
+    assert isinstance(issuer_key, rsa.RSAPrivateKey)
+    issuer = x509.load_pem_x509_certificate(services.installation.ca_pem.encode())
+    return certify(name, key, issuer=issuer, issuer_key=issuer_key)
+
+
+def _write_files(services: Services, name: str, new: NewAccount) -> None:
+    folder = services.data / "accounts" / new.account_id
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.chmod(0o700)
+    credentials = {
+        "AccountId": new.account_id,
+        "Name": name,
+        "AccessKeyId": new.access_key_id,
+        "SecretAccessKey": new.secret,
+    }
+    write_private(folder / "credentials.json", json.dumps(credentials, indent=1).encode() + b"\n")
+    write_private(folder / "signing.key", new.private_key_pem.encode())
+    write_private(folder / "signing.pem", new.certificate_pem.encode())

@@ -1,0 +1,103 @@
+"""Accounts, their access keys and their signing certificates."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from amiable.database.schema import access_key as K
+from amiable.database.schema import account as A
+from amiable.database.schema import signing_certificate as C
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """One access key with the account it speaks for; the secret is sealed by the installation for ``access-key``."""
+
+    id: str
+    account_id: str
+    secret_sealed: bytes
+    state: str
+    is_administrator: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account."""
+
+    id: str
+    name: str
+    is_administrator: bool
+    created_at: datetime
+
+
+_KEYS = select(K.c.id, K.c.account_id, K.c.secret_sealed, K.c.state, A.c.is_administrator, K.c.created_at).join(
+    A, A.c.id == K.c.account_id
+)
+
+
+def find_access_key(c: Connection, key_id: str) -> AccessKey | None:
+    """The key of this id, active or not."""
+    row = c.execute(_KEYS.where(K.c.id == key_id)).first()
+    return None if row is None else AccessKey(*row)
+
+
+def list_access_keys(c: Connection, account_id: str) -> list[AccessKey]:
+    """The account's keys, oldest first."""
+    return [
+        AccessKey(*row) for row in c.execute(_KEYS.where(K.c.account_id == account_id).order_by(K.c.created_at, K.c.id))
+    ]
+
+
+def insert_access_key(c: Connection, *, key_id: str, account_id: str, secret_sealed: bytes, now: datetime) -> None:
+    """Adds an active key."""
+    c.execute(
+        insert(K).values(id=key_id, account_id=account_id, secret_sealed=secret_sealed, state="active", created_at=now)
+    )
+
+
+def set_access_key_state(c: Connection, *, account_id: str, key_id: str, state: str) -> bool:
+    """Switches the account's key to ``active`` or ``inactive``; says whether there is one."""
+    return c.execute(update(K).where(K.c.id == key_id, K.c.account_id == account_id).values(state=state)).rowcount > 0
+
+
+def delete_access_key(c: Connection, *, account_id: str, key_id: str) -> bool:
+    """Removes the account's key; says whether there was one."""
+    return c.execute(delete(K).where(K.c.id == key_id, K.c.account_id == account_id)).rowcount > 0
+
+
+def find_account(c: Connection, account_id: str) -> Account | None:
+    """The account of this id."""
+    row = c.execute(select(A.c.id, A.c.name, A.c.is_administrator, A.c.created_at).where(A.c.id == account_id)).first()
+    return None if row is None else Account(*row)
+
+
+def list_accounts(c: Connection) -> list[Account]:
+    """Every account, oldest first."""
+    return [
+        Account(*row)
+        for row in c.execute(
+            select(A.c.id, A.c.name, A.c.is_administrator, A.c.created_at).order_by(A.c.created_at, A.c.id)
+        )
+    ]
+
+
+def insert_account(c: Connection, account: Account) -> None:
+    """Adds the account."""
+    c.execute(
+        insert(A).values(
+            id=account.id, name=account.name, is_administrator=account.is_administrator, created_at=account.created_at
+        )
+    )
+
+
+def insert_signing_certificate(c: Connection, *, certificate_id: str, account_id: str, pem: str, now: datetime) -> None:
+    """Enrols an active certificate; ``certificate_id`` is the SHA-256 of its DER form, in hex."""
+    c.execute(insert(C).values(id=certificate_id, account_id=account_id, pem=pem, state="active", created_at=now))
+
+
+def signing_certificates(c: Connection, account_id: str) -> list[str]:
+    """PEM of each active certificate that the account enrolled: what the signature of its manifests is checked against."""
+    query = select(C.c.pem).where(C.c.account_id == account_id, C.c.state == "active").order_by(C.c.created_at, C.c.id)
+    return list(c.execute(query).scalars())
