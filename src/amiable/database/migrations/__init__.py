@@ -1,0 +1,1 @@
+"""Alembic's migrations; ``versions/`` in order lead to ``schema.py``."""

@@ -1,0 +1,252 @@
+"""The server's start: settings, the data directory's lock, the first account, workers, supervision, one port.
+
+``amiable serve`` execs ``python -m amiable.server``.  SIGTERM and Ctrl-C end the server and leave instances running: QEMU, the
+exporter and the network holders are processes of their own session.
+"""
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import uvicorn
+from sqlalchemy import select
+
+from amiable.api.accounts import create_account
+from amiable.blocks.objects import ObjectFiles
+from amiable.blocks.store import BlockStore
+from amiable.database import schema
+from amiable.database.connect import Database
+from amiable.database.migrate import migrate
+from amiable.model.errors import LocalRefusal
+from amiable.model.settings import Settings
+from amiable.model.units import human_bytes
+from amiable.server.app import build_app
+from amiable.server.supervise import Supervisor
+from amiable.server.worker import Workers
+from amiable.services import Services
+from amiable.services.installation import open_installation, write_private
+from amiable.vm.accelerator import Accelerator, choose_accelerator
+
+FREE_BYTES_MIN = 64 << 20
+BACKLOG = 512
+GRACE_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAccount:
+    """The administrator's account, and whether this start made it."""
+
+    account_id: str
+    access_key_id: str
+    is_new: bool
+
+
+def serve(settings: Settings, *, announce: IO[str]) -> int:
+    """Runs the server until a signal; the exit code."""
+    data = prepare_data(Path(settings.data))
+    lock = take_lock(data)
+    listener = bind(settings.listen)
+    services, workers = open_services(settings, data)
+    first = first_account(services)
+    accelerator = choose_accelerator(data, settings)
+    supervisor = Supervisor(services)
+    endpoint = endpoint_of(listener)
+    try:
+        workers.start()
+        supervisor.start()
+        write_private(data / "server.json", json.dumps({"endpoint": endpoint, "pid": os.getpid(), "region": settings.region}).encode())
+        announce.write(banner(settings, data, endpoint, first, accelerator))
+        announce.flush()
+        run_http(build_app(services), listener)
+    finally:
+        (data / "server.json").unlink(missing_ok=True)
+        supervisor.stop()
+        workers.stop()
+        services.blocks.close()
+        services.database.close()
+        listener.close()
+        lock.close()
+    return 0
+
+
+def prepare_data(data: Path) -> Path:
+    """Makes the data directory (0700) and proves that it can be written; names the cause where it cannot."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)
+        for name in ("packs", "objects", "kernels", "exports", "exporter", "instances", "accounts"):
+            (data / name).mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise LocalRefusal(
+            f"the data directory {data} cannot be used: {error.strerror}", hint="choose another with --data DIR", exit_code=74
+        ) from None
+    free = shutil.disk_usage(data).free
+    if free < FREE_BYTES_MIN:
+        raise LocalRefusal(
+            f"the disk of {data} is full: {human_bytes(free)} free, {human_bytes(FREE_BYTES_MIN)} needed to start",
+            hint="free some space, or choose another place with --data DIR",
+            exit_code=74,
+        )
+    return data.resolve()
+
+
+def take_lock(data: Path) -> IO[str]:
+    """The lock that makes this process the data directory's only server; held while the file is open."""
+    lock = (data / "server.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        pid = lock.read().strip() or "unknown"
+        lock.close()
+        raise LocalRefusal(
+            f"a server is already running on {data} (process {pid})",
+            hint="use it as it is (eval \"$(amiable env)\"), or choose another data directory with --data DIR",
+            exit_code=69,
+        ) from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def bind(listen: str) -> socket.socket:
+    """A listening socket on ``HOST:PORT``; a busy port is refused by name."""
+    host, _, port = listen.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host.strip("[]"), int(port)))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise LocalRefusal(
+            f"cannot listen on {listen}: {error.strerror}", hint="choose another address with --listen HOST:PORT (port 0: any free one)", exit_code=69
+        ) from None
+    return listener
+
+
+def endpoint_of(listener: socket.socket) -> str:
+    """``http://HOST:PORT`` as a client on this host dials it."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def open_services(settings: Settings, data: Path) -> tuple[Services, Workers]:
+    """The services over ``data`` and the workers that its operations wake."""
+    migrate(settings.database_url)
+    database = Database(settings.database_url)
+    woken: list[Callable[[], None]] = []
+
+    def wake() -> None:
+        woken[0]()
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    services = Services(
+        settings=settings,
+        data=data,
+        host=socket.gethostname(),
+        installation=open_installation(data),
+        database=database,
+        blocks=BlockStore.open(database, data / "packs", compression=settings.compression),
+        objects=ObjectFiles.open(database, data / "objects"),
+        clock=clock,
+        entropy=os.urandom,
+        wake=wake,
+    )
+    workers = Workers(services)
+    woken.append(workers.wake)
+    return services, workers
+
+
+def first_account(services: Services) -> FirstAccount:
+    """The administrator's account; made at the first start."""
+    with services.database.read() as c:
+        row = c.execute(
+            select(schema.account.c.id, schema.access_key.c.id.label("key_id"))
+            .join(schema.access_key)
+            .where(schema.account.c.is_administrator)
+            .order_by(schema.account.c.created_at, schema.access_key.c.created_at)
+        ).first()
+    if row is not None:
+        return FirstAccount(row.id, row.key_id, False)
+    made = create_account(services, "administrator", administrator=True)
+    return FirstAccount(made.account_id, made.access_key_id, True)
+
+
+def banner(settings: Settings, data: Path, endpoint: str, first: FirstAccount, accelerator: Accelerator) -> str:
+    """The one block that a start prints."""
+    secret = data / "accounts" / first.account_id / "credentials.json"
+    free = human_bytes(shutil.disk_usage(data).free)
+    flag = "" if os.environ.get("AMIABLE_DATA") == str(data) else f" --data {data}"
+    lines = [
+        "Amiable is ready" + (" (first start: an account, its keys and a network were made)" if first.is_new else ""),
+        f"  endpoint      {endpoint}",
+        f"  landing page  {endpoint}/",
+        f"  region        {settings.region} ({', '.join(settings.zones)})",
+        f"  account       {first.account_id} (administrator)",
+        f"  access key    {first.access_key_id}; its secret lies in {secret}",
+        f"  data          {data} ({free} free)",
+        f"  accelerator   {accelerator.words}",
+        "  Ctrl-C ends the server; instances go on running.",
+        "",
+        "In another terminal:",
+        f'  eval "$(amiable env{flag})"',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def run_http(app: Any, listener: socket.socket) -> None:
+    """Serves ``app`` on ``listener`` until SIGTERM or SIGINT."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="off",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+        date_header=True,
+    )
+    server = uvicorn.Server(config)
+
+    def end(_number: int, _frame: Any) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal again when it is done: this answers it
+        signal.signal(number, end)
+    asyncio.run(server.serve(sockets=[listener]))
+
+
+def main(argv: list[str], environment: dict[str, str]) -> int:
+    """``python -m amiable.server``: JSON settings in ``AMIABLE_SERVER_SETTINGS`` (from ``amiable serve``), else defaults."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    raw = json.loads(environment["AMIABLE_SERVER_SETTINGS"])
+    settings = Settings(**{**raw, "zones": tuple(raw["zones"])})
+    try:
+        return serve(settings, announce=sys.stdout)
+    except LocalRefusal as refusal:
+        sys.stderr.write(f"error: {refusal.message}\n")
+        if refusal.advice:
+            sys.stderr.write(f"\nhint: {refusal.advice}\n")
+        return refusal.exit_code

@@ -1,0 +1,140 @@
+"""The job workers of one server: threads that pick, run and finish, and one that keeps the leases.
+
+A job that raises is tried again after a pause, at most ``tries_max`` times; then its kind's ``give_up`` leaves the resource in its
+failed state, with the reason.  ``Lost`` means that another process has the job: nothing more is written.
+"""
+
+import logging
+import os
+import threading
+import uuid
+from datetime import timedelta
+
+from amiable.database import jobs as queue
+from amiable.database.jobs import Cancelled, Job, Lost
+from amiable.jobs.context import JobContext
+from amiable.jobs.registry import JOBS, JobKind
+from amiable.services import Services
+
+log = logging.getLogger("amiable.worker")
+
+POLL_SECONDS = 1.0
+RENEW_SECONDS = 10.0
+RETRY_PAUSES = tuple(timedelta(seconds=s) for s in (0.5, 2, 5, 15))
+STOP_SECONDS_MAX = 20.0
+
+
+class Workers:
+    """``settings.workers`` threads over the jobs table; :meth:`wake` after a commit that enqueued."""
+
+    def __init__(self, services: Services, kinds: dict[str, JobKind] | None = None) -> None:
+        self.services = services
+        self.kinds = JOBS if kinds is None else kinds
+        self.owner = f"{services.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._woken = threading.Condition()
+        self._calls = 0
+        self._ending = threading.Event()
+        self._running: dict[str, JobContext] = {}
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Takes back what an earlier server of this host left running, then starts the threads."""
+        with self.services.database.write() as c:
+            queue.release_all(c, host=self.services.host, now=self.services.now())
+        names = [f"worker-{n}" for n in range(self.services.settings.workers)]
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
+        self._threads.append(threading.Thread(target=self._renew, name="lease-keeper", daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """Lets an idle worker look at the table now."""
+        with self._woken:
+            self._calls += 1
+            self._woken.notify()
+
+    def stop(self) -> None:
+        """Asks running jobs to stop at their next save and waits for the threads, bounded; what is unfinished runs again later."""
+        self._ending.set()
+        for context in list(self._running.values()):
+            context.stop.set()
+        with self._woken:
+            self._woken.notify_all()
+        for thread in self._threads:
+            thread.join(STOP_SECONDS_MAX)
+
+    def run_one(self) -> bool:
+        """Picks and runs one job in the calling thread; whether there was one."""
+        token = uuid.uuid4().hex
+        with self.services.database.write() as c:
+            job = queue.pick(
+                c, kinds=list(self.kinds), owner=self.owner, host=self.services.host, token=token, now=self.services.now()
+            )
+        if job is None:
+            return False
+        self._run(job)
+        return True
+
+    def _work(self) -> None:
+        while not self._ending.is_set():
+            calls = self._calls
+            try:
+                if self.run_one():
+                    continue
+            except Exception:  # the outermost loop of jobs
+                log.exception("a worker could not run a job")
+            with self._woken:
+                if self._calls == calls and not self._ending.is_set():
+                    self._woken.wait(POLL_SECONDS)
+
+    def _renew(self) -> None:
+        while not self._ending.wait(RENEW_SECONDS):
+            try:
+                with self.services.database.write() as c:
+                    cancelled = queue.renew(c, owner=self.owner, now=self.services.now())
+                for key in cancelled & set(self._running):
+                    self._running[key].stop.set()
+            except Exception:  # the outermost loop of leases
+                log.exception("leases could not be renewed")
+
+    def _run(self, job: Job) -> None:
+        kind = self.kinds[job.kind]
+        context = JobContext(self.services, job)
+        self._running[job.key] = context
+        log.info("job %s: %s (try %d)", job.key, job.kind, job.tries)
+        try:
+            kind.run(context)
+            self._finish(context, "done", None)
+        except Lost:
+            log.info("job %s: lost to another process", job.key)
+        except Cancelled:
+            self._give_up(kind, context, "cancelled", "The job was cancelled.")
+        except Exception as error:  # the outermost loop of jobs
+            self._failed(kind, context, error)
+        finally:
+            self._running.pop(job.key, None)
+
+    def _failed(self, kind: JobKind, context: JobContext, error: Exception) -> None:
+        job = context.job
+        words = f"{type(error).__name__}: {error}"
+        if self._ending.is_set():
+            log.info("job %s: interrupted by the end of the server", job.key)
+        elif job.tries < kind.tries_max:
+            log.warning("job %s: %s; trying again", job.key, words, exc_info=error)
+            pause = RETRY_PAUSES[min(job.tries, len(RETRY_PAUSES)) - 1]
+            with self.services.database.write() as c:
+                queue.retry(c, job, now=self.services.now(), after=pause, error=words)
+        else:
+            log.error("job %s: given up: %s", job.key, words, exc_info=error)
+            self._give_up(kind, context, "failed", words)
+
+    def _give_up(self, kind: JobKind, context: JobContext, state: str, words: str) -> None:
+        try:
+            kind.give_up(context, words)
+            self._finish(context, state, words)
+        except Lost:
+            log.info("job %s: lost to another process", context.job.key)
+
+    def _finish(self, context: JobContext, state: str, words: str | None) -> None:
+        with self.services.database.write() as c:
+            queue.finish(c, context.job, now=self.services.now(), state=state, error=words)

@@ -1,0 +1,128 @@
+"""A real server process on a free port, and clients of it."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+READY_SECONDS_MAX = 120
+END_SECONDS_MAX = 60
+
+
+@dataclass
+class Server:
+    """A running server; ``start`` and ``kill`` may be called again and again over one data directory."""
+
+    data: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
+    process: "subprocess.Popen[bytes] | None" = None
+    endpoint: str = ""
+    banner: str = ""
+    clients: list[Any] = field(default_factory=list)
+
+    def start(self, listen: str | None = None) -> "Server":
+        """Starts the server and waits until it has printed its block."""
+        port = listen or (self.endpoint.removeprefix("http://") if self.endpoint else "127.0.0.1:0")
+        command = [*self.prefix, sys.executable, "-m", "amiable.cli.main", "serve"]
+        command += ["--data", str(self.data), "--listen", port, "--accelerator", "tcg", *self.arguments]
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        self.log = (self.data.parent / (self.data.name + ".log")).open("ab")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "AMIABLE_DATA"))}
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self.log, env={**environment, **self.environment}, start_new_session=True
+        )
+        self.banner = self._read_banner()
+        self.endpoint = json.loads((self.data / "server.json").read_text())["endpoint"]
+        return self
+
+    def _read_banner(self) -> str:
+        assert self.process is not None and self.process.stdout is not None
+        text, until = b"", time.monotonic() + READY_SECONDS_MAX
+        while b"amiable env" not in text:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, until - time.monotonic()))
+            chunk = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            if not chunk:
+                raise AssertionError(f"the server did not start:\n{text.decode()}\n{self.log_text()[-4000:]}")
+            text += chunk
+        return text.decode()
+
+    def log_text(self) -> str:
+        """What the server logged so far."""
+        return (self.data.parent / (self.data.name + ".log")).read_text(errors="replace")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Sends ``number`` and waits; the exit status."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(END_SECONDS_MAX)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.log.close()
+        self.process = None
+        return status
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.stop(signal.SIGKILL)
+
+    def credentials(self, account_id: str | None = None) -> dict[str, str]:
+        """Access key and secret of an account (default: the administrator), from its file."""
+        folder = self.data / "accounts"
+        ids = [account_id] if account_id else sorted(os.listdir(folder))
+        for name in ids:
+            found: dict[str, str] = json.loads((folder / name / "credentials.json").read_text())
+            if account_id or found.get("Administrator"):
+                return found
+        raise AssertionError("no administrator's credentials")
+
+    def client(self, service: str, account_id: str | None = None, **config: Any) -> Any:
+        """A boto3 client; closed with the server."""
+        found = self.credentials(account_id)
+        options: dict[str, Any] = {"retries": {"max_attempts": 0}, "connect_timeout": 10, "read_timeout": 120, **config}
+        if service == "s3":
+            options["s3"] = {"addressing_style": "path"}
+        client = boto3.session.Session().client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=found["AccessKeyId"],
+            aws_secret_access_key=found["SecretAccessKey"],
+            config=Config(**options),
+        )
+        self.clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """Ends every instance, the exporter and the server; nothing remains."""
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+        self.stop()
+
+
+def shell_environment(server: Server, account_id: str | None = None) -> dict[str, str]:
+    """What ``eval "$(amiable env)"`` leaves for stock tools, in a home of its own."""
+    found = server.credentials(account_id)
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(server.data.parent),
+        "AWS_ENDPOINT_URL": server.endpoint,
+        "AWS_ACCESS_KEY_ID": found["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": found["SecretAccessKey"],
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AMIABLE_DATA": str(server.data),
+    }

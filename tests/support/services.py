@@ -1,0 +1,60 @@
+"""Services over a temporary data directory: real database, real store, a clock and chance of the test's choosing."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from amiable.api.accounts import NewAccount, create_account
+from amiable.blocks.objects import ObjectFiles
+from amiable.blocks.store import BlockStore
+from amiable.database.connect import Database
+from amiable.database.migrate import migrate
+from amiable.model.principal import Principal
+from amiable.model.settings import Settings, resolve
+from amiable.server.main import prepare_data
+from amiable.services import Services
+from amiable.services.installation import open_installation
+
+FOLDERS = ("packs", "objects", "kernels", "exports", "exporter", "instances", "accounts")
+
+
+def settings_for(data: Path, **changes: Any) -> Settings:
+    """Default settings over ``data``, on a free port, with TCG."""
+    settings = resolve({}, {}, {}, default_data=str(data))
+    return replace(settings, listen="127.0.0.1:0", accelerator="tcg", **changes)
+
+
+@contextmanager
+def open_services(data: Path, *, clock: Callable[[], datetime] | None = None, **changes: Any) -> Iterator[Services]:
+    """Services over ``data``; closed at the end.  No worker runs: jobs stay in the table."""
+    settings = settings_for(data, **changes)
+    prepare_data(data)
+    migrate(settings.database_url)
+    database = Database(settings.database_url)
+    services = Services(
+        settings=settings,
+        data=data,
+        host="test-host",
+        installation=open_installation(data),
+        database=database,
+        blocks=BlockStore.open(database, data / "packs", compression=settings.compression),
+        objects=ObjectFiles.open(database, data / "objects"),
+        clock=clock or (lambda: datetime.now(UTC)),
+        entropy=os.urandom,
+        wake=lambda: None,
+    )
+    try:
+        yield services
+    finally:
+        services.blocks.close()
+        database.close()
+
+
+def make_account(services: Services, name: str = "someone", *, administrator: bool = False) -> tuple[NewAccount, Principal]:
+    """A new account and a principal that speaks for it."""
+    made = create_account(services, name, administrator=administrator)
+    return made, Principal(made.account_id, made.access_key_id, services.settings.region, administrator)
