@@ -1,0 +1,76 @@
+"""Snapshot rows: made, found, listed, and moved from state to state.
+
+Each state change is one conditional statement: it says whether the row stood where the caller believed it to stand.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from amiable.database.schema import snapshot as S
+from amiable.model.snapshot import COMPLETED, ERROR, PENDING, Snapshot
+
+_COLUMNS = [S.c[name] for name in Snapshot.__dataclass_fields__]
+
+
+def insert_snapshot(c: Connection, snapshot: Snapshot) -> None:
+    """Writes a new row."""
+    c.execute(insert(S).values(**{name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}))
+
+
+def get(c: Connection, snapshot_id: str) -> Snapshot | None:
+    """The snapshot of this id, internal ones included; whose it is the caller checks."""
+    row = c.execute(select(*_COLUMNS).where(S.c.id == snapshot_id)).first()
+    return None if row is None else Snapshot(**row._mapping)
+
+
+def list_snapshots(
+    c: Connection, *, account_id: str, region: str, ids: Sequence[str] | None = None, after: str = "", limit: int | None = None
+) -> list[Snapshot]:
+    """The account's snapshots in id order, ``ids`` only if given, internal ones never."""
+    query = select(*_COLUMNS).where(S.c.account_id == account_id, S.c.region == region, S.c.is_internal.is_(False), S.c.id > after)
+    if ids is not None:
+        query = query.where(S.c.id.in_(ids))
+    return [Snapshot(**row._mapping) for row in c.execute(query.order_by(S.c.id).limit(limit))]
+
+
+def touch(c: Connection, snapshot_id: str, *, now: datetime) -> bool:
+    """Notes that a block came; ``False`` unless the snapshot takes blocks (pending and not sealed)."""
+    open_ = (S.c.id == snapshot_id) & (S.c.state == PENDING) & S.c.changed_block_count.is_(None)
+    return c.execute(update(S).where(open_).values(touched_at=now)).rowcount == 1
+
+
+def seal(c: Connection, snapshot_id: str, changed_block_count: int) -> bool:
+    """Ends the writing: the row knows how many blocks were written, and takes no more.  ``False`` unless it was open."""
+    open_ = (S.c.id == snapshot_id) & (S.c.state == PENDING) & S.c.changed_block_count.is_(None)
+    return c.execute(update(S).where(open_).values(changed_block_count=changed_block_count)).rowcount == 1
+
+
+def report_progress(c: Connection, snapshot_id: str, percent: int) -> None:
+    """Notes how far a pending snapshot is."""
+    c.execute(update(S).where(S.c.id == snapshot_id, S.c.state == PENDING).values(progress_percent=percent))
+
+
+def complete(c: Connection, snapshot_id: str, *, now: datetime) -> bool:
+    """pending → completed, of a sealed one.  ``False`` from any other state."""
+    sealed = (S.c.id == snapshot_id) & (S.c.state == PENDING) & S.c.changed_block_count.is_not(None)
+    return c.execute(update(S).where(sealed).values(state=COMPLETED, progress_percent=100, completed_at=now)).rowcount == 1
+
+
+def fail(c: Connection, snapshot_id: str, message: str) -> bool:
+    """pending → error, with what to say about it.  ``False`` from any other state."""
+    pending = (S.c.id == snapshot_id) & (S.c.state == PENDING)
+    return c.execute(update(S).where(pending).values(state=ERROR, state_message=message[:1000])).rowcount == 1
+
+
+def delete_row(c: Connection, snapshot_id: str) -> bool:
+    """Removes the row; its map must have been dropped in the same transaction (``BlockStore.drop``)."""
+    return c.execute(delete(S).where(S.c.id == snapshot_id)).rowcount == 1
+
+
+def expire(c: Connection, *, now: datetime) -> list[str]:
+    """Every snapshot that waited for a block longer than its timeout goes to error; returns their ids."""
+    waiting = select(*_COLUMNS).where(S.c.state == PENDING, S.c.changed_block_count.is_(None))
+    late = [row.id for row in c.execute(waiting) if Snapshot(**row._mapping).has_timed_out(now)]
+    return [snapshot_id for snapshot_id in late if fail(c, snapshot_id, "No block came within the snapshot's timeout.")]
