@@ -1,0 +1,73 @@
+"""Client tokens: the same call twice makes one thing.
+
+Inside the write transaction that makes something::
+
+    made = recall(c, services, principal, "RunInstances", request)
+    if made is None:
+        …make…
+        remember(c, services, principal, "RunInstances", request, ids)
+
+A token belongs to account, region and action and is kept 24 hours; its row falls with the transaction, so a call that was
+refused, and a dry run, use none.  Source: EC2 API reference, "Ensuring idempotency".
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+from sqlalchemy import Connection
+
+from amiable.database import client_tokens
+from amiable.database.client_tokens import Remembered
+from amiable.model.errors import IdempotentParameterMismatch, InvalidParameterValue
+from amiable.model.principal import Principal
+from amiable.services import Services
+
+TOKEN_CHARACTERS_MAX: Final = 64
+NOT_HASHED: Final = ("client_token", "dry_run")
+
+
+class Tokened(Protocol):
+    """A request that carries a client token."""
+
+    client_token: str | None
+
+
+def recall(
+    c: Connection, services: Services, principal: Principal, action: str, request: Tokened
+) -> tuple[str, ...] | None:
+    """The ids that the request's token made before; None without a token or the first time.
+
+    Raises IdempotentParameterMismatch where the token came with other parameters.
+    """
+    token = request.client_token
+    if token is None:
+        return None
+    if not token or len(token) > TOKEN_CHARACTERS_MAX or not token.isascii():
+        raise InvalidParameterValue(
+            parameter="ClientToken", value=token, why=f"It has 1 to {TOKEN_CHARACTERS_MAX} ASCII characters."
+        )
+    known = client_tokens.find_token(c, principal.account_id, principal.region, action, token, now=services.now())
+    if known is None:
+        return None
+    if known.request_hash != request_hash(request):
+        raise IdempotentParameterMismatch()
+    return known.resource_ids
+
+
+def remember(
+    c: Connection, services: Services, principal: Principal, action: str, request: Tokened, resource_ids: Sequence[str]
+) -> None:
+    """Remembers in the caller's transaction that the request's token made ``resource_ids``; without a token, nothing."""
+    if request.client_token is None:
+        return
+    made = Remembered(request_hash(request), tuple(resource_ids))
+    account, region, token = principal.account_id, principal.region, request.client_token
+    client_tokens.insert_token(c, account, region, action, token, made, now=services.now())
+
+
+def request_hash(request: Tokened) -> bytes:
+    """SHA-256 over every parameter but the token and DryRun; absent parameters count as absent."""
+    parameters = {name: value for name, value in msgspec.structs.asdict(request).items() if name not in NOT_HASHED}  # type: ignore[type-var]
+    return hashlib.sha256(msgspec.json.encode(parameters, order="sorted")).digest()

@@ -1,0 +1,135 @@
+"""Queries on instances and reservations.  A state moves only by :func:`set_state`, which asks ``rules/lifecycle``."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+
+from amiable.database.schema import instance as I
+from amiable.database.schema import reservation as R
+from amiable.model.instance import TERMINATED_VISIBLE, Instance, MetadataOptions, Reason, Reservation, State
+from amiable.rules import lifecycle
+from amiable.rules.lifecycle import Event
+
+_PLAIN = tuple(
+    f.name for f in fields(Instance) if f.name not in ("state", "metadata", "security_group_ids", "product_codes")
+)
+
+
+def insert_reservation(c: Connection, reservation: Reservation) -> None:
+    """Inserts it."""
+    c.execute(
+        insert(R).values(
+            id=reservation.id,
+            account_id=reservation.account_id,
+            region=reservation.region,
+            created_at=reservation.created_at,
+        )
+    )
+
+
+def insert_instance(c: Connection, instance: Instance) -> None:
+    """Inserts it; its reservation comes first."""
+    values: dict[str, Any] = {name: getattr(instance, name) for name in _PLAIN}
+    c.execute(
+        insert(I).values(
+            **values,
+            state=instance.state.value,
+            security_group_ids=" ".join(instance.security_group_ids),
+            product_codes=" ".join(instance.product_codes),
+            http_tokens=instance.metadata.http_tokens,
+            http_endpoint=instance.metadata.http_endpoint,
+            http_hop_limit=instance.metadata.http_hop_limit,
+            instance_metadata_tags=instance.metadata.instance_metadata_tags,
+        )
+    )
+
+
+def get_instance(c: Connection, instance_id: str) -> Instance | None:
+    """The instance, whoever owns it and however long ago it ended."""
+    row = c.execute(select(I).where(I.c.id == instance_id)).first()
+    return None if row is None else _instance(row)
+
+
+def list_visible(
+    c: Connection, account_id: str, region: str, *, now: datetime, ids: Sequence[str] = ()
+) -> list[Instance]:
+    """The account's instances that Describe calls show (terminated ones for an hour), by launch, then id; only ``ids`` when given."""
+    visible = or_(I.c.terminated_at.is_(None), I.c.terminated_at > now - TERMINATED_VISIBLE)
+    query = select(I).where(I.c.account_id == account_id, I.c.region == region, visible)
+    if ids:
+        query = query.where(I.c.id.in_(list(ids)))
+    return [_instance(row) for row in c.execute(query.order_by(I.c.reservation_id, I.c.launch_index, I.c.id))]
+
+
+def list_states(c: Connection, states: Sequence[State], *, host: str | None = None) -> list[Instance]:
+    """Every account's instances in one of ``states``; of one host when given.  What supervision and the host's limits need."""
+    query = select(I).where(I.c.state.in_([state.value for state in states]))
+    if host is not None:
+        query = query.where(or_(I.c.host.is_(None), I.c.host == host))
+    return [_instance(row) for row in c.execute(query.order_by(I.c.id))]
+
+
+def count_live(c: Connection, host: str) -> int:
+    """Instances that hold a machine on ``host`` now or soon: pending, running, stopping, shutting-down."""
+    live = [State.PENDING.value, State.RUNNING.value, State.STOPPING.value, State.SHUTTING_DOWN.value]
+    return int(c.execute(select(func.count()).where(and_(I.c.state.in_(live), I.c.host == host))).scalar_one())
+
+
+def set_state(
+    c: Connection, instance_id: str, event: Event, *, now: datetime, reason: Reason | None = None
+) -> Instance:
+    """The instance after ``event``, written; raises IncorrectInstanceState where ``rules/lifecycle`` has no arrow.
+
+    A ``reason`` replaces the old one; without one, starting clears it and every other event leaves it.  An event that changes
+    no state writes nothing.
+    """
+    before = get_instance(c, instance_id)
+    assert before is not None, instance_id
+    after = lifecycle.step(instance_id, before.state, event)
+    if after == before.state:
+        return before
+    values: dict[str, Any] = {"state": after.value}
+    if reason is not None:
+        values |= {
+            "state_reason_code": reason.code,
+            "state_reason_message": reason.message,
+            "transition_reason": reason.transition,
+        }
+    elif event is Event.START_ASKED:
+        values |= {"state_reason_code": None, "state_reason_message": None, "transition_reason": ""}
+    if event is Event.START_ASKED:
+        values |= {"launched_at": now, "reached_metadata_at": None}
+    if event is Event.BOOTED:
+        values |= {"boot_count": before.boot_count + 1}
+    if after is State.TERMINATED:
+        values |= {"terminated_at": now}
+    c.execute(update(I).where(I.c.id == instance_id).values(**values))
+    changed = get_instance(c, instance_id)
+    assert changed is not None
+    return changed
+
+
+def set_reached_metadata(c: Connection, instance_id: str, at: datetime | None) -> None:
+    """Records this boot's first metadata request; later ones change nothing.  None forgets it (a boot begins)."""
+    query = update(I).where(I.c.id == instance_id)
+    c.execute((query if at is None else query.where(I.c.reached_metadata_at.is_(None))).values(reached_metadata_at=at))
+
+
+def get_reservation(c: Connection, reservation_id: str) -> Reservation | None:
+    """The reservation."""
+    row = c.execute(select(R).where(R.c.id == reservation_id)).first()
+    return None if row is None else Reservation(row.id, row.account_id, row.region, row.created_at)
+
+
+def _instance(row: Row[Any]) -> Instance:
+    values = {name: getattr(row, name) for name in _PLAIN}
+    return Instance(
+        **values,
+        state=State(row.state),
+        security_group_ids=tuple(row.security_group_ids.split()),
+        product_codes=tuple(row.product_codes.split()),
+        metadata=MetadataOptions(row.http_tokens, row.http_endpoint, row.http_hop_limit, row.instance_metadata_tags),
+    )

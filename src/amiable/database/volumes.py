@@ -1,0 +1,58 @@
+"""Queries on volumes.  A deleted volume's row goes away: what it was made of may then be deleted too."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from amiable.database.schema import volume as V
+from amiable.model.volume import Volume, VolumeState
+
+_NAMES = tuple(f.name for f in fields(Volume) if f.name != "state")
+
+
+def insert_volume(c: Connection, volume: Volume) -> None:
+    """Inserts it."""
+    c.execute(insert(V).values(**{**asdict(volume), "state": volume.state.value}))
+
+
+def get_volume(c: Connection, volume_id: str) -> Volume | None:
+    """The volume, whoever owns it."""
+    row = c.execute(select(V).where(V.c.id == volume_id)).first()
+    return None if row is None else _volume(row)
+
+
+def volumes_of(c: Connection, instance_id: str) -> list[Volume]:
+    """The volumes attached to one instance, by device name."""
+    return [
+        _volume(row) for row in c.execute(select(V).where(V.c.instance_id == instance_id).order_by(V.c.device_name))
+    ]
+
+
+def volumes_of_many(c: Connection, instance_ids: Sequence[str]) -> dict[str, list[Volume]]:
+    """Instance id → its volumes, by device name."""
+    found: dict[str, list[Volume]] = {instance_id: [] for instance_id in instance_ids}
+    for row in c.execute(select(V).where(V.c.instance_id.in_(list(instance_ids))).order_by(V.c.device_name)):
+        found[row.instance_id].append(_volume(row))
+    return found
+
+
+def set_volume_state(c: Connection, volume_id: str, state: VolumeState) -> None:
+    """Writes the state."""
+    c.execute(update(V).where(V.c.id == volume_id).values(state=state.value))
+
+
+def detach_volume(c: Connection, volume_id: str) -> None:
+    """The volume outlives its instance: available, attached to nothing."""
+    values = {"state": VolumeState.AVAILABLE.value, "instance_id": None, "device_name": None, "attached_at": None}
+    c.execute(update(V).where(V.c.id == volume_id).values(**values))
+
+
+def delete_volume(c: Connection, volume_id: str) -> None:
+    """Deletes the row."""
+    c.execute(delete(V).where(V.c.id == volume_id))
+
+
+def _volume(row: Row[Any]) -> Volume:
+    return Volume(state=VolumeState(row.state), **{name: getattr(row, name) for name in _NAMES})

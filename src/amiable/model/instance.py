@@ -1,0 +1,112 @@
+"""One launched machine: what it was made of, where it lives, and the state it is in.
+
+States and their numbers are EC2's (``InstanceState.Code``).  How a state follows another is ``rules/lifecycle``.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """EC2's instance states."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SHUTTING_DOWN = "shutting-down"
+    TERMINATED = "terminated"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+CODES: Final[dict[State, int]] = {
+    State.PENDING: 0,
+    State.RUNNING: 16,
+    State.SHUTTING_DOWN: 32,
+    State.TERMINATED: 48,
+    State.STOPPING: 64,
+    State.STOPPED: 80,
+}
+
+TERMINATED_VISIBLE: Final = timedelta(hours=1)
+"""How long DescribeInstances still lists a terminated instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an instance is in its state: EC2's ``StateReason``, and ``StateTransitionReason`` (``''`` when nothing to say)."""
+
+    code: str
+    message: str
+    transition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataOptions:
+    """How the metadata service answers this instance."""
+
+    http_tokens: str  # optional | required
+    http_endpoint: str  # enabled | disabled
+    http_hop_limit: int
+    instance_metadata_tags: str  # enabled | disabled
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One row of the facts; ``host`` is the machine that runs it."""
+
+    id: str
+    account_id: str
+    region: str
+    zone: str
+    reservation_id: str
+    launch_index: int
+    client_token: str | None
+    image_id: str
+    state: State
+    state_reason_code: str | None
+    state_reason_message: str | None
+    transition_reason: str
+    instance_type: str
+    architecture: str
+    virtualization_type: str
+    root_device_type: str
+    root_device_name: str | None
+    boot_mode: str
+    hardware_profile: str
+    hardware_profile_why: str
+    kernel_id: str | None
+    ramdisk_id: str | None
+    key_name: str | None
+    public_key: str | None
+    user_data: bytes | None
+    vpc_id: str
+    subnet_id: str
+    security_group_ids: tuple[str, ...]
+    private_ip: str
+    mac: str
+    interface_id: str
+    metadata: MetadataOptions
+    shutdown_behavior: str  # stop | terminate
+    product_codes: tuple[str, ...]
+    host: str | None
+    boot_count: int
+    launched_at: datetime
+    reached_metadata_at: datetime | None
+    terminated_at: datetime | None
+
+    @property
+    def is_ebs(self) -> bool:
+        """Whether the root is a volume, which survives a stop."""
+        return self.root_device_type == "ebs"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What one RunInstances call made."""
+
+    id: str
+    account_id: str
+    region: str
+    created_at: datetime

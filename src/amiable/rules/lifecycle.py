@@ -1,0 +1,122 @@
+"""What may happen to an instance, and nothing else.
+
+                        ┌──────────── start-failed ─────────────┐
+                        │                                       ▼
+    (launch) ──▶ pending ──booted──▶ running ──stop-asked────▶ stopping ──stopped──▶ stopped
+                  ▲  │                  │    ──guest-powered-off─▶ │                   │ │
+                  │  │                  │    ──process-died───────▶ │                   │ │
+                  │  └─launch-failed─┐  └──terminate-asked──┐       └─terminate-asked─┐ │ │
+                  │                  ▼                      ▼                         ▼ │ │
+                  │              terminated ◀──terminated── shutting-down ◀─terminate-asked │
+                  └─────────────────────────── start-asked ───────────────────────────────┘
+
+Asking again for what is so, or is under way, changes nothing (``stop-asked`` when stopped, ``terminate-asked`` when
+terminated).  The absence of an arrow is a refusal.  Source: EC2 user guide, "Instance state changes".
+
+What a guest's power-off or a dead QEMU asks for depends on the instance: :func:`when_guest_powered_off`,
+:func:`when_process_died`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from amiable.model.errors import IncorrectInstanceState
+from amiable.model.instance import Instance, Reason, State
+
+
+class Event(StrEnum):
+    """What happens to an instance."""
+
+    BOOTED = "booted"  # QEMU runs
+    LAUNCH_FAILED = "launch-failed"  # the first boot could not be made; all is cleaned up
+    START_FAILED = "start-failed"  # a later boot could not be made
+    GUEST_POWERED_OFF = "guest-powered-off"
+    PROCESS_DIED = "process-died"
+    REBOOT_ASKED = "reboot-asked"
+    STOP_ASKED = "stop-asked"
+    STOPPED = "stopped"
+    START_ASKED = "start-asked"
+    TERMINATE_ASKED = "terminate-asked"
+    TERMINATED = "terminated"
+
+
+NEXT: Final[Mapping[tuple[State, Event], State]] = {
+    (State.PENDING, Event.BOOTED): State.RUNNING,
+    (State.PENDING, Event.LAUNCH_FAILED): State.TERMINATED,
+    (State.PENDING, Event.START_FAILED): State.STOPPED,
+    (State.PENDING, Event.START_ASKED): State.PENDING,
+    (State.PENDING, Event.REBOOT_ASKED): State.PENDING,
+    (State.PENDING, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
+    (State.RUNNING, Event.START_ASKED): State.RUNNING,
+    (State.RUNNING, Event.REBOOT_ASKED): State.RUNNING,
+    (State.RUNNING, Event.STOP_ASKED): State.STOPPING,
+    (State.RUNNING, Event.GUEST_POWERED_OFF): State.STOPPING,
+    (State.RUNNING, Event.PROCESS_DIED): State.STOPPING,
+    (State.RUNNING, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
+    (State.STOPPING, Event.STOP_ASKED): State.STOPPING,
+    (State.STOPPING, Event.STOPPED): State.STOPPED,
+    (State.STOPPING, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
+    (State.STOPPED, Event.STOP_ASKED): State.STOPPED,
+    (State.STOPPED, Event.START_ASKED): State.PENDING,
+    (State.STOPPED, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
+    (State.SHUTTING_DOWN, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
+    (State.SHUTTING_DOWN, Event.TERMINATED): State.TERMINATED,
+    (State.TERMINATED, Event.TERMINATE_ASKED): State.TERMINATED,
+}
+
+VERBS: Final[Mapping[Event, str]] = {
+    Event.STOP_ASKED: "stopped",
+    Event.START_ASKED: "started",
+    Event.REBOOT_ASKED: "rebooted",
+}
+
+
+def step(instance_id: str, state: State, event: Event) -> State:
+    """The state after ``event``; raises IncorrectInstanceState where the table has no row."""
+    after = NEXT.get((state, event))
+    if after is None:
+        raise IncorrectInstanceState(
+            instance_id=instance_id, state=state, event=event, verb=VERBS.get(event, event.value)
+        )
+    return after
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What an instance's end asks for: the event, why, and the kind of job that finishes it."""
+
+    event: Event
+    reason: Reason
+    job: str  # stop | terminate
+
+
+def when_guest_powered_off(instance: Instance) -> Ending:
+    """A power-off from inside: stops or terminates, as the launch said; an instance-store root can only be terminated."""
+    reason = Reason("Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown")
+    if instance.is_ebs and instance.shutdown_behavior == "stop":
+        return Ending(Event.GUEST_POWERED_OFF, reason, "stop")
+    return Ending(Event.TERMINATE_ASKED, reason, "terminate")
+
+
+def when_process_died(instance: Instance, what: str) -> Ending:
+    """QEMU ended by itself: a volume survives it, an instance-store root does not.  ``what`` says how it ended."""
+    reason = Reason("Server.InternalError", f"Server.InternalError: {what}", "Server.InternalError")
+    if instance.is_ebs:
+        return Ending(Event.PROCESS_DIED, reason, "stop")
+    return Ending(Event.TERMINATE_ASKED, reason, "terminate")
+
+
+def user_initiated(event: Event, now: datetime) -> Reason:
+    """The reason EC2 writes for a call of the owner; the transition reason carries the time."""
+    assert event in (Event.STOP_ASKED, Event.TERMINATE_ASKED)
+    code = "Client.UserInitiatedShutdown"
+    return Reason(code, f"{code}: User initiated shutdown", f"User initiated ({now:%Y-%m-%d %H:%M:%S} GMT)")
+
+
+def boot_failed(instance: Instance, what: str) -> tuple[Event, Reason]:
+    """The event and reason of a boot that could not be made; the first boot's failure ends the instance."""
+    event = Event.LAUNCH_FAILED if instance.boot_count == 0 else Event.START_FAILED
+    return event, Reason("Server.InternalError", f"Server.InternalError: {what}", "Server.InternalError")
