@@ -202,6 +202,8 @@ image = Table(
     Column("location", String(2000), nullable=False),  # manifest's bucket/key, or account/name
     Column("manifest_digest", LargeBinary(32)),  # SHA-256 of the manifest as registered
     Column("content_file", String(64)),  # kernels and ramdisks: file below kernels/ with the plain bytes
+    Column("root_snapshot_id", String(32), index=True),  # instance-store: the internal snapshot of its converted root
+    Column("size_bytes", BigInteger),  # instance-store, kernel, ramdisk: how long the bundled image is
     Column("boot_mode", String(16)),
     Column("tpm_support", String(16)),
     Column("imds_support", String(16)),

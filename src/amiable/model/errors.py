@@ -314,6 +314,29 @@ class TagLimitExceeded(Refusal):
     template = "The maximum number of Tags for a resource has been reached."
 
 
+class InvalidTagKeyMalformed(Refusal):
+    code = "InvalidTagKey.Malformed"
+
+
+class FilterLimitExceeded(Refusal):
+    code = "FilterLimitExceeded"
+    template = "A request may have {filters_max} filters and {values_max} filter values at most."
+
+
+class OperationNotPermitted(Refusal):
+    code = "OperationNotPermitted"
+
+
+class InaccessibleStorageLocation(Refusal):
+    code = "InaccessibleStorageLocation"
+    template = "The object s3://{bucket}/{key} cannot be read: {why}"
+
+
+class DiskImageSizeTooLarge(Refusal):
+    code = "DiskImageSizeTooLarge"
+    template = "The disk image has {size_bytes} bytes; a snapshot holds {size_gib_max} GiB at most."
+
+
 # ── EBS direct, S3 ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,0 +1,123 @@
+"""A machine image, and the kernels and ramdisks that paravirtual ones boot with.
+
+    pending ──blocks durable──▶ available ──deregister──▶ deregistered
+       └──────conversion failed──▶ failed ──deregister────────┘
+
+A deregistered image never comes back.  A name is held from RegisterImage until DeregisterImage, by a failed image too: one
+name means one image, and who wants it again deregisters the failed one first.  Source: EC2 API, Image.state.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+EVERYONE: Final = "all"
+"""The grantee that makes an image public."""
+
+
+class ImageState(StrEnum):
+    PENDING = "pending"
+    AVAILABLE = "available"
+    FAILED = "failed"
+    DEREGISTERED = "deregistered"
+
+
+class ImageType(StrEnum):
+    MACHINE = "machine"
+    KERNEL = "kernel"
+    RAMDISK = "ramdisk"
+
+
+class RootDeviceType(StrEnum):
+    EBS = "ebs"
+    INSTANCE_STORE = "instance-store"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDevice:
+    """One entry of an image's block device map: a volume (``size_gib`` set) or an instance-store disk (``virtual_name`` set)."""
+
+    device_name: str
+    snapshot_id: str | None = None
+    size_gib: int | None = None
+    volume_type: str | None = None
+    iops: int | None = None
+    throughput: int | None = None
+    delete_on_termination: bool | None = None
+    encrypted: bool | None = None
+    virtual_name: str | None = None
+
+    @property
+    def is_volume(self) -> bool:
+        return self.virtual_name is None
+
+
+@dataclass(frozen=True, slots=True)
+class StateReason:
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image as one viewer sees it: ``grantees`` names the viewer and ``all`` where granted; ``tags`` are the viewer's."""
+
+    id: str
+    account_id: str
+    region: str
+    name: str
+    description: str | None
+    state: ImageState
+    state_reason: StateReason | None
+    image_type: ImageType
+    architecture: str
+    virtualization_type: str
+    root_device_type: RootDeviceType
+    root_device_name: str | None
+    kernel_id: str | None
+    ramdisk_id: str | None
+    platform: str | None
+    location: str  # a manifest's bucket/key, or account/name
+    boot_mode: str | None
+    tpm_support: str | None
+    imds_support: str | None
+    sriov_net_support: str | None
+    ena_support: bool
+    created_at: datetime
+    devices: tuple[ImageDevice, ...] = ()
+    content_file: str | None = None  # kernels and ramdisks: file below <data>/kernels
+    root_snapshot_id: str | None = None  # instance-store: the internal snapshot of the converted root
+    size_bytes: int | None = None  # instance-store, kernel, ramdisk: the bundled image's length
+    manifest_digest: bytes | None = None  # SHA-256 of the manifest as registered
+    grantees: frozenset[str] = frozenset()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_public(self) -> bool:
+        return EVERYONE in self.grantees
+
+    @property
+    def root_device(self) -> ImageDevice | None:
+        """The root volume of an EBS-backed image; None for the others."""
+        return find_root_device(self.devices, self.root_device_name) if self.root_device_type is RootDeviceType.EBS else None
+
+
+_PARTITION = re.compile(r"\d+$")
+
+
+def find_root_device(devices: tuple[ImageDevice, ...], root_device_name: str | None) -> ImageDevice | None:
+    """The mapped volume that ``root_device_name`` means: its own name first, then the whole disk that it is a partition of.
+
+    Images exist whose root device is ``/dev/sda1`` and whose only mapping is ``/dev/sda``; EC2 boots them.
+    """
+    if root_device_name is None:
+        return None
+    volumes = [device for device in devices if device.is_volume]
+    for device in volumes:
+        if device.device_name == root_device_name:
+            return device
+    disk = _PARTITION.sub("", root_device_name)
+    return next((device for device in volumes if device.device_name == disk), None)
