@@ -45,7 +45,8 @@ class DryRunOperation(Refusal):
 class Unauthenticated(Refusal):
     """Who asks could not be established.  ``kind`` is translated per service by the edge (401 on EC2, 403 elsewhere).
 
-    Kinds: missing, malformed, unknown-key, wrong-signature, expired, wrong-body, wrong-scope.
+    Kinds: missing, malformed, unknown-key, wrong-signature, skewed (a header's time), expired (a presigned request), wrong-body,
+    wrong-scope.
     """
 
     code = "AuthFailure"

@@ -1,0 +1,134 @@
+"""What the edge hands to a service's handler, once the caller is known.
+
+Each of ``server/s3.py``, ``server/ebs.py`` and ``server/amiable.py`` has
+
+    async def handle(services: Services, request: Authenticated) -> starlette.responses.Response
+
+and raises refusals of ``model/errors.py``: ``server/refusals.py`` turns them (an ``Unauthenticated`` too) into the answer of the
+service at hand, and whatever else is raised into its internal error.  The edge adds the request id's header to every answer; a
+handler needs it only where it goes into a body.  Blocking work goes through :func:`in_thread`.
+
+``server/tunnel.py`` has ``async def tunnel(services: Services, websocket: WebSocket, caller: Caller) -> None``, called before the
+WebSocket is accepted, for ``/amiable/v1/instances/{id}/tunnel`` with a verified presigned query.
+"""
+
+import hashlib
+import hmac
+import io
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+from starlette.datastructures import Headers, QueryParams
+
+from amiable.model.errors import RequestTooLarge, Unauthenticated
+from amiable.model.principal import Principal
+from amiable.rules.sigv4 import Signature
+from amiable.server import limits
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """``function(*args, **kwargs)`` in a worker thread, at most ``limits.OPERATIONS_AT_ONCE`` at a time."""
+    return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=limits.operations())
+
+
+class Body:
+    """The request's bytes, once, in order.
+
+    Where the signature covers the body's SHA-256, the end of the stream is reached only if it agrees: otherwise
+    ``Unauthenticated("wrong-body")`` is raised in place of the end.  So make nothing permanent before the end.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes], sha256_hex: str | None) -> None:
+        self._chunks = chunks
+        self._expected = sha256_hex
+        self._whole: bytes | None = None
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body's chunks as they arrive, of any size, none empty."""
+        if self._whole is not None:
+            if self._whole:
+                yield self._whole
+            return
+        digest = hashlib.sha256()
+        async for chunk in self._chunks:
+            if self._expected is not None:
+                digest.update(chunk)
+            if chunk:
+                yield chunk
+        if self._expected is not None and not hmac.compare_digest(digest.hexdigest(), self._expected):
+            raise Unauthenticated("wrong-body", "The request's body does not match the hash that was signed.")
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body; may be called again.  Raises RequestTooLarge above ``limit_bytes``."""
+        if self._whole is None:
+            parts: list[bytes] = []
+            size_bytes = 0
+            async for chunk in self.stream():
+                size_bytes += len(chunk)
+                if size_bytes > limit_bytes:
+                    raise RequestTooLarge(limit_bytes=limit_bytes)
+                parts.append(chunk)
+            self._whole = b"".join(parts)
+        if len(self._whole) > limit_bytes:
+            raise RequestTooLarge(limit_bytes=limit_bytes)
+        return self._whole
+
+    def reader(self) -> "BodyReader":
+        """A binary stream over the body for code that runs by :func:`in_thread` (and only there)."""
+        return BodyReader(self.stream())
+
+
+class BodyReader(io.RawIOBase):
+    """A blocking view of a body, read from a worker thread that :func:`in_thread` started."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fills up to ``len(buffer)`` bytes, waiting for the client; 0 at the end."""
+        if not self._rest:
+            self._rest = memoryview(anyio.from_thread.run(self._next))
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+    async def _next(self) -> bytes:
+        return await anext(self._chunks, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, and how the request was signed (``signature.signing_key`` verifies signed chunks)."""
+
+    principal: Principal
+    request_id: str
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated(Caller):
+    """A request whose signature holds.  ``raw_path`` and ``raw_query`` are as sent, still percent-encoded, no ``?``."""
+
+    method: str
+    raw_path: str
+    raw_query: str
+    headers: Headers
+    body: Body
+
+    @property
+    def query(self) -> QueryParams:
+        """The query's parameters, decoded; the signature's own (``X-Amz-Signature`` …) among them."""
+        return QueryParams(self.raw_query)

@@ -1,0 +1,35 @@
+"""Limits of the edge, each with a name."""
+
+from typing import Final
+
+import anyio
+
+from amiable.model.units import BLOCK_BYTES, KIB, MIB
+
+QUERY_BODY_BYTES_MAX: Final = 1 * MIB
+"""One EC2 or STS request.  User data is 16 KiB, a thousand ids with filters are 100 KiB."""
+
+EBS_BODY_BYTES_MAX: Final = BLOCK_BYTES + 64 * KIB
+"""One block; or the JSON of StartSnapshot, which is far smaller."""
+
+AMIABLE_BODY_BYTES_MAX: Final = 1 * MIB
+"""One request of Amiable's own API."""
+
+HEADERS_BYTES_MAX: Final = 64 * KIB
+"""All headers of one request with its request line: what uvicorn's parser and we accept."""
+
+PARAMETERS_MAX: Final = 10_000
+"""Parameters of one EC2 query."""
+
+OPERATIONS_AT_ONCE: Final = 40
+"""Operations in worker threads; more wait their turn.  SQLite has one writer and the pool 64 connections."""
+
+_limiter: anyio.CapacityLimiter | None = None
+
+
+def operations() -> anyio.CapacityLimiter:
+    """The limiter of worker threads; made at first use, inside the event loop."""
+    global _limiter  # noqa: PLW0603 - one a process, and it can only be made where a loop runs
+    if _limiter is None:
+        _limiter = anyio.CapacityLimiter(OPERATIONS_AT_ONCE)
+    return _limiter

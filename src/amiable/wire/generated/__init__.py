@@ -1,0 +1,1 @@
+"""Types and tables that `make wire` writes."""
