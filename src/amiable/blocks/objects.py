@@ -12,10 +12,10 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 from sqlalchemy import select
 
@@ -45,6 +45,13 @@ class ObjectFiles:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder
 
+    @classmethod
+    def open(cls, database: Database, folder: Path) -> Self:
+        """The files in ``folder``, once the orphans of earlier crashes are collected."""
+        files = cls(folder)
+        files.collect(database, now=datetime.now(UTC))
+        return files
+
     def write(self, chunks: Iterable[bytes], *, now: datetime) -> ObjectFile:
         """Writes the chunks to a new file, durable on return.  Whatever iterating raises leaves nothing behind."""
         identifier = ulid(milliseconds(now), os.urandom(10))
@@ -66,7 +73,14 @@ class ObjectFiles:
         self._sync()
         return ObjectFile(identifier, size_bytes, digest.digest())
 
-    def open(self, identifier: str) -> BinaryIO:
+    def link(self, identifier: str, *, now: datetime) -> str:
+        """A second file of the same bytes, durable on return, in no time: files never change, so they may share them."""
+        copy = ulid(milliseconds(now), os.urandom(10))
+        os.link(self._path(identifier), self._path(copy))
+        self._sync()
+        return copy
+
+    def read(self, identifier: str) -> BinaryIO:
         """The file's bytes, at 0; raises FileNotFoundError when it was deleted meanwhile."""
         return open(self._path(identifier), "rb")
 
@@ -78,7 +92,7 @@ class ObjectFiles:
     def orphans(self, database: Database, *, now: datetime) -> list[Path]:
         """Files older than ``ORPHAN_AGE`` that no row names, half-written ones included."""
         oldest = (now - ORPHAN_AGE).timestamp()
-        old = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and path.stat().st_mtime < oldest]
+        old = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and path.stat().st_ctime < oldest]
         with database.read() as c:
             named = set(c.execute(select(object_.c.file)).scalars()) | set(
                 c.execute(select(multipart_part.c.file)).scalars()
