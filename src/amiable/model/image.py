@@ -102,7 +102,11 @@ class Image:
     @property
     def root_device(self) -> ImageDevice | None:
         """The root volume of an EBS-backed image; None for the others."""
-        return find_root_device(self.devices, self.root_device_name) if self.root_device_type is RootDeviceType.EBS else None
+        return (
+            find_root_device(self.devices, self.root_device_name)
+            if self.root_device_type is RootDeviceType.EBS
+            else None
+        )
 
 
 _PARTITION = re.compile(r"\d+$")

@@ -53,7 +53,9 @@ def predicate(
     return lambda thing: all(test(thing) for test in tests)
 
 
-def _test(filter_: Filter, fields: Mapping[str, Field[T]], tags: Callable[[T], Mapping[str, str]] | None) -> Predicate[T]:
+def _test(
+    filter_: Filter, fields: Mapping[str, Field[T]], tags: Callable[[T], Mapping[str, str]] | None
+) -> Predicate[T]:
     matches = matcher(filter_.values)
     field = fields.get(filter_.name)
     if field is not None:

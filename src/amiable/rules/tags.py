@@ -9,7 +9,9 @@ from amiable.model.tags import KEY_LENGTH_MAX, RESERVED_PREFIX, TAGS_PER_RESOURC
 def check_tag(key: str, value: str) -> None:
     """Refuses a key or a value that cannot be a tag's."""
     if not 1 <= len(key) <= KEY_LENGTH_MAX:
-        raise InvalidTagKeyMalformed(f"Tag keys must be between 1 and {KEY_LENGTH_MAX} characters long; got {len(key)}.")
+        raise InvalidTagKeyMalformed(
+            f"Tag keys must be between 1 and {KEY_LENGTH_MAX} characters long; got {len(key)}."
+        )
     if key.lower().startswith(RESERVED_PREFIX):
         raise InvalidParameterValue(
             f"Value ( {key} ) for parameter key is invalid. Tag keys starting with '{RESERVED_PREFIX}' are reserved for internal use"

@@ -1,0 +1,108 @@
+"""Pages of a list, and the sealed tokens between them.
+
+A token is the installation's own: AES-GCM over {who, action, hash of the parameters, last key, expiry}.  It serves for 60
+minutes, for the same caller, and for the same question only; MaxResults may change from page to page.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+
+from amiable.database.connect import milliseconds
+from amiable.model.errors import InvalidPaginationToken, InvalidParameterValue
+from amiable.model.page import PAGE_SIZE_MAX, Page
+from amiable.model.principal import Principal
+from amiable.services import Services
+
+TOKEN_LIFE: Final = timedelta(minutes=60)
+TOKEN_LENGTH_MAX: Final = 4096
+NOT_HASHED: Final = ("next_token", "max_results", "dry_run")
+PURPOSE: Final = "page"
+
+T = TypeVar("T")
+
+
+class Paged(Protocol):
+    """A request that can be asked page by page."""
+
+    max_results: int | None
+    next_token: str | None
+
+
+class _Token(msgspec.Struct, array_like=True):
+    account: str
+    region: str
+    action: str
+    parameters: bytes
+    after: str
+    expires_ms: int
+
+
+def open_page(services: Services, principal: Principal, action: str, request: Paged, *, size_min: int = 1) -> Page:
+    """The page that the request asks for; refuses a size below ``size_min`` and a token that is not for this question."""
+    size = request.max_results
+    if size is not None and size < size_min:
+        raise InvalidParameterValue(
+            f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value greater than or equal to {size_min}."
+        )
+    after = None if not request.next_token else _unseal(services, principal, action, request)
+    if after is not None and size is None:
+        size = PAGE_SIZE_MAX
+    return Page(after, None if size is None else min(size, PAGE_SIZE_MAX))
+
+
+def cut_page(
+    services: Services,
+    principal: Principal,
+    action: str,
+    request: Paged,
+    page: Page,
+    things: Sequence[T],
+    key: Callable[[T], str],
+) -> tuple[list[T], str | None]:
+    """What of ``things`` (in key order) stands on ``page``, and the token for what follows; None at the end."""
+    after = page.after
+    rest = list(things) if after is None else [thing for thing in things if key(thing) > after]
+    if page.size is None or len(rest) <= page.size:
+        return rest, None
+    shown = rest[: page.size]
+    token = _Token(
+        principal.account_id,
+        principal.region,
+        action,
+        _hash(request),
+        key(shown[-1]),
+        milliseconds(services.now() + TOKEN_LIFE),
+    )
+    return shown, base64.urlsafe_b64encode(
+        services.installation.seal(PURPOSE, msgspec.json.encode(token), services.entropy(12))
+    ).decode()
+
+
+def _unseal(services: Services, principal: Principal, action: str, request: Paged) -> str:
+    text = request.next_token or ""
+    try:
+        if len(text) > TOKEN_LENGTH_MAX:
+            raise InvalidPaginationToken()
+        sealed = base64.b64decode(text, altchars=b"-_", validate=True)
+        token = msgspec.json.decode(services.installation.unseal(PURPOSE, sealed), type=_Token)
+    except (InvalidTag, binascii.Error, ValueError, msgspec.MsgspecError):
+        raise InvalidPaginationToken() from None
+    asked = (principal.account_id, principal.region, action, _hash(request))
+    if asked != (token.account, token.region, token.action, token.parameters) or token.expires_ms < milliseconds(
+        services.now()
+    ):
+        raise InvalidPaginationToken()
+    return token.after
+
+
+def _hash(request: Paged) -> bytes:
+    assert isinstance(request, msgspec.Struct)
+    parameters = {name: value for name, value in msgspec.structs.asdict(request).items() if name not in NOT_HASHED}
+    return hashlib.sha256(msgspec.json.encode(parameters, order="sorted")).digest()

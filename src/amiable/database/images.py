@@ -1,0 +1,214 @@
+"""Image rows with their devices and launch permissions.
+
+Every reader names its viewer: ``Image.grantees`` and ``Image.tags`` are what that account may know.  A list costs four queries
+however many images it has.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, or_, select, update
+
+from amiable.database import tags as tag_rows
+from amiable.database.connect import milliseconds
+from amiable.database.schema import image as I
+from amiable.database.schema import image_device as D
+from amiable.database.schema import launch_permission as P
+from amiable.database.schema import volume as V
+from amiable.database.tags import batches
+from amiable.model.image import EVERYONE, Image, ImageDevice, ImageState, ImageType, RootDeviceType, StateReason
+
+ALL_OF_THEM: Final = 400
+"""From so many images on, a list reads the devices of the whole region instead of naming each id."""
+
+_PLAIN: Final = tuple(
+    name
+    for name in Image.__dataclass_fields__
+    if name not in ("state", "state_reason", "image_type", "root_device_type", "devices", "grantees", "tags")
+)
+_DEVICE: Final = tuple(ImageDevice.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the images that ``viewer`` may see a list is of; None stands for no restriction."""
+
+    viewer: str
+    region: str
+    ids: frozenset[str] | None = None
+    owners: frozenset[str] | None = None
+    executable_by: frozenset[str] | None = None  # the viewer's id, ``all``, other accounts
+    after: str | None = None  # a key of list_key
+    size: int | None = None
+
+
+def list_key(image: Image) -> str:
+    """The key that lists are ordered by: creation, then id."""
+    return f"{milliseconds(image.created_at):014d}:{image.id}"
+
+
+def insert_image(c: Connection, image: Image) -> None:
+    """Writes an image and its devices; IntegrityError when its name is in use."""
+    values: dict[str, Any] = {name: getattr(image, name) for name in _PLAIN}
+    values |= {
+        "state": str(image.state),
+        "image_type": str(image.image_type),
+        "root_device_type": str(image.root_device_type),
+    }
+    c.execute(insert(I).values(**values))
+    rows = [
+        {"image_id": image.id, "position": position} | {name: getattr(device, name) for name in _DEVICE}
+        for position, device in enumerate(image.devices)
+    ]
+    if rows:
+        c.execute(insert(D), rows)
+
+
+def find_name(c: Connection, account_id: str, region: str, name: str) -> str | None:
+    """The id of the account's image that holds ``name``."""
+    held = and_(I.c.account_id == account_id, I.c.region == region, I.c.name == name, I.c.deregistered_at.is_(None))
+    return c.execute(select(I.c.id).where(held)).scalar()
+
+
+def get(c: Connection, region: str, image_id: str, *, viewer: str) -> Image | None:
+    """The image of this id, deregistered and invisible ones included: what the viewer may do with it the rules say."""
+    found = _read(c, select(I).where(I.c.id == image_id, I.c.region == region), viewer=viewer, region=region)
+    return found[0] if found else None
+
+
+def list_images(c: Connection, selection: Selection) -> list[Image]:
+    """The selected images that the viewer may see, none deregistered, oldest first."""
+    query = select(I).where(
+        I.c.region == selection.region, I.c.state != ImageState.DEREGISTERED, _visible(selection.viewer)
+    )
+    if selection.ids is not None:
+        query = query.where(I.c.id.in_(selection.ids))
+    if selection.owners is not None:
+        query = query.where(I.c.account_id.in_(selection.owners))
+    if selection.executable_by is not None:
+        query = query.where(_executable(selection.viewer, selection.executable_by))
+    if selection.after is not None:
+        moment, _, image_id = selection.after.partition(":")
+        later = I.c.created_at > _instant(moment)
+        query = query.where(or_(later, and_(I.c.created_at == _instant(moment), I.c.id > image_id)))
+    query = query.order_by(I.c.created_at, I.c.id).limit(selection.size)
+    return _read(c, query, viewer=selection.viewer, region=selection.region)
+
+
+def _visible(viewer: str) -> ColumnElement[bool]:
+    granted = select(P.c.image_id).where(P.c.grantee.in_((viewer, EVERYONE)))
+    return or_(I.c.account_id == viewer, I.c.id.in_(granted))
+
+
+def _executable(viewer: str, grantees: Iterable[str]) -> ColumnElement[bool]:
+    """Granted to the viewer or to all; what is granted to another account is the viewer's to know of its own images only."""
+    open_to = [grantee for grantee in grantees if grantee in (viewer, EVERYONE)]
+    others = [grantee for grantee in grantees if grantee not in (viewer, EVERYONE)]
+    granted = I.c.id.in_(select(P.c.image_id).where(P.c.grantee.in_(open_to)))
+    mine = and_(I.c.account_id == viewer, I.c.id.in_(select(P.c.image_id).where(P.c.grantee.in_(others))))
+    return or_(granted, mine)
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromtimestamp(int(text) // 1000, UTC).replace(microsecond=int(text) % 1000 * 1000)
+
+
+def _read(c: Connection, query: Select[Any], *, viewer: str, region: str) -> list[Image]:
+    rows = c.execute(query).all()
+    ids = [row.id for row in rows]
+    devices: dict[str, list[ImageDevice]] = {}
+    grantees: dict[str, set[str]] = {}
+    many = len(ids) >= ALL_OF_THEM
+    for some in [None] if many else batches(ids):
+        device_query = select(D).order_by(D.c.image_id, D.c.position)
+        grant_query = select(P).where(P.c.grantee.in_((viewer, EVERYONE)))
+        if some is None:
+            device_query = device_query.join(I, I.c.id == D.c.image_id).where(
+                I.c.region == region, I.c.deregistered_at.is_(None)
+            )
+        else:
+            device_query = device_query.where(D.c.image_id.in_(some))
+            grant_query = grant_query.where(P.c.image_id.in_(some))
+        for row in c.execute(device_query):
+            devices.setdefault(row.image_id, []).append(ImageDevice(*(getattr(row, name) for name in _DEVICE)))
+        for grant in c.execute(grant_query):
+            grantees.setdefault(grant.image_id, set()).add(grant.grantee)
+    tags = tag_rows.tags_of_type(c, viewer, region, "image") if many else tag_rows.tags_of(c, viewer, ids)
+    return [
+        _image(row, tuple(devices.get(row.id, ())), frozenset(grantees.get(row.id, ())), tags.get(row.id, {}))
+        for row in rows
+    ]
+
+
+def _image(row: Any, devices: tuple[ImageDevice, ...], grantees: frozenset[str], tags: dict[str, str]) -> Image:
+    reason = StateReason(row.state_reason_code, row.state_reason_message or "") if row.state_reason_code else None
+    return Image(
+        **{name: getattr(row, name) for name in _PLAIN},
+        state=ImageState(row.state),
+        state_reason=reason,
+        image_type=ImageType(row.image_type),
+        root_device_type=RootDeviceType(row.root_device_type),
+        devices=devices,
+        grantees=grantees,
+        tags=tags,
+    )
+
+
+def deregister(c: Connection, image_id: str, *, now: datetime) -> bool:
+    """Ends the image for good: its name is free and its grants are gone.  ``False`` when it had ended before."""
+    here = and_(I.c.id == image_id, I.c.state != ImageState.DEREGISTERED)
+    if c.execute(update(I).where(here).values(state=str(ImageState.DEREGISTERED), deregistered_at=now)).rowcount != 1:
+        return False
+    c.execute(delete(P).where(P.c.image_id == image_id))
+    return True
+
+
+def make_available(c: Connection, image_id: str, **facts: Any) -> bool:
+    """pending → available, with what the conversion found out.  ``False`` from any other state."""
+    pending = and_(I.c.id == image_id, I.c.state == ImageState.PENDING)
+    return c.execute(update(I).where(pending).values(state=str(ImageState.AVAILABLE), **facts)).rowcount == 1
+
+
+def fail(c: Connection, image_id: str, reason: StateReason) -> bool:
+    """pending → failed, with the reason.  ``False`` from any other state."""
+    pending = and_(I.c.id == image_id, I.c.state == ImageState.PENDING)
+    values = {"state_reason_code": reason.code, "state_reason_message": reason.message[:1000], "root_snapshot_id": None}
+    return c.execute(update(I).where(pending).values(state=str(ImageState.FAILED), **values)).rowcount == 1
+
+
+def note_root_snapshot(c: Connection, image_id: str, snapshot_id: str) -> None:
+    """Names the internal snapshot that a pending image is converted into."""
+    c.execute(update(I).where(I.c.id == image_id, I.c.state == ImageState.PENDING).values(root_snapshot_id=snapshot_id))
+
+
+def describe(c: Connection, image_id: str, description: str) -> None:
+    """Changes the description."""
+    c.execute(update(I).where(I.c.id == image_id).values(description=description))
+
+
+def grantees(c: Connection, image_id: str) -> list[str]:
+    """All whom the image is shared with, in order."""
+    return list(c.execute(select(P.c.grantee).where(P.c.image_id == image_id).order_by(P.c.grantee)).scalars())
+
+
+def change_grants(c: Connection, image_id: str, *, add: Iterable[str], remove: Iterable[str]) -> None:
+    """Adds and removes launch permissions; what is there already, or absent already, stays so."""
+    gone = list(remove)
+    for some in batches(gone):
+        c.execute(delete(P).where(P.c.image_id == image_id, P.c.grantee.in_(some)))
+    present = set(grantees(c, image_id))
+    new = [{"image_id": image_id, "grantee": grantee} for grantee in dict.fromkeys(add) if grantee not in present]
+    if new:
+        c.execute(insert(P), new)
+
+
+def users_of_snapshot(c: Connection, snapshot_id: str) -> list[str]:
+    """Ids of what still needs the snapshot: images that are not deregistered, volumes that are not deleted."""
+    alive = I.c.state.in_((ImageState.PENDING, ImageState.AVAILABLE))
+    images = select(D.c.image_id).join(I, I.c.id == D.c.image_id).where(D.c.snapshot_id == snapshot_id, alive)
+    roots = select(I.c.id).where(I.c.root_snapshot_id == snapshot_id, alive)
+    volumes = select(V.c.id).where(V.c.snapshot_id == snapshot_id, V.c.state != "deleted")
+    found: Sequence[str] = [*c.execute(images).scalars(), *c.execute(roots).scalars(), *c.execute(volumes).scalars()]
+    return sorted(set(found))

@@ -1,0 +1,134 @@
+"""Tag rows, and whether what is to be tagged exists.
+
+A tag is its tagger's: every query here is for one account.  What can be tagged is one table, ``_OWNED``, and the images.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Table, delete, insert, or_, select
+
+from amiable.database import schema
+from amiable.database.schema import tag as T
+from amiable.model import ids
+from amiable.model.image import EVERYONE
+from amiable.model.tags import Tag
+
+IDS_PER_STATEMENT_MAX: Final = 500
+"""SQLite bounds the variables of one statement."""
+
+IMAGE_PREFIXES: Final = (ids.AMI, ids.AKI, ids.ARI)
+
+_OWNED: Final[dict[str, tuple[str, Table]]] = {
+    ids.SNAPSHOT: ("snapshot", schema.snapshot),
+    ids.INSTANCE: ("instance", schema.instance),
+    ids.VOLUME: ("volume", schema.volume),
+    ids.KEY_PAIR: ("key-pair", schema.key_pair),
+    ids.IMPORT_SNAPSHOT_TASK: ("import-snapshot-task", schema.import_snapshot_task),
+    ids.VPC: ("vpc", schema.vpc),
+    ids.SUBNET: ("subnet", schema.subnet),
+    ids.SECURITY_GROUP: ("security-group", schema.security_group),
+}
+
+
+def resource_type_of(prefix: str) -> str | None:
+    """The tag type of ids with this prefix; None when they cannot be tagged."""
+    if prefix in IMAGE_PREFIXES:
+        return "image"
+    return _OWNED[prefix][0] if prefix in _OWNED else None
+
+
+def existing(c: Connection, account_id: str, region: str, resource_ids: Iterable[str]) -> set[str]:
+    """Those of ``resource_ids`` that are there and that the account may tag: its own, and images that it can see."""
+    by_prefix: dict[str, list[str]] = {}
+    for resource_id in resource_ids:
+        by_prefix.setdefault(ids.prefix_of(resource_id), []).append(resource_id)
+    found: set[str] = set()
+    for prefix, wanted in by_prefix.items():
+        for some in batches(wanted):
+            found |= (
+                _visible_images(c, account_id, region, some)
+                if prefix in IMAGE_PREFIXES
+                else _owned(c, account_id, region, prefix, some)
+            )
+    return found
+
+
+def _visible_images(c: Connection, account_id: str, region: str, wanted: Sequence[str]) -> set[str]:
+    image, granted = schema.image, schema.launch_permission
+    shared = select(granted.c.image_id).where(granted.c.grantee.in_((account_id, EVERYONE)))
+    query = select(image.c.id).where(image.c.id.in_(wanted), image.c.region == region, image.c.state != "deregistered")
+    return set(c.execute(query.where(or_(image.c.account_id == account_id, image.c.id.in_(shared)))).scalars())
+
+
+def _owned(c: Connection, account_id: str, region: str, prefix: str, wanted: Sequence[str]) -> set[str]:
+    if prefix not in _OWNED:
+        return set()
+    table = _OWNED[prefix][1]
+    query = select(table.c.id).where(table.c.id.in_(wanted), table.c.account_id == account_id, table.c.region == region)
+    if table is schema.snapshot:
+        query = query.where(table.c.is_internal.is_(False))
+    return set(c.execute(query).scalars())
+
+
+def tags_of(c: Connection, account_id: str, resource_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The account's tags of each resource that has any: id → key → value, keys in order."""
+    found: dict[str, dict[str, str]] = {}
+    for some in batches(list(resource_ids)):
+        query = select(T.c.resource_id, T.c.key, T.c.value).where(
+            T.c.account_id == account_id, T.c.resource_id.in_(some)
+        )
+        for row in c.execute(query.order_by(T.c.resource_id, T.c.key)):
+            found.setdefault(row.resource_id, {})[row.key] = row.value
+    return found
+
+
+def tags_of_type(c: Connection, account_id: str, region: str, resource_type: str) -> dict[str, dict[str, str]]:
+    """All of the account's tags on resources of one type, in one query: id → key → value."""
+    mine = (T.c.account_id == account_id) & (T.c.region == region) & (T.c.resource_type == resource_type)
+    found: dict[str, dict[str, str]] = {}
+    for row in c.execute(select(T.c.resource_id, T.c.key, T.c.value).where(mine).order_by(T.c.resource_id, T.c.key)):
+        found.setdefault(row.resource_id, {})[row.key] = row.value
+    return found
+
+
+def put(
+    c: Connection, *, account_id: str, region: str, resource_id: str, resource_type: str, tags: Mapping[str, str]
+) -> None:
+    """Puts tags on one resource, over those with the same keys."""
+    if not tags:
+        return
+    same = (T.c.account_id == account_id) & (T.c.resource_id == resource_id) & T.c.key.in_(list(tags))
+    c.execute(delete(T).where(same))
+    common = {"account_id": account_id, "region": region, "resource_id": resource_id, "resource_type": resource_type}
+    c.execute(insert(T), [{**common, "key": key, "value": value} for key, value in tags.items()])
+
+
+def remove(
+    c: Connection, account_id: str, resource_id: str, *, key: str | None = None, value: str | None = None
+) -> None:
+    """Takes the account's tags off one resource: all, those of ``key``, or only where ``key`` has ``value``."""
+    query = delete(T).where(T.c.account_id == account_id, T.c.resource_id == resource_id)
+    if key is not None:
+        query = query.where(T.c.key == key)
+    if value is not None:
+        query = query.where(T.c.value == value)
+    c.execute(query)
+
+
+def forget(c: Connection, resource_id: str) -> None:
+    """Drops everybody's tags of a resource that is no more."""
+    c.execute(delete(T).where(T.c.resource_id == resource_id))
+
+
+def list_tags(c: Connection, account_id: str, region: str) -> list[Tag]:
+    """All of the account's tags in the region, by resource and key."""
+    query = select(T.c.resource_id, T.c.resource_type, T.c.key, T.c.value).where(
+        T.c.account_id == account_id, T.c.region == region
+    )
+    return [Tag(*row) for row in c.execute(query.order_by(T.c.resource_id, T.c.key))]
+
+
+def batches(values: Sequence[str]) -> Iterable[Sequence[str]]:
+    """``values`` in runs that fit one statement."""
+    return (values[at : at + IDS_PER_STATEMENT_MAX] for at in range(0, len(values), IDS_PER_STATEMENT_MAX))
