@@ -69,5 +69,6 @@ def remember(
 
 def request_hash(request: Tokened) -> bytes:
     """SHA-256 over every parameter but the token and DryRun; absent parameters count as absent."""
-    parameters = {name: value for name, value in msgspec.structs.asdict(request).items() if name not in NOT_HASHED}  # type: ignore[type-var]
+    assert isinstance(request, msgspec.Struct)
+    parameters = {name: value for name, value in msgspec.structs.asdict(request).items() if name not in NOT_HASHED}
     return hashlib.sha256(msgspec.json.encode(parameters, order="sorted")).digest()
