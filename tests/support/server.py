@@ -40,7 +40,11 @@ class Server:
         self.log = (self.data.parent / (self.data.name + ".log")).open("ab")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "AMIABLE_DATA"))}
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.log, env={**environment, **self.environment}, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env={**environment, **self.environment},
+            start_new_session=True,
         )
         self.banner = self._read_banner()
         self.endpoint = json.loads((self.data / "server.json").read_text())["endpoint"]
@@ -81,7 +85,7 @@ class Server:
     def credentials(self, account_id: str | None = None) -> dict[str, str]:
         """Access key and secret of an account (default: the administrator), from its file."""
         folder = self.data / "accounts"
-        ids = [account_id] if account_id else sorted(os.listdir(folder))
+        ids = [account_id] if account_id else sorted(path.name for path in folder.iterdir())
         for name in ids:
             found: dict[str, str] = json.loads((folder / name / "credentials.json").read_text())
             if account_id or found.get("Administrator"):

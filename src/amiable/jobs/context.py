@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from amiable.services import Services
 from amiable.database import jobs as queue
 from amiable.database.jobs import Job
+from amiable.services import Services
 
 
 @dataclass(slots=True)

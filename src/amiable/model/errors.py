@@ -186,14 +186,10 @@ class NotFound(Refusal):
     def __init__(self, noun: str, values: list[str]) -> None:
         self.noun = noun
         self.values = values
-        word = WORDS[noun]
-        if len(values) == 1 and noun in ("image", "snapshot", "volume"):
-            text = f"The {word} '{values[0]}' does not exist." if noun != "image" else f"The image id '[{values[0]}]' does not exist"
-        elif len(values) == 1:
-            text = f"The {word} '{values[0]}' does not exist"
-        else:
-            plural = word + "s" if not word.endswith("ID") else word + "s"
-            text = f"The {plural} '[{', '.join(values)}]' do not exist" if noun == "image" else f"The {plural} '{', '.join(values)}' do not exist"
+        word, named = WORDS[noun], ", ".join(values)
+        named = f"'[{named}]'" if noun in ("image", "kernel", "ramdisk") else f"'{named}'"
+        stop = "." if noun in ("snapshot", "volume") else ""
+        text = f"The {word} {named} does not exist{stop}" if len(values) == 1 else f"The {word}s {named} do not exist{stop}"
         super().__init__(text)
 
     @property

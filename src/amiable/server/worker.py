@@ -68,7 +68,12 @@ class Workers:
         token = uuid.uuid4().hex
         with self.services.database.write() as c:
             job = queue.pick(
-                c, kinds=list(self.kinds), owner=self.owner, host=self.services.host, token=token, now=self.services.now()
+                c,
+                kinds=list(self.kinds),
+                owner=self.owner,
+                host=self.services.host,
+                token=token,
+                now=self.services.now(),
             )
         if job is None:
             return False
@@ -109,7 +114,7 @@ class Workers:
             log.info("job %s: lost to another process", job.key)
         except Cancelled:
             self._give_up(kind, context, "cancelled", "The job was cancelled.")
-        except Exception as error:  # the outermost loop of jobs
+        except Exception as error:  # noqa: BLE001  the outermost loop of jobs
             self._failed(kind, context, error)
         finally:
             self._running.pop(job.key, None)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from amiable.services.installation import Installation
 from amiable.blocks.objects import ObjectFiles
 from amiable.blocks.store import BlockStore
 from amiable.database.connect import Database
 from amiable.model import ids
 from amiable.model.settings import Settings
+from amiable.services.installation import Installation
 
 
 @dataclass(frozen=True, slots=True)

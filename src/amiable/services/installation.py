@@ -66,14 +66,19 @@ def open_installation(data: Path) -> Installation:
     if not (folder / "ca.pem").exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         write_private(folder / "ca.key", pem_of_key(key))
-        write_private(folder / "ca.pem", pem_of_certificate(certify("Amiable installation CA", key, issuer=None, issuer_key=key)))
+        write_private(
+            folder / "ca.pem", pem_of_certificate(certify("Amiable installation CA", key, issuer=None, issuer_key=key))
+        )
     ca_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     assert isinstance(ca_key, rsa.RSAPrivateKey)
     ca = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
     if not (folder / "bundling.pem").exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         write_private(folder / "bundling.key", pem_of_key(key))
-        write_private(folder / "bundling.pem", pem_of_certificate(certify("Amiable image bundling", key, issuer=ca, issuer_key=ca_key)))
+        write_private(
+            folder / "bundling.pem",
+            pem_of_certificate(certify("Amiable image bundling", key, issuer=ca, issuer_key=ca_key)),
+        )
     return Installation(
         sealing_key=(folder / "sealing.key").read_bytes(),
         ca_pem=(folder / "ca.pem").read_text(),
@@ -83,7 +88,9 @@ def open_installation(data: Path) -> Installation:
     )
 
 
-def certify(name: str, key: rsa.RSAPrivateKey, *, issuer: x509.Certificate | None, issuer_key: rsa.RSAPrivateKey) -> x509.Certificate:
+def certify(
+    name: str, key: rsa.RSAPrivateKey, *, issuer: x509.Certificate | None, issuer_key: rsa.RSAPrivateKey
+) -> x509.Certificate:
     """A certificate for ``key`` under ``name``, signed by ``issuer_key``; self-signed and a CA where ``issuer`` is None."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     start = datetime.now(UTC) - timedelta(minutes=5)
@@ -102,7 +109,9 @@ def certify(name: str, key: rsa.RSAPrivateKey, *, issuer: x509.Certificate | Non
 
 def pem_of_key(key: rsa.RSAPrivateKey) -> bytes:
     """PKCS#8 PEM without a passphrase (what ec2-ami-tools and euca2ools read)."""
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def pem_of_certificate(certificate: x509.Certificate) -> bytes:

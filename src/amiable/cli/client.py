@@ -1,0 +1,84 @@
+"""Clients of the server: boto3 for what EC2, EBS direct, S3 and STS have calls for, signed requests for Amiable's own API.
+
+Credentials, region and endpoint are found as the AWS tools find them.  Without an endpoint nothing is asked: a command meant for
+this installation must not reach a cloud by accident.  boto3 costs 0.3 s, so it is imported when a client is made.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any, TypeVar
+
+from amiable.model.errors import LocalRefusal
+
+WAIT_PAUSE_SECONDS = 0.5
+T = TypeVar("T")
+
+
+def session() -> Any:
+    """boto3's default session."""
+    import boto3
+
+    return boto3.session.Session()
+
+
+def endpoint() -> str:
+    """The server's endpoint, from AWS_ENDPOINT_URL or the profile's endpoint_url."""
+    found = os.environ.get("AWS_ENDPOINT_URL") or session()._session.get_scoped_config().get("endpoint_url")
+    if not found:
+        raise LocalRefusal("no server is named: AWS_ENDPOINT_URL is not set", hint='eval "$(amiable env)"', exit_code=2)
+    return str(found).rstrip("/")
+
+
+def client(service: str, **config: Any) -> Any:
+    """A boto3 client of ``service`` at :func:`endpoint`."""
+    from botocore.config import Config
+
+    settings: dict[str, Any] = {
+        "connect_timeout": 5,
+        "read_timeout": 300,
+        "retries": {"mode": "standard", "max_attempts": 3},
+    }
+    if service == "s3":
+        settings["s3"] = {"addressing_style": "path"}
+    return session().client(service, endpoint_url=endpoint(), config=Config(**{**settings, **config}))
+
+
+def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """One request of Amiable's own API (``/amiable/v1`` + ``path``); the answer's JSON.  Raises LocalRefusal with the server's words."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.httpsession import URLLib3Session
+
+    made = session()
+    credentials = made.get_credentials()
+    if credentials is None:
+        raise LocalRefusal("no access key was found", hint='eval "$(amiable env)"')
+    data = json.dumps(body).encode() if body is not None else b""
+    request = AWSRequest(
+        method, f"{endpoint()}/amiable/v1{path}", headers={"Content-Type": "application/json"}, data=data
+    )
+    SigV4Auth(credentials.get_frozen_credentials(), "amiable", made.region_name or "us-east-1").add_auth(request)
+    answer = URLLib3Session(timeout=300).send(request.prepare())
+    found = json.loads(answer.content) if answer.content else {}
+    if answer.status_code >= 300:
+        raise LocalRefusal(f"{found.get('Code')}: {found.get('Message')}", hint=found.get("Hint") or "")
+    return found
+
+
+def tags_of(thing: dict[str, Any]) -> dict[str, str]:
+    """A resource's tags as a mapping."""
+    return {tag["Key"]: tag["Value"] for tag in thing.get("Tags", [])}
+
+
+def wait_for(what: str, look: Callable[[], T | None], seconds_max: float) -> T:
+    """Asks ``look`` until it gives something, at most ``seconds_max``; then refuses with exit code 124."""
+    until = monotonic() + seconds_max
+    while True:
+        found = look()
+        if found is not None:
+            return found
+        if monotonic() > until:
+            raise LocalRefusal(f"waited {seconds_max:.0f} s for {what}", exit_code=124)
+        sleep(WAIT_PAUSE_SECONDS)

@@ -1,0 +1,144 @@
+"""``amiable doctor``: what this host has and lacks, and how the server is; exits 1 when something is broken.
+
+It asks the host directly (programs, kernel, rights) and the running server through its API.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from amiable.cli.env import old_aws_cli
+from amiable.cli.output import Output
+from amiable.cli.serve import settings_from
+from amiable.model.errors import Refusal
+from amiable.model.units import human_bytes
+
+Verdict = Literal["ok", "note", "broken"]
+FREE_BYTES_LOW = 2 << 30
+
+PROGRAMS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "ssh": "openssh-client",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at, and what it means."""
+
+    what: str
+    verdict: Verdict
+    words: str
+    hint: str = ""
+
+
+def doctor(
+    *, data: Annotated[str | None, Parameter(help="Data directory of the server.")] = None, output: Output = "table"
+) -> int:
+    """Checks programs, rights, space, accelerator and server; says what each lack costs."""
+    folder = Path(settings_from({"data": data}).data)
+    findings = [*programs(), *rights(), *space(folder), *tools(), *server()]
+    if output == "json":
+        import json
+        from dataclasses import asdict
+
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        width = max(len(finding.what) for finding in findings)
+        for finding in findings:
+            print(f"{finding.verdict:<6}  {finding.what.ljust(width)}  {finding.words}")
+            if finding.hint:
+                print(f"{'':6}  {'':{width}}  hint: {finding.hint}")
+    return 1 if any(finding.verdict == "broken" for finding in findings) else 0
+
+
+def programs() -> list[Finding]:
+    """The programs that Amiable runs."""
+    found = []
+    for program, package in PROGRAMS.items():
+        path = shutil.which(program)
+        words = path or "not installed"
+        found.append(Finding(program, "ok" if path else "broken", words, "" if path else f"apt-get install {package}"))
+    return found
+
+
+def rights() -> list[Finding]:
+    """What this user may do."""
+    if os.getuid() == 0:
+        return [Finding("rights", "ok", "root: each guest's QEMU runs as a user of its own")]
+    limit = Path("/proc/sys/user/max_user_namespaces")
+    allowed = not limit.exists() or limit.read_text().strip() != "0"
+    words = "ordinary user: guests' QEMU runs as you, in user namespaces"
+    if allowed:
+        return [Finding("rights", "ok", words)]
+    return [
+        Finding("rights", "broken", "user namespaces are off", "sysctl user.max_user_namespaces=10000, or run as root")
+    ]
+
+
+def space(folder: Path) -> list[Finding]:
+    """Free space of the data directory's disk."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    low = free < FREE_BYTES_LOW
+    return [
+        Finding(
+            "space",
+            "note" if low else "ok",
+            f"{human_bytes(free)} free for {folder}",
+            "a full disk stops imports and guests" if low else "",
+        )
+    ]
+
+
+def tools() -> list[Finding]:
+    """The AWS command line, if it would call the real cloud."""
+    warning = old_aws_cli()
+    if warning:
+        return [Finding("aws", "note", warning)]
+    path = shutil.which("aws")
+    return [Finding("aws", "ok", path)] if path else [Finding("aws", "note", "not installed", "pip install awscli")]
+
+
+def server() -> list[Finding]:
+    """What the running server says of itself."""
+    from amiable.cli.client import call, endpoint
+
+    try:
+        facts = call("GET", "/host")
+    except Refusal as refusal:
+        return [Finding("server", "note", refusal.message, refusal.advice)]
+    except Exception as error:  # botocore's many kinds of "cannot connect"
+        if not type(error).__module__.startswith(("botocore", "urllib3")):
+            raise
+        return [Finding("server", "broken", f"no answer at {endpoint()}", "amiable serve")]
+    found = [Finding("server", "ok", f"{endpoint()}, version {facts['Version']}")]
+    found.append(Finding("accelerator", "ok" if facts["Accelerator"] == "kvm" else "note", facts["AcceleratorWords"]))
+    found.append(Finding("network", "note", facts["NetworkWords"]))
+    reclaimable = facts["ReclaimableBytes"]
+    words = f"{human_bytes(facts['StoredBytes'])} stored, {human_bytes(reclaimable)} reclaimable"
+    found.append(
+        Finding(
+            "blocks",
+            "note" if reclaimable else "ok",
+            words,
+            "the collector comes with a later version" if reclaimable else "",
+        )
+    )
+    failed = facts["Jobs"].get("failed", 0)
+    found.append(
+        Finding(
+            "jobs",
+            "note" if failed else "ok",
+            ", ".join(f"{n} {state}" for state, n in facts["Jobs"].items()) or "none",
+        )
+    )
+    return found

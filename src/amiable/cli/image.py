@@ -1,0 +1,189 @@
+"""``amiable image``: from a raw disk to an image, and who may launch it."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+
+from amiable.cli.client import client, tags_of, wait_for
+from amiable.cli.output import Output, say, show_one, show_rows
+from amiable.model.errors import LocalRefusal
+
+app = cyclopts.App(name="image", help="Machine images: import, list, show, share, deregister.")
+
+ImageId = Annotated[str, Parameter(help="Image id (ami-…).")]
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, Parameter(help="Raw disk image.")],
+    /,
+    *,
+    name: Annotated[str | None, Parameter(help="Name of the image. Default: the file's.")] = None,
+    description: str = "",
+    arch: Annotated[str, Parameter(help="Architecture: x86_64 or i386.")] = "x86_64",
+    root_device: Annotated[str, Parameter(help="Root device name.")] = "/dev/sda1",
+    virtualization: Annotated[str, Parameter(help="hvm or paravirtual.")] = "hvm",
+    boot_mode: Annotated[str | None, Parameter(help="legacy-bios, uefi or uefi-preferred.")] = None,
+    kernel: Annotated[str | None, Parameter(help="Default kernel (aki-…), paravirtual only.")] = None,
+    ramdisk: Annotated[str | None, Parameter(help="Default ramdisk (ari-…), paravirtual only.")] = None,
+    ena: Annotated[bool, Parameter(help="The guest has an ENA driver.", negative=())] = False,
+    output: Output = "id",
+) -> None:
+    """Uploads FILE as a snapshot over EBS direct and registers it as an image.  Prints the image id."""
+    from amiable.cli.upload import upload_snapshot
+
+    ec2 = client("ec2")
+    called = name or default_name(file)
+    request: dict[str, Any] = {
+        "Name": called,
+        "Architecture": arch,
+        "VirtualizationType": virtualization,
+        "RootDeviceName": root_device,
+    }
+    optional = {"Description": description or None, "BootMode": boot_mode, "KernelId": kernel, "RamdiskId": ramdisk}
+    request |= {field: value for field, value in optional.items() if value is not None}
+    if ena:
+        request["EnaSupport"] = True
+    refuse_taken_name(ec2, called)
+    snapshot = upload_snapshot(file, description or f"{called}, from {file.name}")
+    request["BlockDeviceMappings"] = [
+        {"DeviceName": root_device, "Ebs": {"SnapshotId": snapshot, "DeleteOnTermination": True}}
+    ]
+    try:
+        image = ec2.register_image(**request)["ImageId"]
+    except Exception:  # whatever the reason: no snapshot stays that the user did not ask for
+        ec2.delete_snapshot(SnapshotId=snapshot)
+        raise
+    found = ec2.describe_images(ImageIds=[image])["Images"][0]
+    show_one(found, output, identifier="ImageId")
+    say(f"\nnext: amiable launch {image}")
+
+
+def default_name(file: Path) -> str:
+    """An image name made of the file's: legal characters, at least 3 of them."""
+    stem = re.sub(r"[^A-Za-z0-9()\[\] ./'@_-]", "-", file.stem)[:128]
+    return stem if len(stem) >= 3 else f"image-{stem}"
+
+
+def refuse_taken_name(ec2: Any, name: str) -> None:
+    """Refuses before the upload what RegisterImage would refuse after it."""
+    pattern = re.sub(r"([\\*?])", r"\\\1", name)
+    taken = ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [pattern]}])["Images"]
+    if taken:
+        raise LocalRefusal(
+            f"AMI name {name} is already in use by AMI {taken[0]['ImageId']}",
+            hint="choose another --name, or deregister it",
+        )
+
+
+@app.command(name="list")
+def list_(
+    *,
+    owner: Annotated[str | None, Parameter(help="Account id or self. Default: every image you may see.")] = None,
+    name: Annotated[str | None, Parameter(help="Name, with * and ?.")] = None,
+    output: Output = "table",
+) -> None:
+    """Lists machine images."""
+    filters = [{"Name": "image-type", "Values": ["machine"]}] + ([{"Name": "name", "Values": [name]}] if name else [])
+    rows = client("ec2").describe_images(Filters=filters, **({"Owners": [owner]} if owner else {}))["Images"]
+    for row in rows:
+        row["Visibility"] = "public" if row.get("Public") else "private"
+    columns = {
+        "image": "ImageId",
+        "name": "Name",
+        "state": "State",
+        "type": "VirtualizationType",
+        "root": "RootDeviceType",
+    }
+    columns |= {"owner": "OwnerId", "": "Visibility", "created": "CreationDate"}
+    show_rows(sorted(rows, key=lambda row: row["CreationDate"]), columns, output, identifier="ImageId")
+
+
+@app.command
+def show(image: ImageId, /, *, output: Output = "table") -> None:
+    """Shows one image, its mapping and, to its owner, who may launch it."""
+    ec2 = client("ec2")
+    row = dict(ec2.describe_images(ImageIds=[image])["Images"][0])
+    if row["OwnerId"] == client("sts").get_caller_identity()["Account"]:
+        granted = ec2.describe_image_attribute(ImageId=image, Attribute="launchPermission")["LaunchPermissions"]
+        row["LaunchPermissions"] = (
+            granted if output == "json" else ", ".join(g.get("UserId") or g.get("Group") for g in granted)
+        )
+    if output == "table" and row.get("Tags"):
+        row["Tags"] = ", ".join(f"{key}={value}" for key, value in tags_of(row).items())
+    show_one(row, output, identifier="ImageId")
+
+
+@app.command
+def share(
+    image: ImageId,
+    /,
+    *,
+    account: Annotated[
+        list[str] | None, Parameter(help="Account that may launch it (again for more).", negative=())
+    ] = None,
+    public: Annotated[bool, Parameter(help="Everybody may launch it.", negative=())] = False,
+    remove: Annotated[bool, Parameter(help="Take the permission away instead.", negative=())] = False,
+) -> None:
+    """Lets accounts launch the image, or takes that away.  Prints who may launch it now."""
+    grants: list[dict[str, str]] = [{"UserId": one} for one in account or []] + ([{"Group": "all"}] if public else [])
+    if not grants:
+        raise LocalRefusal("nobody to share with", hint="--account 123456789012, or --public", exit_code=2)
+    ec2 = client("ec2")
+    ec2.modify_image_attribute(ImageId=image, LaunchPermission={"Remove" if remove else "Add": grants})
+    for grant in ec2.describe_image_attribute(ImageId=image, Attribute="launchPermission")["LaunchPermissions"]:
+        print(grant.get("UserId") or grant.get("Group"))
+
+
+@app.command
+def deregister(
+    image: ImageId,
+    /,
+    *,
+    yes: Annotated[bool, Parameter(help="Really; without it nothing is done.", negative=())] = False,
+    keep_snapshots: Annotated[bool, Parameter(help="Leave its snapshots.", negative=())] = False,
+) -> None:
+    """Deregisters the image and deletes its snapshots; running instances go on."""
+    ec2 = client("ec2")
+    found = ec2.describe_images(ImageIds=[image])["Images"][0]
+    snapshots = [
+        m["Ebs"]["SnapshotId"] for m in found.get("BlockDeviceMappings", []) if m.get("Ebs", {}).get("SnapshotId")
+    ]
+    if not yes:
+        doomed = "" if keep_snapshots or not snapshots else f" and delete {', '.join(snapshots)}"
+        say(f"would deregister {image} ({found['Name']}){doomed}\n\nhint: add --yes to do it")
+        raise SystemExit(1)
+    ec2.deregister_image(ImageId=image)
+    print(image)
+    for snapshot in snapshots if not keep_snapshots else []:
+        delete_if_unused(ec2, snapshot)
+
+
+def delete_if_unused(ec2: Any, snapshot: str) -> None:
+    """Deletes ``snapshot``; one that something else uses stays, and that is said."""
+    from botocore.exceptions import ClientError
+
+    try:
+        ec2.delete_snapshot(SnapshotId=snapshot)
+        print(snapshot)
+    except ClientError as error:
+        say(f"{snapshot} stays: {error.response['Error']['Message']}")
+
+
+def wait_until_available(ec2: Any, image: str, seconds_max: float) -> dict[str, Any]:
+    """The image once it is available; one that failed is refused with its reason."""
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = ec2.describe_images(ImageIds=[image])["Images"][0]
+        if found["State"] == "pending":
+            return None
+        if found["State"] != "available":
+            raise LocalRefusal(
+                f"{image} is {found['State']}: {found.get('StateReason', {}).get('Message', 'no reason given')}"
+            )
+        return found
+
+    return wait_for(f"{image} to be available", look, seconds_max)

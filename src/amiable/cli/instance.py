@@ -1,0 +1,204 @@
+"""``amiable instance``: what runs, its console, its shell, its end."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+
+from amiable.cli.client import call, client, wait_for
+from amiable.cli.output import Output, say, show_one, show_rows
+from amiable.model.errors import LocalRefusal
+
+app = cyclopts.App(name="instance", help="Instances: list, show, console, ssh, stop, start, terminate.")
+
+STATE_SECONDS_MAX = 180.0
+FOLLOW_PAUSE_SECONDS = 1.0
+
+InstanceId = Annotated[str, Parameter(help="Instance id (i-…).")]
+Wait = Annotated[bool, Parameter(help="Wait until it is done.", negative=())]
+
+
+@app.command(name="list")
+def list_(
+    *,
+    output: Output = "table",
+    all_: Annotated[bool, Parameter(name="--all", help="Terminated ones too.", negative=())] = False,
+) -> None:
+    """Lists instances."""
+    pages = client("ec2").get_paginator("describe_instances").paginate()
+    found = [i for page in pages for reservation in page["Reservations"] for i in reservation["Instances"]]
+    rows = [flat(instance) for instance in found if all_ or instance["State"]["Name"] != "terminated"]
+    columns = {
+        "instance": "InstanceId",
+        "state": "State",
+        "image": "ImageId",
+        "type": "InstanceType",
+        "address": "PrivateIpAddress",
+    }
+    columns |= {"launched": "LaunchTime", "reason": "Reason"}
+    show_rows(sorted(rows, key=lambda row: row["LaunchTime"]), columns, output, identifier="InstanceId")
+
+
+@app.command
+def show(instance: InstanceId, /, *, output: Output = "table") -> None:
+    """Shows one instance, with why it is in its state."""
+    ec2 = client("ec2")
+    row = flat(describe(ec2, instance))
+    statuses = ec2.describe_instance_status(InstanceIds=[instance], IncludeAllInstances=True)["InstanceStatuses"]
+    for status in statuses:
+        row["InstanceStatus"] = status["InstanceStatus"]["Status"]
+        row["SystemStatus"] = status["SystemStatus"]["Status"]
+    show_one(row, output, identifier="InstanceId")
+
+
+@app.command
+def console(
+    instance: InstanceId, /, *, follow: Annotated[bool, Parameter(help="Go on printing.", negative=())] = False
+) -> None:
+    """Prints the serial console's text."""
+    ec2 = client("ec2")
+    shown = ""
+    while True:
+        text = ec2.get_console_output(InstanceId=instance, Latest=True).get("Output", "")
+        new = text[len(shown) :] if text.startswith(shown) else text
+        sys.stdout.write(new)
+        sys.stdout.flush()
+        shown = text
+        if not follow:
+            return
+        time.sleep(FOLLOW_PAUSE_SECONDS)
+
+
+@app.command
+def ssh(
+    instance: InstanceId,
+    /,
+    *command: Annotated[str, Parameter(help="Command to run there.", allow_leading_hyphen=True)],
+    login: Annotated[str, Parameter(name=["--login", "-l"], help="User to log in as.")] = "root",
+    identity: Annotated[Path | None, Parameter(name=["--identity", "-i"], help="Private key file.")] = None,
+    wait: Annotated[float, Parameter(help="Seconds to wait for the guest to print its host keys.")] = 0,
+) -> None:
+    """Logs in through a tunnel of the signed API; the host key is compared with what the guest printed on its console."""
+    if shutil.which("ssh") is None:
+        raise LocalRefusal("ssh is not installed", hint="apt-get install openssh-client", exit_code=69)
+    known = host_keys(instance, wait)
+    me = [sys.executable, "-m", "amiable.cli.main"]
+    options = {"ProxyCommand": " ".join([*me, "instance", "tunnel", instance, "%p"]), "UserKnownHostsFile": "/dev/null"}
+    if known:
+        check = " ".join([*me, "instance", "host-key", instance, "%H", "%t", "%K", "%f"])
+        options |= {"StrictHostKeyChecking": "yes", "KnownHostsCommand": check}
+    else:
+        say("warning: the guest printed no host key fingerprints on its console: its host key is not checked")
+        options |= {"StrictHostKeyChecking": "no"}
+    if identity is not None:
+        options |= {"IdentitiesOnly": "yes"}
+    argv = [
+        "ssh",
+        *(part for name, value in options.items() for part in ("-o", f"{name}={value}")),
+        "-o",
+        "LogLevel=ERROR",
+    ]
+    argv += ["-i", str(identity)] if identity is not None else []
+    os.execvp("ssh", [*argv, f"{login}@{instance}", *command])
+
+
+def host_keys(instance: str, seconds: float) -> list[str]:
+    """Fingerprints that the guest printed, after waiting up to ``seconds`` for the first."""
+
+    def look() -> list[str] | None:
+        found: list[str] = call("GET", f"/instances/{instance}/ssh-host-keys")["Fingerprints"]
+        return found or None
+
+    try:
+        return wait_for("host keys on the console", look, seconds)
+    except LocalRefusal as refusal:
+        if refusal.exit_code == 124:
+            return []
+        raise
+
+
+@app.command(name="host-key", show=False)
+def host_key(instance: str, host: str, key_type: str, key: str, fingerprint: str, /) -> None:
+    """ssh's KnownHostsCommand: prints the known_hosts line when the guest printed this fingerprint on its console."""
+    if fingerprint in host_keys(instance, 0):
+        print(f"{host} {key_type} {key}")
+
+
+@app.command(show=False)
+def tunnel(instance: str, port: int, /) -> None:
+    """ssh's ProxyCommand: standard input and output to a port of the instance."""
+    from amiable.cli.tunnel import pump_stdio
+
+    pump_stdio(instance, port)
+
+
+@app.command
+def stop(
+    instance: InstanceId,
+    /,
+    *,
+    force: Annotated[bool, Parameter(help="Cut the power.", negative=())] = False,
+    wait: Wait = False,
+) -> None:
+    """Presses the power button; the root volume stays."""
+    ec2 = client("ec2")
+    changes = ec2.stop_instances(InstanceIds=[instance], Force=force)["StoppingInstances"]
+    finish(ec2, changes, "stopped" if wait else None)
+
+
+@app.command
+def start(instance: InstanceId, /, *, wait: Wait = False) -> None:
+    """Starts a stopped instance."""
+    ec2 = client("ec2")
+    changes = ec2.start_instances(InstanceIds=[instance])["StartingInstances"]
+    finish(ec2, changes, "running" if wait else None)
+
+
+@app.command
+def terminate(
+    instance: InstanceId,
+    /,
+    *,
+    yes: Annotated[bool, Parameter(help="Really; without it nothing is done.", negative=())] = False,
+    wait: Wait = False,
+) -> None:
+    """Ends an instance for good; volumes marked delete-on-termination go with it."""
+    ec2 = client("ec2")
+    if not yes:
+        row = flat(describe(ec2, instance))
+        say(f"would terminate {instance} ({row['State']}, {row['ImageId']})\n\nhint: add --yes to do it")
+        raise SystemExit(1)
+    changes = ec2.terminate_instances(InstanceIds=[instance])["TerminatingInstances"]
+    finish(ec2, changes, "terminated" if wait else None)
+
+
+def finish(ec2: Any, changes: list[dict[str, Any]], state: str | None) -> None:
+    """Prints each change; waits for ``state`` where one is asked for."""
+    for change in changes:
+        instance = change["InstanceId"]
+        if state is not None:
+            wait_for(f"{instance} to be {state}", reached(ec2, instance, state), STATE_SECONDS_MAX)
+        print(f"{instance}  {change['PreviousState']['Name']} -> {state or change['CurrentState']['Name']}")
+
+
+def reached(ec2: Any, instance: str, state: str) -> Callable[[], bool | None]:
+    """Asks whether ``instance`` has come to ``state``."""
+    return lambda: True if describe(ec2, instance)["State"]["Name"] == state else None
+
+
+def describe(ec2: Any, instance: str) -> dict[str, Any]:
+    """One instance as the API tells it."""
+    found: dict[str, Any] = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    return found
+
+
+def flat(instance: dict[str, Any]) -> dict[str, Any]:
+    """The instance with its state and reason as plain text, for a table."""
+    reason = instance.get("StateReason", {}).get("Message")
+    return {**instance, "State": instance["State"]["Name"], "Reason": reason}

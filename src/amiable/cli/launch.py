@@ -1,0 +1,82 @@
+"""``amiable launch``: RunInstances, and waiting for what was launched."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from amiable.cli.client import client, wait_for
+from amiable.cli.output import Output, say, show_rows
+from amiable.model.errors import LocalRefusal
+
+RUNNING_SECONDS_MAX = 180.0
+
+
+def launch(
+    image: Annotated[str, Parameter(help="Image id (ami-…).")],
+    /,
+    *,
+    type: Annotated[str, Parameter(help="Instance type.")] = "amiable.tiny",
+    key: Annotated[str | None, Parameter(help="Name of a key pair; its public key reaches the guest.")] = None,
+    user_data: Annotated[Path | None, Parameter(help="File of user data (a script, cloud-config).")] = None,
+    root_size: Annotated[int | None, Parameter(help="Size of the root volume in GiB; larger than the image's.")] = None,
+    kernel: Annotated[
+        str | None, Parameter(help="Kernel (aki-…) instead of the image's, paravirtual images only.")
+    ] = None,
+    ramdisk: Annotated[str | None, Parameter(help="Ramdisk (ari-…) instead of the image's.")] = None,
+    count: Annotated[int, Parameter(help="How many.")] = 1,
+    name: Annotated[str | None, Parameter(help="Tag Name of the instances.")] = None,
+    profile: Annotated[str | None, Parameter(help="Hardware profile instead of the one chosen for the image.")] = None,
+    wait: Annotated[bool, Parameter(help="Wait until they run.", negative=())] = False,
+    output: Output = "id",
+) -> None:
+    """Launches instances and prints their ids."""
+    ec2 = client("ec2")
+    request: dict[str, Any] = {"ImageId": image, "InstanceType": type, "MinCount": count, "MaxCount": count}
+    optional = {"KeyName": key, "KernelId": kernel, "RamdiskId": ramdisk}
+    request |= {field: value for field, value in optional.items() if value is not None}
+    if user_data is not None:
+        request["UserData"] = user_data.read_bytes()
+    if root_size is not None:
+        request["BlockDeviceMappings"] = [{"DeviceName": root_device(ec2, image), "Ebs": {"VolumeSize": root_size}}]
+    tags = [{"Key": k, "Value": v} for k, v in (("Name", name), ("amiable:hardware-profile", profile)) if v is not None]
+    if tags:
+        request["TagSpecifications"] = [{"ResourceType": "instance", "Tags": tags}]
+    instances = ec2.run_instances(**request)["Instances"]
+    ids = [instance["InstanceId"] for instance in instances]
+    if wait:
+        instances = [wait_until_running(ec2, instance_id) for instance_id in ids]
+    for instance in instances:
+        instance["State"] = instance["State"]["Name"]
+    columns = {"instance": "InstanceId", "state": "State", "type": "InstanceType", "address": "PrivateIpAddress"}
+    show_rows(instances, columns, output, identifier="InstanceId")
+    if not wait:
+        say(f"\nnext: amiable instance show {ids[0]}")
+
+
+def root_device(ec2: Any, image: str) -> str:
+    """The image's root device name."""
+    found = ec2.describe_images(ImageIds=[image])["Images"][0]
+    name = found.get("RootDeviceName")
+    if not name:
+        raise LocalRefusal(f"{image} has no root device to resize")
+    return str(name)
+
+
+def wait_until_running(ec2: Any, instance_id: str, seconds_max: float = RUNNING_SECONDS_MAX) -> dict[str, Any]:
+    """The instance once it runs; a launch that ended otherwise is refused with its reason."""
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+        state = found["State"]["Name"]
+        if state == "running":
+            return found
+        if state != "pending":
+            reason = found.get("StateReason", {})
+            raise LocalRefusal(
+                f"{instance_id} is {state}: {reason.get('Message', 'no reason given')}",
+                hint=f"amiable instance console {instance_id}",
+            )
+        return None
+
+    return wait_for(f"{instance_id} to run", look, seconds_max)

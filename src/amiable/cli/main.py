@@ -1,0 +1,111 @@
+"""``amiable``: the commands, and the one place where an error becomes words and an exit code.
+
+Exit codes: 0 done · 1 refused · 2 usage · 69 unavailable · 70 our bug · 74 I/O · 75 retry later · 124 waited too long · 128+n signal.
+Subcommands are loaded when they are asked for, so ``--help`` starts at once.
+"""
+
+import os
+import sys
+
+import cyclopts
+
+from amiable import __version__
+from amiable.model.errors import Refusal
+
+app = cyclopts.App(
+    name="amiable",
+    help="Machine images you own: build, bundle, import, share and boot Amazon Machine Images on your own hardware.",
+    version=__version__,
+    help_format="plaintext",
+    print_error=False,
+    exit_on_error=False,
+    result_action="return_value",
+)
+app.command("amiable.cli.serve:serve", name="serve", help="Start the server.")
+app.command("amiable.cli.env:env", name="env", help="Print what a shell needs to speak to the server.")
+app.command("amiable.cli.doctor:doctor", name="doctor", help="Check this host and the server.")
+app.command("amiable.cli.image:app", name="image", help="Machine images: import, list, show, share, deregister.")
+app.command("amiable.cli.bundle:app", name="bundle", help="Classic bundles: create, verify, unbundle, upload.")
+app.command("amiable.cli.kernel:app", name="kernel", help="Kernels and ramdisks for paravirtual images: add, list.")
+app.command("amiable.cli.launch:launch", name="launch", help="Launch instances of an image.")
+app.command(
+    "amiable.cli.instance:app", name="instance", help="Instances: list, show, console, ssh, stop, start, terminate."
+)
+app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopback into the instances.")
+app.command("amiable.cli.account:app", name="account", help="Accounts (administrator): create, list.")
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command; the exit code."""
+    try:
+        result = app(argv or ["--help"])
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except cyclopts.CycloptsError as error:
+        return complain(str(error).strip(), "see amiable --help, or --help behind the command", 2)
+    except Refusal as refusal:
+        return complain(refusal.message, refusal.advice, getattr(refusal, "exit_code", 1))
+    except KeyboardInterrupt:
+        return complain("interrupted", "", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return complain(f"{where}{error.strerror or error}", "", 74)
+    except Exception as error:  # noqa: BLE001  the outermost loop: botocore's errors are told by name, ours are bugs
+        return complain_of_client(error)
+
+
+def complain(words: str, hint: str, code: int) -> int:
+    """``error: words``, a blank line and ``hint: hint`` on stderr; returns ``code``."""
+    sys.stderr.write(f"error: {words}\n")
+    if hint:
+        sys.stderr.write(f"\nhint: {hint}\n")
+    return code
+
+
+def complain_of_client(error: Exception) -> int:
+    """Words for botocore's errors; anything else is a bug of ours and says so."""
+    kind = type(error).__name__
+    if type(error).__module__.startswith("botocore"):
+        response = getattr(error, "response", None)
+        if response:
+            found = response.get("Error", {})
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+            code = 75 if status == 503 else 70 if status >= 500 else 1
+            return complain(f"{found.get('Code')}: {found.get('Message')}", hint_for(str(found.get("Code"))), code)
+        if "Connect" in kind or "Endpoint" in kind or "Timeout" in kind:
+            return complain(str(error), 'is the server running?  amiable serve, then eval "$(amiable env)"', 69)
+        if "Credential" in kind or "Profile" in kind:
+            return complain(str(error), 'eval "$(amiable env)"', 1)
+        if "WaiterError" in kind:
+            return complain(str(error), "", 124)
+        return complain(str(error), "", 1)
+    if os.environ.get("AMIABLE_DEBUG"):
+        raise error
+    return complain(f"{kind}: {error}", "this is a bug in amiable; AMIABLE_DEBUG=1 shows where", 70)
+
+
+def hint_for(code: str) -> str:
+    """What to do about an error code of the server, where that is known."""
+    if code in (
+        "AuthFailure",
+        "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    ):
+        return 'the access key is not of this server: eval "$(amiable env)"'
+    if code == "InvalidAMIName.Duplicate":
+        return "choose another --name, or deregister the image that has it"
+    return ""
+
+
+if __name__ == "__main__":
+    run()
