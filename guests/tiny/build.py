@@ -1,0 +1,148 @@
+"""Puts the tiny guest together: trees of files, then the images made of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+from guests import disk, ext4
+from guests.cpio import write_initrd
+from guests.kernel import Kernel, read_kernel
+from guests.outputs import build_once, builder_sources, digest_of_files
+from guests.packages import Packages
+from guests.run import find_program, run
+from guests.tree import CharacterDevice, Directory, File, Link, Tree
+
+MAIN_KERNEL = "linux-image-cloud-amd64"
+OTHER_KERNELS = r"linux-image-[0-9.]+-[0-9]+-cloud-amd64"
+LAST_RESORT_KERNEL = "linux-image-rt-amd64"
+
+LABEL = "amiable-root"
+ROOT_BYTES = 72 << 20
+NO_BOOT_LOADER_BYTES = 8 << 20
+
+FILES = Path(__file__).parent / "files"
+PROGRAMS = ("dropbear", "dropbearkey", "resize2fs", "sfdisk", "partx")
+SCRIPTS = ("start", "stop", "dhcp", "grow", "functions", "provision")
+
+GRUB_CFG = f"""\
+serial --unit=0 --speed=115200
+terminal_input serial console
+terminal_output serial console
+linux /boot/vmlinuz root=LABEL={LABEL} console=tty0 console=ttyS0,115200 panic=5 quiet
+initrd /boot/initrd
+boot
+"""
+
+
+def build(folder: Path, cache: Path) -> bool:
+    """Makes every file of the tiny guest in ``folder``; returns whether anything had to be built."""
+    packages = Packages(cache)
+    main_package = packages.dependency(MAIN_KERNEL)
+    others = [name for name in packages.names(OTHER_KERNELS) if name != main_package]
+    other_package = others[-1] if others else packages.dependency(LAST_RESORT_KERNEL)
+    kernels = packages.unpack(main_package), packages.unpack(other_package)
+    inputs = {
+        "kernel": kernels[0].name,
+        "other kernel": kernels[1].name,
+        "programs": digest_of_files(_host_files()),
+        "builder": digest_of_files(builder_sources()),
+    }
+    return build_once(folder, inputs, partial(_build, kernels))
+
+
+def _build(kernels: tuple[Path, Path], folder: Path) -> None:
+    main, other = (read_kernel(package) for package in kernels)
+    for kernel, suffix in ((main, ""), (other, "-other")):
+        (folder / f"vmlinuz{suffix}").write_bytes(kernel.image)
+        (folder / f"initrd{suffix}").write_bytes(write_initrd(_initrd(kernel)))
+    root = _root(main)
+    ext4.write_ext4(root, folder / "tiny-pv.ext4", label=LABEL, size_bytes=ROOT_BYTES)
+    root.add("boot/vmlinuz", File(main.image))
+    root.add("boot/initrd", File((folder / "initrd").read_bytes()))
+    root.add("boot/grub/grub.cfg", File(GRUB_CFG.encode()))
+    hvm = folder / "tiny-hvm.img"
+    disk.partition(hvm, name="amiable-tiny", root_bytes=ROOT_BYTES)
+    ext4.write_ext4(root, hvm, label=LABEL, size_bytes=ROOT_BYTES, offset_bytes=disk.ROOT_OFFSET_BYTES)
+    disk.make_bootable(hvm, root_label=LABEL)
+    bare = Tree({"README": File(b"A file system, not a disk: nothing starts from here.\n")})
+    ext4.write_ext4(bare, folder / "nobootloader.img", label="nobootloader", size_bytes=NO_BOOT_LOADER_BYTES)
+    versions = {"vmlinuz": main.version, "vmlinuz-other": other.version}
+    (folder / "kernels.json").write_text(json.dumps(versions, indent=2) + "\n")
+
+
+def _initrd(kernel: Kernel) -> Tree:
+    tree = Tree()
+    _add_busybox(tree, flat=True)
+    for path in ("proc", "sys", "root", "dev"):
+        tree.add(path, Directory())
+    tree.add("dev/console", CharacterDevice(5, 1))
+    tree.add("init", File((FILES / "initrd-init").read_bytes(), 0o755))
+    _add_modules(tree, kernel, "modules")
+    return tree
+
+
+def _root(kernel: Kernel) -> Tree:
+    tree = Tree()
+    _add_busybox(tree, flat=False)
+    for path in _host_files():
+        if path.name != "busybox":
+            tree.add_host_file(path, at=_place(path))
+    for path in ("dev", "proc", "sys", "run", "mnt", "etc/dropbear", "var/lib/amiable", "var/log"):
+        tree.add(path, Directory())
+    for path, mode in (("root", 0o700), ("root/.ssh", 0o700), ("tmp", 0o1777)):
+        tree.add(path, Directory(mode))
+    _add_modules(tree, kernel, f"lib/modules/{kernel.version}")
+    for name in SCRIPTS:
+        tree.add(f"usr/lib/amiable/{name}", File((FILES / name).read_bytes(), 0o755))
+    tree.add("usr/bin/amiable-facts", File((FILES / "facts").read_bytes(), 0o755))
+    tree.add("etc/acpi/PWRF/00000080", File((FILES / "power-button").read_bytes(), 0o755))
+    tree.add("etc/inittab", File((FILES / "inittab").read_bytes()))
+    tree.add("etc/passwd", File(b"root:*:0:0:root:/root:/bin/sh\n"))
+    tree.add("etc/group", File(b"root:x:0:\ntty:x:5:\n"))
+    tree.add("etc/shells", File(b"/bin/sh\n"))
+    tree.add("etc/hosts", File(b"127.0.0.1 localhost amiable-tiny\n"))
+    tree.add("etc/fstab", File(f"LABEL={LABEL} / ext4 defaults 0 1\n".encode()))
+    tree.add("etc/os-release", File(b'ID=amiable-tiny\nNAME="Amiable tiny guest"\nPRETTY_NAME="Amiable tiny guest"\n'))
+    return tree
+
+
+def _add_busybox(tree: Tree, *, flat: bool) -> None:
+    busybox = _busybox()
+    tree.add_host_file(busybox, at="bin/busybox")
+    for path in run([str(busybox), "--list-full"]).stdout.split():
+        name = path.rpartition("/")[2]
+        if name != "busybox" and path != "linuxrc":
+            tree.add(f"bin/{name}" if flat else path, Link("/bin/busybox"))
+
+
+def _add_modules(tree: Tree, kernel: Kernel, folder: str) -> None:
+    for name, content in kernel.modules:
+        tree.add(f"{folder}/{name}", File(content))
+    order = "".join(f"{name}\n" for name, _ in kernel.modules)
+    tree.add(f"{folder}/order", File(order.encode()))
+
+
+def _busybox() -> Path:
+    """The static busybox; Debian puts it where the dynamic one would be."""
+    return find_program("busybox").resolve()
+
+
+def _host_files() -> list[Path]:
+    """busybox, the other programs and the libraries that these load."""
+    programs = [find_program(name) for name in PROGRAMS]
+    libraries = {
+        Path(found)
+        for program in programs
+        for found in re.findall(r"(/\S+\.so\S*) \(", run(["ldd", str(program)]).stdout)
+    }
+    return [_busybox(), *programs, *sorted(libraries)]
+
+
+def _place(path: Path) -> str:
+    """Where a file of the host goes: programs where Debian has them, libraries where the loader looks."""
+    if path.name in PROGRAMS:
+        return f"usr/sbin/{path.name}" if path.name != "dropbearkey" else "usr/bin/dropbearkey"
+    return f"lib64/{path.name}" if path.name.startswith("ld-linux") else f"lib/x86_64-linux-gnu/{path.name}"

@@ -1,0 +1,38 @@
+"""A metadata service for one connection: reads one request from standard input, answers it, ends.  ``slirp`` runs one a connection.
+
+imds_once.py FACTS.json      {"meta-data/instance-id": "i-…", "user-data": "…"}
+"""
+
+import json
+import sys
+from pathlib import Path
+
+TOKEN = "dG9rZW4="
+
+
+def main() -> None:
+    facts = json.loads(Path(sys.argv[1]).read_text())
+    request_line = sys.stdin.readline().split()
+    headers = {}
+    while (line := sys.stdin.readline().strip()) != "":
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    status, body = answer(request_line[0], request_line[1], headers, facts)
+    sys.stdout.write(
+        f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+    )
+    sys.stdout.flush()
+
+
+def answer(method: str, path: str, headers: dict[str, str], facts: dict[str, str]) -> tuple[str, str]:
+    """IMDS of version 2 only: no token, no answer."""
+    if (method, path) == ("PUT", "/latest/api/token"):
+        return ("200 OK", TOKEN) if "x-aws-ec2-metadata-token-ttl-seconds" in headers else ("400 Bad Request", "")
+    if headers.get("x-aws-ec2-metadata-token") != TOKEN:
+        return "401 Unauthorized", ""
+    body = facts.get(path.removeprefix("/latest/"))
+    return ("404 Not Found", "no such fact") if body is None else ("200 OK", body)
+
+
+if __name__ == "__main__":
+    main()
