@@ -1,0 +1,46 @@
+"""Files that appear whole or not at all: temporary name, fsync, rename, fsync of the folder."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from amiable.model.errors import LocalRefusal
+
+
+@contextmanager
+def new_file(destination: Path) -> Iterator[BinaryIO]:
+    """A new file, unbuffered, that takes the name ``destination`` when the block ends well, durable; else it vanishes."""
+    temporary = destination.with_name(f".{destination.name[:64]}.{secrets.token_hex(8)}.partial")
+    try:
+        file = temporary.open("xb", buffering=0)
+    except OSError as error:
+        raise LocalRefusal(f"Nothing can be written in {destination.parent}: {error.strerror}.") from error
+    try:
+        with file:
+            yield file
+            os.fsync(file.fileno())
+        temporary.replace(destination)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(destination.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Writes all of ``data`` at ``offset``."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
