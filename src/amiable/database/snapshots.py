@@ -26,10 +26,18 @@ def get(c: Connection, snapshot_id: str) -> Snapshot | None:
 
 
 def list_snapshots(
-    c: Connection, *, account_id: str, region: str, ids: Sequence[str] | None = None, after: str = "", limit: int | None = None
+    c: Connection,
+    *,
+    account_id: str,
+    region: str,
+    ids: Sequence[str] | None = None,
+    after: str = "",
+    limit: int | None = None,
 ) -> list[Snapshot]:
     """The account's snapshots in id order, ``ids`` only if given, internal ones never."""
-    query = select(*_COLUMNS).where(S.c.account_id == account_id, S.c.region == region, S.c.is_internal.is_(False), S.c.id > after)
+    query = select(*_COLUMNS).where(
+        S.c.account_id == account_id, S.c.region == region, S.c.is_internal.is_(False), S.c.id > after
+    )
     if ids is not None:
         query = query.where(S.c.id.in_(ids))
     return [Snapshot(**row._mapping) for row in c.execute(query.order_by(S.c.id).limit(limit))]
@@ -55,7 +63,9 @@ def report_progress(c: Connection, snapshot_id: str, percent: int) -> None:
 def complete(c: Connection, snapshot_id: str, *, now: datetime) -> bool:
     """pending → completed, of a sealed one.  ``False`` from any other state."""
     sealed = (S.c.id == snapshot_id) & (S.c.state == PENDING) & S.c.changed_block_count.is_not(None)
-    return c.execute(update(S).where(sealed).values(state=COMPLETED, progress_percent=100, completed_at=now)).rowcount == 1
+    return (
+        c.execute(update(S).where(sealed).values(state=COMPLETED, progress_percent=100, completed_at=now)).rowcount == 1
+    )
 
 
 def fail(c: Connection, snapshot_id: str, message: str) -> bool:

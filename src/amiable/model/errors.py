@@ -291,6 +291,28 @@ class IncorrectState(Refusal):
     code = "IncorrectState"
 
 
+class SnapshotNotPending(IncorrectState):
+    """A block for a snapshot that takes none any more."""
+
+    template = "The snapshot {snapshot_id} is not pending, it is {state}."
+
+
+class BlockDamaged(Refusal):
+    """Acknowledged bytes that are not there, or are not what their name says: never answered as data."""
+
+    code = "InternalError"
+    status = 500
+    template = "Block {index} of {snapshot_id} is damaged: {why}"
+    hint = "Restore the pack from a backup; the other blocks are not affected."
+
+
+class InsufficientVolumeCapacity(Refusal):
+    code = "InsufficientVolumeCapacity"
+    status = 500
+    template = "No space is left on the device that holds the data directory."
+    hint = "Free some space there, then try again: what was acknowledged is kept."
+
+
 class IncorrectInstanceState(Refusal):
     code = "IncorrectInstanceState"
     template = "The instance '{instance_id}' is not in a state from which it can be {verb}."
