@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from amiable.blocks.store import BlockStore
+
 from amiable.api.accounts import NewAccount, create_account
 from amiable.blocks.objects import ObjectFiles
-from amiable.blocks.store import BlockStore
 from amiable.database.connect import Database
 from amiable.database.migrate import migrate
 from amiable.model.principal import Principal
 from amiable.model.settings import Settings, resolve
-from amiable.server.main import prepare_data
 from amiable.services import Services
 from amiable.services.installation import open_installation
 
@@ -32,7 +32,8 @@ def settings_for(data: Path, **changes: Any) -> Settings:
 def open_services(data: Path, *, clock: Callable[[], datetime] | None = None, **changes: Any) -> Iterator[Services]:
     """Services over ``data``; closed at the end.  No worker runs: jobs stay in the table."""
     settings = settings_for(data, **changes)
-    prepare_data(data)
+    for name in FOLDERS:
+        (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     migrate(settings.database_url)
     database = Database(settings.database_url)
     services = Services(
@@ -54,7 +55,9 @@ def open_services(data: Path, *, clock: Callable[[], datetime] | None = None, **
         database.close()
 
 
-def make_account(services: Services, name: str = "someone", *, administrator: bool = False) -> tuple[NewAccount, Principal]:
+def make_account(
+    services: Services, name: str = "someone", *, administrator: bool = False
+) -> tuple[NewAccount, Principal]:
     """A new account and a principal that speaks for it."""
     made = create_account(services, name, administrator=administrator)
     return made, Principal(made.account_id, made.access_key_id, services.settings.region, administrator)

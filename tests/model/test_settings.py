@@ -1,0 +1,45 @@
+"""Every setting from one record: flag over variable over file over default; bad ones refused by name."""
+
+import pytest
+
+from amiable.model.errors import LocalRefusal
+from amiable.model.settings import SETTINGS, resolve
+
+
+def test_a_flag_wins_over_a_variable_over_the_file_over_the_default() -> None:
+    flags, variables, toml = {"listen": "127.0.0.1:1"}, {"AMIABLE_LISTEN": "127.0.0.1:2"}, {"listen": "127.0.0.1:3"}
+    assert resolve(flags, variables, toml, default_data="/d").listen == "127.0.0.1:1"
+    assert resolve({}, variables, toml, default_data="/d").listen == "127.0.0.1:2"
+    assert resolve({}, {}, toml, default_data="/d").listen == "127.0.0.1:3"
+    assert resolve({}, {}, {}, default_data="/d").listen == "127.0.0.1:2006"
+
+
+def test_defaults_follow_from_other_settings() -> None:
+    settings = resolve({"region": "eu-west-1"}, {}, {}, default_data="/d")
+    assert settings.zones == ("eu-west-1a",)
+    assert settings.database_url == "sqlite:////d/amiable.db"
+    assert resolve({}, {}, {"zones": ["a", "b"]}, default_data="/d").zones == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "toml", "named"),
+    [
+        ({"listen": "nowhere"}, {}, {}, "--listen"),
+        ({"listen": "127.0.0.1:70000"}, {}, {}, "--listen"),
+        ({}, {"AMIABLE_WORKERS": "none"}, {}, "AMIABLE_WORKERS"),
+        ({}, {}, {"workers": 0}, "workers in the configuration file"),
+        ({}, {}, {"wrokers": 2}, "wrokers"),
+        ({"accelerator": "hvf"}, {}, {}, "--accelerator"),
+    ],
+)
+def test_a_bad_value_is_refused_and_its_source_is_named(
+    flags: dict[str, str], variables: dict[str, str], toml: dict[str, object], named: str
+) -> None:
+    with pytest.raises(LocalRefusal, match=named):
+        resolve(flags, variables, toml, default_data="/d")
+
+
+def test_every_setting_has_help_and_its_three_spellings_differ() -> None:
+    spellings = [spelling for s in SETTINGS for spelling in (s.flag, s.variable, s.toml_key)]
+    assert len(set(spellings)) == 3 * len(SETTINGS)
+    assert all(s.help.endswith(".") for s in SETTINGS)

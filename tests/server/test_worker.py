@@ -1,0 +1,125 @@
+"""Workers run each job, try again what failed, and give up with words."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from amiable.database import jobs as queue
+from amiable.database.schema import job as J
+from amiable.jobs.context import JobContext
+from amiable.jobs.registry import JobKind
+from amiable.server.worker import Workers
+from amiable.services import Services
+
+
+def enqueue(services: Services, kind: str, key: str) -> None:
+    with services.database.write() as c:
+        assert queue.enqueue(c, kind, key, data={"step": 0}, now=services.now())
+
+
+def row(services: Services, key: str) -> tuple[str, int, str | None]:
+    with services.database.read() as c:
+        found = c.execute(select(J.c.state, J.c.tries, J.c.error).where(J.c.key == key)).one()
+    return found.state, found.tries, found.error
+
+
+def no_giving_up(_context: JobContext, words: str) -> None:
+    pytest.fail(words)
+
+
+def test_a_woken_worker_runs_the_job_and_it_is_done(services: Services) -> None:
+    ran = threading.Event()
+
+    def run(context: JobContext) -> None:
+        context.checkpoint({"step": 1}, 50)
+        assert context.data == {"step": 1}
+        ran.set()
+
+    workers = Workers(services, {"count": JobKind(run, no_giving_up)})
+    workers.start()
+    try:
+        enqueue(services, "count", "a:count")
+        workers.wake()
+        assert ran.wait(60)
+    finally:
+        workers.stop()
+    assert row(services, "a:count") == ("done", 1, None)
+
+
+def test_a_job_that_keeps_failing_is_given_up_with_its_words(services: Services) -> None:
+    words: list[str] = []
+
+    def run(_context: JobContext) -> None:
+        raise ValueError("no such disk")
+
+    kinds = {"fail": JobKind(run, lambda _context, text: words.append(text), tries_max=2)}
+    workers = Workers(services, kinds)
+    enqueue(services, "fail", "a:fail")
+    assert workers.run_one()
+    assert row(services, "a:fail") == ("queued", 1, "ValueError: no such disk") and not words
+    with services.database.write() as c:
+        c.execute(update(J).values(due=services.now()))
+    assert workers.run_one()
+    assert words == ["ValueError: no such disk"]
+    assert row(services, "a:fail") == ("failed", 2, "ValueError: no such disk")
+
+
+def test_a_job_killed_midway_is_finished_by_another_process_from_its_checkpoint(services: Services) -> None:
+    steps: list[int] = []
+
+    class Killed(BaseException):
+        pass
+
+    def run(context: JobContext) -> None:
+        for step in range(context.data["step"], 4):
+            steps.append(step)
+            context.checkpoint({"step": step + 1})
+            if step == 1 and len(steps) == 2:
+                raise Killed
+
+    kinds = {"walk": JobKind(run, no_giving_up)}
+    enqueue(services, "walk", "a:walk")
+    with pytest.raises(Killed):
+        Workers(services, kinds).run_one()
+    assert row(services, "a:walk")[0] == "running"
+    with services.database.write() as c:
+        c.execute(update(J).values(lease_until=services.now()))
+    second = Workers(services, kinds)
+    while not second.run_one():
+        pass
+    assert steps == [0, 1, 2, 3] and row(services, "a:walk") == ("done", 2, None)
+
+
+def test_a_cancelled_job_is_given_up_as_cancelled(services: Services) -> None:
+    words: list[str] = []
+
+    def run(context: JobContext) -> None:
+        with services.database.write() as c:
+            queue.cancel(c, context.job.key)
+        context.checkpoint({"step": 1})
+
+    workers = Workers(services, {"long": JobKind(run, lambda _context, text: words.append(text))})
+    enqueue(services, "long", "a:long")
+    workers.run_one()
+    assert words == ["The job was cancelled."] and row(services, "a:long")[0] == "cancelled"
+
+
+def test_an_end_of_the_server_leaves_the_job_for_the_next_start(services: Services, tmp_path: Path) -> None:
+    started = threading.Event()
+
+    def run(context: JobContext) -> None:
+        started.set()
+        assert context.stop.wait(60)
+        raise InterruptedError("stopped")
+
+    workers = Workers(services, {"long": JobKind(run, no_giving_up)})
+    workers.start()
+    enqueue(services, "long", "a:long")
+    workers.wake()
+    assert started.wait(60)
+    workers.stop()
+    assert row(services, "a:long")[:2] == ("running", 1)
+    with services.database.write() as c:
+        assert queue.release_all(c, host=services.host, now=services.now()) == 1
