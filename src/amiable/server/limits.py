@@ -18,9 +18,6 @@ AMIABLE_BODY_BYTES_MAX: Final = 1 * MIB
 HEADERS_BYTES_MAX: Final = 64 * KIB
 """All headers of one request with its request line: what uvicorn's parser and we accept."""
 
-PARAMETERS_MAX: Final = 10_000
-"""Parameters of one EC2 query."""
-
 OPERATIONS_AT_ONCE: Final = 40
 """Operations in worker threads; more wait their turn.  SQLite has one writer and the pool 64 connections."""
 

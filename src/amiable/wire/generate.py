@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import botocore
 import botocore.session
 from botocore import xform_name
 
@@ -21,7 +20,7 @@ FOLDER = Path(__file__).with_name("generated")
 KINDS = {
     "string": "string",
     "integer": "integer",
-    "long": "integer",
+    "long": "long",
     "float": "float",
     "double": "float",
     "boolean": "boolean",
@@ -31,6 +30,7 @@ KINDS = {
 PYTHON = {
     "string": "str",
     "integer": "int",
+    "long": "int",
     "float": "float",
     "boolean": "bool",
     "timestamp": "datetime",
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     session = botocore.session.Session()
     differing = []
     for service, names in SERVICES.items():
-        text = _formatted(render(session.get_service_model(service), names))
+        text = render(session.get_service_model(service), names)
         path = FOLDER / f"{service}.py"
         if path.exists() and path.read_text() == text:
             continue
@@ -194,12 +194,6 @@ def _operation(operation: Any) -> str:
     if "responseCode" in http:
         facts.append(f"status={http['responseCode']}")
     return f"Operation({', '.join(facts)})"
-
-
-def _formatted(text: str) -> str:
-    """``text`` after a syntax check: what is written can be compiled."""
-    compile(text, "generated", "exec")
-    return text
 
 
 if __name__ == "__main__":

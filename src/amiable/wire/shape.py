@@ -9,13 +9,16 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["string", "integer", "float", "boolean", "timestamp", "blob"]
+Kind = Literal["string", "integer", "long", "float", "boolean", "timestamp", "blob"]
 Location = Literal["body", "header", "uri", "query", "payload"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value.  ``minimum`` and ``maximum`` bound a number, or the length of a string or blob."""
+    """One value.  ``minimum`` and ``maximum`` bound a number, or the length of a string or blob.
+
+    An ``integer`` has 32 bits, a ``long`` 64.
+    """
 
     kind: Kind
     minimum: int | None = None

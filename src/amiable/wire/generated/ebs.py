@@ -206,7 +206,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'Tags': ListOf('Tag', 'item'),
     'TimeStamp': Scalar('timestamp'),
     'Timeout': Scalar('integer', minimum=10, maximum=4320),
-    'VolumeSize': Scalar('integer', minimum=1),
+    'VolumeSize': Scalar('long', minimum=1),
 }
 
 OPERATIONS: Final = {

@@ -1993,7 +1993,7 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('type', 'Type', 'type', 'DiskType'),
     )),
     'DiskInfoList': ListOf('DiskInfo', 'item'),
-    'DiskSize': Scalar('integer'),
+    'DiskSize': Scalar('long'),
     'DiskType': Scalar('string', enum=frozenset({'hdd', 'ssd'})),
     'Double': Scalar('float'),
     'EbsBlockDevice': Structure(EbsBlockDevice, (
@@ -2758,7 +2758,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'LicenseList': ListOf('LicenseConfiguration', 'item'),
     'LicenseSpecificationListRequest': ListOf('LicenseConfigurationRequest', 'item'),
     'LogicalGpuCount': Scalar('integer'),
-    'Long': Scalar('integer'),
+    'Long': Scalar('long'),
     'MarketType': Scalar('string', enum=frozenset({'capacity-block', 'interruptible-capacity-reservation', 'on-demand', 'spot'})),
     'MaxIpv4AddrPerInterface': Scalar('integer'),
     'MaxIpv6AddrPerInterface': Scalar('integer'),
@@ -2794,7 +2794,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'MemoryInfo': Structure(MemoryInfo, (
         Member('size_in_mi_b', 'SizeInMiB', 'sizeInMiB', 'MemorySize'),
     )),
-    'MemorySize': Scalar('integer'),
+    'MemorySize': Scalar('long'),
     'MetricCategoryId': Scalar('string'),
     'MetricCategoryIdList': ListOf('MetricCategoryId', 'item'),
     'MillisecondDateTime': Scalar('timestamp'),
