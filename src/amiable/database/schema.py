@@ -323,6 +323,8 @@ volume = Table(
     Column("size_gib", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),  # what the guest sees: an instance-store root is as long as its image
     Column("volume_type", String(16), nullable=False),
+    Column("iops", Integer),
+    Column("throughput", Integer),
     Column("is_instance_store", Boolean, nullable=False),
     Column("instance_id", ForeignKey("instance.id"), index=True),
     Column("device_name", String(64)),

@@ -328,6 +328,31 @@ class InvalidKeyFormat(Refusal):
     template = "Key is not in valid OpenSSH public key format"
 
 
+class InvalidUserDataMalformed(Refusal):
+    code = "InvalidUserData.Malformed"
+    template = "Invalid BASE64 encoding of user data: {why}"
+
+
+class InsufficientFreeAddressesInSubnet(Refusal):
+    code = "InsufficientFreeAddressesInSubnet"
+    template = "There are not enough free addresses in subnet '{subnet_id}' to satisfy the requested number of instances."
+
+
+class InvalidIPAddressInUse(Refusal):
+    code = "InvalidIPAddress.InUse"
+    template = "Address {address} is in use."
+
+
+class BootForVolumeTypeUnsupported(Refusal):
+    code = "BootForVolumeTypeUnsupported"
+    template = "A root volume cannot be of type {volume_type}."
+
+
+class IdempotentInstanceTerminated(Refusal):
+    code = "IdempotentInstanceTerminated"
+    template = "The client token belongs to an instance that is terminated: {instance_ids}."
+
+
 class TagLimitExceeded(Refusal):
     code = "TagLimitExceeded"
     template = "The maximum number of Tags for a resource has been reached."

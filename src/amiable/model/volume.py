@@ -37,3 +37,5 @@ class Volume:
     delete_on_termination: bool
     created_at: datetime
     attached_at: datetime | None
+    iops: int | None = None  # as asked for; a record, no promise
+    throughput: int | None = None

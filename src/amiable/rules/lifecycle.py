@@ -11,7 +11,7 @@
                   └─────────────────────────── start-asked ───────────────────────────────┘
 
 Asking again for what is so, or is under way, changes nothing (``stop-asked`` when stopped, ``terminate-asked`` when
-terminated).  The absence of an arrow is a refusal.  Source: EC2 user guide, "Instance state changes".
+terminated), and neither does a job that runs twice (``stopped`` when stopped).  The absence of an arrow is a refusal.  Source: EC2 user guide, "Instance state changes".
 
 What a guest's power-off or a dead QEMU asks for depends on the instance: :func:`when_guest_powered_off`,
 :func:`when_process_died`.
@@ -50,6 +50,7 @@ NEXT: Final[Mapping[tuple[State, Event], State]] = {
     (State.PENDING, Event.START_ASKED): State.PENDING,
     (State.PENDING, Event.REBOOT_ASKED): State.PENDING,
     (State.PENDING, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
+    (State.RUNNING, Event.BOOTED): State.RUNNING,
     (State.RUNNING, Event.START_ASKED): State.RUNNING,
     (State.RUNNING, Event.REBOOT_ASKED): State.RUNNING,
     (State.RUNNING, Event.STOP_ASKED): State.STOPPING,
@@ -59,12 +60,14 @@ NEXT: Final[Mapping[tuple[State, Event], State]] = {
     (State.STOPPING, Event.STOP_ASKED): State.STOPPING,
     (State.STOPPING, Event.STOPPED): State.STOPPED,
     (State.STOPPING, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
+    (State.STOPPED, Event.STOPPED): State.STOPPED,
     (State.STOPPED, Event.STOP_ASKED): State.STOPPED,
     (State.STOPPED, Event.START_ASKED): State.PENDING,
     (State.STOPPED, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
     (State.SHUTTING_DOWN, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
     (State.SHUTTING_DOWN, Event.TERMINATED): State.TERMINATED,
     (State.TERMINATED, Event.TERMINATE_ASKED): State.TERMINATED,
+    (State.TERMINATED, Event.TERMINATED): State.TERMINATED,
 }
 
 VERBS: Final[Mapping[Event, str]] = {

@@ -1,0 +1,246 @@
+"""Which disks an instance gets: the image's block device mapping with the request's laid over it.
+
+    image's entry     request's entry of that name      disk
+    volume            -                                 as the image says
+    volume            Ebs                               changed: size (larger only), type, DeleteOnTermination
+    volume            NoDevice                          none (never the root)
+    -                 Ebs with snapshot, size or both   a further volume
+    ephemeralN        any, or ephemeralN requested      none: no type has local disks, and EC2 drops the surplus silently
+
+The root of an instance-store image is as long as its image and cannot be changed.  Source: EC2 API, EbsBlockDevice; EC2 User
+Guide, "Block device mappings", "Device names".
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from amiable.model.errors import (
+    BootForVolumeTypeUnsupported,
+    InvalidBlockDeviceMapping,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    MissingParameter,
+    UnsupportedOperation,
+)
+from amiable.model.image import Image, ImageDevice, RootDeviceType, find_root_device
+from amiable.model.snapshot import COMPLETED, Snapshot
+from amiable.model.units import GIB, gib_ceil
+
+DISKS_MAX: Final = 27
+DEFAULT_VOLUME_TYPE: Final = "gp2"
+
+_HVM: Final = re.compile(
+    r"/dev/sd[a-z]|/dev/sda[12]|(/dev/)?xvd[a-z]|(/dev/)?xvd[b-c][a-z]|/dev/xvda[12]|/dev/nvme0n1|/dev/vda"
+)
+_PV: Final = re.compile(r"/dev/(sd|hd|xvd)[a-z](1[0-5]|[1-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeType:
+    """The sizes and rates that a volume type allows; None: the rate cannot be set."""
+
+    gib: range
+    iops: range | None = None
+    throughput: range | None = None
+    needs_iops: bool = False
+    is_bootable: bool = True
+
+
+VOLUME_TYPES: Final[Mapping[str, VolumeType]] = {
+    "gp2": VolumeType(range(1, 16385)),
+    "gp3": VolumeType(range(1, 65537), iops=range(3000, 80001), throughput=range(125, 2001)),
+    "io1": VolumeType(range(4, 16385), iops=range(100, 64001), needs_iops=True),
+    "io2": VolumeType(range(4, 65537), iops=range(100, 256001), needs_iops=True),
+    "st1": VolumeType(range(125, 16385), is_bootable=False),
+    "sc1": VolumeType(range(125, 16385), is_bootable=False),
+    "standard": VolumeType(range(1, 1025)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AskedDevice:
+    """One entry of the request; exactly one of ``is_volume``, ``virtual_name`` and ``no_device`` holds."""
+
+    device_name: str
+    is_volume: bool = False
+    snapshot_id: str | None = None
+    size_gib: int | None = None
+    volume_type: str | None = None
+    iops: int | None = None
+    throughput: int | None = None
+    delete_on_termination: bool | None = None
+    encrypted: bool | None = None
+    virtual_name: str | None = None
+    no_device: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDisk:
+    """One disk to make.  ``size_bytes`` is what the guest sees."""
+
+    device_name: str
+    snapshot_id: str | None
+    size_gib: int
+    size_bytes: int
+    volume_type: str
+    delete_on_termination: bool
+    is_instance_store: bool = False
+    is_root: bool = False
+    iops: int | None = None
+    throughput: int | None = None
+
+
+def plan_disks(
+    image: Image, asked: Sequence[AskedDevice], snapshots: Mapping[str, Snapshot]
+) -> tuple[PlannedDisk, ...]:
+    """The disks of one instance, root first.
+
+    ``snapshots`` holds every snapshot that the request names and the caller owns: what is missing there does not exist.
+    """
+    _check_names(image, asked)
+    over = {device.device_name: device for device in asked}
+    if image.root_device_type is RootDeviceType.INSTANCE_STORE:
+        root, root_names = _instance_store_root(image, over), {image.root_device_name}
+    else:
+        root, root_names = _volume_root(image, over)
+    disks = [root]
+    for device in image.devices:
+        change = over.get(device.device_name)
+        if device.device_name in root_names or not device.is_volume or (change is not None and not change.is_volume):
+            continue
+        disks.append(_volume(device, change, snapshots, is_root=False))
+    present = {device.device_name for device in image.devices if device.is_volume} | root_names
+    for further in asked:
+        if further.is_volume and further.device_name not in present:
+            disks.append(_volume(ImageDevice(further.device_name), further, snapshots, is_root=False))
+    if len(disks) > DISKS_MAX:
+        raise InvalidBlockDeviceMapping(
+            f"An instance has at most {DISKS_MAX} disks; this launch asks for {len(disks)}."
+        )
+    return tuple(disks)
+
+
+def _check_names(image: Image, asked: Sequence[AskedDevice]) -> None:
+    allowed = _PV if image.virtualization_type == "paravirtual" else _HVM
+    known = {device.device_name for device in image.devices} | {image.root_device_name}
+    seen: set[str] = set()
+    for device in asked:
+        name = device.device_name
+        if name not in known and not allowed.fullmatch(name):
+            raise InvalidParameterValue(parameter="device", value=name, why=f"{name} is not a valid EBS device name.")
+        if name in seen:
+            raise InvalidBlockDeviceMapping(f"The device '{name}' is used in more than one block-device mapping")
+        seen.add(name)
+
+
+def _instance_store_root(image: Image, over: Mapping[str, AskedDevice]) -> PlannedDisk:
+    name = image.root_device_name or "/dev/sda1"
+    assert image.root_snapshot_id is not None and image.size_bytes is not None, image.id
+    if name in over:
+        raise InvalidBlockDeviceMapping(
+            f"The root device {name} of {image.id} is an instance store of {image.size_bytes} bytes and cannot be mapped or resized."
+        )
+    return PlannedDisk(
+        device_name=name,
+        snapshot_id=image.root_snapshot_id,
+        size_gib=gib_ceil(image.size_bytes),
+        size_bytes=image.size_bytes,
+        volume_type="standard",
+        delete_on_termination=True,
+        is_instance_store=True,
+        is_root=True,
+    )
+
+
+def _volume_root(image: Image, over: Mapping[str, AskedDevice]) -> tuple[PlannedDisk, set[str | None]]:
+    device = find_root_device(image.devices, image.root_device_name)
+    if device is None:
+        raise InvalidBlockDeviceMapping(
+            f"The image {image.id} has no volume at its root device {image.root_device_name}."
+        )
+    names: set[str | None] = {device.device_name, image.root_device_name}
+    changes = [over[name] for name in names if name is not None and name in over]
+    if len(changes) > 1:
+        raise InvalidBlockDeviceMapping(
+            f"The root device of {image.id} is mapped twice: {' and '.join(sorted(map(str, names)))}"
+        )
+    change = changes[0] if changes else None
+    if change is not None and not change.is_volume:
+        raise InvalidBlockDeviceMapping(f"The root device {change.device_name} of {image.id} must be a volume.")
+    if change is not None and change.snapshot_id not in (None, device.snapshot_id):
+        raise InvalidBlockDeviceMapping(
+            f"The snapshot of the root device {change.device_name} cannot be changed: it is {device.snapshot_id}."
+        )
+    return _volume(device, change, {}, is_root=True), names
+
+
+def _volume(
+    device: ImageDevice, change: AskedDevice | None, snapshots: Mapping[str, Snapshot], *, is_root: bool
+) -> PlannedDisk:
+    """The volume of an image's entry, or of an empty one, with the request's change laid over it."""
+    asked = change or AskedDevice(device.device_name, is_volume=True)
+    snapshot_id, size_least = device.snapshot_id, device.size_gib if device.snapshot_id else None
+    if asked.snapshot_id is not None and asked.snapshot_id != device.snapshot_id:
+        snapshot_id, size_least = asked.snapshot_id, _usable(snapshots[asked.snapshot_id])
+    size = asked.size_gib if asked.size_gib is not None else (size_least if size_least is not None else device.size_gib)
+    if size is None:
+        raise MissingParameter(parameter=f"size/snapshot of {device.device_name}")
+    if size_least is not None and size < size_least:
+        raise InvalidBlockDeviceMapping(
+            f"Volume of size {size}GB is smaller than snapshot '{snapshot_id}', expect size >= {size_least}GB"
+        )
+    _check_encryption(asked, snapshot_id)
+    type_name = asked.volume_type or device.volume_type or DEFAULT_VOLUME_TYPE
+    kept = asked.volume_type in (None, device.volume_type)
+    iops = asked.iops if asked.iops is not None else device.iops if kept else None
+    throughput = asked.throughput if asked.throughput is not None else device.throughput if kept else None
+    _check_type(type_name, size, iops, throughput, is_root=is_root)
+    default = is_root if device.delete_on_termination is None else device.delete_on_termination
+    return PlannedDisk(
+        device_name=device.device_name,
+        snapshot_id=snapshot_id,
+        size_gib=size,
+        size_bytes=size * GIB,
+        volume_type=type_name,
+        delete_on_termination=default if asked.delete_on_termination is None else asked.delete_on_termination,
+        is_root=is_root,
+        iops=iops,
+        throughput=throughput,
+    )
+
+
+def _usable(snapshot: Snapshot) -> int:
+    if snapshot.state != COMPLETED:
+        raise InvalidBlockDeviceMapping(f"The snapshot '{snapshot.id}' is {snapshot.state}, not {COMPLETED}.")
+    return snapshot.size_gib
+
+
+def _check_encryption(asked: AskedDevice, snapshot_id: str | None) -> None:
+    if asked.encrypted:
+        what = f"of snapshot '{snapshot_id}'" if snapshot_id else "without a snapshot"
+        raise UnsupportedOperation(f"Encrypted volumes are not built yet: {asked.device_name}, a volume {what}.")
+
+
+def _check_type(name: str, size_gib: int, iops: int | None, throughput: int | None, *, is_root: bool) -> None:
+    known = VOLUME_TYPES.get(name)
+    if known is None:
+        raise InvalidParameterValue(parameter="VolumeType", value=name, why=f"Known types: {', '.join(VOLUME_TYPES)}.")
+    if is_root and not known.is_bootable:
+        raise BootForVolumeTypeUnsupported(volume_type=name)
+    if size_gib not in known.gib:
+        limits = f"{known.gib.start} to {known.gib.stop - 1} GiB"
+        raise InvalidParameterValue(
+            parameter="VolumeSize", value=size_gib, why=f"A volume of type {name} has {limits}."
+        )
+    if known.needs_iops and iops is None:
+        raise MissingParameter(parameter="Iops")
+    for parameter, value, allowed in (("Iops", iops, known.iops), ("Throughput", throughput, known.throughput)):
+        if value is None:
+            continue
+        if allowed is None:
+            raise InvalidParameterCombination(f"The parameter {parameter} is not supported for {name} volumes.")
+        if value not in allowed:
+            why = f"A volume of type {name} has {allowed.start} to {allowed.stop - 1}."
+            raise InvalidParameterValue(parameter=parameter, value=value, why=why)

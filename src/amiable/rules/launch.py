@@ -1,0 +1,263 @@
+"""What a launch makes: image and request in, a plan out, or a refusal; nothing is made before all of it is known.
+
+    image ─┐
+    type  ─┼─▶ fits? ─▶ kernel and ramdisk ─▶ disks ─▶ metadata options ─▶ profile ─▶ Plan
+    asked ─┘
+
+A kernel or ramdisk comes from the request, else from the image; an HVM image has neither.  Source: EC2 API, RunInstances; User
+Guide, "User provided kernels".
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from amiable.model import ids
+from amiable.model.errors import (
+    InsufficientInstanceCapacity,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    InvalidUserDataMalformed,
+    Malformed,
+    NotFound,
+    Unsupported,
+)
+from amiable.model.image import Image, ImageType
+from amiable.model.instance import MetadataOptions
+from amiable.model.instance_type import DEFAULT, INSTANCE_TYPES, InstanceType
+from amiable.model.snapshot import Snapshot
+from amiable.model.units import MIB
+from amiable.rules import hardware_profile
+from amiable.rules.devices import AskedDevice, PlannedDisk, plan_disks
+from amiable.rules.permission import check_launch
+
+USER_DATA_BYTES_MAX: Final = 16 * 1024
+HOP_LIMITS: Final = range(1, 65)
+PARAVIRTUAL: Final = "paravirtual"
+
+
+@dataclass(frozen=True, slots=True)
+class AskedMetadata:
+    """The request's metadata options; None: not said."""
+
+    http_tokens: str | None = None
+    http_endpoint: str | None = None
+    http_hop_limit: int | None = None
+    instance_metadata_tags: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says of the machine; what it says of place, key and count the operation looks up itself."""
+
+    instance_type: str | None = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    devices: tuple[AskedDevice, ...] = ()
+    user_data: str | None = None  # as it came: base64
+    shutdown_behavior: str | None = None
+    metadata: AskedMetadata = field(default_factory=AskedMetadata)
+    profile_tag: str | None = None  # the tag amiable:hardware-profile
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the caller may use of what the request names: kernels and ramdisks of the region, its own snapshots."""
+
+    images: Mapping[str, Image] = field(default_factory=dict)
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One instance of the launch; they are all alike."""
+
+    image: Image
+    instance_type: InstanceType
+    boot_mode: str
+    kernel_id: str | None
+    ramdisk_id: str | None
+    disks: tuple[PlannedDisk, ...]
+    user_data: bytes | None
+    shutdown_behavior: str
+    metadata: MetadataOptions
+    profile: hardware_profile.Choice
+
+
+def plan(image: Image, asked: Asked, known: Known, *, account_id: str, host_memory_bytes: int) -> Plan:
+    """The machine that ``asked`` makes of ``image`` for ``account_id``."""
+    if image.image_type is not ImageType.MACHINE:
+        raise Malformed("image", image.id, ids.AMI)
+    check_launch(image, account_id)
+    type_ = choose_type(asked.instance_type)
+    _check_fit(image, type_, host_memory_bytes)
+    kernel_id, ramdisk_id = _kernel_and_ramdisk(image, asked, known, account_id)
+    profile = hardware_profile.choose(
+        virtualization_type=image.virtualization_type,
+        has_ramdisk=ramdisk_id is not None,
+        ena_support=image.ena_support,
+        override=asked.profile_tag,
+    )
+    return Plan(
+        image=image,
+        instance_type=type_,
+        boot_mode=choose_boot_mode(image, type_),
+        kernel_id=kernel_id,
+        ramdisk_id=ramdisk_id,
+        disks=plan_disks(image, asked.devices, known.snapshots),
+        user_data=decode_user_data(asked.user_data),
+        shutdown_behavior=_shutdown_behavior(image, asked.shutdown_behavior),
+        metadata=metadata_options(image, asked.metadata),
+        profile=profile,
+    )
+
+
+def choose_type(name: str | None) -> InstanceType:
+    """The type of that name; without one EC2's default."""
+    found = INSTANCE_TYPES.get(DEFAULT if name is None else name)
+    if found is None:
+        raise InvalidParameterValue(
+            f"Invalid value '{name}' for InstanceType.", hint="DescribeInstanceTypes lists those that there are"
+        )
+    return found
+
+
+def _check_fit(image: Image, type_: InstanceType, host_memory_bytes: int) -> None:
+    if image.architecture not in type_.architectures:
+        raise InvalidParameterValue(
+            f"The architecture '{','.join(type_.architectures)}' of the specified instance type '{type_.name}' does not match "
+            f"the architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that have "
+            "matching architectures, and try again."
+        )
+    if not type_.is_supported:
+        raise Unsupported(f"Instances of architecture {image.architecture} cannot run on this host.")
+    if type_.memory_bytes > host_memory_bytes:
+        raise InsufficientInstanceCapacity(
+            f"The instance type {type_.name} has {type_.memory_mib} MiB of memory; this host has {host_memory_bytes // MIB} MiB.",
+            hint="choose a smaller instance type, for example amiable.tiny",
+        )
+
+
+def choose_boot_mode(image: Image, type_: InstanceType) -> str:
+    """legacy-bios or uefi: the image's, ``uefi-preferred`` resolved, the type's first without one."""
+    if image.virtualization_type == PARAVIRTUAL or image.boot_mode is None:
+        return type_.boot_modes[0]
+    wanted = image.boot_mode
+    if wanted == "uefi-preferred":
+        return "uefi" if "uefi" in type_.boot_modes else "legacy-bios"
+    if wanted not in type_.boot_modes:
+        modes = ", ".join(type_.boot_modes)
+        raise InvalidParameterCombination(
+            f"The boot mode {wanted} of image {image.id} is not one of the instance type {type_.name}: {modes}."
+        )
+    return wanted
+
+
+def _kernel_and_ramdisk(image: Image, asked: Asked, known: Known, account_id: str) -> tuple[str | None, str | None]:
+    if image.virtualization_type != PARAVIRTUAL:
+        for parameter, value in (("KernelId", asked.kernel_id), ("RamdiskId", asked.ramdisk_id)):
+            if value is not None:
+                raise InvalidParameterCombination(
+                    f"{parameter} is for paravirtual images; {image.id} is {image.virtualization_type} and brings its own kernel."
+                )
+        return None, None
+    kernel_id = asked.kernel_id or image.kernel_id
+    ramdisk_id = asked.ramdisk_id or image.ramdisk_id
+    if kernel_id is None:
+        raise InvalidParameterCombination(
+            f"The image {image.id} is paravirtual and names no kernel.",
+            hint="give KernelId, or register the image with one",
+        )
+    _check_kernel(image, kernel_id, ImageType.KERNEL, known, account_id)
+    if ramdisk_id is not None:
+        _check_kernel(image, ramdisk_id, ImageType.RAMDISK, known, account_id)
+    return kernel_id, ramdisk_id
+
+
+def _check_kernel(image: Image, kernel_id: str, kind: ImageType, known: Known, account_id: str) -> None:
+    prefix = ids.AKI if kind is ImageType.KERNEL else ids.ARI
+    if not ids.is_well_formed(prefix, kernel_id):
+        raise Malformed(kind.value, kernel_id, prefix)
+    found = known.images.get(kernel_id)
+    if found is None or found.image_type is not kind:
+        raise NotFound(kind.value, [kernel_id])
+    check_launch(found, account_id)
+    pair = {found.architecture, image.architecture}
+    if len(pair) > 1 and pair != {"i386", "x86_64"}:
+        raise InvalidParameterCombination(
+            f"The {kind.value} {kernel_id} is for {found.architecture}, the image {image.id} for {image.architecture}."
+        )
+
+
+def decode_user_data(text: str | None) -> bytes | None:
+    """The user data's bytes: base64 of the standard alphabet with its padding, line breaks allowed; never guessed.
+
+    Plain text is refused, and so is what has more than 16 KiB decoded.
+    """
+    if text is None or text == "":
+        return None
+    try:
+        decoded = base64.b64decode(text.translate({10: None, 13: None}), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidUserDataMalformed(why=f"{error}.") from None
+    if len(decoded) > USER_DATA_BYTES_MAX:
+        raise InvalidParameterValue(f"User data is limited to {USER_DATA_BYTES_MAX} bytes")
+    return decoded or None
+
+
+def metadata_options(image: Image, asked: AskedMetadata) -> MetadataOptions:
+    """The metadata options: the request's, else the image's (``imds-support: v2.0``: tokens required, two hops), else EC2's."""
+    is_v2 = image.imds_support == "v2.0"
+    hop_limit = asked.http_hop_limit if asked.http_hop_limit is not None else 2 if is_v2 else 1
+    if hop_limit not in HOP_LIMITS:
+        raise InvalidParameterValue(
+            parameter="HttpPutResponseHopLimit",
+            value=hop_limit,
+            why=f"It is {HOP_LIMITS.start} to {HOP_LIMITS.stop - 1}.",
+        )
+    return MetadataOptions(
+        http_tokens=_one_of(
+            "HttpTokens", asked.http_tokens, ("required", "optional") if is_v2 else ("optional", "required")
+        ),
+        http_endpoint=_one_of("HttpEndpoint", asked.http_endpoint, ("enabled", "disabled")),
+        http_hop_limit=hop_limit,
+        instance_metadata_tags=_one_of("InstanceMetadataTags", asked.instance_metadata_tags, ("disabled", "enabled")),
+    )
+
+
+def _one_of(parameter: str, value: str | None, allowed: Sequence[str]) -> str:
+    """``value``, or the first of ``allowed`` without one."""
+    if value is None:
+        return allowed[0]
+    if value not in allowed:
+        raise InvalidParameterValue(parameter=parameter, value=value, why=f"Allowed: {', '.join(sorted(allowed))}.")
+    return value
+
+
+def _shutdown_behavior(image: Image, asked: str | None) -> str:
+    chosen = _one_of("InstanceInitiatedShutdownBehavior", asked, ("stop", "terminate"))
+    if image.root_device_type == "instance-store":
+        if asked == "stop":
+            raise InvalidParameterCombination(
+                f"The root of {image.id} is an instance store: its instances can be terminated, not stopped."
+            )
+        return "terminate"
+    return chosen
+
+
+def choose_count(minimum: int, maximum: int, *, room: int) -> int:
+    """How many instances: as many as there is ``room`` for, up to ``maximum``, never fewer than ``minimum``."""
+    if minimum < 1:
+        raise InvalidParameterValue(parameter="MinCount", value=minimum, why="It must be at least 1.")
+    if maximum < minimum:
+        raise InvalidParameterValue(
+            parameter="MaxCount", value=maximum, why=f"It must not be smaller than MinCount, {minimum}."
+        )
+    if room < minimum:
+        raise InsufficientInstanceCapacity(
+            f"There is room for {max(room, 0)} more instances on this host; {minimum} were asked for.",
+            hint="terminate or stop instances, or raise the setting instances_max",
+        )
+    return min(maximum, room)
