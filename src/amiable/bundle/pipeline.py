@@ -1,0 +1,335 @@
+"""From a disk image to a bundle, in one pass, with a few megabytes in hand.
+
+    image ─ data only ─▶ tar stream ─┬─▶ SHA-1                                                  (one thread)
+                                     └─▶ 1 MiB chunks ─▶ deflate, CRC-32 (threads) ─▶ in order ─▶ AES-128-CBC ─▶ 10 MiB parts ─▶ SHA-1
+
+Holes are never read: the tar header is made from SEEK_DATA and SEEK_HOLE.  The gzip stream is *one* member whose chunks are deflated
+independently, each ended by a full flush: it is packed on all cores, can be unpacked from the start of any chunk, and no known
+reader stops early in it, as several do after the first of many members.  No intermediate file: a part is written as it fills, and
+the manifest, last, makes the bundle.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from isal import isal_zlib
+
+from amiable import __version__
+from amiable.bundle import keys, sparse_tar
+from amiable.bundle.flow import ahead
+from amiable.bundle.manifest_xml import IMAGE_BYTES_MAX, write_manifest
+from amiable.bundle.new_file import new_file, sync_folder, write_at
+from amiable.bundle.parts import NAME, PartWriter, part_count_max, part_digits
+from amiable.bundle.sparse_tar import Extent
+from amiable.bundle.unbundle import AES_BLOCK, Progress
+from amiable.model.errors import LocalRefusal
+from amiable.model.ids import is_account
+from amiable.model.manifest import IMAGE_TYPES, MACHINE, Bundler, Manifest, Mapping, WrappedKey
+from amiable.model.units import MIB
+
+CHUNK_BYTES: Final = MIB
+LEVEL: Final = 2
+LEVELS: Final = range(4)
+"""ISA-L's: 0 is fastest, 3 smallest."""
+
+GZIP_HEADER: Final = bytes.fromhex("1f8b08000000000000ff")
+"""Deflate, no time, system unknown: the same image and key give the same bytes."""
+
+GZIP_END: Final = bytes.fromhex("0300")
+"""An empty last block of deflate."""
+
+WORKERS_MAX: Final = 8
+CHUNKS_WAITING_PER_WORKER: Final = 2
+CHUNKS_READ_AHEAD: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to bundle, as whom and for whom.  ``name`` is also the prefix of the parts; PEM texts are of RSA keys."""
+
+    image: Path
+    name: str
+    account_id: str
+    architecture: str
+    certificate_pem: str | bytes
+    private_key_pem: str | bytes
+    cloud_certificate_pem: str | bytes
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    block_device_mapping: tuple[Mapping, ...] = ()
+    product_codes: tuple[str, ...] = ()
+    image_type: str = MACHINE
+    level: int = LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """An open image: its size, and where its data lies, as the file system tells it."""
+
+    descriptor: int
+    size_bytes: int
+    extents: tuple[Extent, ...]
+    modified_ns: int
+
+    def check_unchanged(self) -> None:
+        """Refuses an image that was written to since it was opened."""
+        if os.fstat(self.descriptor).st_mtime_ns != self.modified_ns:
+            raise LocalRefusal(
+                "The image was changed while it was read.", hint="Bundle an image that nothing writes to."
+            )
+
+
+def create(recipe: Recipe, folder: Path, *, force: bool = False, progress: Progress | None = None) -> Path:
+    """The path of the manifest of a new bundle of ``recipe.image`` in ``folder``.
+
+    ``progress`` counts the bytes of the image's data.  The manifest is written last, and after the parts are durable; when anything
+    fails, nothing of the bundle remains.  ``force`` replaces a bundle of the same name.
+    """
+    check_recipe(recipe)
+    private_key = keys.load_private_key(recipe.private_key_pem)
+    user_key = keys.load_public_keys(recipe.certificate_pem)[0]
+    cloud_key = keys.load_public_keys(recipe.cloud_certificate_pem)[0]
+    if not keys.is_pair(private_key, user_key):
+        raise LocalRefusal(
+            "The certificate and the private key do not belong together.",
+            hint="Pass the pair that belongs together with -c and -k: a bundle is signed with one and verified with the other.",
+        )
+    manifest_path = folder / f"{recipe.name}.manifest.xml"
+    key, iv = secrets.token_bytes(AES_BLOCK), secrets.token_bytes(AES_BLOCK)
+    with open_layout(recipe.image) as layout, ExitStack() as undo:
+        _clear(folder, recipe.name, force)
+        header = sparse_tar.header(recipe.name, layout.size_bytes, layout.extents)
+        digits = part_digits(part_count_max(len(header) + sparse_tar.stored_bytes(layout.extents)))
+        writer = PartWriter(folder, recipe.name, digits)
+        undo.callback(writer.discard)
+        with closing(ahead(_tar_chunks(header, layout), CHUNKS_READ_AHEAD)) as chunks:
+            image_sha1 = _pack(chunks, writer, key=key, iv=iv, level=recipe.level, meter=_Meter(layout, progress))
+        layout.check_unchanged()
+        manifest = replace(
+            _describe(recipe),
+            image_sha1=image_sha1,
+            size_bytes=layout.size_bytes,
+            parts=writer.finish(),
+            bundled_size_bytes=writer.size_bytes,
+            ec2=WrappedKey(keys.wrap(key, cloud_key), keys.wrap(iv, cloud_key)),
+            user=WrappedKey(keys.wrap(key, user_key), keys.wrap(iv, user_key)),
+        )
+        sync_folder(folder)
+        with new_file(manifest_path) as file:
+            write_at(file.fileno(), write_manifest(manifest, private_key), 0)
+        undo.pop_all()
+    return manifest_path
+
+
+def _describe(recipe: Recipe) -> Manifest:
+    """The manifest as far as the recipe knows it."""
+    return Manifest(
+        name=recipe.name,
+        account_id=recipe.account_id,
+        image_sha1="",
+        size_bytes=0,
+        bundled_size_bytes=0,
+        ec2=WrappedKey(None, None),
+        user=WrappedKey(None, None),
+        parts=(),
+        bundler=Bundler("amiable", __version__, "0"),
+        architecture=recipe.architecture,
+        kernel_id=recipe.kernel_id,
+        ramdisk_id=recipe.ramdisk_id,
+        block_device_mapping=recipe.block_device_mapping,
+        product_codes=recipe.product_codes,
+        image_type=recipe.image_type,
+    )
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises LocalRefusal for what can be known before any work."""
+    if not NAME.fullmatch(recipe.name):
+        raise LocalRefusal(
+            f"{recipe.name!r} cannot be a bundle's name: at most 100 letters, digits, '.', '_' and '-', the first no '.' or '-'.",
+            hint="Pass another with --prefix.",
+        )
+    if not is_account(recipe.account_id):
+        raise LocalRefusal(
+            f"{recipe.account_id!r} is not an account number.", hint="Twelve digits, hyphens allowed, with --user."
+        )
+    if recipe.image_type not in IMAGE_TYPES:
+        raise LocalRefusal(f"{recipe.image_type!r} is not an image type: {', '.join(IMAGE_TYPES)}.")
+    if recipe.level not in LEVELS:
+        raise LocalRefusal(f"There is no compression level {recipe.level}: 0 (fastest) to 3 (smallest).")
+
+
+@contextmanager
+def open_layout(path: Path) -> Iterator[Layout]:
+    """The image at ``path``, a file or a block device, opened, and where its data lies."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise LocalRefusal(f"{path} cannot be read: {error.strerror}.") from error
+    with ExitStack() as opened:
+        opened.callback(os.close, descriptor)
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISBLK(facts.st_mode):
+            raise LocalRefusal(f"{path} is no disk image: neither a file nor a block device.")
+        size_bytes = os.lseek(descriptor, 0, os.SEEK_END)
+        if not 0 < size_bytes <= IMAGE_BYTES_MAX:
+            raise LocalRefusal(f"{path} has {size_bytes} bytes: an image has 1 to {IMAGE_BYTES_MAX}.")
+        least_hole = sparse_tar.BLOCK
+        while len(extents := find_extents(descriptor, size_bytes, least_hole)) > sparse_tar.EXTENTS_MAX // 2:
+            least_hole *= 8
+        yield Layout(descriptor, size_bytes, tuple(extents), facts.st_mtime_ns)
+
+
+def find_extents(descriptor: int, size_bytes: int, least_hole: int = sparse_tar.BLOCK) -> list[Extent]:
+    """Where the file has data, rounded outward to 512 bytes; holes shorter than ``least_hole`` count as data."""
+    extents: list[Extent] = []
+    at = 0
+    while at < size_bytes:
+        try:
+            start = os.lseek(descriptor, at, os.SEEK_DATA)
+            end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size_bytes)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                break
+            start, end = at, size_bytes
+        start -= start % sparse_tar.BLOCK
+        end = min(-(-end // sparse_tar.BLOCK) * sparse_tar.BLOCK, size_bytes)
+        if extents and start - sum(extents[-1]) < least_hole:
+            extents[-1] = (extents[-1][0], end - extents[-1][0])
+        else:
+            extents.append((start, end - start))
+        at = end
+    return extents
+
+
+def _clear(folder: Path, name: str, force: bool) -> None:
+    """Makes room for a bundle ``name``; refuses where one lies already, unless forced."""
+    old = [folder / f"{name}.manifest.xml"] if (folder / f"{name}.manifest.xml").exists() else []
+    try:
+        found = sorted(path for path in folder.iterdir() if path.name.startswith(f"{name}.part."))
+    except OSError as error:
+        raise LocalRefusal(
+            f"{folder} cannot be used: {error.strerror}.", hint="Pass a folder that exists with --destination."
+        ) from error
+    old += [path for path in found if path.name.removeprefix(f"{name}.part.").isdigit()]
+    if old and not force:
+        raise LocalRefusal(
+            f"{old[0]} exists already.", hint="Pass --force to replace the old bundle, or another --prefix."
+        )
+    for path in old:
+        path.unlink()
+
+
+class _Meter:
+    """Tells ``progress`` how much of the image's data has gone through."""
+
+    def __init__(self, layout: Layout, progress: Progress | None) -> None:
+        self._total = sparse_tar.stored_bytes(layout.extents)
+        self._done = 0
+        self._progress = progress
+
+    def add(self, size: int) -> None:
+        """``size`` bytes more of the stream are done; its header and end are not counted beyond the total."""
+        self._done = min(self._done + size, self._total)
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _tar_chunks(header: bytes, layout: Layout) -> Iterator[bytearray]:
+    """The tar stream in chunks of 1 MiB, the last shorter."""
+    end = sparse_tar.trailer(len(header), sparse_tar.stored_bytes(layout.extents))
+    regions = chain(
+        [(len(header), _from_bytes(header))],
+        ((length, _from_image(layout.descriptor, offset)) for offset, length in layout.extents),
+        [(len(end), _from_bytes(end))],
+    )
+    chunk, filled = bytearray(CHUNK_BYTES), 0
+    for length, read_into in regions:
+        at = 0
+        while at < length:
+            size = min(length - at, CHUNK_BYTES - filled)
+            read_into(memoryview(chunk)[filled : filled + size], at)
+            filled, at = filled + size, at + size
+            if filled == CHUNK_BYTES:
+                yield chunk
+                chunk, filled = bytearray(CHUNK_BYTES), 0
+    if filled:
+        yield chunk[:filled]
+
+
+def _from_bytes(data: bytes) -> Callable[[memoryview, int], None]:
+    def read_into(view: memoryview, at: int) -> None:
+        view[:] = data[at : at + len(view)]
+
+    return read_into
+
+
+def _from_image(descriptor: int, offset: int) -> Callable[[memoryview, int], None]:
+    def read_into(view: memoryview, at: int) -> None:
+        while view:
+            size = os.preadv(descriptor, [view], offset + at)
+            if not size:
+                raise LocalRefusal(
+                    "The image became shorter while it was read.", hint="Bundle an image that nothing writes to."
+                )
+            view, at = view[size:], at + size
+
+    return read_into
+
+
+def _pack(
+    chunks: Iterator[bytearray], writer: PartWriter, *, key: bytes, iv: bytes, level: int, meter: "_Meter"
+) -> str:
+    """Writes ``chunks`` as gzip, encrypted, to ``writer``; the SHA-1 of the chunks, in hex."""
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
+    digest = hashlib.sha1(usedforsecurity=False)
+    workers = min(WORKERS_MAX, os.cpu_count() or 1)
+    waiting: deque[tuple[int, Future[tuple[bytes, int]], Future[None]]] = deque()
+    plain_bytes, crc, gzip_bytes = 0, 0, 0
+
+    def put(data: bytes) -> None:
+        nonlocal gzip_bytes
+        gzip_bytes += len(data)
+        writer.write(encryptor.update(data))
+
+    def put_oldest() -> None:
+        nonlocal plain_bytes, crc
+        size, deflating, hashing = waiting.popleft()
+        hashing.result()
+        deflated, chunk_crc = deflating.result()
+        put(deflated)
+        crc = isal_zlib.crc32_combine(crc, chunk_crc, size)
+        plain_bytes += size
+        meter.add(size)
+
+    put(GZIP_HEADER)
+    with ThreadPoolExecutor(1, "bundle-sha1") as hasher, ThreadPoolExecutor(workers, "bundle-deflate") as deflaters:
+        for chunk in chunks:
+            waiting.append((len(chunk), deflaters.submit(_deflate, chunk, level), hasher.submit(digest.update, chunk)))
+            if len(waiting) > workers * CHUNKS_WAITING_PER_WORKER:
+                put_oldest()
+        while waiting:
+            put_oldest()
+    put(GZIP_END + crc.to_bytes(4, "little") + (plain_bytes & 0xFFFFFFFF).to_bytes(4, "little"))
+    padding = AES_BLOCK - gzip_bytes % AES_BLOCK
+    put(bytes([padding]) * padding)
+    writer.write(encryptor.finalize())
+    return digest.hexdigest()
+
+
+def _deflate(chunk: bytearray, level: int) -> tuple[bytes, int]:
+    """Raw deflate of ``chunk`` that refers to nothing before it and ends on a byte; and its CRC-32."""
+    compressor = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -15)
+    return compressor.compress(chunk) + compressor.flush(isal_zlib.Z_FULL_FLUSH), isal_zlib.crc32(chunk)
