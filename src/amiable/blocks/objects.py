@@ -8,9 +8,10 @@ removes such orphans when they are older than ``ORPHAN_AGE``, by which time no u
 Objects are not in the block store: they are read whole and in ranges, seldom twice, and deleted by their owners.
 """
 
+import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -25,6 +26,8 @@ from amiable.model.ids import ulid
 
 ORPHAN_AGE: Final = timedelta(hours=24)
 COPY_BYTES: Final = 1024 * 1024
+
+_NO_COPY_RANGE: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL)
 
 _NAME = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}(\.new)?")
 
@@ -73,6 +76,23 @@ class ObjectFiles:
         self._sync()
         return ObjectFile(identifier, size_bytes, digest.digest())
 
+    def join(self, identifiers: Sequence[str], *, now: datetime) -> str:
+        """A new file with the bytes of these files one after the other, durable on return; the kernel copies or shares them."""
+        joined = ulid(milliseconds(now), os.urandom(10))
+        temp = self.folder / (joined + ".new")
+        try:
+            with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
+                for identifier in identifiers:
+                    with self.read(identifier) as part:
+                        _append(file.fileno(), part.fileno(), os.fstat(part.fileno()).st_size)
+                os.fdatasync(file.fileno())
+            temp.rename(self.folder / joined)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+        self._sync()
+        return joined
+
     def link(self, identifier: str, *, now: datetime) -> str:
         """A second file of the same bytes, durable on return, in no time: files never change, so they may share them."""
         copy = ulid(milliseconds(now), os.urandom(10))
@@ -117,6 +137,20 @@ class ObjectFiles:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _append(target: int, source: int, size_bytes: int) -> None:
+    """Appends ``source``, ``size_bytes`` long, to ``target``; both descriptors."""
+    while size_bytes:
+        try:
+            copied = os.copy_file_range(source, target, size_bytes)
+        except OSError as error:
+            if error.errno not in _NO_COPY_RANGE:
+                raise
+            copied = os.sendfile(target, source, None, size_bytes)
+        if not copied:
+            raise OSError(errno.EIO, "a part of an upload is shorter than it was")
+        size_bytes -= copied
 
 
 def read_chunks(file: BinaryIO, size_bytes: int) -> Iterable[bytes]:
