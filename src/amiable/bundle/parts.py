@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, Final
 
@@ -21,6 +22,9 @@ PartOpener = Callable[[str], BinaryIO]
 """From a part's file name to its bytes from the beginning.  Raises BundleRefusal at stage parts, or FileNotFoundError."""
 
 SPOOL_BYTES: Final = 2 * PART_BYTES
+SINGLE_PART_BYTES_MAX: Final = 5 << 30
+"""What one PUT of S3 takes."""
+
 READ_BYTES: Final = 1 << 20
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
@@ -64,6 +68,15 @@ def read_parts(manifest: Manifest, opener: PartOpener) -> Iterator[bytes]:
                 yield piece
     if left:
         raise BundleRefusal("parts", f"The parts hold {left} bytes less than the manifest's bundled_size.")
+
+
+@contextmanager
+def open_checked(part: Part, opener: PartOpener) -> Iterator[IO[bytes]]:
+    """The bytes of ``part`` from the beginning, its SHA-1 checked before."""
+    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
+        _check_part(part, opener, SINGLE_PART_BYTES_MAX, spool)
+        spool.seek(0)
+        yield spool
 
 
 def _check_part(part: Part, opener: PartOpener, bytes_max: int, spool: IO[bytes]) -> int:

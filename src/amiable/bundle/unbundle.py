@@ -223,19 +223,21 @@ def unbundle(
     *,
     private_key_pem: str | bytes,
     certificates_pem: str | bytes | None,
+    source: Path | None = None,
     waivers: Waivers = Waivers(),
     progress: Progress | None = None,
 ) -> Manifest:
     """Writes the image of the bundle at ``manifest_path`` to the file ``destination``, holes kept.
 
-    The file appears whole and durable, replacing what was there, or not at all.
+    The parts lie in ``source``, else beside the manifest.  The file appears whole and durable, replacing what was there, or not
+    at all.
     """
     manifest = read_bundle(manifest_path, certificates_pem, waivers)
     with new_file(destination) as file:
         file.truncate(manifest.size_bytes)
         open_image(
             manifest,
-            folder_opener(manifest_path.parent),
+            folder_opener(source or manifest_path.parent),
             private_key_pem,
             lambda offset, data: write_at(file.fileno(), data, offset),
             progress=progress,
@@ -249,6 +251,7 @@ def verify(
     *,
     private_key_pem: str | bytes | None,
     certificates_pem: str | bytes | None,
+    source: Path | None = None,
     waivers: Waivers = Waivers(),
     progress: Progress | None = None,
 ) -> Manifest:
@@ -257,7 +260,7 @@ def verify(
     Without ``private_key_pem`` what lies under the cipher stays unseen: the signature and every part's digest are checked.
     """
     manifest = read_bundle(manifest_path, certificates_pem, waivers)
-    opener = folder_opener(manifest_path.parent)
+    opener = folder_opener(source or manifest_path.parent)
     if private_key_pem is None:
         for _ in _counted(read_parts(manifest, opener), manifest.bundled_size_bytes, progress):
             pass
