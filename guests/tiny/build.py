@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +24,7 @@ LAST_RESORT_KERNEL = "linux-image-rt-amd64"
 LABEL = "amiable-root"
 ROOT_BYTES = 72 << 20
 NO_BOOT_LOADER_BYTES = 8 << 20
+BALLAST_BYTES = 16 << 20
 
 FILES = Path(__file__).parent / "files"
 PROGRAMS = ("dropbear", "dropbearkey", "resize2fs", "sfdisk", "partx")
@@ -37,8 +40,20 @@ boot
 """
 
 
-def build(folder: Path, cache: Path) -> bool:
-    """Makes every file of the tiny guest in ``folder``; returns whether anything had to be built."""
+@dataclass(frozen=True)
+class Plan:
+    """What a build would read: two builds of equal inputs make equal bytes."""
+
+    kernels: tuple[Path, Path]
+    inputs: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plan(cache: Path) -> Plan:
+    """Fetches the kernels into ``cache``, when they are not there, and names all inputs."""
     packages = Packages(cache)
     main_package = packages.dependency(MAIN_KERNEL)
     others = [name for name in packages.names(OTHER_KERNELS) if name != main_package]
@@ -50,7 +65,21 @@ def build(folder: Path, cache: Path) -> bool:
         "programs": digest_of_files(_host_files()),
         "builder": digest_of_files(builder_sources()),
     }
-    return build_once(folder, inputs, partial(_build, kernels))
+    return Plan(kernels, inputs)
+
+
+def build(folder: Path, cache: Path) -> bool:
+    """Makes every file of the tiny guest in ``folder``; returns whether anything had to be built."""
+    planned = plan(cache)
+    return build_once(folder, planned.inputs, partial(_build, planned.kernels))
+
+
+def build_cached(cache: Path) -> Path:
+    """A folder below ``cache`` that holds the tiny guest and never changes: its name follows from the inputs."""
+    planned = plan(cache)
+    folder = cache / "guests" / f"tiny-{planned.digest}"
+    build_once(folder, planned.inputs, partial(_build, planned.kernels))
+    return folder
 
 
 def _build(kernels: tuple[Path, Path], folder: Path) -> None:
@@ -87,14 +116,17 @@ def _initrd(kernel: Kernel) -> Tree:
 def _root(kernel: Kernel) -> Tree:
     tree = Tree()
     _add_busybox(tree, flat=False)
-    for path in _host_files():
-        if path.name != "busybox":
-            tree.add_host_file(path, at=_place(path))
+    for program in _host_files():
+        if program.name != "busybox":
+            tree.add_host_file(program, at=_place(program))
     for path in ("dev", "proc", "sys", "run", "mnt", "etc/dropbear", "var/lib/amiable", "var/log"):
         tree.add(path, Directory())
     for path, mode in (("root", 0o700), ("root/.ssh", 0o700), ("tmp", 0o1777)):
         tree.add(path, Directory(mode))
     _add_modules(tree, kernel, f"lib/modules/{kernel.version}")
+    ballast = _ballast()
+    tree.add("usr/share/amiable/ballast", File(ballast))
+    tree.add("usr/share/amiable/ballast.sha256", File(f"{hashlib.sha256(ballast).hexdigest()}  ballast\n".encode()))
     for name in SCRIPTS:
         tree.add(f"usr/lib/amiable/{name}", File((FILES / name).read_bytes(), 0o755))
     tree.add("usr/bin/amiable-facts", File((FILES / "facts").read_bytes(), 0o755))
@@ -109,13 +141,18 @@ def _root(kernel: Kernel) -> Tree:
     return tree
 
 
+def _ballast() -> bytes:
+    """Bytes that no boot reads and no compressor shrinks: what a test reads when it wants blocks never read before."""
+    return b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(BALLAST_BYTES // 32))
+
+
 def _add_busybox(tree: Tree, *, flat: bool) -> None:
     busybox = _busybox()
     tree.add_host_file(busybox, at="bin/busybox")
-    for path in run([str(busybox), "--list-full"]).stdout.split():
-        name = path.rpartition("/")[2]
-        if name != "busybox" and path != "linuxrc":
-            tree.add(f"bin/{name}" if flat else path, Link("/bin/busybox"))
+    for applet in run([str(busybox), "--list-full"]).stdout.split():
+        name = applet.rpartition("/")[2]
+        if name not in ("busybox", "linuxrc"):
+            tree.add(f"bin/{name}" if flat else applet, Link("/bin/busybox"))
 
 
 def _add_modules(tree: Tree, kernel: Kernel, folder: str) -> None:

@@ -30,8 +30,15 @@ def answer(method: str, path: str, headers: dict[str, str], facts: dict[str, str
         return ("200 OK", TOKEN) if "x-aws-ec2-metadata-token-ttl-seconds" in headers else ("400 Bad Request", "")
     if headers.get("x-aws-ec2-metadata-token") != TOKEN:
         return "401 Unauthorized", ""
-    body = facts.get(path.removeprefix("/latest/"))
-    return ("404 Not Found", "no such fact") if body is None else ("200 OK", body)
+    wanted = path.split("/", 2)[2]
+    body = facts.get(wanted) or listing(wanted, facts)
+    return ("404 Not Found", "no such fact") if not body else ("200 OK", body)
+
+
+def listing(folder: str, facts: dict[str, str]) -> str:
+    """The names right below ``folder``; one that has names below it ends with a slash."""
+    below = [key[len(folder) :] for key in facts if folder.endswith("/") and key.startswith(folder)]
+    return "\n".join(sorted({name.partition("/")[0] + ("/" if "/" in name else "") for name in below}))
 
 
 if __name__ == "__main__":

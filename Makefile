@@ -1,0 +1,50 @@
+# What a person does with this checkout.  Every target may be run again.
+PYTHON := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# Boots run one at a time (tests/conftest.py puts them into one group); two workers suit two cores.
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup
+
+.PHONY: help setup demo demo-stop test lint bench docs wire torture
+
+help:
+	@echo "make setup      install what is needed (Debian packages, .venv)"
+	@echo "make demo       build images, import, bundle, share, launch, log in; GUEST=debian for a full Debian"
+	@echo "make demo-stop  end the demo's server and its instances"
+	@echo "make test       lint, types, contracts, tests, boots"
+	@echo "make lint       lint, types, contracts, generated code up to date"
+	@echo "make torture    many rounds of kill -9"
+	@echo "make bench      measure against the classic tools"
+	@echo "make docs       generate the reference pages"
+	@echo "make wire       generate the wire types from botocore's model"
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@$(PYTHON) -m scripts.demo start $(if $(GUEST),--guest $(GUEST))
+
+demo-stop:
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m scripts.demo stop; else echo "there is no demo"; fi
+
+test: lint
+	$(PYTEST) -m "not torture" $(PYTEST_ARGUMENTS)
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	$(PYTHON) -m amiable.wire.generate --check
+
+torture: setup
+	$(PYTHON) -m pytest -s -m torture $(PYTEST_ARGUMENTS)
+
+bench: setup
+	@set -e; for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program; done
+
+docs: setup
+	$(PYTHON) scripts/generate_docs.py
+
+wire: setup
+	$(PYTHON) -m amiable.wire.generate

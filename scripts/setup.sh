@@ -1,0 +1,63 @@
+#!/bin/sh
+# Makes this checkout ready: Debian packages (scripts/apt-packages.txt), then .venv with the versions of constraints.txt.
+# Run again, it says what is there already and changes nothing.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { echo "setup: $*" >&2; }
+fail() {
+	printf 'error: %s\n\nhint: %s\n' "$1" "$2" >&2
+	exit 1
+}
+
+missing_packages() {
+	grep -v '^#' scripts/apt-packages.txt | while read -r package; do
+		[ -z "$package" ] && continue
+		status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) || status=
+		case $status in ii*) ;; *) echo "$package" ;; esac
+	done
+}
+
+install_packages() {
+	as_root=
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || fail "packages are missing and there is no sudo: $*" "as root: apt-get install $*"
+		as_root="sudo -n"
+		$as_root true 2>/dev/null || as_root=sudo
+	fi
+	say "installing $*"
+	apt_get() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" >&2; }
+	if ! find /var/lib/apt/lists -name '*Packages*' 2>/dev/null | grep -q .; then
+		apt_get update
+		apt_get install -y --no-install-recommends "$@"
+	elif ! apt_get install -y --no-install-recommends "$@"; then
+		say "the package lists may be old: fetching them"
+		apt_get update
+		apt_get install -y --no-install-recommends "$@"
+	fi
+}
+
+command -v dpkg-query >/dev/null || fail "this is not Debian" "use Debian 12, or install what scripts/apt-packages.txt names"
+missing=$(missing_packages)
+if [ -z "$missing" ]; then
+	say "all Debian packages are there"
+else
+	# shellcheck disable=SC2086 # one word a package
+	install_packages $missing
+fi
+
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 is older than 3.11" "use Debian 12 or later"
+
+# The checkout's path belongs to the stamp: an editable installation names it.
+wanted=$({ pwd && python3 --version && cat pyproject.toml constraints.txt; } | sha256sum | cut -d ' ' -f 1)
+if [ "$(cat .venv/amiable-setup 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c 'import amiable' 2>/dev/null; then
+	say "the Python environment is there"
+	exit 0
+fi
+if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+	say "making .venv"
+	python3 -m venv --clear .venv
+fi
+say "installing Python packages"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' >&2
+echo "$wanted" >.venv/amiable-setup

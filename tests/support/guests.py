@@ -1,0 +1,55 @@
+"""Guests to boot, built once and shared by all tests; files to read, never to boot from: copy or overlay them."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from guests.packages import default_cache
+from guests.tiny.build import build_cached
+
+
+@dataclass(frozen=True)
+class TinyGuest:
+    """Files of the tiny guest; ``guests/tiny/__init__.py`` says what each is."""
+
+    folder: Path
+    hvm: Path
+    pv: Path
+    kernel: Path
+    ramdisk: Path
+    other_kernel: Path
+    other_ramdisk: Path
+    no_boot_loader: Path
+    kernel_version: str
+    other_kernel_version: str
+
+
+def guest_cache() -> Path:
+    """``AMIABLE_GUEST_CACHE``, else ``.cache`` of the checkout."""
+    return Path(os.environ.get("AMIABLE_GUEST_CACHE") or default_cache())
+
+
+@cache
+def tiny_guest() -> TinyGuest:
+    """The tiny guest; the first caller of all processes builds it (seconds), the others wait."""
+    folder = build_cached(guest_cache())
+    versions = json.loads((folder / "kernels.json").read_text())
+    return TinyGuest(
+        folder=folder,
+        hvm=folder / "tiny-hvm.img",
+        pv=folder / "tiny-pv.ext4",
+        kernel=folder / "vmlinuz",
+        ramdisk=folder / "initrd",
+        other_kernel=folder / "vmlinuz-other",
+        other_ramdisk=folder / "initrd-other",
+        no_boot_loader=folder / "nobootloader.img",
+        kernel_version=versions["vmlinuz"],
+        other_kernel_version=versions["vmlinuz-other"],
+    )
+
+
+def facts_of(text: str) -> dict[str, str]:
+    """What ``amiable-facts`` printed, by key."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
