@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from amiable.jobs import complete_snapshot
 from amiable.jobs.context import JobContext
 
 
@@ -15,4 +16,6 @@ class JobKind:
     tries_max: int = 5
 
 
-JOBS: dict[str, JobKind] = {}
+JOBS: dict[str, JobKind] = {
+    "complete-snapshot": JobKind(complete_snapshot.complete_snapshot, complete_snapshot.give_up),
+}
