@@ -154,6 +154,15 @@ class Unavailable(Refusal):
     status = 503
 
 
+class StorageFull(Refusal):
+    """The disk under the data directory is full.  507: no client tries again by itself, as it would after 500 or 503."""
+
+    code = "InsufficientVolumeCapacity"
+    status = 507
+    template = "The disk of the server's data directory is full."
+    hint = "make space on it, then try again"
+
+
 class ResourceLimitExceeded(Refusal):
     code = "ResourceLimitExceeded"
 

@@ -41,6 +41,7 @@ STREAMING: Final = frozenset(
 
 _TIME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_SERVICE = re.compile(r"[^/]/[0-9]{8}/[^/]*/([a-z0-9-]{1,40})/aws4_request")
 _SAFE = "-_.~"
 
 
@@ -120,8 +121,18 @@ class Request:
         return [value for key, value in self.headers if key == name]
 
 
-def read_claim(request: Request) -> Claim:
-    """The claim in header or query; raises Unauthenticated: ``missing`` without one, ``malformed`` for half a one or for two."""
+def named_service(request: Request) -> str:
+    """The service that a credential scope in header or query names, sound or not; ``''`` without one.  For wording a refusal."""
+    credentials = [value for key, value in _pairs(request.raw_query) if key == "X-Amz-Credential"]
+    for text in (*request.values("authorization"), *credentials):
+        found = _SERVICE.search(text)
+        if found:
+            return found[1]
+    return ""
+
+
+def find_claim(request: Request) -> Claim | None:
+    """The claim in header or query, ``None`` without one; raises Unauthenticated ``malformed`` for half a one or for two."""
     authorization = request.values("authorization")
     parameters = [(key, value) for key, value in _pairs(request.raw_query) if key.startswith("X-Amz-")]
     presigned = any(key in ("X-Amz-Signature", "X-Amz-Algorithm", "X-Amz-Credential") for key, _ in parameters)
@@ -132,7 +143,7 @@ def read_claim(request: Request) -> Claim:
     if presigned:
         return _claim_of_query(request, parameters)
     if not authorization:
-        raise Unauthenticated("missing", "The request carries no signature.")
+        return None
     if len(authorization) > 1:
         raise Unauthenticated("malformed", "The request carries more than one Authorization header.")
     return _claim_of_header(request, authorization[0])

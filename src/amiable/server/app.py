@@ -1,0 +1,155 @@
+"""One port for every protocol: who asks, which service, one answer.
+
+    request ─▶ claim in header or query? ─no─▶ landing page, /health; all else is refused
+                    │ yes: the credential scope names the service
+                    ▼
+               authenticate ─▶ ec2 · sts · ebs · s3 · amiable ─▶ answer        a refusal on the way ─▶ refusals ─▶ answer
+
+One UUID4 a request stands in the body, the header and the log.
+"""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from amiable.model.errors import RequestTooLarge, Unauthenticated, UnsupportedOperation
+from amiable.rules import sigv4
+from amiable.server import amiable, ebs, ec2, limits, refusals, s3, sts
+from amiable.server.authenticate import authenticate, authenticate_websocket, signed_request
+from amiable.server.contracts import Authenticated
+from amiable.server.landing import landing_page
+from amiable.server.tunnel import tunnel
+from amiable.services import Services
+
+log = logging.getLogger("amiable.server")
+
+Handle = Callable[[Services, Authenticated], Awaitable[Response]]
+
+HANDLERS: Final[dict[str, Handle]] = {
+    "ec2": ec2.handle,
+    "sts": sts.handle,
+    "ebs": ebs.handle,
+    "s3": s3.handle,
+    "amiable": amiable.handle,
+}
+TUNNEL_PATH: Final = re.compile(r"/amiable/v1/instances/[^/]+/tunnel")
+
+
+def build_app(services: Services) -> ASGIApp:
+    """The ASGI application over ``services``."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await _serve_http(services, scope, receive, send)
+        elif scope["type"] == "websocket":
+            await _serve_websocket(services, scope, receive, send)
+
+    return app
+
+
+async def _serve_http(services: Services, scope: Scope, receive: Receive, send: Send) -> None:
+    request_id, started = str(uuid.uuid4()), time.monotonic()
+    signed = signed_request(scope)
+    service = service_of(signed)
+    try:
+        response = await _respond(services, service, signed, Request(scope, receive), request_id)
+    except ClientDisconnect:
+        log.info("%s %s %s: the client went away; request %s", service, signed.method, signed.raw_path, request_id)
+        return
+    except Exception as error:  # noqa: BLE001 - the outermost loop of requests
+        response = _refuse(services, service, error, signed, request_id)
+    response.headers["x-amz-request-id" if service == "s3" else "x-amzn-RequestId"] = request_id
+    milliseconds = (time.monotonic() - started) * 1000
+    log.info(
+        "%s %s %s %d %.1f ms request %s",
+        service,
+        signed.method,
+        signed.raw_path,
+        response.status_code,
+        milliseconds,
+        request_id,
+    )
+    await response(scope, receive, send)
+
+
+def service_of(signed: sigv4.Request) -> str:
+    """The service that the request names in its credential scope; without one, whose clients send such a request."""
+    named = sigv4.named_service(signed)
+    if named:
+        return named
+    if signed.raw_path == "/":
+        return "sts" if "Version=2011-06-15" in signed.raw_query else "ec2"
+    if signed.raw_path.startswith("/amiable/"):
+        return "amiable"
+    return "ebs" if signed.raw_path.startswith("/snapshots/") or signed.raw_path == "/snapshots" else "s3"
+
+
+async def _respond(services: Services, service: str, signed: sigv4.Request, http: Request, request_id: str) -> Response:
+    _check_headers(signed)
+    claim = sigv4.find_claim(signed)
+    if claim is None:
+        return _unsigned(services, signed)
+    handle = HANDLERS.get(service)
+    if handle is None:
+        raise UnsupportedOperation(
+            f"The service {service} is not spoken here; these are: {', '.join(sorted(HANDLERS))}."
+        )
+    request = await authenticate(services, signed, claim, http.stream(), request_id)
+    return await handle(services, request)
+
+
+def _check_headers(signed: sigv4.Request) -> None:
+    size_bytes = sum(len(name) + len(value) + 4 for name, value in signed.headers)
+    if size_bytes + len(signed.raw_path) + len(signed.raw_query) > limits.HEADERS_BYTES_MAX:
+        raise RequestTooLarge(f"The request's headers are larger than {limits.HEADERS_BYTES_MAX} bytes.")
+
+
+def _unsigned(services: Services, signed: sigv4.Request) -> Response:
+    """The landing page and the health check; nothing else answers without a signature."""
+    if signed.method in ("GET", "HEAD"):
+        if signed.raw_path == "/health":
+            return JSONResponse({"status": "ok"})
+        if signed.raw_path == "/" and "Action=" not in signed.raw_query:
+            return landing_page(services.settings.region, next(iter(signed.values("host")), ""))
+    raise Unauthenticated("missing", "The request carries no signature.")
+
+
+def _refuse(services: Services, service: str, error: Exception, signed: sigv4.Request, request_id: str) -> Response:
+    refusal = refusals.named(error, request_id)
+    return refusals.answer(
+        service, refusal, request_id=request_id, resource=signed.raw_path, region=services.settings.region
+    )
+
+
+async def _serve_websocket(services: Services, scope: Scope, receive: Receive, send: Send) -> None:
+    """A tunnel, for a verified caller; anything else is refused before the WebSocket is accepted."""
+    request_id = str(uuid.uuid4())
+    websocket = WebSocket(scope, receive, send)
+    signed = signed_request(scope)
+    try:
+        _check_headers(signed)
+        claim = sigv4.find_claim(signed)
+        if claim is None:
+            raise Unauthenticated("missing", "The request carries no signature.")
+        if claim.scope.service != "amiable" or not TUNNEL_PATH.fullmatch(signed.raw_path):
+            raise UnsupportedOperation("No WebSocket is served there.")
+        caller = await authenticate_websocket(services, signed, claim, request_id)
+        await tunnel(services, websocket, caller)
+    except WebSocketDisconnect:
+        log.info("tunnel %s: the client went away; request %s", signed.raw_path, request_id)
+    except Exception as error:  # noqa: BLE001 - the outermost loop of WebSockets
+        response = _refuse(services, "amiable", error, signed, request_id)
+        log.info("amiable %s %d request %s", signed.raw_path, response.status_code, request_id)
+        if websocket.application_state is WebSocketState.CONNECTING:
+            response.headers["x-amzn-RequestId"] = request_id
+            await websocket.send_denial_response(response)
+        elif websocket.application_state is WebSocketState.CONNECTED:
+            await websocket.close(1011)

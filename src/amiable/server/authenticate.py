@@ -1,0 +1,113 @@
+"""From an unknown request to a caller: claim → region → key → body's hash → signature."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from amiable.api.accounts import secret_of
+from amiable.database.accounts import AccessKey, find_access_key
+from amiable.model.errors import RequestTooLarge, Unauthenticated
+from amiable.model.principal import Principal
+from amiable.rules import sigv4
+from amiable.rules.sigv4 import Claim, Signature
+from amiable.server import limits
+from amiable.server.contracts import Authenticated, Body, Caller, in_thread
+from amiable.services import Services
+
+BODY_BYTES_MAX: Final = {
+    "ec2": limits.QUERY_BODY_BYTES_MAX,
+    "sts": limits.QUERY_BODY_BYTES_MAX,
+    "ebs": limits.EBS_BODY_BYTES_MAX,
+    "amiable": limits.AMIABLE_BODY_BYTES_MAX,
+}
+"""What is read before the signature is known to hold; S3's bodies stream, their hash is in a header."""
+
+
+def signed_request(scope: Scope) -> sigv4.Request:
+    """What ``scope`` says was sent, as text of the bytes on the wire."""
+    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    path = raw_path.partition(b"?")[0].decode("latin-1")
+    return sigv4.Request(scope.get("method", "GET"), path, scope["query_string"].decode("latin-1"), headers)
+
+
+async def authenticate(
+    services: Services, request: sigv4.Request, claim: Claim, chunks: AsyncIterator[bytes], request_id: str
+) -> Authenticated:
+    """The request with its verified caller; raises Unauthenticated or RequestTooLarge."""
+    key = await _find_key(services, claim)
+    headers = Headers(raw=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers])
+    limit_bytes = BODY_BYTES_MAX.get(claim.scope.service)
+    if limit_bytes is None:
+        signature = sigv4.verify(request, claim, secret_of(services, key), services.clock())
+        body = Body(chunks, signature.body_sha256)
+    else:
+        body = await _read_whole(chunks, headers, limit_bytes)
+        content = await body.read(limit_bytes)
+        signature = _verify_over(services, request, claim, key, content)
+    return Authenticated(
+        principal=_principal(key, claim),
+        request_id=request_id,
+        signature=signature,
+        method=request.method,
+        raw_path=request.raw_path,
+        raw_query=request.raw_query,
+        headers=headers,
+        body=body,
+    )
+
+
+async def authenticate_websocket(services: Services, request: sigv4.Request, claim: Claim, request_id: str) -> Caller:
+    """The caller that opens a WebSocket; a request without a body."""
+    key = await _find_key(services, claim)
+    signature = _verify_over(services, request, claim, key, b"")
+    return Caller(_principal(key, claim), request_id, signature)
+
+
+def _principal(key: AccessKey, claim: Claim) -> Principal:
+    return Principal(key.account_id, key.id, claim.scope.region, key.is_administrator)
+
+
+async def _find_key(services: Services, claim: Claim) -> AccessKey:
+    if claim.scope.region != services.settings.region:
+        raise Unauthenticated(
+            "wrong-scope",
+            f"Credential should be scoped to a valid region: this installation is {services.settings.region}, not {claim.scope.region}.",
+        )
+
+    def look_up() -> AccessKey | None:
+        with services.database.read() as c:
+            return find_access_key(c, claim.scope.access_key_id)
+
+    key = await in_thread(look_up)
+    if key is None or key.state != "active":
+        raise Unauthenticated("unknown-key", "The access key id is not known here, or not active.")
+    return key
+
+
+async def _read_whole(chunks: AsyncIterator[bytes], headers: Headers, limit_bytes: int) -> Body:
+    """The body, read up to the limit; a length that is over it is refused unread."""
+    length = headers.get("content-length", "0")
+    if length.isdigit() and int(length) > limit_bytes:
+        raise RequestTooLarge(limit_bytes=limit_bytes)
+    body = Body(chunks, None)
+    await body.read(limit_bytes)
+    return body
+
+
+def _verify_over(services: Services, request: sigv4.Request, claim: Claim, key: AccessKey, content: bytes) -> Signature:
+    """The signature over a body that is here.  Clients of EBS direct may sign UNSIGNED-PAYLOAD and not say so (botocore over TLS)."""
+    digest = hashlib.sha256(content).hexdigest()
+    secret, now = secret_of(services, key), services.clock()
+    try:
+        signature = sigv4.verify(request, claim.over(digest), secret, now)
+    except Unauthenticated as refusal:
+        if claim.payload or claim.scope.service != "ebs" or refusal.kind != "wrong-signature":
+            raise
+        signature = sigv4.verify(request, claim.over(sigv4.UNSIGNED_PAYLOAD), secret, now)
+    if signature.body_sha256 is not None and signature.body_sha256 != digest:
+        raise Unauthenticated("wrong-body", "The request's body does not match the hash that was signed.")
+    return signature
