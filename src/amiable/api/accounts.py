@@ -69,7 +69,7 @@ def create_account(
     new = NewAccount(
         account_id, access_key.id, access_key.secret, pem_of_certificate(certificate).decode(), pem_of_key(key).decode()
     )
-    _write_files(services, name, new)
+    _write_files(services, name, new, administrator=administrator)
     with services.database.write() as c:
         now = services.now()
         accounts.insert_account(c, accounts.Account(account_id, name, administrator, now))
@@ -139,13 +139,14 @@ def _issue(services: Services, name: str, key: rsa.RSAPrivateKey) -> x509.Certif
     return certify(name, key, issuer=issuer, issuer_key=issuer_key)
 
 
-def _write_files(services: Services, name: str, new: NewAccount) -> None:
+def _write_files(services: Services, name: str, new: NewAccount, *, administrator: bool) -> None:
     folder = services.data / "accounts" / new.account_id
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.parent.chmod(0o700)
     credentials = {
         "AccountId": new.account_id,
         "Name": name,
+        "Administrator": administrator,
         "AccessKeyId": new.access_key_id,
         "SecretAccessKey": new.secret,
     }

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, collate, delete, insert, select
 from amiable.database.schema import multipart_part as P
 from amiable.database.schema import multipart_upload as U
 from amiable.model.bucket import ObjectHeaders, Part, Upload
+from amiable.rules.bucket import successor
 
 
 def find_upload(c: Connection, upload_id: str) -> Upload | None:
@@ -20,8 +21,11 @@ def list_uploads(c: Connection, bucket: str, *, prefix: str, after_key: str, aft
     """The bucket's uploads by key and id, behind (``after_key``, ``after_id``), whose keys start with ``prefix``."""
     key = U.c.key if c.dialect.name == "sqlite" else collate(U.c.key, "C")
     behind = (key > after_key) | ((key == after_key) & (U.c.id > after_id))
-    query = select(U).where(U.c.bucket == bucket, behind, U.c.key.startswith(prefix, autoescape=True))
-    return [_upload(row) for row in c.execute(query.order_by(key, U.c.id).limit(limit)) if row.key.startswith(prefix)]
+    query = select(U).where(U.c.bucket == bucket, behind, key >= prefix)
+    before = successor(prefix) if prefix else None
+    if before is not None:
+        query = query.where(key < before)
+    return [_upload(row) for row in c.execute(query.order_by(key, U.c.id).limit(limit))]
 
 
 def insert_upload(c: Connection, upload: Upload) -> None:

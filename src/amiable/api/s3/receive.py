@@ -1,6 +1,6 @@
 """Bytes on their way in: stored, measured, and compared with everything the client said about them.
 
-The file is durable when :func:`receive` returns, and no row names it yet; inside :func:`kept` whatever raises removes it again.
+The file is durable when :func:`receive` returns, and no row names it yet; inside :func:`kept` a refusal removes it again.
 """
 
 import errno
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from amiable.model.bucket import PUT_BYTES_MAX, Checksum
-from amiable.model.errors import S3Refusal
+from amiable.model.errors import Refusal, S3Refusal
 from amiable.rules.object_checksum import Summing, is_well_formed
 from amiable.services import Services
 
@@ -61,10 +61,13 @@ def receive(services: Services, incoming: Incoming, *, algorithm: str | None = N
 
 @contextmanager
 def kept(services: Services, file: str) -> Iterator[None]:
-    """Removes ``file`` when the block raises: its row will not be written."""
+    """Removes ``file`` when the block refuses: no row will name it.
+
+    Whatever else is raised may come out of the commit itself, with the row on disk, so the file stays for the collector to judge.
+    """
     try:
         yield
-    except BaseException:
+    except Refusal:
         services.objects.delete([file])
         raise
 
