@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from amiable.blocks.store import BlockStore
-
 from amiable.api.accounts import NewAccount, create_account
 from amiable.blocks.objects import ObjectFiles
+from amiable.blocks.store import BlockStore
 from amiable.database.connect import Database
 from amiable.database.migrate import migrate
 from amiable.model.principal import Principal

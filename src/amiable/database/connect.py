@@ -29,7 +29,11 @@ class Instant(TypeDecorator[datetime]):
         return milliseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
-        return None if value is None else datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
+        return (
+            None
+            if value is None
+            else datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
+        )
 
 
 def milliseconds(moment: datetime) -> int:

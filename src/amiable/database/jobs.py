@@ -43,7 +43,14 @@ class Job:
 
 
 def enqueue(
-    c: Connection, kind: str, key: str, *, data: dict[str, Any], now: datetime, host: str | None = None, priority: int = 100
+    c: Connection,
+    kind: str,
+    key: str,
+    *,
+    data: dict[str, Any],
+    now: datetime,
+    host: str | None = None,
+    priority: int = 100,
 ) -> bool:
     """Inserts the job unless one of this key is queued or running; replaces an ended one.  Says whether it did."""
     state = c.execute(select(J.c.state).where(J.c.key == key)).scalar()

@@ -77,12 +77,16 @@ SETTINGS: Final = (
     Setting("listen", _listen, DEFAULT_LISTEN, "Address and port to listen on; port 0 takes a free one."),
     Setting("database_url", _text, "", "SQLAlchemy URL of the facts. Default: SQLite in the data directory."),
     Setting("region", _text, "us-east-1", "The installation's region."),
-    Setting("zones", _words, (), "Availability zones, space- or comma-separated. Default: the region's name with an a."),
+    Setting(
+        "zones", _words, (), "Availability zones, space- or comma-separated. Default: the region's name with an a."
+    ),
     Setting("accelerator", _choice("auto", "kvm", "tcg"), "auto", "auto proves KVM and falls back to TCG."),
     Setting("compression", _choice("zstd-1", "none"), "zstd-1", "How blocks are stored."),
     Setting("workers", _positive, 4, "Jobs that run at once."),
     Setting("instances_max", _positive, 32, "Instances that may run at once on this host."),
-    Setting("guest_uid_first", _positive, 200_000, "Started by root: first uid of the range that guests' QEMU runs as."),
+    Setting(
+        "guest_uid_first", _positive, 200_000, "Started by root: first uid of the range that guests' QEMU runs as."
+    ),
     Setting("guest_uid_count", _positive, 10_000, "How many uids that range has."),
     Setting("qemu", _text, "qemu-system-x86_64", "QEMU's program, a name on the PATH or a path."),
 )
@@ -109,12 +113,18 @@ class Settings:
 assert tuple(f.name for f in fields(Settings)) == tuple(s.name for s in SETTINGS)
 
 
-def resolve(flags: Mapping[str, str], variables: Mapping[str, str], toml: Mapping[str, Any], *, default_data: str) -> Settings:
+def resolve(
+    flags: Mapping[str, str], variables: Mapping[str, str], toml: Mapping[str, Any], *, default_data: str
+) -> Settings:
     """Settings from what each source said, all as text or TOML values; an unknown TOML key or a bad value is refused by name."""
     known = {setting.toml_key for setting in SETTINGS}
     for key in toml:
         if key not in known:
-            raise LocalRefusal(f"unknown setting in the configuration file: {key}", hint="known: " + ", ".join(sorted(known)), exit_code=2)
+            raise LocalRefusal(
+                f"unknown setting in the configuration file: {key}",
+                hint="known: " + ", ".join(sorted(known)),
+                exit_code=2,
+            )
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         values[setting.name] = _value(setting, flags, variables, toml)
@@ -132,7 +142,13 @@ def _value(setting: Setting, flags: Mapping[str, str], variables: Mapping[str, s
     elif setting.toml_key in toml:
         raw = toml[setting.toml_key]
         source = f"{setting.toml_key} in the configuration file"
-        value = " ".join(map(str, raw)) if isinstance(raw, list) else str(raw).lower() if isinstance(raw, bool) else str(raw)
+        value = (
+            " ".join(map(str, raw))
+            if isinstance(raw, list)
+            else str(raw).lower()
+            if isinstance(raw, bool)
+            else str(raw)
+        )
     else:
         return setting.default
     try:

@@ -65,7 +65,10 @@ def serve(settings: Settings, *, announce: IO[str]) -> int:
     try:
         workers.start()
         supervisor.start()
-        write_private(data / "server.json", json.dumps({"endpoint": endpoint, "pid": os.getpid(), "region": settings.region}).encode())
+        write_private(
+            data / "server.json",
+            json.dumps({"endpoint": endpoint, "pid": os.getpid(), "region": settings.region}).encode(),
+        )
         announce.write(banner(settings, data, endpoint, first, accelerator))
         announce.flush()
         run_http(build_app(services), listener)
@@ -89,7 +92,9 @@ def prepare_data(data: Path) -> Path:
             (data / name).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise LocalRefusal(
-            f"the data directory {data} cannot be used: {error.strerror}", hint="choose another with --data DIR", exit_code=74
+            f"the data directory {data} cannot be used: {error.strerror}",
+            hint="choose another with --data DIR",
+            exit_code=74,
         ) from None
     free = shutil.disk_usage(data).free
     if free < FREE_BYTES_MIN:
@@ -112,7 +117,7 @@ def take_lock(data: Path) -> IO[str]:
         lock.close()
         raise LocalRefusal(
             f"a server is already running on {data} (process {pid})",
-            hint="use it as it is (eval \"$(amiable env)\"), or choose another data directory with --data DIR",
+            hint='use it as it is (eval "$(amiable env)"), or choose another data directory with --data DIR',
             exit_code=69,
         ) from None
     lock.truncate(0)
@@ -133,7 +138,9 @@ def bind(listen: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise LocalRefusal(
-            f"cannot listen on {listen}: {error.strerror}", hint="choose another address with --listen HOST:PORT (port 0: any free one)", exit_code=69
+            f"cannot listen on {listen}: {error.strerror}",
+            hint="choose another address with --listen HOST:PORT (port 0: any free one)",
+            exit_code=69,
         ) from None
     return listener
 

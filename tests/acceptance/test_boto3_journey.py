@@ -1,0 +1,130 @@
+"""With stock boto3: import → register → share → run → console → terminate; a second account may launch only after sharing."""
+
+import base64
+import hashlib
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support import journey
+from tests.support.guests import tiny_guest
+from tests.support.server import Server
+
+BLOCK = 524_288
+
+
+def import_by_ebs_direct(server: Server, disk: Path) -> str:
+    """A snapshot of ``disk`` as any EBS direct client makes one; its id."""
+    ebs, ec2 = server.client("ebs"), server.client("ec2")
+    size = disk.stat().st_size
+    snapshot = ebs.start_snapshot(VolumeSize=-(-size // (1 << 30)), Description="tiny")["SnapshotId"]
+    digests = []
+    with disk.open("rb") as file:
+        for index in range(-(-size // BLOCK)):
+            body = file.read(BLOCK).ljust(BLOCK, b"\0")
+            if not any(body):
+                continue
+            digest = hashlib.sha256(body).digest()
+            checksum = base64.b64encode(digest).decode()
+            ebs.put_snapshot_block(
+                SnapshotId=snapshot,
+                BlockIndex=index,
+                BlockData=body,
+                DataLength=BLOCK,
+                Checksum=checksum,
+                ChecksumAlgorithm="SHA256",
+            )
+            digests.append(digest)
+    linear = base64.b64encode(hashlib.sha256(b"".join(digests)).digest()).decode()
+    ebs.complete_snapshot(
+        SnapshotId=snapshot,
+        ChangedBlocksCount=len(digests),
+        Checksum=linear,
+        ChecksumAlgorithm="SHA256",
+        ChecksumAggregationMethod="LINEAR",
+    )
+    ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return str(snapshot)
+
+
+def register(ec2: Any, snapshot: str, name: str) -> str:
+    """A snapshot-backed HVM image."""
+    mapping = [{"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": snapshot}}]
+    words = {"Architecture": "x86_64", "VirtualizationType": "hvm", "RootDeviceName": "/dev/sda1"}
+    return str(ec2.register_image(Name=name, BlockDeviceMappings=mapping, **words)["ImageId"])
+
+
+@pytest.mark.boot
+def test_a_second_account_launches_only_after_sharing_and_reaches_the_guest(server: Server, tmp_path: Path) -> None:
+    owner = server.client("ec2")
+    second = journey.amiable(server, "account", "create", "second", "--output", "id").stdout.strip()
+    other = server.client("ec2", second)
+    snapshot = import_by_ebs_direct(server, tiny_guest().hvm)
+    image = register(owner, snapshot, "tiny by boto3")
+    before = journey.snapshot_digest(server, snapshot)
+
+    nonce = uuid.uuid4().hex
+    key, public = journey.make_key(tmp_path)
+    other.import_key_pair(KeyName="mine", PublicKeyMaterial=public.encode())
+    request = {
+        "ImageId": image,
+        "InstanceType": "amiable.tiny",
+        "MinCount": 1,
+        "MaxCount": 1,
+        "KeyName": "mine",
+        "UserData": f"#!/bin/sh\n# nonce={nonce}\necho user-data ran > /dev/console\n",
+        "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 2}}],
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "first"}]}],
+    }
+    with pytest.raises(ClientError) as refused:
+        other.run_instances(**request)
+    assert refused.value.response["Error"]["Code"] == "InvalidAMIID.NotFound"
+
+    owner.modify_image_attribute(ImageId=image, LaunchPermission={"Add": [{"UserId": second}]})
+    started = other.run_instances(**request)["Instances"][0]
+    instance = started["InstanceId"]
+    assert started["State"]["Name"] == "pending"
+    with pytest.raises(ClientError) as hidden:
+        owner.describe_instances(InstanceIds=[instance])
+    assert hidden.value.response["Error"]["Code"] == "InvalidInstanceID.NotFound"
+
+    running = journey.wait_for_state(server, instance, "running", second)
+    told = journey.facts(server, instance, key, second)
+    assert told["instance-id"] == instance
+    assert told["nonce"] == nonce
+    assert told["root-size-bytes"].isdigit() and int(told["root-size-bytes"]) > 1_500_000_000
+    assert told["kernel"] == tiny_guest().kernel_version
+    assert "user-data ran" in journey.console(server, instance, second)
+    statuses = other.describe_instance_status(InstanceIds=[instance])["InstanceStatuses"]
+    assert statuses[0]["InstanceStatus"]["Status"] == "ok" and statuses[0]["SystemStatus"]["Status"] == "ok"
+    assert running["Tags"] == [{"Key": "Name", "Value": "first"}]
+
+    # the guest writes a marker over allocated blocks of its root, and shows it after a reboot
+    journey.ssh(server, instance, key, "echo marker-$(hostname) > /marker; sync", account=second)
+    boot = told["boot-id"]
+    other.reboot_instances(InstanceIds=[instance])
+
+    def rebooted() -> dict[str, str] | None:
+        try:
+            found = journey.facts(server, instance, key, second)
+        except AssertionError:
+            return None
+        return found if found.get("boot-id") not in (None, boot) else None
+
+    journey.wait_until("the guest to come back", rebooted)
+    assert journey.ssh(server, instance, key, "cat /marker", account=second).startswith("marker-")
+    assert journey.snapshot_digest(server, snapshot) == before
+
+    # stop, start, terminate: each with a reason, and the marker is still there
+    other.stop_instances(InstanceIds=[instance])
+    stopped = journey.wait_for_state(server, instance, "stopped", second)
+    assert stopped["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+    other.start_instances(InstanceIds=[instance])
+    journey.wait_for_state(server, instance, "running", second)
+    assert journey.ssh(server, instance, key, "cat /marker", account=second).startswith("marker-")
+    journey.terminate(server, instance, second)
+    assert journey.snapshot_digest(server, snapshot) == before
+    assert list((server.data / "instances").iterdir()) == []
