@@ -1,0 +1,165 @@
+"""SOCKS5 (RFC 1928) without authentication, CONNECT only, on loopback: each connection becomes a tunnel to a port of an instance.
+
+The target is an instance id or an instance's private address; nothing else is dialled, so the proxy is no way out.
+"""
+
+import ipaddress
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from amiable.cli.output import say
+from amiable.model.errors import LocalRefusal, Refusal
+
+CONNECTIONS_MAX: Final = 64
+HANDSHAKE_SECONDS_MAX: Final = 30.0
+CHUNK_BYTES: Final = 64 * 1024
+
+_VERSION: Final = 5
+_CONNECT: Final = 1
+_GRANTED, _FAILED, _NOT_ALLOWED, _UNREACHABLE, _NOT_SUPPORTED, _BAD_ADDRESS = 0, 1, 2, 4, 7, 8
+
+
+class Stream(Protocol):
+    """Bytes both ways: a tunnel."""
+
+    def send(self, data: bytes) -> None:
+        """Sends all of ``data``."""
+
+    def receive(self) -> bytes:
+        """The next bytes; ``b''`` at the end."""
+
+    def close(self) -> None:
+        """Ends both ways."""
+
+
+OpenTunnel = Callable[[str, int], Stream]
+FindInstance = Callable[[str], str | None]
+
+
+def bind(listen: str) -> socket.socket:
+    """A listening socket on ``HOST:PORT``; anything but loopback is refused."""
+    host, _, port = listen.rpartition(":")
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not port.isdigit() or int(port) > 65535 or not loopback:
+        raise LocalRefusal(f"{listen}: the proxy listens on loopback only", hint="--listen 127.0.0.1:1080", exit_code=2)
+    try:
+        return socket.create_server((host, int(port)))
+    except OSError as error:
+        raise LocalRefusal(
+            f"cannot listen on {listen}: {error.strerror}", hint="--listen 127.0.0.1:0 takes a free port", exit_code=69
+        ) from None
+
+
+def serve(listener: socket.socket, *, find: FindInstance, open_tunnel: OpenTunnel) -> None:
+    """Serves until ``listener`` is shut down.  ``find`` turns a target into an instance id."""
+    places = threading.BoundedSemaphore(CONNECTIONS_MAX)
+    while True:
+        places.acquire()
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=_serve_one, args=(client, places, find, open_tunnel), daemon=True).start()
+
+
+def _serve_one(
+    client: socket.socket, places: threading.BoundedSemaphore, find: FindInstance, open_tunnel: OpenTunnel
+) -> None:
+    try:
+        with client:
+            client.settimeout(HANDSHAKE_SECONDS_MAX)
+            target = _read_target(client)
+            if target is None:
+                return
+            tunnel = _connect(client, *target, find, open_tunnel)
+            if tunnel is not None:
+                client.settimeout(None)
+                _relay(client, tunnel)
+    except (OSError, EOFError):
+        return
+    finally:
+        places.release()
+
+
+def _read_target(client: socket.socket) -> tuple[str, int] | None:
+    version, methods = _read(client, 2)
+    offered = _read(client, methods)
+    if version != _VERSION or 0 not in offered:
+        client.sendall(bytes([_VERSION, 0xFF]))
+        return None
+    client.sendall(bytes([_VERSION, 0]))
+    version, command, _, kind = _read(client, 4)
+    if version != _VERSION or command != _CONNECT:
+        _answer(client, _NOT_SUPPORTED)
+        return None
+    if kind == 1:
+        host = str(ipaddress.IPv4Address(_read(client, 4)))
+    elif kind == 3:
+        host = _read(client, _read(client, 1)[0]).decode("ascii", "replace")
+    else:
+        _answer(client, _BAD_ADDRESS)
+        return None
+    return host, struct.unpack(">H", _read(client, 2))[0]
+
+
+def _connect(client: socket.socket, host: str, port: int, find: FindInstance, open_tunnel: OpenTunnel) -> Stream | None:
+    try:
+        instance_id = find(host)
+        if instance_id is None:
+            say(f"{host}: no running instance of yours has this id or address")
+            _answer(client, _UNREACHABLE)
+            return None
+        tunnel = open_tunnel(instance_id, port)
+    except (Refusal, OSError) as error:
+        say(f"{host}:{port}: {error}")
+        _answer(client, _FAILED)
+        return None
+    _answer(client, _GRANTED)
+    return tunnel
+
+
+def _relay(client: socket.socket, tunnel: Stream) -> None:
+    def down() -> None:
+        try:
+            while data := tunnel.receive():
+                client.sendall(data)
+        except OSError:
+            pass
+        finally:
+            _shut(client)
+
+    thread = threading.Thread(target=down, daemon=True)
+    thread.start()
+    try:
+        while data := client.recv(CHUNK_BYTES):
+            tunnel.send(data)
+    finally:
+        tunnel.close()
+        thread.join()
+
+
+def _shut(client: socket.socket) -> None:
+    try:
+        client.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
+def _answer(client: socket.socket, code: int) -> None:
+    client.sendall(bytes([_VERSION, code, 0, 1]) + bytes(6))
+
+
+def _read(client: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        chunk = client.recv(count - len(data))
+        if not chunk:
+            raise EOFError
+        data += chunk
+    return data
