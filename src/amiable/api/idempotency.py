@@ -31,7 +31,8 @@ NOT_HASHED: Final = ("client_token", "dry_run")
 class Tokened(Protocol):
     """A request that carries a client token."""
 
-    client_token: str | None
+    @property
+    def client_token(self) -> str | None: ...
 
 
 def recall(

@@ -1,0 +1,174 @@
+"""StopInstances, StartInstances, RebootInstances, TerminateInstances and GetConsoleOutput.
+
+Each moves every named instance, or none: states, reasons and jobs are one transaction.  What may follow what is
+``rules/lifecycle``; asking for what is so already is answered, and starts no job.
+"""
+
+import base64
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2 import views
+from amiable.api.ec2.instance_ids import find_named
+from amiable.database import instances, jobs
+from amiable.model.errors import InsufficientInstanceCapacity, UnsupportedOperation
+from amiable.model.instance import Instance, State
+from amiable.model.principal import Principal
+from amiable.rules import lifecycle
+from amiable.rules.lifecycle import Event, user_initiated
+from amiable.services import Services
+from amiable.vm.directory import open_directory
+from amiable.vm.machine import CONSOLE
+from amiable.wire.generated import ec2
+
+CONSOLE_BYTES_MAX: Final = 64 * 1024
+
+
+def stop_instances(
+    services: Services, principal: Principal, request: ec2.StopInstancesRequest
+) -> ec2.StopInstancesResult:
+    """Stops: the guest is asked to power off, or with Force is cut off."""
+    if request.hibernate:
+        raise UnsupportedOperation("Hibernation is not supported by Amiable.")
+    force = bool(request.force or request.skip_os_shutdown)
+    with services.database.write() as c:
+        named = find_named(c, principal, request.instance_ids, now=services.now())
+        for instance in named:
+            if not instance.is_ebs:
+                raise UnsupportedOperation(
+                    f"The instance '{instance.id}' does not have an 'ebs' root device type and cannot be stopped."
+                )
+        _check(named, Event.STOP_ASKED)
+        raise_if_dry_run(request)
+        changes = [_stop(c, services, instance, force=force) for instance in named]
+    services.wake()
+    return ec2.StopInstancesResult(stopping_instances=changes)
+
+
+def _stop(c: Connection, services: Services, before: Instance, *, force: bool) -> ec2.InstanceStateChange:
+    now = services.now()
+    after = instances.set_state(c, before.id, Event.STOP_ASKED, now=now, reason=user_initiated(Event.STOP_ASKED, now))
+    if after.state is not before.state or (after.state is State.STOPPING and force):
+        verb = "stop-force" if force else "stop"
+        _enqueue(c, services, before, "stop", verb, force=force)
+    return _change(before, after)
+
+
+def start_instances(
+    services: Services, principal: Principal, request: ec2.StartInstancesRequest
+) -> ec2.StartInstancesResult:
+    """Starts stopped instances, as far as the host has room."""
+    if request.additional_info:
+        raise UnsupportedOperation("The parameter AdditionalInfo is not supported by Amiable.")
+    with services.database.write() as c:
+        named = find_named(c, principal, request.instance_ids, now=services.now())
+        _check(named, Event.START_ASKED)
+        starting = [instance for instance in named if instance.state is State.STOPPED]
+        room = services.settings.instances_max - instances.count_live(c, services.host)
+        if len(starting) > room:
+            raise InsufficientInstanceCapacity(
+                f"There is room for {max(room, 0)} more instances on this host; {len(starting)} were asked for."
+            )
+        raise_if_dry_run(request)
+        changes = [_start(c, services, instance) for instance in named]
+    services.wake()
+    return ec2.StartInstancesResult(starting_instances=changes)
+
+
+def _start(c: Connection, services: Services, before: Instance) -> ec2.InstanceStateChange:
+    after = instances.set_state(c, before.id, Event.START_ASKED, now=services.now())
+    if after.state is not before.state:
+        _enqueue(c, services, before, "boot", "boot")
+    return _change(before, after)
+
+
+def reboot_instances(services: Services, principal: Principal, request: ec2.RebootInstancesRequest) -> None:
+    """Asks running guests to restart; terminated instances are passed over, as on EC2."""
+    with services.database.write() as c:
+        named = find_named(c, principal, request.instance_ids, now=services.now())
+        living = [instance for instance in named if instance.state not in (State.SHUTTING_DOWN, State.TERMINATED)]
+        _check(living, Event.REBOOT_ASKED)
+        raise_if_dry_run(request)
+        for instance in living:
+            if instance.state is State.RUNNING:
+                _enqueue(c, services, instance, "reboot", "reboot")
+    services.wake()
+
+
+def terminate_instances(
+    services: Services, principal: Principal, request: ec2.TerminateInstancesRequest
+) -> ec2.TerminateInstancesResult:
+    """Ends instances for good; one that is ending, or has ended, is answered as it is."""
+    with services.database.write() as c:
+        named = find_named(c, principal, request.instance_ids, now=services.now())
+        _check(named, Event.TERMINATE_ASKED)
+        raise_if_dry_run(request)
+        force = bool(request.force or request.skip_os_shutdown)
+        changes = [_terminate(c, services, instance, force=force) for instance in named]
+    services.wake()
+    return ec2.TerminateInstancesResult(terminating_instances=changes)
+
+
+def _terminate(c: Connection, services: Services, before: Instance, *, force: bool) -> ec2.InstanceStateChange:
+    now = services.now()
+    reason = user_initiated(Event.TERMINATE_ASKED, now)
+    after = instances.set_state(c, before.id, Event.TERMINATE_ASKED, now=now, reason=reason)
+    if after.state is not before.state:
+        _enqueue(c, services, before, "terminate", "terminate", force=force)
+    return _change(before, after)
+
+
+def _check(named: Sequence[Instance], event: Event) -> None:
+    for instance in named:
+        lifecycle.step(instance.id, instance.state, event)
+
+
+def _enqueue(c: Connection, services: Services, instance: Instance, kind: str, verb: str, **facts: Any) -> None:
+    jobs.enqueue(
+        c,
+        kind,
+        f"{instance.id}:{verb}",
+        data={"instance_id": instance.id, **facts},
+        now=services.now(),
+        host=instance.host,
+    )
+
+
+def _change(before: Instance, after: Instance) -> ec2.InstanceStateChange:
+    return ec2.InstanceStateChange(
+        instance_id=before.id,
+        current_state=views.instance_state(after.state),
+        previous_state=views.instance_state(before.state),
+    )
+
+
+def get_console_output(
+    services: Services, principal: Principal, request: ec2.GetConsoleOutputRequest
+) -> ec2.GetConsoleOutputResult:
+    """The last 64 KiB that the guest wrote to its serial port, as it stands now: base64."""
+    with services.database.read() as c:
+        (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
+    raise_if_dry_run(request)
+    found = read_console(services, instance.id)
+    return ec2.GetConsoleOutputResult(
+        instance_id=instance.id,
+        timestamp=services.now(),
+        output=base64.b64encode(found).decode(),
+    )
+
+
+def read_console(services: Services, instance_id: str) -> bytes:
+    """The console's last :data:`CONSOLE_BYTES_MAX` bytes; nothing before the first boot and after the instance's end."""
+    try:
+        with open_directory(services.data, instance_id) as directory:
+            descriptor = directory.open(CONSOLE, os.O_RDONLY)
+    except FileNotFoundError:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        size = os.fstat(descriptor).st_size
+        file.seek(max(0, size - CONSOLE_BYTES_MAX))
+        return file.read(CONSOLE_BYTES_MAX)

@@ -1,0 +1,311 @@
+"""RunInstances: rows and boot jobs in one transaction; the answer says ``pending`` at once.
+
+    request ─▶ read by name ─▶ look up what it names ─▶ rules/launch · plan ═ rows, tags, jobs, client token ─▶ reservation
+
+All or nothing: either at least MinCount instances are there with everything they need, or nothing was written.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2 import launch_request, views
+from amiable.api.ec2.launch_request import AskedPlace
+from amiable.api.ec2.tags import birth_tags
+from amiable.api.idempotency import recall, remember
+from amiable.database import images, instances, jobs, key_pairs, network, snapshots, tags, volumes
+from amiable.model import ids
+from amiable.model.errors import (
+    IdempotentInstanceTerminated,
+    InsufficientFreeAddressesInSubnet,
+    InvalidIPAddressInUse,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    Malformed,
+    MissingParameter,
+    NotFound,
+)
+from amiable.model.image import Image
+from amiable.model.instance import Instance, Reservation, State
+from amiable.model.key_pair import KeyPair
+from amiable.model.network import SecurityGroup, Subnet
+from amiable.model.principal import Principal
+from amiable.model.snapshot import Snapshot
+from amiable.model.volume import Volume, VolumeState
+from amiable.rules import launch
+from amiable.rules.devices import AskedDevice, PlannedDisk
+from amiable.rules.hardware_profile import TAG
+from amiable.rules.launch import Asked, Known, Plan
+from amiable.services import Services
+from amiable.vm import host
+from amiable.wire.generated import ec2
+
+ACTION: Final = "RunInstances"
+TAGGABLE: Final = ("instance", "volume")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the instances go, and the address of each."""
+
+    subnet: Subnet
+    groups: tuple[SecurityGroup, ...]
+    addresses: tuple[str, ...]
+
+
+def run_instances(services: Services, principal: Principal, request: ec2.RunInstancesRequest) -> ec2.Reservation:
+    """Launches between MinCount and MaxCount instances; the same client token answers with the same ones."""
+    launch_request.refuse_unsupported(request)
+    born = birth_tags(request.tag_specifications, TAGGABLE)
+    asked = launch_request.asked_of(request, born.get("instance", {}).get(TAG))
+    asked_place = launch_request.place_of(request)
+    if request.image_id is None:
+        raise MissingParameter(parameter="ImageId")
+    with services.database.write() as c:
+        made = None if request.dry_run else recall(c, services, principal, ACTION, request)
+        if made is not None:
+            return _made_before(c, principal, made)
+        image = _find_image(c, principal, request.image_id)
+        known = _look_up(c, principal, image, asked)
+        memory = host.memory_bytes()
+        plan = launch.plan(image, asked, known, account_id=principal.account_id, host_memory_bytes=memory)
+        key_pair = _find_key_pair(c, principal, request.key_name)
+        place = _choose_place(c, services, principal, asked_place, request)
+        raise_if_dry_run(request)
+        launched = list(_instances(services, principal, request, plan, place, key_pair))
+        _insert(c, services, launched, plan, born)
+        remember(c, services, principal, ACTION, request, [instance.id for instance in launched])
+        answer = views.reservations(views.views_of(c, principal, launched))[0]
+    services.wake()
+    return answer
+
+
+def _made_before(c: Connection, principal: Principal, instance_ids: Sequence[str]) -> ec2.Reservation:
+    found = [instances.get_instance(c, instance_id) for instance_id in instance_ids]
+    here = [instance for instance in found if instance is not None]
+    ended = [instance.id for instance in here if instance.state in (State.SHUTTING_DOWN, State.TERMINATED)]
+    if ended or len(here) < len(found):
+        raise IdempotentInstanceTerminated(instance_ids=", ".join(ended or instance_ids))
+    return views.reservations(views.views_of(c, principal, here))[0]
+
+
+def _find_image(c: Connection, principal: Principal, image_id: str) -> Image:
+    if not ids.is_well_formed(ids.AMI, image_id):
+        raise Malformed("image", image_id, ids.AMI)
+    found = images.get(c, principal.region, image_id, viewer=principal.account_id)
+    if found is None:
+        raise NotFound("image", [image_id])
+    return found
+
+
+def _look_up(c: Connection, principal: Principal, image: Image, asked: Asked) -> Known:
+    """The kernels, ramdisks and snapshots that the launch names."""
+    wanted = [asked.kernel_id or image.kernel_id, asked.ramdisk_id or image.ramdisk_id]
+    kernels = {
+        found.id: found
+        for image_id in wanted
+        if image_id is not None
+        and (found := images.get(c, principal.region, image_id, viewer=principal.account_id)) is not None
+    }
+    return Known(kernels, _own_snapshots(c, principal, image, asked.devices))
+
+
+def _own_snapshots(
+    c: Connection, principal: Principal, image: Image, devices: Sequence[AskedDevice]
+) -> Mapping[str, Snapshot]:
+    mapped = {device.snapshot_id for device in image.devices}
+    found: dict[str, Snapshot] = {}
+    for snapshot_id in dict.fromkeys(device.snapshot_id for device in devices):
+        if snapshot_id is None:
+            continue
+        snapshot = snapshots.get(c, snapshot_id)
+        is_own = snapshot is not None and (snapshot.account_id, snapshot.region) == (
+            principal.account_id,
+            principal.region,
+        )
+        if snapshot is not None and not snapshot.is_internal and (is_own or snapshot_id in mapped):
+            found[snapshot_id] = snapshot
+        else:
+            raise NotFound("snapshot", [snapshot_id])
+    return found
+
+
+def _find_key_pair(c: Connection, principal: Principal, name: str | None) -> KeyPair | None:
+    if name is None:
+        return None
+    found = key_pairs.find_key_pair(c, principal.account_id, principal.region, name)
+    if found is None:
+        raise NotFound("key_pair", [name])
+    return found
+
+
+def _choose_place(
+    c: Connection, services: Services, principal: Principal, asked: AskedPlace, request: ec2.RunInstancesRequest
+) -> Place:
+    subnet = _choose_subnet(c, services, principal, asked)
+    groups = _choose_groups(c, principal, subnet, asked)
+    room = services.settings.instances_max - instances.count_live(c, services.host)
+    count = launch.choose_count(request.min_count, request.max_count, room=room)
+    if asked.private_ip is not None:
+        return Place(subnet, groups, (_check_address(c, subnet, asked.private_ip, request.max_count),))
+    addresses = network.free_addresses(c, subnet, count)
+    if len(addresses) < request.min_count:
+        raise InsufficientFreeAddressesInSubnet(subnet_id=subnet.id)
+    return Place(subnet, groups, tuple(addresses))
+
+
+def _choose_subnet(c: Connection, services: Services, principal: Principal, asked: AskedPlace) -> Subnet:
+    """The subnet named, else the default one of the zone named, else that of the first zone."""
+    zones = services.settings.zones
+    if asked.zone is not None and asked.zone not in zones:
+        raise InvalidParameterValue(f"Invalid availability zone: [{asked.zone}]")
+    mine = network.list_subnets(c, principal.account_id, principal.region)
+    if asked.subnet_id is not None:
+        if not ids.is_well_formed(ids.SUBNET, asked.subnet_id):
+            raise Malformed("subnet", asked.subnet_id, ids.SUBNET)
+        found = next((subnet for subnet in mine if subnet.id == asked.subnet_id), None)
+        if found is None:
+            raise NotFound("subnet", [asked.subnet_id])
+        if asked.zone not in (None, found.zone):
+            raise InvalidParameterCombination(f"The subnet {found.id} is in {found.zone}, not in {asked.zone}.")
+        return found
+    wanted = [asked.zone] if asked.zone is not None else zones
+    for zone in wanted:
+        for subnet in mine:
+            if subnet.is_default and subnet.zone == zone:
+                return subnet
+    raise InvalidParameterValue(
+        f"There is no default subnet in {' or '.join(wanted)}.", hint="name a subnet with SubnetId"
+    )
+
+
+def _choose_groups(c: Connection, principal: Principal, subnet: Subnet, asked: AskedPlace) -> tuple[SecurityGroup, ...]:
+    """The groups named, else the VPC's default group."""
+    here = [
+        group
+        for group in network.list_security_groups(c, principal.account_id, principal.region)
+        if group.vpc_id == subnet.vpc_id
+    ]
+    for group_id in asked.group_ids:
+        if not ids.is_well_formed(ids.SECURITY_GROUP, group_id):
+            raise Malformed("security_group", group_id, ids.SECURITY_GROUP)
+    known = {group.id: group for group in here} | {group.name: group for group in here}
+    wanted = asked.group_ids or asked.group_names or ("default",)
+    missing = [each for each in wanted if each not in known]
+    if missing:
+        raise NotFound("security_group", missing)
+    return tuple(known[each] for each in dict.fromkeys(wanted))
+
+
+def _check_address(c: Connection, subnet: Subnet, address: str, count_max: int) -> str:
+    if count_max > 1:
+        raise InvalidParameterCombination("A PrivateIpAddress can be given for one instance only.")
+    if not network.is_usable_address(subnet, address):
+        raise InvalidParameterValue(
+            parameter="PrivateIpAddress", value=address, why=f"It is no free address of {subnet.id}, {subnet.cidr}."
+        )
+    if not network.is_address_free(c, subnet, address):
+        raise InvalidIPAddressInUse(address=address)
+    return address
+
+
+def _instances(
+    services: Services,
+    principal: Principal,
+    request: ec2.RunInstancesRequest,
+    plan: Plan,
+    place: Place,
+    key_pair: KeyPair | None,
+) -> Iterator[Instance]:
+    """The instances of the plan, one for each address."""
+    reservation_id, now = services.mint(ids.RESERVATION), services.now()
+    for index, address in enumerate(place.addresses):
+        yield Instance(
+            id=services.mint(ids.INSTANCE),
+            account_id=principal.account_id,
+            region=principal.region,
+            zone=place.subnet.zone,
+            reservation_id=reservation_id,
+            launch_index=index,
+            client_token=request.client_token,
+            image_id=plan.image.id,
+            state=State.PENDING,
+            state_reason_code=None,
+            state_reason_message=None,
+            transition_reason="",
+            instance_type=plan.instance_type.name,
+            architecture=plan.image.architecture,
+            virtualization_type=plan.image.virtualization_type,
+            root_device_type=plan.image.root_device_type.value,
+            root_device_name=plan.image.root_device_name,
+            boot_mode=plan.boot_mode,
+            hardware_profile=plan.profile.profile.value,
+            hardware_profile_why=plan.profile.why,
+            kernel_id=plan.kernel_id,
+            ramdisk_id=plan.ramdisk_id,
+            key_name=key_pair.name if key_pair else None,
+            public_key=key_pair.public_key if key_pair else None,
+            user_data=plan.user_data,
+            vpc_id=place.subnet.vpc_id,
+            subnet_id=place.subnet.id,
+            security_group_ids=tuple(group.id for group in place.groups),
+            private_ip=address,
+            mac="02:" + services.entropy(5).hex(":"),
+            interface_id=services.mint(ids.NETWORK_INTERFACE),
+            metadata=plan.metadata,
+            shutdown_behavior=plan.shutdown_behavior,
+            product_codes=(),
+            host=services.host,
+            boot_count=0,
+            launched_at=now,
+            reached_metadata_at=None,
+            terminated_at=None,
+        )
+
+
+def _insert(
+    c: Connection,
+    services: Services,
+    launched: Sequence[Instance],
+    plan: Plan,
+    born: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Rows of reservation, instances, volumes and tags, and a boot job for each instance."""
+    first, now = launched[0], services.now()
+    owner = {"account_id": first.account_id, "region": first.region}
+    instances.insert_reservation(c, Reservation(first.reservation_id, first.account_id, first.region, now))
+    for instance in launched:
+        instances.insert_instance(c, instance)
+        tags.put(c, **owner, resource_id=instance.id, resource_type="instance", tags=born.get("instance", {}))
+        for disk in plan.disks:
+            volume = _volume(services.mint(ids.VOLUME), instance, disk, now)
+            volumes.insert_volume(c, volume)
+            tagged = {} if disk.is_instance_store else born.get("volume", {})
+            tags.put(c, **owner, resource_id=volume.id, resource_type="volume", tags=tagged)
+        jobs.enqueue(c, "boot", f"{instance.id}:boot", data={"instance_id": instance.id}, now=now, host=services.host)
+
+
+def _volume(volume_id: str, instance: Instance, disk: PlannedDisk, now: datetime) -> Volume:
+    return Volume(
+        id=volume_id,
+        account_id=instance.account_id,
+        region=instance.region,
+        zone=instance.zone,
+        state=VolumeState.IN_USE,
+        snapshot_id=disk.snapshot_id,
+        size_gib=disk.size_gib,
+        size_bytes=disk.size_bytes,
+        volume_type=disk.volume_type,
+        is_instance_store=disk.is_instance_store,
+        instance_id=instance.id,
+        device_name=disk.device_name,
+        delete_on_termination=disk.delete_on_termination,
+        created_at=now,
+        attached_at=now,
+        iops=disk.iops,
+        throughput=disk.throughput,
+    )

@@ -1,0 +1,179 @@
+"""How instances look on the wire: rows in, EC2's structures out.
+
+What EC2 says of an instance and Amiable does not have (addresses to the outside, roles, encryption) is left out, not made up.
+A terminated instance has no place on the network and no devices any more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Connection
+
+from amiable.api.ec2.tags import tag_set
+from amiable.database import network, tags, volumes
+from amiable.model.instance import CODES, Instance, State
+from amiable.model.instance_type import INSTANCE_TYPES
+from amiable.model.principal import Principal
+from amiable.model.volume import Volume
+from amiable.wire.generated import ec2
+
+HYPERVISOR: Final = "xen"
+"""EC2's word for all that is not OVM, Nitro included."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An instance with what its row does not hold."""
+
+    instance: Instance
+    volumes: Sequence[Volume] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    group_names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it still has an address and devices."""
+        return self.instance.state is not State.TERMINATED
+
+    @property
+    def ebs_volumes(self) -> list[Volume]:
+        return [volume for volume in self.volumes if not volume.is_instance_store] if self.is_placed else []
+
+
+def views_of(c: Connection, principal: Principal, instances: Sequence[Instance]) -> list[View]:
+    """The instances with their volumes, tags and groups, in the same order."""
+    ids = [instance.id for instance in instances]
+    disks = volumes.volumes_of_many(c, ids)
+    tagged = tags.tags_of(c, principal.account_id, ids)
+    groups = {group.id: group.name for group in network.list_security_groups(c, principal.account_id, principal.region)}
+    return [View(instance, disks[instance.id], tagged.get(instance.id, {}), groups) for instance in instances]
+
+
+def instance_state(state: State) -> ec2.InstanceState:
+    """A state with its number."""
+    return ec2.InstanceState(code=CODES[state], name=state.value)
+
+
+def private_dns_name(instance: Instance) -> str:
+    """EC2's name for the address: ``ip-172-31-0-4.ec2.internal``; elsewhere than in us-east-1 under the region's domain."""
+    domain = "ec2.internal" if instance.region == "us-east-1" else f"{instance.region}.compute.internal"
+    return f"ip-{instance.private_ip.replace('.', '-')}.{domain}"
+
+
+def reservations(views: Sequence[View]) -> list[ec2.Reservation]:
+    """The instances grouped by the call that launched them, in the order they come."""
+    grouped: dict[str, list[View]] = {}
+    for view in views:
+        grouped.setdefault(view.instance.reservation_id, []).append(view)
+    return [
+        ec2.Reservation(
+            reservation_id=reservation_id,
+            owner_id=each[0].instance.account_id,
+            groups=[],
+            instances=[instance_of(view) for view in each],
+        )
+        for reservation_id, each in grouped.items()
+    ]
+
+
+def instance_of(view: View) -> ec2.Instance:
+    """One instance as EC2 tells it."""
+    it = view.instance
+    type_ = INSTANCE_TYPES[it.instance_type]
+    groups = _groups(view) if view.is_placed else []
+    reason = it.state_reason_code
+    return ec2.Instance(
+        instance_id=it.id,
+        image_id=it.image_id,
+        state=instance_state(it.state),
+        private_dns_name=private_dns_name(it) if view.is_placed else "",
+        public_dns_name="",
+        state_transition_reason=it.transition_reason,
+        state_reason=ec2.StateReason(code=reason, message=it.state_reason_message) if reason else None,
+        key_name=it.key_name,
+        ami_launch_index=it.launch_index,
+        product_codes=[ec2.ProductCode(product_code_id=code, product_code_type="devpay") for code in it.product_codes],
+        instance_type=it.instance_type,
+        launch_time=it.launched_at,
+        placement=ec2.Placement(availability_zone=it.zone, group_name="", tenancy="default"),
+        kernel_id=it.kernel_id,
+        ramdisk_id=it.ramdisk_id,
+        monitoring=ec2.Monitoring(state="disabled"),
+        subnet_id=it.subnet_id if view.is_placed else None,
+        vpc_id=it.vpc_id if view.is_placed else None,
+        private_ip_address=it.private_ip if view.is_placed else None,
+        architecture=it.architecture,
+        block_device_mappings=[_mapping(volume) for volume in view.ebs_volumes],
+        client_token=it.client_token or "",
+        ebs_optimized=False,
+        hypervisor=HYPERVISOR,
+        network_interfaces=[_interface(view, groups)] if view.is_placed else [],
+        root_device_name=it.root_device_name,
+        root_device_type=it.root_device_type,
+        security_groups=groups,
+        source_dest_check=True if view.is_placed else None,
+        tags=tag_set(view.tags),
+        virtualization_type=it.virtualization_type,
+        cpu_options=ec2.CpuOptions(core_count=type_.vcpus, threads_per_core=1),
+        hibernation_options=ec2.HibernationOptions(configured=False),
+        metadata_options=ec2.InstanceMetadataOptionsResponse(
+            state="applied",
+            http_tokens=it.metadata.http_tokens,
+            http_put_response_hop_limit=it.metadata.http_hop_limit,
+            http_endpoint=it.metadata.http_endpoint,
+            http_protocol_ipv6="disabled",
+            instance_metadata_tags=it.metadata.instance_metadata_tags,
+        ),
+        enclave_options=ec2.EnclaveOptions(enabled=False),
+        current_instance_boot_mode=it.boot_mode,
+    )
+
+
+def _groups(view: View) -> list[ec2.GroupIdentifier]:
+    return [
+        ec2.GroupIdentifier(group_id=group_id, group_name=view.group_names.get(group_id))
+        for group_id in view.instance.security_group_ids
+    ]
+
+
+def _mapping(volume: Volume) -> ec2.InstanceBlockDeviceMapping:
+    return ec2.InstanceBlockDeviceMapping(
+        device_name=volume.device_name,
+        ebs=ec2.EbsInstanceBlockDevice(
+            attach_time=volume.attached_at,
+            delete_on_termination=volume.delete_on_termination,
+            status="attached" if volume.attached_at else "attaching",
+            volume_id=volume.id,
+        ),
+    )
+
+
+def _interface(view: View, groups: list[ec2.GroupIdentifier]) -> ec2.InstanceNetworkInterface:
+    it = view.instance
+    name = private_dns_name(it)
+    return ec2.InstanceNetworkInterface(
+        attachment=ec2.InstanceNetworkInterfaceAttachment(
+            attachment_id="eni-attach-" + it.interface_id.removeprefix("eni-"),
+            delete_on_termination=True,
+            device_index=0,
+            network_card_index=0,
+            status="attached",
+        ),
+        description="",
+        groups=groups,
+        ipv6_addresses=[],
+        mac_address=it.mac,
+        network_interface_id=it.interface_id,
+        owner_id=it.account_id,
+        private_dns_name=name,
+        private_ip_address=it.private_ip,
+        private_ip_addresses=[
+            ec2.InstancePrivateIpAddress(primary=True, private_dns_name=name, private_ip_address=it.private_ip)
+        ],
+        source_dest_check=True,
+        status="in-use",
+        subnet_id=it.subnet_id,
+        vpc_id=it.vpc_id,
+        interface_type="interface",
+    )
