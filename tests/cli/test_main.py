@@ -1,0 +1,64 @@
+"""Errors become words, a hint and an exit code; help starts fast because nothing heavy is imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+from amiable.cli import main as cli
+from amiable.model.errors import LocalRefusal
+
+
+def run(*words: str) -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true"}
+    command = [sys.executable, "-m", "amiable.cli.main", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+
+def test_an_unknown_command_is_a_usage_error_with_a_hint() -> None:
+    done = run("imagine")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and "\n\nhint: " in done.stderr
+
+
+def test_a_missing_option_names_it() -> None:
+    done = run("account", "create")
+    assert done.returncode == 2 and "NAME" in done.stderr.upper()
+
+
+def test_without_an_endpoint_nothing_is_asked_of_any_cloud() -> None:
+    done = run("image", "list")
+    assert done.returncode == 2
+    assert "AWS_ENDPOINT_URL is not set" in done.stderr and "amiable env" in done.stderr
+
+
+@pytest.mark.parametrize("noun", ["image", "bundle", "kernel", "instance", "account"])
+def test_every_noun_has_help(noun: str) -> None:
+    done = run(noun, "--help")
+    assert done.returncode == 0 and f"amiable {noun}" in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from amiable.cli.main import main; main(['--help']); print(sorted({'boto3','botocore','sqlalchemy','cryptography','isal'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LocalRefusal("no", exit_code=69), 69),
+        (KeyboardInterrupt(), 130),
+        (FileNotFoundError(2, "No such file or directory", "disk.img"), 74),
+        (ZeroDivisionError("ours"), 70),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_argv: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    assert cli.main(["x"]) == code
+    assert capsys.readouterr().err.startswith("error: ")
