@@ -31,13 +31,13 @@ def answer(method: str, path: str, headers: dict[str, str], facts: dict[str, str
     if headers.get("x-aws-ec2-metadata-token") != TOKEN:
         return "401 Unauthorized", ""
     wanted = path.split("/", 2)[2]
-    body = facts.get(wanted) or listing(wanted, facts)
+    body = facts.get(wanted) or listing(wanted.rstrip("/") + "/", facts)
     return ("404 Not Found", "no such fact") if not body else ("200 OK", body)
 
 
 def listing(folder: str, facts: dict[str, str]) -> str:
     """The names right below ``folder``; one that has names below it ends with a slash."""
-    below = [key[len(folder) :] for key in facts if folder.endswith("/") and key.startswith(folder)]
+    below = [key[len(folder) :] for key in facts if key.startswith(folder)]
     return "\n".join(sorted({name.partition("/")[0] + ("/" if "/" in name else "") for name in below}))
 
 

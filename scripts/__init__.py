@@ -1,0 +1,1 @@
+"""Programs for who works in this checkout: setup, demo, generated pages."""
