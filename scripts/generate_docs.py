@@ -53,7 +53,9 @@ def commands_page() -> str:
     for words, command in walk(app, ()):
         lines.append(f"## `{' '.join(words)}`\n")
         lines.append("```")
-        lines.append(help_text(command).strip())
+        lines.append(
+            help_text(command).strip().replace("Usage: " + Path(sys.argv[0]).name, "Usage: " + " ".join(words), 1)
+        )
         lines.append("```\n")
     return "\n".join(lines)
 
