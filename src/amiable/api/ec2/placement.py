@@ -1,5 +1,6 @@
 """DescribeRegions and DescribeAvailabilityZones: what the settings say."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -54,7 +55,7 @@ def describe_regions(
     """The installation's region."""
     wanted = filters.predicate(parse_filters(request.filters), REGION_FIELDS)
     raise_if_dry_run(request)
-    mine = [Region(services.settings.region, services.settings.listen)]
+    mine = [Region(services.settings.region, endpoint(services))]
     for name in request.region_names or []:
         if name not in {region.name for region in mine}:
             raise InvalidParameterValue(f"Invalid region: [{name}]")
@@ -65,6 +66,15 @@ def describe_regions(
             if wanted(region)
         ]
     )
+
+
+def endpoint(services: Services) -> str:
+    """Host and port of the running server, as it recorded them; before it has, what the settings say."""
+    try:
+        recorded = json.loads((services.data / "server.json").read_text())["endpoint"]
+    except FileNotFoundError:
+        return services.settings.listen
+    return str(recorded).partition("://")[2]
 
 
 def zones_of(services: Services) -> list[Zone]:
