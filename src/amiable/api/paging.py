@@ -31,8 +31,15 @@ T = TypeVar("T")
 class Paged(Protocol):
     """A request that can be asked page by page."""
 
-    max_results: int | None
-    next_token: str | None
+    @property
+    def max_results(self) -> int | None:
+        """How many things a page may hold."""
+        ...
+
+    @property
+    def next_token(self) -> str | None:
+        """What the page before ended with."""
+        ...
 
 
 class _Token(msgspec.Struct, array_like=True):

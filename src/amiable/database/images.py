@@ -4,7 +4,7 @@ Every reader names its viewer: ``Image.grantees`` and ``Image.tags`` are what th
 however many images it has.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,6 +15,7 @@ from amiable.database import tags as tag_rows
 from amiable.database.connect import milliseconds
 from amiable.database.schema import image as I
 from amiable.database.schema import image_device as D
+from amiable.database.schema import instance as N
 from amiable.database.schema import launch_permission as P
 from amiable.database.schema import volume as V
 from amiable.database.tags import batches
@@ -76,6 +77,15 @@ def get(c: Connection, region: str, image_id: str, *, viewer: str) -> Image | No
     """The image of this id, deregistered and invisible ones included: what the viewer may do with it the rules say."""
     found = _read(c, select(I).where(I.c.id == image_id, I.c.region == region), viewer=viewer, region=region)
     return found[0] if found else None
+
+
+def visible_ids(c: Connection, viewer: str, region: str, image_ids: Iterable[str]) -> set[str]:
+    """Those of ``image_ids`` that the viewer may see, none deregistered."""
+    found: set[str] = set()
+    for some in batches(list(image_ids)):
+        here = and_(I.c.id.in_(some), I.c.region == region, I.c.state != ImageState.DEREGISTERED, _visible(viewer))
+        found.update(c.execute(select(I.c.id).where(here)).scalars())
+    return found
 
 
 def list_images(c: Connection, selection: Selection) -> list[Image]:
@@ -178,11 +188,6 @@ def fail(c: Connection, image_id: str, reason: StateReason) -> bool:
     return c.execute(update(I).where(pending).values(state=str(ImageState.FAILED), **values)).rowcount == 1
 
 
-def note_root_snapshot(c: Connection, image_id: str, snapshot_id: str) -> None:
-    """Names the internal snapshot that a pending image is converted into."""
-    c.execute(update(I).where(I.c.id == image_id, I.c.state == ImageState.PENDING).values(root_snapshot_id=snapshot_id))
-
-
 def describe(c: Connection, image_id: str, description: str) -> None:
     """Changes the description."""
     c.execute(update(I).where(I.c.id == image_id).values(description=description))
@@ -208,7 +213,20 @@ def users_of_snapshot(c: Connection, snapshot_id: str) -> list[str]:
     """Ids of what still needs the snapshot: images that are not deregistered, volumes that are not deleted."""
     alive = I.c.state.in_((ImageState.PENDING, ImageState.AVAILABLE))
     images = select(D.c.image_id).join(I, I.c.id == D.c.image_id).where(D.c.snapshot_id == snapshot_id, alive)
-    roots = select(I.c.id).where(I.c.root_snapshot_id == snapshot_id, alive)
     volumes = select(V.c.id).where(V.c.snapshot_id == snapshot_id, V.c.state != "deleted")
-    found: Sequence[str] = [*c.execute(images).scalars(), *c.execute(roots).scalars(), *c.execute(volumes).scalars()]
-    return sorted(set(found))
+    return sorted({*c.execute(images).scalars(), *c.execute(volumes).scalars()})
+
+
+def forget_unused_roots(c: Connection) -> list[str]:
+    """Takes the internal snapshots from deregistered images that no volume needs; the caller drops them in this transaction."""
+    needed = select(V.c.id).where(V.c.snapshot_id == I.c.root_snapshot_id, V.c.state != "deleted").exists()
+    unused = and_(I.c.state == ImageState.DEREGISTERED, I.c.root_snapshot_id.is_not(None), ~needed)
+    found = list(c.execute(select(I.c.root_snapshot_id).where(unused)).scalars())
+    c.execute(update(I).where(unused).values(root_snapshot_id=None))
+    return found
+
+
+def is_kernel_in_use(c: Connection, image_id: str) -> bool:
+    """Whether an instance that has not ended boots with this kernel or ramdisk."""
+    booted = or_(N.c.kernel_id == image_id, N.c.ramdisk_id == image_id)
+    return c.execute(select(N.c.id).where(booted, N.c.state != "terminated").limit(1)).first() is not None

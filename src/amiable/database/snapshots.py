@@ -84,3 +84,8 @@ def expire(c: Connection, *, now: datetime) -> list[str]:
     waiting = select(*_COLUMNS).where(S.c.state == PENDING, S.c.changed_block_count.is_(None))
     late = [row.id for row in c.execute(waiting) if Snapshot(**row._mapping).has_timed_out(now)]
     return [snapshot_id for snapshot_id in late if fail(c, snapshot_id, "No block came within the snapshot's timeout.")]
+
+
+def publish(c: Connection, snapshot_id: str) -> None:
+    """Shows an internal snapshot to its account from now on."""
+    c.execute(update(S).where(S.c.id == snapshot_id).values(is_internal=False))

@@ -12,6 +12,10 @@ from amiable.database.jobs import Job
 from amiable.services import Services
 
 
+class Interrupted(Exception):
+    """The server ends: the job stops where it last checkpointed, and runs on from there at the next start."""
+
+
 @dataclass(slots=True)
 class JobContext:
     """Handed to a job function.  ``stop`` is set when the job was cancelled, lost or the server ends: long loops look at it."""
@@ -28,13 +32,23 @@ class JobContext:
     def save(self, c: Connection, data: dict[str, Any] | None = None, progress_percent: int = 0) -> None:
         """Checkpoints inside the caller's transaction; raises Lost or Cancelled.  Call it in the transaction of every effect."""
         self.job = queue.save(
-            c, self.job, data=self.job.data if data is None else data, now=self.services.now(), progress_percent=progress_percent
+            c,
+            self.job,
+            data=self.job.data if data is None else data,
+            now=self.services.now(),
+            progress_percent=progress_percent,
         )
 
     def checkpoint(self, data: dict[str, Any], progress_percent: int = 0) -> None:
         """Checkpoints in a transaction of its own."""
         with self.services.database.write() as c:
             self.save(c, data, progress_percent)
+
+    def go_on(self) -> None:
+        """Raises Cancelled, Lost or Interrupted when the job is to stop; long loops call it."""
+        if self.stop.is_set():
+            self.checkpoint(self.data)
+            raise Interrupted(self.job.key)
 
 
 JobFunction = Callable[[JobContext], None]

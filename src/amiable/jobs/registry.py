@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amiable.jobs import complete_snapshot
+from amiable.jobs import complete_snapshot, register_manifest
 from amiable.jobs.context import JobContext
 
 
@@ -18,4 +18,5 @@ class JobKind:
 
 JOBS: dict[str, JobKind] = {
     "complete-snapshot": JobKind(complete_snapshot.complete_snapshot, complete_snapshot.give_up),
+    "register-manifest": JobKind(register_manifest.register_manifest, register_manifest.give_up),
 }

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from amiable.api import sts as sts_operations
+from amiable.api.ec2 import image_attributes, images, import_snapshot, register_image, snapshots, tags
 from amiable.api.ec2 import instance_states, instance_types, instances, key_pairs, launch, network, placement
 from amiable.model.principal import Principal
 from amiable.services import Services

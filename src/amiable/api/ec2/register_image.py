@@ -1,0 +1,299 @@
+"""RegisterImage: an image from snapshots, or from the manifest of a bundle.
+
+    snapshots  every rule in the call; the image is available at once
+    manifest   manifest, signature, owner and ACL in the call; the parts by the job ``register-manifest``: pending, then available
+               or failed with a StateReason
+
+RegisterImage has no client token: who lost the answer finds the id in InvalidAMIName.Duplicate.
+"""
+
+import hashlib
+from typing import Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2.tags import birth_tags
+from amiable.bundle import keys
+from amiable.bundle.manifest_xml import read_manifest, verify_signature
+from amiable.bundle.unbundle import unwrap_keys
+from amiable.database import accounts, images, jobs, snapshots
+from amiable.database import tags as tag_rows
+from amiable.model import ids
+from amiable.model.errors import (
+    AuthFailure,
+    InvalidAMINameDuplicate,
+    InvalidManifest,
+    InvalidParameterValue,
+    MissingParameter,
+    NotFound,
+    UnsupportedOperation,
+)
+from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
+from amiable.model.manifest import Manifest
+from amiable.model.principal import Principal
+from amiable.rules import permission, register
+from amiable.rules.attributes import check_description
+from amiable.rules.register import Hardware, RequestedDevice, RequestedVolume
+from amiable.services import Services
+from amiable.services.manifests import read_manifest_object
+from amiable.wire.generated import ec2
+
+JOB: Final = "register-manifest"
+PREFIXES: Final = {ImageType.MACHINE: ids.AMI, ImageType.KERNEL: ids.AKI, ImageType.RAMDISK: ids.ARI}
+
+
+def register_image(
+    services: Services, principal: Principal, request: ec2.RegisterImageRequest
+) -> ec2.RegisterImageResult:
+    """Makes an image; read-your-writes: its id is known to every call from now on."""
+    register.check_name(request.name)
+    check_description(request.description)
+    if request.billing_products:
+        raise InvalidParameterValue(
+            parameter="BillingProduct",
+            value=request.billing_products[0],
+            why="This account may not register billing products.",
+        )
+    if request.uefi_data is not None:
+        raise UnsupportedOperation("UefiData is not implemented by Amiable.")
+    tags = birth_tags(request.tag_specifications, ("image",)).get("image", {})
+    if request.image_location is not None:
+        return _from_manifest(services, principal, request, tags)
+    return _from_snapshots(services, principal, request, tags)
+
+
+def _from_snapshots(
+    services: Services, principal: Principal, request: ec2.RegisterImageRequest, tags: dict[str, str]
+) -> ec2.RegisterImageResult:
+    if not request.block_device_mappings:
+        raise MissingParameter(
+            "The request must contain the parameter BlockDeviceMapping, with the root's snapshot, or ImageLocation."
+        )
+    hardware = _hardware(request, request.architecture)
+    register.check_kernel_ids(request.kernel_id, request.ramdisk_id, hardware.virtualization_type)
+    devices = [requested_device(mapping) for mapping in request.block_device_mappings]
+    wanted = register.snapshot_ids_of(devices)
+    with services.database.write() as c:
+        mine = snapshots.list_snapshots(c, account_id=principal.account_id, region=principal.region, ids=wanted)
+        known = {snapshot.id: snapshot for snapshot in mine}
+        register.check_snapshots(wanted, known)
+        planned = register.plan_devices(
+            devices,
+            root_device_name=request.root_device_name,
+            virtualization_type=hardware.virtualization_type,
+            snapshots=known,
+        )
+        _check_boot_images(c, principal, request.kernel_id, request.ramdisk_id)
+        image = _image(
+            services,
+            principal,
+            request,
+            hardware,
+            state=ImageState.AVAILABLE,
+            root_device_type=RootDeviceType.EBS,
+            location=f"{principal.account_id}/{request.name}",
+            devices=planned,
+        )
+        _insert(services, c, request, image, tags)
+    return ec2.RegisterImageResult(image_id=image.id)
+
+
+def _hardware(request: ec2.RegisterImageRequest, architecture: str | None) -> Hardware:
+    return register.plan_hardware(
+        architecture=architecture,
+        virtualization_type=request.virtualization_type,
+        boot_mode=request.boot_mode,
+        tpm_support=request.tpm_support,
+        imds_support=request.imds_support,
+        sriov_net_support=request.sriov_net_support,
+        ena_support=request.ena_support,
+    )
+
+
+def requested_device(mapping: ec2.BlockDeviceMapping) -> RequestedDevice:
+    """One entry of a request's block device map as the rules want it."""
+    volume = mapping.ebs
+    return RequestedDevice(
+        device_name=mapping.device_name,
+        virtual_name=mapping.virtual_name,
+        volume=None if volume is None else requested_volume(volume),
+        suppressed=mapping.no_device is not None,
+    )
+
+
+def requested_volume(volume: ec2.EbsBlockDevice) -> RequestedVolume:
+    """The Ebs part of an entry; fields that nothing here keeps are named."""
+    others = {
+        "VolumeInitializationRate": volume.volume_initialization_rate,
+        "OutpostArn": volume.outpost_arn,
+        "AvailabilityZone": volume.availability_zone,
+        "AvailabilityZoneId": volume.availability_zone_id,
+        "EbsCardIndex": volume.ebs_card_index,
+    }
+    return RequestedVolume(
+        snapshot_id=volume.snapshot_id,
+        size_gib=volume.volume_size,
+        volume_type=volume.volume_type,
+        iops=volume.iops,
+        throughput=volume.throughput,
+        delete_on_termination=volume.delete_on_termination,
+        encrypted=volume.encrypted,
+        kms_key_id=volume.kms_key_id,
+        unsupported=tuple(name for name, value in others.items() if value is not None),
+    )
+
+
+def _check_boot_images(c: Connection, principal: Principal, kernel_id: str | None, ramdisk_id: str | None) -> None:
+    """Refuses kernels and ramdisks that the caller cannot see, or that are none."""
+    for image_id, image_type in ((kernel_id, ImageType.KERNEL), (ramdisk_id, ImageType.RAMDISK)):
+        if image_id is None:
+            continue
+        found = images.get(c, principal.region, image_id, viewer=principal.account_id)
+        usable = (
+            found is not None and permission.may_see(found, principal.account_id) and found.image_type is image_type
+        )
+        if found is None or not usable or found.state is not ImageState.AVAILABLE:
+            raise NotFound(str(image_type), [image_id])
+
+
+def _image(
+    services: Services,
+    principal: Principal,
+    request: ec2.RegisterImageRequest,
+    hardware: Hardware,
+    *,
+    state: ImageState,
+    root_device_type: RootDeviceType,
+    location: str,
+    devices: tuple[ImageDevice, ...],
+) -> Image:
+    return Image(
+        id=services.mint(ids.AMI),
+        account_id=principal.account_id,
+        region=principal.region,
+        name=request.name,
+        description=request.description,
+        state=state,
+        state_reason=None,
+        image_type=ImageType.MACHINE,
+        architecture=hardware.architecture,
+        virtualization_type=hardware.virtualization_type,
+        root_device_type=root_device_type,
+        root_device_name=request.root_device_name,
+        kernel_id=request.kernel_id,
+        ramdisk_id=request.ramdisk_id,
+        platform=None,
+        location=location,
+        boot_mode=hardware.boot_mode,
+        tpm_support=hardware.tpm_support,
+        imds_support=hardware.imds_support,
+        sriov_net_support=hardware.sriov_net_support,
+        ena_support=hardware.ena_support,
+        created_at=services.now(),
+        devices=devices,
+    )
+
+
+def _insert(
+    services: Services, c: Connection, request: ec2.RegisterImageRequest, image: Image, tags: dict[str, str]
+) -> None:
+    """Writes the image and its tags, unless its name is held or the run is dry."""
+    holder = images.find_name(c, image.account_id, image.region, image.name)
+    if holder is not None:
+        raise InvalidAMINameDuplicate(name=image.name, image_id=holder)
+    raise_if_dry_run(request)
+    try:
+        images.insert_image(c, image)
+    except IntegrityError:
+        # Another writer took the name since: only where writers are not one at a time (PostgreSQL).
+        with services.database.read() as fresh:
+            holder = images.find_name(fresh, image.account_id, image.region, image.name)
+        if holder is None:
+            raise
+        raise InvalidAMINameDuplicate(name=image.name, image_id=holder) from None
+    tag_rows.put(
+        c, account_id=image.account_id, region=image.region, resource_id=image.id, resource_type="image", tags=tags
+    )
+
+
+# ── from a manifest ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _from_manifest(
+    services: Services, principal: Principal, request: ec2.RegisterImageRequest, tags: dict[str, str]
+) -> ec2.RegisterImageResult:
+    assert request.image_location is not None
+    location = request.image_location.lstrip("/")
+    document = read_manifest_object(services, principal.account_id, location)
+    manifest = read_manifest(document)
+    _check_bundler(services, principal, manifest)
+    image_type = register.image_type_of(manifest)
+    if image_type is not ImageType.MACHINE and not principal.is_administrator:
+        raise AuthFailure(what=f"{image_type} images: only the administrator may register them")
+    image = _manifest_image(
+        services, principal, request, manifest, image_type, location, hashlib.sha256(document).digest()
+    )
+    with services.database.write() as c:
+        _check_manifest_kernels(c, principal, request, image)
+        _insert(services, c, request, image, tags)
+        data = {"image_id": image.id, "account_id": image.account_id, "region": image.region}
+        jobs.enqueue(c, JOB, f"{image.id}:{JOB}", data=data, now=services.now())
+    services.wake()
+    return ec2.RegisterImageResult(image_id=image.id)
+
+
+def _check_bundler(services: Services, principal: Principal, manifest: Manifest) -> None:
+    """Refuses a bundle of another user, one that no certificate of the caller's signed, and one that this cloud cannot open."""
+    if manifest.account_id.replace("-", "") != principal.account_id:
+        raise AuthFailure(
+            f"Manifest is not accessible: it was bundled by user {manifest.account_id}, not by {principal.account_id}."
+        )
+    with services.database.read() as c:
+        certificates = accounts.signing_certificates(c, principal.account_id)
+    if not certificates:
+        raise InvalidManifest(
+            f"The account {principal.account_id} has no signing certificate to verify the manifest with."
+        )
+    verify_signature(manifest, "\n".join(certificates))
+    unwrap_keys(manifest, keys.load_private_key(services.installation.bundling_key_pem))
+
+
+def _manifest_image(
+    services: Services,
+    principal: Principal,
+    request: ec2.RegisterImageRequest,
+    manifest: Manifest,
+    image_type: ImageType,
+    location: str,
+    digest: bytes,
+) -> Image:
+    hardware = _hardware(request, request.architecture or manifest.architecture)
+    register.check_kernel_ids(request.kernel_id, request.ramdisk_id, hardware.virtualization_type)
+    requested = [requested_device(mapping) for mapping in request.block_device_mappings or []]
+    devices = register.plan_instance_store_devices(requested, hardware.virtualization_type)
+    image = _image(
+        services,
+        principal,
+        request,
+        hardware,
+        state=ImageState.PENDING,
+        root_device_type=RootDeviceType.INSTANCE_STORE,
+        location=location,
+        devices=devices,
+    )
+    new_id = services.mint(PREFIXES[image_type])
+    return register.with_manifest(image, manifest, image_type, new_id=new_id, digest=digest)
+
+
+def _check_manifest_kernels(
+    c: Connection, principal: Principal, request: ec2.RegisterImageRequest, image: Image
+) -> None:
+    _check_boot_images(c, principal, request.kernel_id, request.ramdisk_id)
+    try:
+        _check_boot_images(c, principal, image.kernel_id, image.ramdisk_id)
+    except NotFound as missing:
+        raise InvalidManifest(
+            f"The manifest names {missing.values[0]}, which is not registered here. Give KernelId and RamdiskId with RegisterImage."
+        ) from None

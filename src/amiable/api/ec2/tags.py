@@ -1,0 +1,164 @@
+"""CreateTags, DeleteTags, DescribeTags; and tags at birth for the operations that make something.
+
+Tags are private to the account that put them: an image that is shared can be tagged by whoever sees it, and nobody sees
+another's tags.  Source: EC2 API, CreateTags and DeleteTags.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection
+
+from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.paging import cut_page, open_page
+from amiable.database import tags as tag_rows
+from amiable.model import ids
+from amiable.model.errors import InvalidParameterValue, Malformed, MissingParameter, NotFound
+from amiable.model.principal import Principal
+from amiable.model.tags import RESOURCES_PER_CALL_MAX, Tag
+from amiable.rules import filters
+from amiable.rules.tags import check_tag, merge
+from amiable.services import Services
+from amiable.wire.generated import ec2
+
+FIELDS: Final[Mapping[str, filters.Field[Tag]]] = {
+    "key": lambda tag: (tag.key,),
+    "resource-id": lambda tag: (tag.resource_id,),
+    "resource-type": lambda tag: (tag.resource_type,),
+    "value": lambda tag: (tag.value,),
+}
+
+NOUNS: Final = {
+    "image": "image",
+    "snapshot": "snapshot",
+    "instance": "instance",
+    "volume": "volume",
+    "key-pair": "key_pair",
+    "vpc": "vpc",
+    "subnet": "subnet",
+    "security-group": "security_group",
+    "import-snapshot-task": "import_task",
+}
+"""Tag type → the noun of ``model/errors`` whose codes say that it is not there."""
+
+
+def create_tags(services: Services, principal: Principal, request: ec2.CreateTagsRequest) -> None:
+    """Puts tags on resources, over those with the same keys: all of them or, refused, none."""
+    added = read_tags(request.tags)
+    with services.database.write() as c:
+        types = _resources(c, principal, request.resources)
+        present = tag_rows.tags_of(c, principal.account_id, types)
+        for resource_id in types:
+            merge(present.get(resource_id, {}), added)
+        raise_if_dry_run(request)
+        for resource_id, resource_type in types.items():
+            tag_rows.put(
+                c,
+                account_id=principal.account_id,
+                region=principal.region,
+                resource_id=resource_id,
+                resource_type=resource_type,
+                tags=added,
+            )
+
+
+def delete_tags(services: Services, principal: Principal, request: ec2.DeleteTagsRequest) -> None:
+    """Takes tags off resources: a key alone any value, a key with a value only that; no list at all takes every tag."""
+    for tag in request.tags or []:
+        if not tag.key:
+            raise MissingParameter(parameter="Tag.Key")
+        check_tag(tag.key, tag.value or "")
+    with services.database.write() as c:
+        types = _resources(c, principal, request.resources)
+        raise_if_dry_run(request)
+        for resource_id in types:
+            if not request.tags:
+                tag_rows.remove(c, principal.account_id, resource_id)
+            for tag in request.tags or []:
+                tag_rows.remove(c, principal.account_id, resource_id, key=tag.key, value=tag.value)
+
+
+def describe_tags(services: Services, principal: Principal, request: ec2.DescribeTagsRequest) -> ec2.DescribeTagsResult:
+    """The account's own tags in the region."""
+    wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda tag: {tag.key: tag.value})
+    page = open_page(services, principal, "DescribeTags", request, size_min=5)
+    raise_if_dry_run(request)
+    with services.database.read() as c:
+        found = [tag for tag in tag_rows.list_tags(c, principal.account_id, principal.region) if wanted(tag)]
+    key = lambda tag: f"{tag.resource_id}\0{tag.key}"  # noqa: E731
+    shown, token = cut_page(services, principal, "DescribeTags", request, page, sorted(found, key=key), key)
+    items = [
+        ec2.TagDescription(key=tag.key, resource_id=tag.resource_id, resource_type=tag.resource_type, value=tag.value)
+        for tag in shown
+    ]
+    return ec2.DescribeTagsResult(tags=items, next_token=token)
+
+
+def _resources(c: Connection, principal: Principal, resource_ids: Sequence[str]) -> dict[str, str]:
+    """Resource id → tag type, each once; refuses ids of the wrong form and those that name nothing the caller may tag."""
+    if not resource_ids:
+        raise MissingParameter(parameter="ResourceId")
+    if len(resource_ids) > RESOURCES_PER_CALL_MAX:
+        raise InvalidParameterValue(
+            f"A request may name {RESOURCES_PER_CALL_MAX} resources at most; this one names {len(resource_ids)}."
+        )
+    types: dict[str, str] = {}
+    for resource_id in resource_ids:
+        prefix = ids.prefix_of(resource_id)
+        resource_type = tag_rows.resource_type_of(prefix)
+        if resource_type is None:
+            raise NotFound("resource", [resource_id])
+        if not ids.is_well_formed(prefix, resource_id):
+            raise Malformed(NOUNS[resource_type], resource_id, prefix)
+        types[resource_id] = resource_type
+    there = tag_rows.existing(c, principal.account_id, principal.region, types)
+    for resource_id, resource_type in types.items():
+        if resource_id not in there:
+            raise NotFound(NOUNS[resource_type], [resource_id])
+    return types
+
+
+def read_tags(tags: Sequence[ec2.Tag] | None) -> dict[str, str]:
+    """Keys and values of a request's tags, checked; refuses a key that stands twice."""
+    if not tags:
+        raise MissingParameter(parameter="Tag")
+    read: dict[str, str] = {}
+    for tag in tags:
+        if tag.key is None:
+            raise MissingParameter(parameter="Tag.Key")
+        check_tag(tag.key, tag.value or "")
+        if tag.key in read:
+            raise InvalidParameterValue(f"Duplicate tag key '{tag.key}' specified.")
+        read[tag.key] = tag.value or ""
+    return merge({}, read)
+
+
+def birth_tags(
+    specifications: Sequence[ec2.TagSpecification] | None, allowed: Collection[str]
+) -> dict[str, dict[str, str]]:
+    """Resource type → tags that a request's TagSpecifications give to what it makes; refuses a type that it does not make."""
+    read: dict[str, dict[str, str]] = {}
+    for specification in specifications or []:
+        resource_type = specification.resource_type
+        if not resource_type:
+            raise MissingParameter(parameter="TagSpecification.ResourceType")
+        if resource_type not in allowed:
+            raise InvalidParameterValue(
+                f"'{resource_type}' is not a valid taggable resource type for this operation. Expecting {', '.join(sorted(allowed))}."
+            )
+        if resource_type in read:
+            raise InvalidParameterValue(
+                f"The resource type '{resource_type}' stands in more than one TagSpecification."
+            )
+        read[resource_type] = read_tags(specification.tags)
+    return read
+
+
+def tag_set(tags: Mapping[str, str]) -> list[ec2.Tag] | None:
+    """Tags as an answer's element; None, hence no element, when there are none."""
+    return [ec2.Tag(key=key, value=value) for key, value in tags.items()] or None
+
+
+def parse_filters(wanted: Sequence[ec2.Filter] | None) -> tuple[filters.Filter, ...]:
+    """A request's filters as values."""
+    return filters.parse((each.name, each.values) for each in wanted or [])

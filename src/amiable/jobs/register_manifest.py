@@ -1,0 +1,203 @@
+"""register-manifest: a bundle's parts into what its image boots from; data {"image_id", "account_id", "region", "snapshot_id"?}.
+
+    manifest (as registered?) ─▶ parts: SHA-1 ─▶ decrypt ─▶ gunzip ─▶ untar ─┬─▶ machine: an internal snapshot ═ available
+                                                                            └─▶ kernel, ramdisk: kernels/<id> ═ available
+
+A cipher stream cannot be entered in the middle, so a job that was killed drops what it had written and starts again.  Whatever is
+wrong with the bundle ends the image as ``failed`` with a StateReason that says which, and leaves neither snapshot nor file.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from sqlalchemy import Connection
+
+from amiable.bundle.manifest_xml import read_manifest
+from amiable.bundle.parts import PartOpener
+from amiable.bundle.unbundle import open_image
+from amiable.database import images, snapshots
+from amiable.jobs.block_sink import BlockSink
+from amiable.jobs.context import JobContext
+from amiable.model import ids
+from amiable.model.errors import BundleRefusal, InvalidManifest, Refusal, S3Refusal
+from amiable.model.image import Image, ImageState, ImageType, StateReason
+from amiable.model.manifest import Manifest
+from amiable.model.snapshot import Snapshot
+from amiable.model.units import MIB, gib_ceil
+from amiable.rules.acl import SERVICE
+from amiable.services.manifests import read_manifest_object, split_location, why_unreadable
+from amiable.services.objects import open_file, readable
+
+NO_TIMEOUT_MINUTES: Final = 525_600
+KERNEL_BYTES_MAX: Final = 512 * MIB
+
+
+def register_manifest(context: JobContext) -> None:
+    """Brings a pending image to ``available`` or ``failed``."""
+    image = _image(context)
+    _drop_half(context)
+    if image is None or image.state is not ImageState.PENDING:
+        return
+    try:
+        manifest = _manifest(context, image)
+        opener = _opener(context, image)
+        if image.image_type is ImageType.MACHINE:
+            _convert_root(context, image, manifest, opener)
+        else:
+            _keep_bytes(context, image, manifest, opener)
+    except Refusal as refusal:
+        side = "Server" if refusal.status >= 500 else "Client"
+        _fail(context, StateReason(f"{side}.{refusal.code}", f"{side}.{refusal.code}: {refusal.message}"))
+
+
+def give_up(context: JobContext, message: str) -> None:
+    """Ends the image as ``failed``."""
+    _fail(context, StateReason("Server.InternalError", f"Server.InternalError: {message}"))
+
+
+def _image(context: JobContext) -> Image | None:
+    with context.services.database.read() as c:
+        return images.get(c, context.data["region"], context.data["image_id"], viewer=context.data["account_id"])
+
+
+def _fail(context: JobContext, reason: StateReason) -> None:
+    _drop_half(context)
+    with context.services.database.write() as c:
+        is_failed = images.fail(c, context.data["image_id"], reason)
+    if is_failed:
+        _kernel_file(context).unlink(missing_ok=True)
+
+
+def _drop_half(context: JobContext) -> None:
+    """Removes the snapshot that an earlier run, or this one, was writing; never one of an image that is available."""
+    snapshot_id = context.data.get("snapshot_id")
+    if snapshot_id is None:
+        return
+    with context.services.database.write() as c:
+        image = images.get(c, context.data["region"], context.data["image_id"], viewer=context.data["account_id"])
+        if image is not None and image.state is ImageState.AVAILABLE:
+            return
+        if snapshots.get(c, snapshot_id) is not None:
+            context.services.blocks.drop(c, snapshot_id)
+            snapshots.delete_row(c, snapshot_id)
+        context.save(c, {key: value for key, value in context.data.items() if key != "snapshot_id"})
+
+
+def _manifest(context: JobContext, image: Image) -> Manifest:
+    document = read_manifest_object(context.services, image.account_id, image.location)
+    if hashlib.sha256(document).digest() != image.manifest_digest:
+        raise InvalidManifest(f"The manifest s3://{image.location} was changed after the image was registered.")
+    return read_manifest(document)
+
+
+def _opener(context: JobContext, image: Image) -> PartOpener:
+    """Parts lie beside their manifest, and are read as the image service."""
+    bucket, key = split_location(image.location)
+    folder = key.rpartition("/")[0]
+
+    def open_part(filename: str) -> BinaryIO:
+        context.go_on()
+        part_key = f"{folder}/{filename}" if folder else filename
+        try:
+            with context.services.database.read() as c:
+                _, found = readable(c, SERVICE, bucket, part_key)
+            return open_file(context.services, found)
+        except S3Refusal as refusal:
+            raise BundleRefusal(
+                "parts", f"Part {filename}: {why_unreadable(f'{bucket}/{part_key}', refusal)}"
+            ) from None
+
+    return open_part
+
+
+# ── machine images ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _convert_root(context: JobContext, image: Image, manifest: Manifest, opener: PartOpener) -> None:
+    services = context.services
+    snapshot_id = _begin(context, image, manifest)
+
+    def checkpoint(c: Connection, _: int) -> None:
+        context.save(c, progress_percent=percent[0])
+
+    percent = [0]
+
+    def progress(done: int, total: int) -> None:
+        percent[0] = min(99, 100 * done // max(1, total))
+
+    sink = BlockSink(services.blocks, snapshot_id, checkpoint)
+    open_image(manifest, opener, services.installation.bundling_key_pem, sink.write, progress=progress)
+    sink.finish()
+    services.blocks.complete(snapshot_id)
+    with services.database.write() as c:
+        is_wanted = images.make_available(c, image.id, root_snapshot_id=snapshot_id, size_bytes=manifest.size_bytes)
+        context.save(c, progress_percent=100)
+    if not is_wanted:  # deregistered meanwhile
+        _drop_half(context)
+
+
+def _begin(context: JobContext, image: Image, manifest: Manifest) -> str:
+    services = context.services
+    now = services.now()
+    snapshot = Snapshot(
+        id=services.mint(ids.SNAPSHOT),
+        account_id=image.account_id,
+        region=image.region,
+        state="pending",
+        size_gib=gib_ceil(manifest.size_bytes),
+        description=f"The root of {image.id}",
+        timeout_minutes=NO_TIMEOUT_MINUTES,
+        started_at=now,
+        touched_at=now,
+        is_internal=True,
+    )
+    with services.database.write() as c:
+        snapshots.insert_snapshot(c, snapshot)
+        context.save(c, {**context.data, "snapshot_id": snapshot.id})
+    return snapshot.id
+
+
+# ── kernels and ramdisks ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _kernel_file(context: JobContext) -> Path:
+    return context.services.data / "kernels" / str(context.data["image_id"])
+
+
+def _keep_bytes(context: JobContext, image: Image, manifest: Manifest, opener: PartOpener) -> None:
+    """The plain bytes at ``kernels/<id>``: durable before the row names them."""
+    services = context.services
+    if manifest.size_bytes > KERNEL_BYTES_MAX:
+        raise InvalidManifest(f"The {image.image_type} has {manifest.size_bytes} bytes, {KERNEL_BYTES_MAX} at most.")
+    path = _kernel_file(context)
+    temp = path.with_name(path.name + ".new")
+    try:
+        with temp.open("wb") as file:
+            file.truncate(manifest.size_bytes)
+
+            def sink(offset: int, data: bytes) -> None:
+                file.seek(offset)
+                file.write(data)
+
+            open_image(manifest, opener, services.installation.bundling_key_pem, sink)
+            file.flush()
+            os.fsync(file.fileno())
+        temp.rename(path)
+    finally:
+        temp.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    with services.database.write() as c:
+        is_wanted = images.make_available(c, image.id, content_file=path.name, size_bytes=manifest.size_bytes)
+        context.save(c, progress_percent=100)
+    if not is_wanted:
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,400 @@
+"""What RegisterImage makes of a request: an image, or the refusal that names what is wrong.
+
+Everything is checked against tables that a reader sees whole: the legal characters of a name, the forms of a device name, the
+limits of each volume type.  Sources: EC2 API, RegisterImage and EbsBlockDevice; User Guide, "Device names", "EBS volume types".
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from amiable.model import ids
+from amiable.model.errors import (
+    IncorrectState,
+    InvalidAMINameMalformed,
+    InvalidBlockDeviceMapping,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    Malformed,
+    MissingParameter,
+    NotFound,
+    UnsupportedOperation,
+)
+from amiable.model.image import Image, ImageDevice, ImageType, find_root_device
+from amiable.model.manifest import Manifest
+from amiable.model.snapshot import COMPLETED, Snapshot
+
+DEVICES_MAX: Final = 64
+EPHEMERAL_DISKS: Final = 24
+ARCHITECTURES: Final = ("i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac")
+VIRTUALIZATION_TYPES: Final = ("hvm", "paravirtual")
+BOOT_MODES: Final = ("legacy-bios", "uefi", "uefi-preferred")
+DEFAULT_ARCHITECTURE: Final = "i386"
+DEFAULT_VIRTUALIZATION: Final = "paravirtual"
+DEFAULT_VOLUME_TYPE: Final = "gp2"
+DEFAULT_ROOT_DEVICE: Final = "/dev/sda1"
+"""Where a bundle's root is when neither request nor manifest says so."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
+_DEVICE_NAMES: Final[dict[str, re.Pattern[str]]] = {
+    "paravirtual": re.compile(r"/dev/(?:sd|hd|xvd)[a-z](?:[1-9]|1[0-5])?|(?:sd|hd|xvd)[a-z](?:[1-9]|1[0-5])?"),
+    "hvm": re.compile(
+        r"/dev/sd[a-z]|/dev/sda[12]|(?:/dev/)?xvd[a-z]|(?:/dev/)?xvd[b-d][a-z]|(?:/dev/)?xvda1|sd[a-z]|sda[12]"
+    ),
+}
+_DEVICE_FORMS: Final = {
+    "paravirtual": "/dev/sd[a-z], /dev/sd[a-z][1-15], /dev/hd[a-z], /dev/hd[a-z][1-15]",
+    "hvm": "/dev/sd[a-z], /dev/sda1, /dev/sda2, /dev/xvd[a-z], /dev/xvd[b-d][a-z]",
+}
+_EPHEMERAL: Final = re.compile(r"ephemeral(\d{1,2})")
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeLimits:
+    """What one volume type allows: sizes in GiB, IOPS and MiB/s; None where it cannot be set."""
+
+    size_gib: tuple[int, int]
+    iops: tuple[int, int] | None = None
+    iops_required: bool = False
+    throughput: tuple[int, int] | None = None
+    can_boot: bool = True
+
+
+VOLUME_TYPES: Final[dict[str, VolumeLimits]] = {
+    "gp2":      VolumeLimits((1, 16384)),
+    "gp3":      VolumeLimits((1, 65536), iops=(3000, 80000), throughput=(125, 2000)),
+    "io1":      VolumeLimits((4, 16384), iops=(100, 64000), iops_required=True),
+    "io2":      VolumeLimits((4, 65536), iops=(100, 256000), iops_required=True),
+    "st1":      VolumeLimits((125, 16384), can_boot=False),
+    "sc1":      VolumeLimits((125, 16384), can_boot=False),
+    "standard": VolumeLimits((1, 1024)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedVolume:
+    """The Ebs part of one entry, as asked for."""
+
+    snapshot_id: str | None = None
+    size_gib: int | None = None
+    volume_type: str | None = None
+    iops: int | None = None
+    throughput: int | None = None
+    delete_on_termination: bool | None = None
+    encrypted: bool | None = None
+    kms_key_id: str | None = None
+    unsupported: tuple[str, ...] = ()  # other fields that were given, by their names on the wire
+
+    @property
+    def is_empty(self) -> bool:
+        return self == RequestedVolume()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedDevice:
+    """One entry of a requested block device map."""
+
+    device_name: str | None = None
+    virtual_name: str | None = None
+    volume: RequestedVolume | None = None
+    suppressed: bool = False  # NoDevice was given
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What an image says about the machine that it wants."""
+
+    architecture: str
+    virtualization_type: str
+    boot_mode: str | None
+    tpm_support: str | None
+    imds_support: str | None
+    sriov_net_support: str | None
+    ena_support: bool
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that is too short, too long or has other characters."""
+    if _NAME.fullmatch(name) is None:
+        raise InvalidAMINameMalformed()
+
+
+def plan_hardware(
+    *,
+    architecture: str | None,
+    virtualization_type: str | None,
+    boot_mode: str | None,
+    tpm_support: str | None,
+    imds_support: str | None,
+    sriov_net_support: str | None,
+    ena_support: bool | None,
+) -> Hardware:
+    """The machine that the request describes, EC2's old defaults filled in."""
+    hardware = Hardware(
+        architecture or DEFAULT_ARCHITECTURE,
+        virtualization_type or DEFAULT_VIRTUALIZATION,
+        boot_mode,
+        tpm_support,
+        imds_support,
+        sriov_net_support,
+        bool(ena_support),
+    )
+    _one_of("Architecture", hardware.architecture, ARCHITECTURES)
+    _one_of("VirtualizationType", hardware.virtualization_type, VIRTUALIZATION_TYPES)
+    _one_of("BootMode", boot_mode, BOOT_MODES)
+    _one_of("TpmSupport", tpm_support, ("v2.0",))
+    _one_of("ImdsSupport", imds_support, ("v2.0",))
+    _one_of("SriovNetSupport", sriov_net_support, ("simple",))
+    if tpm_support is not None and boot_mode != "uefi":
+        raise InvalidParameterCombination("TpmSupport v2.0 needs BootMode uefi.")
+    if hardware.virtualization_type == "paravirtual":
+        for given, name in ((ena_support, "EnaSupport"), (sriov_net_support, "SriovNetSupport")):
+            if given:
+                raise InvalidParameterCombination(f"{name} is for hvm images; this one is paravirtual.")
+        if boot_mode in ("uefi", "uefi-preferred"):
+            raise InvalidParameterCombination(f"BootMode {boot_mode} is for hvm images; this one is paravirtual.")
+    return hardware
+
+
+def _one_of(parameter: str, value: str | None, allowed: Sequence[str]) -> None:
+    if value is not None and value not in allowed:
+        raise InvalidParameterValue(parameter=parameter, value=value, why=f"Expecting one of {', '.join(allowed)}.")
+
+
+def check_kernel_ids(kernel_id: str | None, ramdisk_id: str | None, virtualization_type: str) -> None:
+    """Refuses kernels and ramdisks of the wrong form, and any on an image that brings its own."""
+    if kernel_id is not None and not ids.is_well_formed(ids.AKI, kernel_id):
+        raise Malformed("kernel", kernel_id, ids.AKI)
+    if ramdisk_id is not None and not ids.is_well_formed(ids.ARI, ramdisk_id):
+        raise Malformed("ramdisk", ramdisk_id, ids.ARI)
+    if virtualization_type == "hvm" and (kernel_id or ramdisk_id):
+        raise InvalidParameterCombination(
+            "KernelId and RamdiskId are for paravirtual images; an hvm image boots its own kernel."
+        )
+
+
+def check_device_name(name: str, virtualization_type: str) -> None:
+    """Refuses a name that EC2 does not give to a disk; names inside a guest (``/dev/nvme0n1``) are none."""
+    if _DEVICE_NAMES[virtualization_type].fullmatch(name) is None:
+        raise InvalidParameterValue(
+            f"Value ({name}) for parameter device is invalid. {name} is not a valid EBS device name. "
+            f"Expecting one of {_DEVICE_FORMS[virtualization_type]}."
+        )
+
+
+def snapshot_ids_of(devices: Sequence[RequestedDevice]) -> list[str]:
+    """The snapshots that the map names, each once; refuses one of the wrong form."""
+    found = [device.volume.snapshot_id for device in devices if device.volume and device.volume.snapshot_id is not None]
+    for snapshot_id in found:
+        if not ids.is_well_formed(ids.SNAPSHOT, snapshot_id):
+            raise Malformed("snapshot", snapshot_id, ids.SNAPSHOT)
+    return list(dict.fromkeys(found))
+
+
+def check_snapshots(wanted: Sequence[str], mine: Mapping[str, Snapshot]) -> None:
+    """Refuses snapshots that are not the caller's, and those that are not completed."""
+    missing = [snapshot_id for snapshot_id in wanted if snapshot_id not in mine]
+    if missing:
+        raise NotFound("snapshot", missing[:1])
+    for snapshot_id in wanted:
+        if mine[snapshot_id].state != COMPLETED:
+            raise IncorrectState(
+                f"The snapshot '{snapshot_id}' is in state {mine[snapshot_id].state}; only completed ones can be registered."
+            )
+
+
+def plan_devices(
+    devices: Sequence[RequestedDevice],
+    *,
+    root_device_name: str | None,
+    virtualization_type: str,
+    snapshots: Mapping[str, Snapshot],
+) -> tuple[ImageDevice, ...]:
+    """The block device map of a snapshot-backed image.
+
+    ``snapshots`` are the caller's, completed.  The root must be mapped to a volume from a snapshot, of a type that can boot.
+    """
+    if not root_device_name:
+        raise MissingParameter(parameter="RootDeviceName")
+    _check_map(devices)
+    check_device_name(root_device_name, virtualization_type)
+    planned = tuple(_plan_device(device, virtualization_type, snapshots) for device in devices)
+    root = find_root_device(planned, root_device_name)
+    if root is None or root.snapshot_id is None:
+        raise InvalidBlockDeviceMapping(
+            f"The root device {root_device_name} is not mapped to a snapshot: the block device map needs an entry of that name with Ebs.SnapshotId."
+        )
+    assert root.volume_type is not None
+    if not VOLUME_TYPES[root.volume_type].can_boot:
+        raise InvalidBlockDeviceMapping(
+            f"The root device {root_device_name} cannot be of volume type {root.volume_type}: it cannot boot."
+        )
+    return tuple(_with_deletion_default(device, device is root) for device in planned)
+
+
+def plan_instance_store_devices(
+    devices: Sequence[RequestedDevice], virtualization_type: str
+) -> tuple[ImageDevice, ...]:
+    """The block device map of a manifest-backed image: instance-store disks only."""
+    _check_map(devices)
+    for device in devices:
+        if device.volume is not None and not (device.virtual_name and device.volume.is_empty):
+            raise InvalidBlockDeviceMapping(
+                f"The image is backed by a manifest: {device.device_name} may be an instance-store disk (ephemeralN) only."
+            )
+    return tuple(_plan_device(device, virtualization_type, {}) for device in devices)
+
+
+def _check_map(devices: Sequence[RequestedDevice]) -> None:
+    if len(devices) > DEVICES_MAX:
+        raise InvalidBlockDeviceMapping(f"The block device map has {len(devices)} entries, {DEVICES_MAX} at most.")
+    seen: set[str] = set()
+    for device in devices:
+        if not device.device_name:
+            raise MissingParameter(parameter="BlockDeviceMapping.DeviceName")
+        if device.device_name in seen:
+            raise InvalidBlockDeviceMapping(
+                f"The device '{device.device_name}' is used in more than one block device mapping."
+            )
+        seen.add(device.device_name)
+
+
+def _plan_device(device: RequestedDevice, virtualization_type: str, snapshots: Mapping[str, Snapshot]) -> ImageDevice:
+    assert device.device_name is not None
+    check_device_name(device.device_name, virtualization_type)
+    volume = None if device.virtual_name and device.volume and device.volume.is_empty else device.volume
+    kinds = (device.virtual_name is not None) + (volume is not None) + device.suppressed
+    if kinds != 1:
+        raise InvalidBlockDeviceMapping(
+            f"The entry {device.device_name} must have exactly one of Ebs, VirtualName and NoDevice."
+        )
+    if device.suppressed:
+        raise InvalidBlockDeviceMapping(
+            f"NoDevice of {device.device_name} is for RunInstances and CreateImage: here it suppresses nothing."
+        )
+    if device.virtual_name is not None:
+        return ImageDevice(device.device_name, virtual_name=_ephemeral(device.virtual_name))
+    assert volume is not None
+    return _plan_volume(device.device_name, volume, snapshots)
+
+
+def _ephemeral(name: str) -> str:
+    match = _EPHEMERAL.fullmatch(name)
+    if match is None or int(match[1]) >= EPHEMERAL_DISKS or name != f"ephemeral{int(match[1])}":
+        raise InvalidParameterValue(
+            parameter="VirtualName", value=name, why=f"Expecting ephemeral0 to ephemeral{EPHEMERAL_DISKS - 1}."
+        )
+    return name
+
+
+def _plan_volume(device_name: str, volume: RequestedVolume, snapshots: Mapping[str, Snapshot]) -> ImageDevice:
+    _check_supported(device_name, volume)
+    snapshot = snapshots[volume.snapshot_id] if volume.snapshot_id is not None else None
+    size_gib = volume.size_gib if volume.size_gib is not None else snapshot.size_gib if snapshot else None
+    if size_gib is None:
+        raise InvalidBlockDeviceMapping(f"The volume {device_name} needs a SnapshotId or a VolumeSize.")
+    if snapshot is not None and size_gib < snapshot.size_gib:
+        raise InvalidBlockDeviceMapping(
+            f"Volume of size {size_gib}GB is smaller than snapshot '{snapshot.id}', expect size >= {snapshot.size_gib}GB"
+        )
+    volume_type = volume.volume_type or DEFAULT_VOLUME_TYPE
+    check_volume(volume_type, size_gib, volume.iops, volume.throughput)
+    return ImageDevice(
+        device_name,
+        snapshot_id=volume.snapshot_id,
+        size_gib=size_gib,
+        volume_type=volume_type,
+        iops=volume.iops,
+        throughput=volume.throughput,
+        delete_on_termination=volume.delete_on_termination,
+        encrypted=False,
+    )
+
+
+def _check_supported(device_name: str, volume: RequestedVolume) -> None:
+    if volume.encrypted is not None and volume.snapshot_id is not None:
+        raise InvalidBlockDeviceMapping(
+            f"the encrypted flag cannot be specified since device {device_name} has a snapshot specified."
+        )
+    if volume.encrypted or volume.kms_key_id is not None:
+        raise UnsupportedOperation(f"Encrypted volumes ({device_name}) are not implemented by Amiable.")
+    if volume.unsupported:
+        raise UnsupportedOperation(f"{', '.join(volume.unsupported)} of {device_name} is not implemented by Amiable.")
+
+
+def check_volume(volume_type: str, size_gib: int, iops: int | None, throughput: int | None) -> None:
+    """Refuses what the volume type does not allow."""
+    limits = VOLUME_TYPES.get(volume_type)
+    if limits is None:
+        raise InvalidParameterValue(
+            parameter="VolumeType", value=volume_type, why=f"Expecting one of {', '.join(VOLUME_TYPES)}."
+        )
+    _within("VolumeSize", size_gib, limits.size_gib, volume_type, "GiB")
+    if iops is None and limits.iops_required:
+        raise MissingParameter(f"The parameter iops must be specified for {volume_type} volumes.")
+    if iops is not None:
+        _within("Iops", iops, limits.iops, volume_type, "IOPS")
+    if throughput is not None:
+        _within("Throughput", throughput, limits.throughput, volume_type, "MiB/s")
+
+
+def _within(parameter: str, value: int, bounds: tuple[int, int] | None, volume_type: str, unit: str) -> None:
+    if bounds is None:
+        raise InvalidParameterCombination(f"The parameter {parameter} is not supported for {volume_type} volumes.")
+    if not bounds[0] <= value <= bounds[1]:
+        raise InvalidParameterValue(
+            parameter=parameter, value=value, why=f"{volume_type} volumes have {bounds[0]} to {bounds[1]} {unit}."
+        )
+
+
+def _with_deletion_default(device: ImageDevice, is_root: bool) -> ImageDevice:
+    if not device.is_volume or device.delete_on_termination is not None:
+        return device
+    return replace(device, delete_on_termination=is_root)
+
+
+# ── manifests ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def image_type_of(manifest: Manifest) -> ImageType:
+    """What the bundle holds: said by its type, or, by old bundlers, by ``kernel_id`` of ``true`` or by the image's name."""
+    if manifest.image_type in (ImageType.KERNEL, ImageType.RAMDISK):
+        return ImageType(manifest.image_type)
+    for image_type, said, prefix in (
+        (ImageType.KERNEL, manifest.kernel_id, "vmlinuz"),
+        (ImageType.RAMDISK, manifest.ramdisk_id, "initrd"),
+    ):
+        if said in ("true", "yes") or manifest.name.startswith(prefix):
+            return image_type
+    return ImageType.MACHINE
+
+
+def with_manifest(image: Image, manifest: Manifest, image_type: ImageType, *, new_id: str, digest: bytes) -> Image:
+    """``image`` as the bundle makes it: a request's own words first, then the manifest's; kernels and ramdisks boot nothing."""
+    known = replace(image, id=new_id, image_type=image_type, size_bytes=manifest.size_bytes, manifest_digest=digest)
+    if image_type is not ImageType.MACHINE:
+        return replace(known, devices=(), kernel_id=None, ramdisk_id=None, root_device_name=None)
+    virtual = {mapping.virtual: _device_path(mapping.device) for mapping in manifest.block_device_mapping}
+    is_paravirtual = image.virtualization_type == "paravirtual"
+    return replace(
+        known,
+        kernel_id=image.kernel_id or (manifest.kernel_id if is_paravirtual else None),
+        ramdisk_id=image.ramdisk_id or (manifest.ramdisk_id if is_paravirtual else None),
+        root_device_name=image.root_device_name or virtual.get("root") or virtual.get("ami") or DEFAULT_ROOT_DEVICE,
+        devices=image.devices + _ephemeral_devices(virtual, image.devices),
+    )
+
+
+def _device_path(device: str) -> str:
+    return device if device.startswith("/dev/") else f"/dev/{device}"
+
+
+def _ephemeral_devices(virtual: Mapping[str, str], given: Sequence[ImageDevice]) -> tuple[ImageDevice, ...]:
+    """The manifest's instance-store disks that the request did not map itself."""
+    taken = {device.device_name for device in given} | {device.virtual_name for device in given}
+    return tuple(
+        ImageDevice(path, virtual_name=name)
+        for name, path in sorted(virtual.items())
+        if _EPHEMERAL.fullmatch(name) and not {name, path} & taken
+    )
