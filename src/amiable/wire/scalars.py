@@ -76,7 +76,7 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
     return re.compile(text[:-1] + r"\Z" if text.endswith("$") else text)
 
 
-def _bounds(low: int | None, high: int | None, *, is_length: bool) -> str:
+def _bounds(low: float | None, high: float | None, *, is_length: bool) -> str:
     what = "a length" if is_length else "a value"
     if low is not None and high is not None:
         return f"Expecting {what} between {low} and {high}."

@@ -21,8 +21,8 @@ class Scalar:
     """
 
     kind: Kind
-    minimum: int | None = None
-    maximum: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     pattern: str | None = None
     enum: frozenset[str] | None = None
 

@@ -2260,7 +2260,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'ImageId': Scalar('string'),
     'ImageIdStringList': ListOf('ImageId', 'ImageId'),
     'ImageList': ListOf('Image', 'item'),
-    'ImageNameRequest': Scalar('string', minimum=3, maximum=128),
+    'ImageNameRequest': Scalar('string'),
     'ImageState': Scalar('string', enum=frozenset({'available', 'deregistered', 'disabled', 'error', 'failed', 'invalid', 'pending', 'transient'})),
     'ImageTypeValues': Scalar('string', enum=frozenset({'kernel', 'machine', 'ramdisk'})),
     'ImageUefiDataRequest': Scalar('string', minimum=0, maximum=64000),
@@ -2915,7 +2915,7 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('impaired_since', 'ImpairedSince', 'impairedSince', 'MillisecondDateTime'),
         Member('remediation', 'Remediation', 'remediation', 'String'),
     )),
-    'PermissionGroup': Scalar('string', enum=frozenset({'all'})),
+    'PermissionGroup': Scalar('string'),
     'PhcSupport': Scalar('string', enum=frozenset({'supported', 'unsupported'})),
     'Placement': Structure(Placement, (
         Member('availability_zone_id', 'AvailabilityZoneId', 'availabilityZoneId', 'AvailabilityZoneId'),
