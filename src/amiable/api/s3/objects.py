@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from amiable.api.objects import access_denied, bucket_of, holding_of, no_such_key, object_of, readable
 from amiable.api.s3.buckets import check_acl, writable
-from amiable.api.s3.receive import Incoming, full_disk_refused, kept, receive
+from amiable.api.s3.receive import Incoming, kept, receive
 from amiable.database import objects
 from amiable.model.bucket import Bucket, Object, ObjectHeaders
 from amiable.model.errors import S3Refusal
@@ -164,11 +164,10 @@ def copy_object(services: Services, principal: Principal, request: Copy) -> Obje
     if (source.bucket, source.key) == (target.bucket, target.key) and not request.replaces_headers:
         text = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata."
         raise S3Refusal("InvalidRequest", 400, text)
-    with full_disk_refused():
-        try:
-            file = services.objects.link(source.file, now=services.now())
-        except FileNotFoundError:
-            raise no_such_key(source.key) from None
+    try:
+        file = services.objects.link(source.file, now=services.now())
+    except FileNotFoundError:
+        raise no_such_key(source.key) from None
     headers = target.headers if request.replaces_headers else source.headers
     copy = replace(
         source, bucket=target.bucket, key=target.key, file=file, account_id=principal.account_id, headers=headers

@@ -3,7 +3,6 @@
 The file is durable when :func:`receive` returns, and no row names it yet; inside :func:`kept` a refusal removes it again.
 """
 
-import errno
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,8 +47,7 @@ def receive(services: Services, incoming: Incoming, *, algorithm: str | None = N
         raise S3Refusal("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size", **facts)
     algorithm = incoming.algorithm or algorithm
     summing = Summing(algorithm) if algorithm else None
-    with full_disk_refused():
-        file = services.objects.write(_measured(incoming, summing), now=services.now())
+    file = services.objects.write(_measured(incoming, summing), now=services.now())
     with kept(services, file.id):
         if incoming.md5 is not None and incoming.md5 != file.md5:
             facts = {"ExpectedDigest": incoming.md5.hex(), "CalculatedDigest": file.md5.hex()}
@@ -70,17 +68,6 @@ def kept(services: Services, file: str) -> Iterator[None]:
     except Refusal:
         services.objects.delete([file])
         raise
-
-
-@contextmanager
-def full_disk_refused() -> Iterator[None]:
-    """Turns "no space left" into a refusal that says so, and that clients do not retry."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise S3Refusal("InsufficientStorage", 507, "The disk of the data directory is full.") from None
 
 
 def _measured(incoming: Incoming, summing: Summing | None) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from amiable.api.objects import access_denied, readable
 from amiable.api.s3.buckets import check_acl, listable, writable
 from amiable.api.s3.objects import Put, check_source, commit_object
-from amiable.api.s3.receive import Incoming, Received, bad_digest, full_disk_refused, kept, receive
+from amiable.api.s3.receive import Incoming, Received, bad_digest, kept, receive
 from amiable.blocks.objects import read_chunks
 from amiable.database import uploads
 from amiable.model.bucket import KEYS_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Checksum, Object, Part, Upload
@@ -185,11 +185,10 @@ def complete_upload(services: Services, principal: Principal, address: Address, 
     if completion.checksum is not None and completion.checksum != checksum:
         raise bad_digest(completion.checksum.algorithm)
     digests = md5(b"".join(bytes.fromhex(part.etag) for part in chosen), usedforsecurity=False)
-    with full_disk_refused():
-        try:
-            file = services.objects.join([part.file for part in chosen], now=services.now())
-        except FileNotFoundError:
-            raise _no_such_upload() from None  # aborted, or completed by another, meanwhile
+    try:
+        file = services.objects.join([part.file for part in chosen], now=services.now())
+    except FileNotFoundError:
+        raise _no_such_upload() from None  # aborted, or completed by another, meanwhile
     stored = Object(
         bucket=upload.bucket,
         key=upload.key,
