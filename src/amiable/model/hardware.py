@@ -1,0 +1,91 @@
+"""What QEMU must be told about one machine: a value, complete, from which its command line follows.
+
+Paths are names inside the instance's own directory, where QEMU is started; ``firmware`` files alone lie outside.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Profile(StrEnum):
+    """Which devices a machine has; ``rules/hardware_profile`` chooses."""
+
+    VIRTIO = "virtio"  # virtio disk and network
+    NITRO = "nitro"  # NVMe disks, virtio network (QEMU has no ENA)
+    DIRECT = "direct"  # a paravirtual image's kernel started without firmware; virtio disk, its ramdisk has the driver
+    DIRECT_NVME = "direct-nvme"  # the same with NVMe disks: kernels that have the driver built in need no ramdisk
+
+
+class AcceleratorKind(StrEnum):
+    """What executes the guest's instructions."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """One disk: a qcow2 overlay, over an export of its snapshot where it has one.  Order is the guest's order; root first."""
+
+    volume_id: str
+    size_bytes: int
+    has_base: bool
+
+    @property
+    def overlay(self) -> str:
+        """The overlay's file name."""
+        return f"{self.volume_id}.qcow2"
+
+    @property
+    def socket(self) -> str:
+        """The name of the socket where the exporter serves the snapshot's blocks."""
+        return f"{self.volume_id}.nbd"
+
+    @property
+    def serial(self) -> str:
+        """What the guest reads as the disk's serial number: ``vol`` and 17 hex digits, the 20 characters that fit."""
+        return self.volume_id.replace("-", "")[:20]
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """The one network interface: the address is the subnet's, given by QEMU's own DHCP."""
+
+    mac: str
+    address: str
+    subnet: str  # 172.31.0.0/20
+
+
+@dataclass(frozen=True, slots=True)
+class DirectBoot:
+    """A kernel that QEMU loads itself."""
+
+    append: str
+    has_ramdisk: bool
+    kernel: str = "kernel"
+    ramdisk: str = "ramdisk"
+
+
+@dataclass(frozen=True, slots=True)
+class Uefi:
+    """UEFI firmware: the code is the host's, the variables are the instance's own copy."""
+
+    code: str
+    variables: str = "uefi-variables.fd"
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """One machine."""
+
+    instance_id: str
+    instance_type: str
+    uuid: str
+    accelerator: AcceleratorKind
+    vcpus: int
+    memory_mib: int
+    profile: Profile
+    disks: tuple[Disk, ...]
+    interface: Interface
+    direct: DirectBoot | None = None
+    uefi: Uefi | None = None

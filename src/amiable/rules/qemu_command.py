@@ -1,0 +1,176 @@
+"""A machine as QEMU's arguments: a function of one value, golden-tested.
+
+Every path is a name in the instance's directory, where QEMU is started, so the directory's parents stay closed to it and a
+socket's path stays under 107 bytes.  Nothing is taken from configuration files or defaults.  What each line is for:
+
+* ``-sandbox``: no exec, no change of rights, no scheduling calls.  The user network in a namespace of its own needs none of them.
+* ``-no-shutdown``: a power-off while no server looks is still visible when one comes back.
+* two monitors: one client a socket; one is the supervisor's for events, the other is for commands.
+* SMBIOS: what cloud-init's ds-identify takes for EC2: system uuid and serial both begin with ec2 and are equal.
+* ``reconnect-delay``: while the exporter restarts a guest's read waits; it does not fail.
+* ``etc/sercon-port``: SeaBIOS mirrors its text (``No bootable device``) and the boot loader's on the serial port.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, Profile, Uefi
+from amiable.model.units import MIB
+
+SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+RECONNECT_SECONDS: Final = 600
+TRANSLATION_CACHE_MIB: Final = 256
+PORTS: Final = 8
+"""Hot-plug slots (pcie-root-port) that a machine has, its disks and interface not counted."""
+
+SERCON_FILE: Final = "sercon-port"
+SERCON_BYTES: Final = b"\xf8\x03"
+"""The first serial port's address, as SeaBIOS reads it."""
+
+DISK_DRIVERS: Final = {
+    Profile.VIRTIO: "virtio-blk-pci",
+    Profile.NITRO: "nvme",
+    Profile.DIRECT: "virtio-blk-pci",
+    Profile.DIRECT_NVME: "nvme",
+}
+ROOT_NAMES: Final = {
+    Profile.VIRTIO: "/dev/vda",
+    Profile.NITRO: "/dev/nvme0n1",
+    Profile.DIRECT: "/dev/vda",
+    Profile.DIRECT_NVME: "/dev/nvme0n1",
+}
+"""What the guest calls its first disk."""
+
+
+def qemu_arguments(hardware: Hardware) -> list[str]:
+    """The arguments after the program's name."""
+    assert hardware.uuid.lower().startswith("ec2") and hardware.disks
+    assert hardware.direct is None or hardware.uefi is None
+    return [word for pair in _pairs(hardware) for word in pair]
+
+
+def _pairs(hardware: Hardware) -> Iterator[tuple[str, ...]]:
+    yield ("-name", f"guest={hardware.instance_id}")
+    yield ("-nodefaults",)
+    yield ("-no-user-config",)
+    yield ("-sandbox", SANDBOX)
+    yield ("-no-shutdown",)
+    yield from _machine(hardware)
+    yield from _identity(hardware)
+    yield from _monitors()
+    yield from _serial()
+    if hardware.direct:
+        yield from _direct(hardware.direct)
+    elif hardware.uefi:
+        yield from _uefi(hardware.uefi)
+    else:
+        yield ("-fw_cfg", f"name=etc/sercon-port,file={SERCON_FILE}")
+    for position, disk in enumerate(hardware.disks):
+        yield from _disk(disk, position, DISK_DRIVERS[hardware.profile], is_bootable=hardware.direct is None)
+    yield from _interface(hardware.interface)
+    yield ("-object", "rng-random,id=entropy,filename=/dev/urandom")
+    yield ("-device", "virtio-rng-pci,rng=entropy,addr=0x1e")
+    for port in range(PORTS):
+        yield ("-device", f"pcie-root-port,id=slot{port},chassis={port + 1},addr=0x1c.{port:#x},multifunction=on")
+
+
+def _machine(hardware: Hardware) -> Iterator[tuple[str, ...]]:
+    yield ("-machine", "q35,vmport=off,usb=off")
+    if hardware.accelerator is AcceleratorKind.KVM:
+        yield ("-accel", "kvm")
+        yield ("-cpu", "host")
+    else:
+        yield ("-accel", f"tcg,thread=multi,tb-size={TRANSLATION_CACHE_MIB}")
+        yield ("-cpu", "max,la57=off")
+    yield ("-smp", str(hardware.vcpus))
+    yield ("-m", f"{hardware.memory_mib}M")
+    yield ("-display", "none")
+    yield ("-rtc", "base=utc,driftfix=slew")
+
+
+def _identity(hardware: Hardware) -> Iterator[tuple[str, ...]]:
+    uuid = hardware.uuid
+    yield ("-uuid", uuid)
+    yield ("-smbios", "type=0,vendor=Amazon EC2,version=1.0")
+    yield ("-smbios", f"type=1,manufacturer=Amazon EC2,product={hardware.instance_type},serial={uuid},uuid={uuid}")
+    yield ("-smbios", "type=3,manufacturer=Amazon EC2,asset=Amazon EC2")
+
+
+def _monitors() -> Iterator[tuple[str, ...]]:
+    for name in ("qmp", "qmp2"):
+        yield ("-chardev", f"socket,id={name},path={name}.sock,server=on,wait=off")
+        yield ("-mon", f"chardev={name},mode=control")
+
+
+def _serial() -> Iterator[tuple[str, ...]]:
+    yield ("-chardev", "socket,id=serial,path=serial.sock,server=on,wait=off,logfile=console.log,logappend=on")
+    yield ("-serial", "chardev:serial")
+
+
+def _direct(direct: DirectBoot) -> Iterator[tuple[str, ...]]:
+    yield ("-kernel", direct.kernel)
+    if direct.has_ramdisk:
+        yield ("-initrd", direct.ramdisk)
+    yield ("-append", direct.append)
+
+
+def _uefi(uefi: Uefi) -> Iterator[tuple[str, ...]]:
+    yield ("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={uefi.code}")
+    yield ("-drive", f"if=pflash,unit=1,format=raw,file={uefi.variables}")
+
+
+def _disk(disk: Disk, position: int, driver: str, *, is_bootable: bool) -> Iterator[tuple[str, ...]]:
+    base: str | None = None
+    if disk.has_base:
+        base = f"base{position}"
+        server = {"type": "unix", "path": disk.socket}
+        yield (
+            "-blockdev",
+            _json(driver="nbd", node_name=base, server=server, read_only=True, reconnect_delay=RECONNECT_SECONDS),
+        )
+    yield (
+        "-blockdev",
+        _json(
+            driver="qcow2",
+            node_name=f"disk{position}",
+            file={"driver": "file", "filename": disk.overlay, "discard": "unmap"},
+            backing=base,
+            discard="unmap",
+            lazy_refcounts=True,
+        ),
+    )
+    order = f",bootindex={position + 1}" if is_bootable else ""
+    yield (
+        "-device",
+        f"{driver},id=volume{position},drive=disk{position},serial={disk.serial},addr={4 + position:#x}{order}",
+    )
+
+
+def _interface(interface: Interface) -> Iterator[tuple[str, ...]]:
+    forward = f"hostfwd=tcp:127.0.0.1:0-{interface.address}:22"
+    yield ("-netdev", f"user,id=net0,ipv6=off,net={interface.subnet},dhcpstart={interface.address},{forward}")
+    yield ("-device", f"virtio-net-pci,id=eth0,netdev=net0,mac={interface.mac},addr=0x3,romfile=")
+
+
+def _json(**members: Any) -> str:
+    return json.dumps({name.replace("_", "-"): value for name, value in members.items()}, separators=(",", ":"))
+
+
+def direct_append(profile: Profile, extra: str = "") -> str:
+    """The command line of a kernel that is started directly.
+
+    ``panic=5``: a panicked guest resets and does not spin.  The NVMe timeout is off (Linux gives up after 30 s by default): a
+    read waits for the exporter as long as QEMU does.
+    """
+    words = [f"root={ROOT_NAMES[profile]}", "ro", "console=ttyS0", "panic=5", "nvme_core.io_timeout=4294967295", extra]
+    return " ".join(word for word in words if word)
+
+
+def memory_mib_held(memory_mib: int, accelerator: AcceleratorKind) -> int:
+    """What QEMU's process holds at most, about: guest memory, translation cache, QEMU itself."""
+    return memory_mib + (TRANSLATION_CACHE_MIB if accelerator is AcceleratorKind.TCG else 0) + 64
+
+
+assert all(profile in DISK_DRIVERS and profile in ROOT_NAMES for profile in Profile)
+assert MIB == 1 << 20

@@ -1,0 +1,228 @@
+"""One instance's QEMU: its files, its start, its monitors, its end.
+
+Order of a start: overlays → holder (namespace) → QEMU inside it → monitor answers.  Order of an end: QEMU → holder → records.  Both
+are called with the instance's lock held (:func:`amiable.vm.directory.locked`), and both may be called again after any interruption.
+"""
+
+import contextlib
+import grp
+import os
+import select
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from amiable.model.hardware import AcceleratorKind, Disk, Hardware
+from amiable.rules.qemu_command import SERCON_BYTES, SERCON_FILE, qemu_arguments
+from amiable.vm import network, process
+from amiable.vm.directory import Directory, peer_pid
+from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process
+from amiable.vm.qmp import Qmp, QmpError, QmpGone
+
+LOG: Final = "qemu.log"
+CONSOLE: Final = "console.log"
+LAST_WORDS_BYTES_MAX: Final = 1000
+START_SECONDS_MAX: Final = 60.0
+TOOL_SECONDS_MAX: Final = 60.0
+QUIT_SECONDS_MAX: Final = 10.0
+KILL_SECONDS_MAX: Final = 30.0
+
+
+class MachineFailed(Exception):
+    """A machine could not be made or reached; the text is for the instance's owner."""
+
+
+def find_program(name: str, package: str) -> str:
+    """The program's path; raises MachineFailed where it is not installed."""
+    found = shutil.which(name)
+    if found is None:
+        raise MachineFailed(f"{name} is not installed (Debian: apt-get install {package})")
+    return str(Path(found).resolve())
+
+
+def make_overlay(directory: Directory, disk: Disk) -> None:
+    """The disk's qcow2 overlay, as long as the volume, unless it is there; whole or not at all.  Made with QEMU's uid."""
+    if directory.exists(disk.overlay):
+        return
+    program = find_program("qemu-img", "qemu-utils")
+    temp = disk.overlay + ".new"
+    directory.unlink(temp)
+    base = ["-u", "-F", "raw", "-b", f"nbd+unix:///?socket={disk.socket}"] if disk.has_base else []
+    run_tool(
+        directory,
+        [program, "create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=on", *base, temp, str(disk.size_bytes)],
+    )
+    os.rename(temp, disk.overlay, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
+    os.fsync(directory.descriptor)
+
+
+def run_tool(directory: Directory, argv: list[str]) -> None:
+    """Runs one of QEMU's tools in the directory with the instance's rights; raises MachineFailed with its words."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    with os.fdopen(reading, "rb") as words:
+        try:
+            what = {"argv": argv, "record": None, "facts": {}, "namespaces": [], "uid": directory.uid, "groups": []}
+            pid = process.spawn("amiable.vm.launcher", what, directory=directory.descriptor, log=writing)
+        finally:
+            os.close(writing)
+        tool = os.pidfd_open(pid)
+        try:
+            if not process.has_ended(tool, TOOL_SECONDS_MAX):
+                signal.pidfd_send_signal(tool, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+        finally:
+            os.close(tool)
+        said = words.read(LAST_WORDS_BYTES_MAX) if select.select([words], [], [], 0)[0] else b""
+    if status != 0:
+        raise MachineFailed(
+            f"{Path(argv[0]).name} failed: {said.decode(errors='replace').strip() or f'status {status}'}"
+        )
+
+
+def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str, *, boot: int) -> Process:
+    """QEMU running with its monitor answering.  ``boot`` counts the instance's boots and goes into the record.
+
+    Raises MachineFailed or NetworkFailed; whatever was started is ended again.
+    """
+    program = find_program(qemu, "qemu-system-x86")
+    directory.write(SERCON_FILE, SERCON_BYTES)
+    for name in ("qmp.sock", "qmp2.sock", "serial.sock"):
+        directory.unlink(name)
+    directory.write(CONSOLE, b"")
+    directory.write(LOG, b"")
+    log = directory.open(LOG, os.O_WRONLY | os.O_APPEND)
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, log)
+        failed = undo.enter_context(contextlib.ExitStack())
+        failed.callback(end_machine, directory)
+        network.start_holder(directory, lock, log)
+        with network.Holder(directory) as holder:
+            namespaces = holder.namespaces()
+        for descriptor in namespaces:
+            undo.callback(os.close, descriptor)
+        started = _spawn_qemu(
+            directory, lock, [program, *qemu_arguments(hardware)], namespaces, log, boot=boot, hardware=hardware
+        )
+        with monitor(directory, started, wait_seconds=START_SECONDS_MAX) as qmp:
+            qmp.execute("query-status")
+        failed.pop_all()
+        return started
+
+
+def _spawn_qemu(
+    directory: Directory, lock: int, argv: list[str], namespaces: list[int], log: int, *, boot: int, hardware: Hardware
+) -> Process:
+    numbers = list(range(process.READY + 1, process.READY + 1 + len(namespaces)))
+    groups = _kvm_groups() if hardware.accelerator is AcceleratorKind.KVM else []
+    facts = {"boot": boot, "address": hardware.interface.address, "accelerator": hardware.accelerator.value}
+    what = {
+        "argv": argv,
+        "record": QEMU_RECORD,
+        "facts": facts,
+        "namespaces": numbers,
+        "uid": directory.uid,
+        "groups": groups,
+    }
+    pid = process.spawn("amiable.vm.launcher", what, directory=lock, log=log, passed=namespaces)
+    found = process.wait_for_record(directory.descriptor, QEMU_RECORD, pid, wait_seconds=START_SECONDS_MAX)
+    if found is None:
+        raise MachineFailed(f"QEMU could not be started: {last_words(directory) or 'no words'}")
+    return found
+
+
+def _kvm_groups() -> list[int]:
+    try:
+        return [grp.getgrnam("kvm").gr_gid]
+    except KeyError:
+        return []
+
+
+@contextlib.contextmanager
+def monitor(
+    directory: Directory, qemu: Process, name: str = "qmp.sock", *, wait_seconds: float = 10.0
+) -> Iterator[Qmp]:
+    """A QMP connection to ``qemu``, waiting for it to listen; raises MachineFailed when it ends or stays silent."""
+    qmp = open_monitor(directory, qemu, name, wait_seconds=wait_seconds)
+    try:
+        yield qmp
+    except (QmpError, QmpGone, TimeoutError) as error:
+        raise MachineFailed(f"QEMU: {error}") from None
+    finally:
+        qmp.close()
+
+
+def open_monitor(directory: Directory, qemu: Process, name: str, *, wait_seconds: float) -> Qmp:
+    """As :func:`monitor`; the caller closes it."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            connection = directory.connect(name, wait_seconds=max(0.1, deadline - time.monotonic()))
+            break
+        except OSError as error:
+            if not qemu.is_alive():
+                raise MachineFailed(f"QEMU ended: {last_words(directory) or 'without a word'}") from None
+            if time.monotonic() > deadline:
+                raise MachineFailed(f"QEMU's monitor does not answer: {error.strerror}") from None
+            time.sleep(0.02)
+    try:
+        if peer_pid(connection) != qemu.pid:
+            raise MachineFailed(f"{name} is not QEMU's")
+        return Qmp(connection, wait_seconds=wait_seconds)
+    except (QmpError, QmpGone, TimeoutError) as error:
+        connection.close()
+        words = f"QEMU ended: {last_words(directory)}" if not qemu.is_alive() else f"QEMU's monitor: {error}"
+        raise MachineFailed(words) from None
+    except MachineFailed:
+        connection.close()
+        raise
+
+
+def find_machine(directory: Directory) -> Process | None:
+    """The instance's live QEMU; None when there is none."""
+    found = process.read_record(directory.descriptor, QEMU_RECORD)
+    return found if found is not None and found.is_alive() else None
+
+
+def end_machine(directory: Directory) -> None:
+    """Ends QEMU (asked first, so that it closes its disks; then killed), then the holder, and forgets both."""
+    qemu = process.read_record(directory.descriptor, QEMU_RECORD)
+    if qemu is not None and qemu.is_alive():
+        with contextlib.suppress(MachineFailed, QmpGone, QmpError, TimeoutError, OSError):
+            with monitor(directory, qemu, wait_seconds=QUIT_SECONDS_MAX) as qmp:
+                qmp.execute("quit")
+        if not _ends(qemu, QUIT_SECONDS_MAX) and not qemu.end(wait_seconds=KILL_SECONDS_MAX):
+            raise MachineFailed(f"QEMU (process {qemu.pid}) does not end")
+    process.remove_record(directory.descriptor, QEMU_RECORD)
+    holder = process.read_record(directory.descriptor, HOLDER_RECORD)
+    if holder is not None and not holder.end(wait_seconds=KILL_SECONDS_MAX, first=signal.SIGTERM):
+        raise MachineFailed(f"the network holder (process {holder.pid}) does not end")
+    process.remove_record(directory.descriptor, HOLDER_RECORD)
+
+
+def _ends(qemu: Process, wait_seconds: float) -> bool:
+    descriptor = qemu.open()
+    if descriptor is None:
+        return True
+    try:
+        return process.has_ended(descriptor, wait_seconds) and not qemu.is_alive()
+    finally:
+        os.close(descriptor)
+
+
+def last_words(directory: Directory) -> str:
+    """What QEMU said last on its error output, in one line."""
+    try:
+        descriptor = directory.open(LOG, os.O_RDONLY)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(max(0, os.fstat(descriptor).st_size - LAST_WORDS_BYTES_MAX))
+        lines = [
+            line
+            for line in file.read().decode(errors="replace").splitlines()
+            if line.strip() and "warning:" not in line
+        ]
+    return "; ".join(line.strip() for line in lines[-3:])
