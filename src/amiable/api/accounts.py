@@ -13,9 +13,9 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
-from amiable.database import accounts, schema
+from amiable.database import accounts, network
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, ResourceLimitExceeded
 from amiable.services import Services
@@ -24,8 +24,6 @@ from amiable.services.installation import certify, pem_of_certificate, pem_of_ke
 ACCOUNT_NAME_LENGTH_MAX: Final = 255
 ACCESS_KEYS_MAX: Final = 8
 SEALED_FOR: Final = "access-key"
-DEFAULT_VPC_CIDR: Final = "172.31.0.0/16"
-DEFAULT_SUBNET_CIDR: Final = "172.31.0.0/20"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +98,11 @@ def secret_of(services: Services, key: accounts.AccessKey) -> str:
 
 
 def create_default_network(c: Connection, services: Services, account_id: str) -> None:
-    """Inserts the account's default VPC, its default subnet in the first zone, and the default security group."""
-    region = services.settings.region
-    vpc_id = services.mint(ids.VPC)
-    owner = {"account_id": account_id, "region": region, "vpc_id": vpc_id}
-    vpc = {"id": vpc_id, "account_id": account_id, "region": region, "cidr": DEFAULT_VPC_CIDR, "is_default": True}
-    c.execute(insert(schema.vpc).values(**vpc, created_at=services.now()))
-    subnet = {
-        "id": services.mint(ids.SUBNET),
-        "zone": services.settings.zones[0],
-        "cidr": DEFAULT_SUBNET_CIDR,
-        "is_default": True,
-    }
-    c.execute(insert(schema.subnet).values(**owner, **subnet))
-    group = {"id": services.mint(ids.SECURITY_GROUP), "name": "default", "description": "default VPC security group"}
-    c.execute(insert(schema.security_group).values(**owner, **group))
+    """Makes the account's default VPC, its default security group, and a default subnet in every zone."""
+    settings = services.settings
+    network.ensure_default_network(
+        c, account_id, settings.region, zones=settings.zones, mint=services.mint, now=services.now()
+    )
 
 
 def _mint_account_id(services: Services) -> str:

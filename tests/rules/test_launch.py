@@ -1,0 +1,266 @@
+"""What a launch makes of an image and a request, and what it refuses before anything is made."""
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amiable.model.errors import (
+    AuthFailure,
+    InsufficientInstanceCapacity,
+    InvalidAMIIDUnavailable,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    InvalidUserDataMalformed,
+    Malformed,
+    NotFound,
+    Refusal,
+    Unsupported,
+)
+from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
+from amiable.model.units import GIB
+from amiable.rules import launch
+from amiable.rules.launch import Asked, AskedMetadata, Known, Plan
+
+OWNER = "123456789012"
+OTHER = "210987654321"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SNAPSHOT = "snap-" + "1" * 17
+AKI, AKI_2, ARI = "aki-" + "1" * 17, "aki-" + "2" * 17, "ari-" + "1" * 17
+
+
+def image(**changes: Any) -> Image:
+    """An EBS-backed HVM image of OWNER, but for what is changed."""
+    plain = Image(
+        id="ami-" + "1" * 17,
+        account_id=OWNER,
+        region="us-east-1",
+        name="web",
+        description=None,
+        state=ImageState.AVAILABLE,
+        state_reason=None,
+        image_type=ImageType.MACHINE,
+        architecture="x86_64",
+        virtualization_type="hvm",
+        root_device_type=RootDeviceType.EBS,
+        root_device_name="/dev/sda1",
+        kernel_id=None,
+        ramdisk_id=None,
+        platform=None,
+        location=f"{OWNER}/web",
+        boot_mode=None,
+        tpm_support=None,
+        imds_support=None,
+        sriov_net_support=None,
+        ena_support=False,
+        created_at=NOW,
+        devices=(ImageDevice("/dev/sda1", snapshot_id=SNAPSHOT, size_gib=8),),
+    )
+    return replace(plain, **changes)
+
+
+def kernel(image_id: str, **changes: Any) -> Image:
+    """A kernel or ramdisk, public."""
+    kind = ImageType.RAMDISK if image_id.startswith("ari") else ImageType.KERNEL
+    facts = {"id": image_id, "image_type": kind, "devices": (), "grantees": frozenset({"all"}), **changes}
+    return image(**facts)
+
+
+PV = image(virtualization_type="paravirtual", kernel_id=AKI, ramdisk_id=ARI)
+KNOWN = Known({each.id: each for each in (kernel(AKI), kernel(AKI_2), kernel(ARI))})
+
+
+def plan(of: Image | None = None, known: Known = KNOWN, account_id: str = OWNER, memory: int = 64 * GIB, **asked: Any) -> Plan:
+    """The plan of a tiny instance."""
+    request = Asked(**{"instance_type": "amiable.tiny", **asked})
+    return launch.plan(of or image(), request, known, account_id=account_id, host_memory_bytes=memory)
+
+
+def refusal(kind: type[Refusal], of: Image | None = None, **asked: Any) -> Refusal:
+    """The refusal of the plan."""
+    with pytest.raises(kind) as caught:
+        plan(of, **asked)
+    return caught.value
+
+
+# ── image ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("state", [ImageState.PENDING, ImageState.FAILED, ImageState.DEREGISTERED])
+def test_an_image_that_is_not_available_is_refused(state: ImageState) -> None:
+    assert refusal(InvalidAMIIDUnavailable, image(state=state)).code == "InvalidAMIID.Unavailable"
+
+
+def test_another_account_launches_only_what_is_shared_with_it() -> None:
+    assert "images: [ami-" in refusal(AuthFailure, account_id=OTHER).message
+    shared = image(grantees=frozenset({OTHER}))
+    assert plan(shared, account_id=OTHER).image is shared
+
+
+def test_a_kernel_is_not_launched_as_a_machine() -> None:
+    assert refusal(Malformed, kernel(AKI)).code == "InvalidAMIID.Malformed"
+
+
+# ── type ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_unknown_type_is_refused_by_name() -> None:
+    assert "'t9.huge'" in refusal(InvalidParameterValue, instance_type="t9.huge").message
+
+
+def test_without_a_type_it_is_ec2s_default() -> None:
+    assert plan(instance_type=None).instance_type.name == "m1.small"
+
+
+def test_an_arm64_image_on_an_x86_type_is_refused_naming_both_architectures() -> None:
+    message = refusal(InvalidParameterValue, image(architecture="arm64")).message
+    assert "'arm64'" in message and "x86_64" in message
+
+
+def test_an_arm64_image_on_an_arm64_type_cannot_run_here() -> None:
+    refusal(Unsupported, image(architecture="arm64"), instance_type="t4g.nano")
+
+
+def test_a_type_that_does_not_fit_the_host_is_refused_with_both_sizes() -> None:
+    message = refusal(InsufficientInstanceCapacity, instance_type="m5.large", memory=4 * GIB).message
+    assert "8192 MiB" in message and "4096 MiB" in message
+
+
+@pytest.mark.parametrize(
+    ("boot_mode", "type_", "expected"),
+    [
+        (None, "m1.small", "legacy-bios"),
+        (None, "amiable.tiny", "legacy-bios"),
+        ("uefi", "amiable.tiny", "uefi"),
+        ("legacy-bios", "t3.micro", "legacy-bios"),
+        ("uefi-preferred", "t3.micro", "uefi"),
+        ("uefi-preferred", "t2.micro", "legacy-bios"),
+    ],
+)
+def test_the_boot_mode_is_the_images_where_the_type_has_it(boot_mode: str | None, type_: str, expected: str) -> None:
+    assert plan(image(boot_mode=boot_mode), instance_type=type_).boot_mode == expected
+
+
+def test_a_boot_mode_that_the_type_lacks_is_refused() -> None:
+    assert "t2.micro" in refusal(InvalidParameterCombination, image(boot_mode="uefi"), instance_type="t2.micro").message
+
+
+# ── kernel and ramdisk ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_paravirtual_image_boots_with_its_own_kernel_and_ramdisk() -> None:
+    planned = plan(PV)
+    assert (planned.kernel_id, planned.ramdisk_id) == (AKI, ARI)
+
+
+def test_a_kernel_chosen_at_launch_wins_over_the_images() -> None:
+    planned = plan(PV, kernel_id=AKI_2)
+    assert (planned.kernel_id, planned.ramdisk_id) == (AKI_2, ARI)
+
+
+def test_a_paravirtual_image_without_any_kernel_is_refused() -> None:
+    assert "names no kernel" in refusal(InvalidParameterCombination, replace(PV, kernel_id=None)).message
+
+
+@pytest.mark.parametrize("parameter", ["kernel_id", "ramdisk_id"])
+def test_an_hvm_image_takes_no_kernel_and_no_ramdisk(parameter: str) -> None:
+    refusal(InvalidParameterCombination, **{parameter: AKI})
+
+
+def test_kernels_of_the_wrong_form_unknown_ones_and_ones_of_another_kind_are_refused() -> None:
+    assert refusal(Malformed, PV, kernel_id="aki-x").code == "InvalidKernelId.Malformed"
+    assert refusal(Malformed, PV, ramdisk_id="ari-x").code == "InvalidRamDiskId.Malformed"
+    assert refusal(NotFound, PV, kernel_id="aki-" + "9" * 17).code == "InvalidAMIID.NotFound"
+    ramdisk_as_kernel = Known({AKI: replace(kernel(ARI), id=AKI), ARI: kernel(ARI)})
+    assert refusal(NotFound, PV, known=ramdisk_as_kernel).code == "InvalidAMIID.NotFound"
+
+
+def test_a_kernel_that_the_caller_may_not_launch_is_refused() -> None:
+    private = kernel(AKI, account_id=OTHER, grantees=frozenset())
+    refusal(AuthFailure, PV, known=Known({AKI: private, ARI: kernel(ARI)}))
+
+
+def test_a_kernel_of_another_architecture_is_refused() -> None:
+    known = Known({AKI: kernel(AKI, architecture="arm64"), ARI: kernel(ARI)})
+    assert "arm64" in refusal(InvalidParameterCombination, PV, known=known).message
+
+
+# ── user data ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.binary(min_size=1, max_size=launch.USER_DATA_BYTES_MAX))
+def test_user_data_reaches_the_guest_byte_for_byte(data: bytes) -> None:
+    assert launch.decode_user_data(base64.b64encode(data).decode()) == data
+    assert launch.decode_user_data(base64.encodebytes(data).decode()) == data  # with line breaks
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\necho hi", "aGk", "aGk=!", "aGk=\u00e9", "a-_b"])
+def test_plain_text_and_half_base64_are_refused_not_guessed(text: str) -> None:
+    with pytest.raises(InvalidUserDataMalformed):
+        launch.decode_user_data(text)
+
+
+def test_user_data_that_was_encoded_twice_is_served_encoded_once() -> None:
+    once = base64.b64encode(b"#!/bin/sh")
+    assert launch.decode_user_data(base64.b64encode(once).decode()) == once
+
+
+def test_no_user_data_is_none_and_more_than_16_kib_is_refused() -> None:
+    assert launch.decode_user_data(None) is None
+    assert launch.decode_user_data("") is None
+    with pytest.raises(InvalidParameterValue, match="16384 bytes"):
+        launch.decode_user_data(base64.b64encode(b"x" * (launch.USER_DATA_BYTES_MAX + 1)).decode())
+
+
+# ── options, count ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_image_with_imds_support_v2_requires_tokens_and_allows_two_hops() -> None:
+    options = plan(image(imds_support="v2.0")).metadata
+    assert (options.http_tokens, options.http_hop_limit) == ("required", 2)
+    options = plan().metadata
+    assert (options.http_tokens, options.http_hop_limit, options.http_endpoint) == ("optional", 1, "enabled")
+
+
+def test_the_requests_metadata_options_win_over_the_images() -> None:
+    asked = AskedMetadata(http_tokens="optional", http_hop_limit=7, http_endpoint="disabled", instance_metadata_tags="enabled")
+    options = plan(image(imds_support="v2.0"), metadata=asked).metadata
+    assert (options.http_tokens, options.http_hop_limit) == ("optional", 7)
+    assert (options.http_endpoint, options.instance_metadata_tags) == ("disabled", "enabled")
+
+
+@pytest.mark.parametrize("asked", [AskedMetadata(http_hop_limit=0), AskedMetadata(http_hop_limit=65), AskedMetadata(http_tokens="x")])
+def test_metadata_options_out_of_range_are_refused(asked: AskedMetadata) -> None:
+    refusal(InvalidParameterValue, metadata=asked)
+
+
+def test_an_instance_store_instance_ends_when_it_powers_off() -> None:
+    stored = image(
+        root_device_type=RootDeviceType.INSTANCE_STORE, root_snapshot_id=SNAPSHOT, size_bytes=3 * 512, devices=()
+    )
+    assert plan(stored).shutdown_behavior == "terminate"
+    refusal(InvalidParameterCombination, stored, shutdown_behavior="stop")
+    assert plan().shutdown_behavior == "stop"
+
+
+def test_the_profile_tag_is_validated_against_the_image() -> None:
+    assert plan(profile_tag="nitro").profile.profile == "nitro"
+    refusal(InvalidParameterValue, profile_tag="quantum")
+    refusal(InvalidParameterCombination, PV, profile_tag="nitro")
+
+
+@given(st.integers(-3, 40), st.integers(-3, 40), st.integers(-3, 40))
+def test_a_launch_makes_between_min_and_max_as_far_as_there_is_room(minimum: int, maximum: int, room: int) -> None:
+    try:
+        count = launch.choose_count(minimum, maximum, room=room)
+    except InsufficientInstanceCapacity:
+        assert room < minimum <= maximum
+    except InvalidParameterValue:
+        assert minimum < 1 or maximum < minimum
+    else:
+        assert 1 <= minimum <= count <= maximum
+        assert count == min(maximum, room)
