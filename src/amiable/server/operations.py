@@ -4,14 +4,39 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from amiable.api import sts as sts_operations
-from amiable.api.ec2 import image_attributes, images, import_snapshot, register_image, snapshots, tags
-from amiable.api.ec2 import instance_states, instance_types, instances, key_pairs, launch, network, placement
+from amiable.api.ec2 import (
+    image_attributes,
+    images,
+    import_snapshot,
+    instance_states,
+    instance_types,
+    instances,
+    key_pairs,
+    launch,
+    network,
+    placement,
+    register_image,
+    snapshots,
+    tags,
+)
 from amiable.model.principal import Principal
 from amiable.services import Services
 
 Operation = Callable[[Services, Principal, Any], Any]
 
 EC2: Final[dict[str, Operation]] = {
+    "RegisterImage": register_image.register_image,
+    "DescribeImages": images.describe_images,
+    "DeregisterImage": images.deregister_image,
+    "ModifyImageAttribute": image_attributes.modify_image_attribute,
+    "DescribeImageAttribute": image_attributes.describe_image_attribute,
+    "ImportSnapshot": import_snapshot.import_snapshot,
+    "DescribeImportSnapshotTasks": import_snapshot.describe_import_snapshot_tasks,
+    "DescribeSnapshots": snapshots.describe_snapshots,
+    "DeleteSnapshot": snapshots.delete_snapshot,
+    "CreateTags": tags.create_tags,
+    "DeleteTags": tags.delete_tags,
+    "DescribeTags": tags.describe_tags,
     "RunInstances": launch.run_instances,
     "DescribeInstances": instances.describe_instances,
     "DescribeInstanceStatus": instances.describe_instance_status,
