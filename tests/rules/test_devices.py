@@ -25,7 +25,13 @@ from amiable.rules.devices import AskedDevice, PlannedDisk, plan_disks
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROOT, DATA, OTHER = "snap-" + "1" * 17, "snap-" + "2" * 17, "snap-" + "3" * 17
 SNAPSHOT = Snapshot(
-    id=OTHER, account_id="123456789012", region="us-east-1", state="completed", size_gib=5, started_at=NOW, touched_at=NOW
+    id=OTHER,
+    account_id="123456789012",
+    region="us-east-1",
+    state="completed",
+    size_gib=5,
+    started_at=NOW,
+    touched_at=NOW,
 )
 EBS = Image(
     id="ami-" + "1" * 17,
@@ -57,7 +63,11 @@ EBS = Image(
     ),
 )
 STORE = replace(
-    EBS, root_device_type=RootDeviceType.INSTANCE_STORE, root_snapshot_id=ROOT, size_bytes=300 * 1024 * 1024 + 512, devices=()
+    EBS,
+    root_device_type=RootDeviceType.INSTANCE_STORE,
+    root_snapshot_id=ROOT,
+    size_bytes=300 * 1024 * 1024 + 512,
+    devices=(),
 )
 
 
@@ -80,7 +90,12 @@ def refusal(kind: type[Refusal], *asked: AskedDevice, image: Image = EBS) -> str
 
 def test_without_a_request_the_disks_are_the_images_and_the_root_comes_first() -> None:
     root, data = disks()
-    assert (root.device_name, root.snapshot_id, root.size_bytes, root.volume_type) == ("/dev/sda1", ROOT, 8 * GIB, "gp3")
+    assert (root.device_name, root.snapshot_id, root.size_bytes, root.volume_type) == (
+        "/dev/sda1",
+        ROOT,
+        8 * GIB,
+        "gp3",
+    )
     assert (data.device_name, data.snapshot_id, data.size_gib, data.volume_type) == ("/dev/sdf", DATA, 2, "gp2")
     assert root.is_root and not data.is_root
 

@@ -74,7 +74,9 @@ PV = image(virtualization_type="paravirtual", kernel_id=AKI, ramdisk_id=ARI)
 KNOWN = Known({each.id: each for each in (kernel(AKI), kernel(AKI_2), kernel(ARI))})
 
 
-def plan(of: Image | None = None, known: Known = KNOWN, account_id: str = OWNER, memory: int = 64 * GIB, **asked: Any) -> Plan:
+def plan(
+    of: Image | None = None, known: Known = KNOWN, account_id: str = OWNER, memory: int = 64 * GIB, **asked: Any
+) -> Plan:
     """The plan of a tiny instance."""
     request = Asked(**{"instance_type": "amiable.tiny", **asked})
     return launch.plan(of or image(), request, known, account_id=account_id, host_memory_bytes=memory)
@@ -227,13 +229,17 @@ def test_an_image_with_imds_support_v2_requires_tokens_and_allows_two_hops() -> 
 
 
 def test_the_requests_metadata_options_win_over_the_images() -> None:
-    asked = AskedMetadata(http_tokens="optional", http_hop_limit=7, http_endpoint="disabled", instance_metadata_tags="enabled")
+    asked = AskedMetadata(
+        http_tokens="optional", http_hop_limit=7, http_endpoint="disabled", instance_metadata_tags="enabled"
+    )
     options = plan(image(imds_support="v2.0"), metadata=asked).metadata
     assert (options.http_tokens, options.http_hop_limit) == ("optional", 7)
     assert (options.http_endpoint, options.instance_metadata_tags) == ("disabled", "enabled")
 
 
-@pytest.mark.parametrize("asked", [AskedMetadata(http_hop_limit=0), AskedMetadata(http_hop_limit=65), AskedMetadata(http_tokens="x")])
+@pytest.mark.parametrize(
+    "asked", [AskedMetadata(http_hop_limit=0), AskedMetadata(http_hop_limit=65), AskedMetadata(http_tokens="x")]
+)
 def test_metadata_options_out_of_range_are_refused(asked: AskedMetadata) -> None:
     refusal(InvalidParameterValue, metadata=asked)
 
