@@ -53,6 +53,8 @@ GZIP_END: Final = bytes.fromhex("0300")
 WORKERS_MAX: Final = 8
 CHUNKS_WAITING_PER_WORKER: Final = 2
 CHUNKS_READ_AHEAD: Final = 4
+EXTENTS_MAX: Final = 1 << 18
+"""More than these are not written, for the sake of memory: the shortest holes are stored as zeros then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +189,18 @@ def open_layout(path: Path) -> Iterator[Layout]:
         if not 0 < size_bytes <= IMAGE_BYTES_MAX:
             raise LocalRefusal(f"{path} has {size_bytes} bytes: an image has 1 to {IMAGE_BYTES_MAX}.")
         least_hole = sparse_tar.BLOCK
-        while len(extents := find_extents(descriptor, size_bytes, least_hole)) > sparse_tar.EXTENTS_MAX // 2:
+        while (extents := find_extents(descriptor, size_bytes, least_hole=least_hole)) is None:
             least_hole *= 8
         yield Layout(descriptor, size_bytes, tuple(extents), facts.st_mtime_ns)
 
 
-def find_extents(descriptor: int, size_bytes: int, least_hole: int = sparse_tar.BLOCK) -> list[Extent]:
-    """Where the file has data, rounded outward to 512 bytes; holes shorter than ``least_hole`` count as data."""
+def find_extents(
+    descriptor: int, size_bytes: int, *, least_hole: int = sparse_tar.BLOCK, extents_max: int = EXTENTS_MAX
+) -> list[Extent] | None:
+    """Where the file has data, rounded outward to 512 bytes; holes shorter than ``least_hole`` count as data.
+
+    ``None`` where there are more than ``extents_max`` extents.
+    """
     extents: list[Extent] = []
     at = 0
     while at < size_bytes:
@@ -210,6 +217,8 @@ def find_extents(descriptor: int, size_bytes: int, least_hole: int = sparse_tar.
             extents[-1] = (extents[-1][0], end - extents[-1][0])
         else:
             extents.append((start, end - start))
+            if len(extents) > extents_max:
+                return None
         at = end
     return extents
 

@@ -1,0 +1,61 @@
+"""Work that runs ahead: order, errors and early ends."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from amiable.bundle.flow import ahead
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "bundle-ahead"]
+
+
+def test_items_come_in_order_and_the_thread_ends() -> None:
+    assert list(ahead(range(1000), 3)) == list(range(1000))
+    assert threads() == []
+
+
+def test_what_the_source_raises_is_raised_after_the_items_before_it() -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        raise KeyError("why")
+
+    items = ahead(source(), 3)
+    assert next(items) == 1
+    with pytest.raises(KeyError, match="why"):
+        next(items)
+    assert threads() == []
+
+
+def test_a_reader_that_stops_early_ends_the_thread_and_the_source() -> None:
+    ended = threading.Event()
+
+    def source() -> Iterator[int]:
+        try:
+            while True:
+                yield 0
+        finally:
+            ended.set()
+
+    running = source()
+    with closing(ahead(running, 2)) as items:
+        assert next(items) == 0
+    running.close()
+    assert ended.is_set()
+    assert threads() == []
+
+
+def test_the_source_is_at_most_depth_items_ahead() -> None:
+    made: list[int] = []
+
+    def source() -> Iterator[int]:
+        for item in range(100):
+            made.append(item)
+            yield item
+
+    with closing(ahead(source(), 4)) as items:
+        next(items)
+        assert len(made) <= 4 + 3

@@ -1,0 +1,259 @@
+"""Opening: every good case by each of its keys, no bad one, and nothing left behind."""
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amiable.bundle import unbundle as opening
+from amiable.bundle.keys import load_private_key
+from amiable.bundle.manifest_xml import read_manifest, signed_text, verify_signature, write_manifest
+from amiable.bundle.parts import folder_opener
+from amiable.bundle.pipeline import Recipe, create
+from amiable.bundle.unbundle import Waivers, open_image, read_bundle, unbundle, verify
+from amiable.model.errors import BundleRefusal, LocalRefusal
+from amiable.model.units import MIB
+from tests.bundle.conftest import allocated_bytes, same_data, sparse_file, sparse_sha256
+from tests.support.cases import cases_dir
+
+Make = Callable[..., Recipe]
+Pem = Callable[[str], bytes]
+
+CASES = cases_dir() / "bundles"
+EXPECTED: dict[str, dict[str, Any]] = {
+    f"{path.parent.parent.name}/{path.parent.name}": json.loads(path.read_text())
+    for path in sorted(CASES.glob("*/*/expect.json"))
+}
+GOOD = [name for name, expected in EXPECTED.items() if expected["result"] == "open"]
+BAD = [name for name, expected in EXPECTED.items() if expected["result"] == "refuse"]
+QUICK = [name for name in GOOD if not EXPECTED[name].get("slow")]
+SLOW = [name for name in GOOD if EXPECTED[name].get("slow")]
+
+
+def open_case(name: str, key: str, out: Path, waivers: Waivers = Waivers()) -> None:
+    expected = EXPECTED[name]
+    certificate = expected.get("certificate") or expected["signature"]["certificate"]
+    unbundle(
+        CASES / name / expected["manifest"],
+        out,
+        private_key_pem=(CASES / key).read_bytes(),
+        certificates_pem=(CASES / certificate).read_bytes() if certificate else None,
+        waivers=waivers,
+    )
+
+
+def waivers_for(name: str) -> Waivers:
+    expected = EXPECTED[name]
+    return Waivers(expected["signature"]["state"] == "unsigned", not expected["stream"]["image_digest_is_true"])
+
+
+def test_the_cases_are_there() -> None:
+    assert len(GOOD) >= 25
+    assert len(BAD) >= 60
+    assert SLOW
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_good_bundle_opens_with_each_of_its_keys(name: str, tmp_path: Path) -> None:
+    expected = EXPECTED[name]
+    for key in expected["opens_with"]:
+        out = tmp_path / "image"
+        open_case(name, key, out, waivers_for(name))
+        assert out.stat().st_size == expected["image"]["size"]
+        assert hashlib.sha256(out.read_bytes()).hexdigest() == expected["image"]["sha256"]
+        assert allocated_bytes(out) <= expected["image"]["data_bytes_on_disk"] + 4096
+    for key in expected["does_not_open_with"]:
+        with pytest.raises(BundleRefusal, match="does not open"):
+            open_case(name, key, tmp_path / "other", waivers_for(name))
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_images_beyond_8_gib_open_with_their_holes(tmp_path: Path) -> None:
+    """Read as far as they hold data; the whole is hashed once, for it takes a while."""
+    for name in SLOW:
+        out = tmp_path / name.replace("/", "-")
+        open_case(name, EXPECTED[name]["opens_with"][0], out)
+        assert out.stat().st_size == EXPECTED[name]["image"]["size"]
+        assert allocated_bytes(out) <= 1 * MIB
+    wanted = {EXPECTED[name]["image"]["sha256"] for name in SLOW}
+    assert len(wanted) == 1
+    first, *others = sorted(tmp_path.iterdir())
+    assert sparse_sha256(first) in wanted
+    for other in others:
+        assert same_data(first, other)
+
+
+@pytest.mark.parametrize("name", [name for name in QUICK if waivers_for(name) != Waivers()])
+def test_what_opens_only_by_a_waiver_is_refused_without_it(name: str, tmp_path: Path) -> None:
+    with pytest.raises((BundleRefusal, LocalRefusal)):
+        open_case(name, EXPECTED[name]["opens_with"][0], tmp_path / "image")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_bundle_is_refused_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    expected = EXPECTED[name]
+    destination = tmp_path / "destination"
+    destination.mkdir()
+    with pytest.raises(BundleRefusal) as refused:
+        open_case(name, expected["key"], destination / "image")
+    assert refused.value.message
+    assert list(destination.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [destination]
+
+
+@pytest.mark.parametrize("name", sorted({EXPECTED[n].get("derived_from") or EXPECTED[n]["control"] for n in BAD}))
+def test_the_controls_of_the_bad_bundles_open(name: str, tmp_path: Path) -> None:
+    open_case(name, "keys/user.key", tmp_path / "image", waivers_for(name))
+
+
+WAIVABLE = [name for name in BAD if EXPECTED[name].get("opens_if_waived")]
+
+
+@pytest.mark.parametrize("name", WAIVABLE)
+def test_one_waiver_opens_what_fails_one_check_alone(name: str, tmp_path: Path) -> None:
+    waived = EXPECTED[name]["opens_if_waived"]
+    open_case(name, "keys/user.key", tmp_path / "image", Waivers(waived == "signature", waived == "image digest"))
+
+
+def test_messages_tell_the_faults_apart(tmp_path: Path) -> None:
+    messages: dict[str, str] = {}
+    for name in BAD:
+        with pytest.raises(BundleRefusal) as refused:
+            open_case(name, EXPECTED[name]["key"], tmp_path / "image")
+        messages[name] = f"{refused.value.stage}: {refused.value.message}"
+    assert len(set(messages.values())) >= 40
+
+
+@pytest.fixture(scope="module")
+def small(pem: Pem, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of a small bundle of ours."""
+    folder = tmp_path_factory.mktemp("small")
+    image = sparse_file(folder / "in", 3 * MIB, {0: os.urandom(5000), 2 * MIB: b"text " * 1000})
+    return create(
+        Recipe(image, "small", "123456789012", "x86_64", pem("user.crt"), pem("user.key"), pem("ec2.crt")), folder
+    )
+
+
+def test_a_flipped_bit_in_any_part_is_refused(small: Path, pem: Pem, tmp_path: Path) -> None:
+    manifest = read_manifest(small.read_bytes())
+    (part,) = manifest.parts
+    body = (small.parent / part.filename).read_bytes()
+    chance = random.Random(7)
+    places = {0, 15, 16, len(body) - 1, len(body) - 16, *(chance.randrange(len(body)) for _ in range(60))}
+    for place in places:
+        damaged = bytearray(body)
+        damaged[place] ^= 1 << chance.randrange(8)
+        (tmp_path / part.filename).write_bytes(damaged)
+        with pytest.raises(BundleRefusal, match="is damaged"):
+            open_image(manifest, folder_opener(tmp_path), pem("user.key"), lambda *_: None)
+
+
+def test_a_flipped_bit_beneath_the_parts_is_refused_too(small: Path, pem: Pem, tmp_path: Path) -> None:
+    """As the digests were made anew: gzip's CRC, the tar's checks and the image's digest still hold."""
+    from dataclasses import replace
+
+    manifest = read_manifest(small.read_bytes())
+    (part,) = manifest.parts
+    body = (small.parent / part.filename).read_bytes()
+    chance = random.Random(8)
+    for place in {0, 16, 40, *(chance.randrange(len(body)) for _ in range(60))}:
+        damaged = bytearray(body)
+        damaged[place] ^= 1 << chance.randrange(8)
+        (tmp_path / part.filename).write_bytes(damaged)
+        lying = replace(manifest, parts=(replace(part, sha1=hashlib.sha1(damaged).hexdigest()),))
+        if place in range(4, 10):  # gzip's time, flags of speed and system carry no meaning
+            continue
+        with pytest.raises(BundleRefusal):
+            open_image(lying, folder_opener(tmp_path), pem("user.key"), lambda *_: None)
+
+
+def test_a_flipped_bit_in_the_signed_text_is_refused(small: Path, pem: Pem) -> None:
+    document = small.read_bytes()
+    start = document.index(b"<machine_configuration>")
+    length = len(signed_text(document))
+    chance = random.Random(9)
+    for place in [chance.randrange(start, start + length) for _ in range(150)]:
+        damaged = bytearray(document)
+        damaged[place] ^= 1 << chance.randrange(7)
+        with pytest.raises(BundleRefusal):
+            verify_signature(read_manifest(bytes(damaged)), pem("user.crt"))
+
+
+def test_the_sink_gets_data_in_order_and_no_zeros(small: Path, pem: Pem) -> None:
+    manifest = read_bundle(small, pem("user.crt"))
+    image = bytearray(manifest.size_bytes)
+    end = 0
+
+    def sink(offset: int, data: bytes) -> None:
+        nonlocal end
+        assert offset >= end
+        assert 0 < len(data) <= MIB
+        assert any(data)
+        end = offset + len(data)
+        image[offset:end] = data
+
+    seen: list[tuple[int, int]] = []
+    open_image(manifest, folder_opener(small.parent), pem("ec2.key"), sink, progress=lambda *at: seen.append(at))
+    assert bytes(image) == (small.parent / "in").read_bytes()
+    assert seen[-1] == (manifest.bundled_size_bytes, manifest.bundled_size_bytes)
+
+
+def test_what_the_sink_raises_comes_out(small: Path, pem: Pem) -> None:
+    def sink(offset: int, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        open_image(read_bundle(small, pem("user.crt")), folder_opener(small.parent), pem("ec2.key"), sink)
+
+
+def test_verify_without_a_key_checks_signature_and_parts(small: Path, pem: Pem, tmp_path: Path) -> None:
+    verify(small, private_key_pem=None, certificates_pem=pem("user.crt"))
+    with pytest.raises(BundleRefusal, match="does not fit"):
+        verify(small, private_key_pem=None, certificates_pem=pem("other.crt"))
+    with pytest.raises(BundleRefusal, match="is missing"):
+        verify(small, private_key_pem=None, certificates_pem=pem("user.crt"), source=tmp_path)
+    with pytest.raises(LocalRefusal, match="No certificate"):
+        verify(small, private_key_pem=None, certificates_pem=None)
+
+
+def test_an_image_that_was_there_stays_when_its_bundle_is_refused(small: Path, pem: Pem, tmp_path: Path) -> None:
+    out = tmp_path / "image"
+    out.write_bytes(b"old")
+    with pytest.raises(BundleRefusal):
+        unbundle(small, out, private_key_pem=pem("other.key"), certificates_pem=pem("user.crt"))
+    assert out.read_bytes() == b"old"
+    unbundle(small, out, private_key_pem=pem("user.key"), certificates_pem=pem("user.crt"))
+    assert out.read_bytes() == (small.parent / "in").read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 50])
+def test_gzip_in_many_members_is_read_whole(count: int) -> None:
+    import gzip
+
+    data = os.urandom(100_000)
+    cut = len(data) // count + 1
+    stream = b"".join(gzip.compress(data[at : at + cut]) for at in range(0, len(data), cut))
+    for piece in (1, 7, 1000, len(stream)):
+        pieces = (stream[at : at + piece] for at in range(0, len(stream), piece))
+        assert b"".join(opening._inflate(pieces)) == data
+    for bad in (stream + b"\0", stream + b"\x1f", stream + b"\x1f\x8b", stream[:-1], stream[:-9], b""):
+        with pytest.raises(BundleRefusal) as refused:
+            list(opening._inflate(iter([bad])))
+        assert refused.value.stage == "gzip"
+
+
+def test_a_manifest_that_is_not_there_is_refused(pem: Pem, tmp_path: Path) -> None:
+    with pytest.raises(LocalRefusal, match="cannot be read"):
+        read_bundle(tmp_path / "none.xml", pem("user.crt"))
+
+
+def test_a_bundle_signed_by_another_of_the_accounts_certificates_is_verified(small: Path, pem: Pem) -> None:
+    manifest = read_manifest(small.read_bytes())
+    again = read_manifest(write_manifest(manifest, load_private_key(pem("other.key"))))
+    verify_signature(again, pem("user.crt") + pem("other.crt"))
