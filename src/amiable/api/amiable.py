@@ -12,7 +12,6 @@ from sqlalchemy import func, select
 from amiable import __version__
 from amiable.api.ec2.instance_ids import find_named
 from amiable.api.ec2.instance_states import read_console
-from amiable.api.objects import open_object
 from amiable.database import accounts, images, schema
 from amiable.model import ids
 from amiable.model.errors import (
@@ -27,6 +26,7 @@ from amiable.model.units import MIB, human_bytes
 from amiable.rules.kernel_bytes import HEAD_BYTES, check_boot_bytes
 from amiable.rules.register import check_name
 from amiable.services import Services
+from amiable.services.objects import open_object
 from amiable.vm.accelerator import Accelerator, choose_accelerator
 
 KERNEL_BYTES_MAX: Final = 512 * MIB

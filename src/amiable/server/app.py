@@ -15,13 +15,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from amiable.model.errors import RequestTooLarge, Unauthenticated, UnsupportedOperation
-from amiable.rules import sigv4
+from amiable.rules import sigv2, sigv4
 from amiable.server import amiable, ebs, ec2, limits, refusals, s3, sts
 from amiable.server.authenticate import authenticate, authenticate_websocket, signed_request
 from amiable.server.contracts import Authenticated
@@ -59,8 +60,9 @@ async def _serve_http(services: Services, scope: Scope, receive: Receive, send: 
     request_id, started = str(uuid.uuid4()), time.monotonic()
     signed = signed_request(scope)
     service = service_of(signed)
+    reading = Reading(receive)
     try:
-        response = await _respond(services, service, signed, Request(scope, receive), request_id)
+        response = await _respond(services, service, signed, Request(scope, reading), request_id)
     except ClientDisconnect:
         log.info("%s %s %s: the client went away; request %s", service, signed.method, signed.raw_path, request_id)
         return
@@ -77,7 +79,43 @@ async def _serve_http(services: Services, scope: Scope, receive: Receive, send: 
         milliseconds,
         request_id,
     )
+    if not await reading.finish(signed):
+        response.headers["Connection"] = "close"
     await response(scope, receive, send)
+
+
+class Reading:
+    """The request's body as it is received, so that an answer that does not need all of it leaves the connection in order."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._has_begun = False
+        self._has_ended = False
+
+    async def __call__(self) -> Message:
+        """The next message."""
+        message = await self._receive()
+        self._has_begun = True
+        self._has_ended = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def finish(self, signed: sigv4.Request) -> bool:
+        """Reads on to the body's end, within limits; whether the end was reached, and the connection may be used again.
+
+        A client that waits for ``100 Continue`` and gets a refusal sends no body at all: what it sends next is another request.
+        """
+        has_body = any(length != "0" for length in signed.values("content-length")) or bool(
+            signed.values("transfer-encoding")
+        )
+        if not has_body or self._has_ended:
+            return True
+        if not self._has_begun and any(value.lower() == "100-continue" for value in signed.values("expect")):
+            return False
+        size_bytes = 0
+        with anyio.move_on_after(limits.REST_SECONDS_MAX):
+            while not self._has_ended and size_bytes < limits.REST_BYTES_MAX:
+                size_bytes += len((await self()).get("body", b""))
+        return self._has_ended
 
 
 def service_of(signed: sigv4.Request) -> str:
@@ -95,6 +133,8 @@ def service_of(signed: sigv4.Request) -> str:
 async def _respond(services: Services, service: str, signed: sigv4.Request, http: Request, request_id: str) -> Response:
     _check_headers(signed)
     claim = sigv4.find_claim(signed)
+    if claim is None and service == "s3":
+        claim = sigv2.find_claim(signed, services.settings.region)
     if claim is None:
         return _unsigned(services, signed)
     handle = HANDLERS.get(service)

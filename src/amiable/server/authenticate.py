@@ -11,7 +11,7 @@ from amiable.api.accounts import secret_of
 from amiable.database.accounts import AccessKey, find_access_key
 from amiable.model.errors import RequestTooLarge, Unauthenticated
 from amiable.model.principal import Principal
-from amiable.rules import sigv4
+from amiable.rules import sigv2, sigv4
 from amiable.rules.sigv4 import Claim, Signature
 from amiable.server import limits
 from amiable.server.contracts import Authenticated, Body, Caller, in_thread
@@ -42,7 +42,8 @@ async def authenticate(
     headers = Headers(raw=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers])
     limit_bytes = BODY_BYTES_MAX.get(claim.scope.service)
     if limit_bytes is None:
-        signature = sigv4.verify(request, claim, secret_of(services, key), services.clock())
+        verify = sigv2.verify if sigv2.is_of_version_2(claim) else sigv4.verify
+        signature = verify(request, claim, secret_of(services, key), services.clock())
         body = Body(chunks, signature.body_sha256)
     else:
         body = await _read_whole(chunks, headers, limit_bytes)

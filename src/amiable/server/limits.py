@@ -21,6 +21,12 @@ HEADERS_BYTES_MAX: Final = 64 * KIB
 OPERATIONS_AT_ONCE: Final = 40
 """Operations in worker threads; more wait their turn.  SQLite has one writer and the pool 64 connections."""
 
+REST_BYTES_MAX: Final = 64 * MIB
+"""How much of a refused request's body is read away, so that the client gets to read the refusal."""
+
+REST_SECONDS_MAX: Final = 10
+"""How long that may take; then the connection is closed."""
+
 _limiter: anyio.CapacityLimiter | None = None
 
 

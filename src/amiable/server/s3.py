@@ -59,7 +59,7 @@ def _route(call: Call) -> Route:
         raise S3Refusal(
             "MethodNotAllowed", 405, "The specified method is not allowed against this resource.", Method=method
         )
-    named = {name for name in call.query if not name.startswith(("X-Amz-", "x-"))}
+    named = {name for name in call.query if not name.startswith("x-")}
     for subresource in SUBRESOURCES:
         if subresource in named:
             break

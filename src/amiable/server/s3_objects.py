@@ -6,7 +6,6 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.responses import Response, StreamingResponse
 
-from amiable.api.objects import open_file
 from amiable.api.s3 import buckets, objects
 from amiable.model.bucket import Object
 from amiable.model.errors import S3Refusal
@@ -15,6 +14,7 @@ from amiable.server.contracts import in_thread
 from amiable.server.s3_answer import checksum_headers, object_headers, transfer, xml
 from amiable.server.s3_request import Call, read_conditions, read_incoming, read_put
 from amiable.services import Services
+from amiable.services.objects import open_file
 from amiable.wire import s3 as spell
 
 SEND_BYTES: Final = 1 << 20

@@ -15,10 +15,13 @@ from hashlib import md5
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from starlette.datastructures import Headers
+
 from amiable.api.s3.objects import Put
 from amiable.api.s3.receive import Incoming, bad_digest
 from amiable.model.bucket import METADATA_BYTES_MAX, Checksum, ObjectHeaders
 from amiable.model.errors import RequestTooLarge, S3Refusal
+from amiable.rules import sigv2
 from amiable.rules.chunk_signature import ChunkChain
 from amiable.rules.conditions import Conditions
 from amiable.rules.object_checksum import ALGORITHMS, checksum_of, is_well_formed
@@ -33,6 +36,20 @@ TEXT_NUMBER_MAX: Final = 20
 KEPT_HEADERS: Final = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 METADATA_PREFIX: Final = "x-amz-meta-"
 CHECKSUM_PREFIX: Final = "x-amz-checksum-"
+
+SIGNATURE_PARAMETERS: Final = frozenset(
+    f"X-Amz-{word}"
+    for word in (
+        "Algorithm",
+        "Content-Sha256",
+        "Credential",
+        "Date",
+        "Expires",
+        "Security-Token",
+        "Signature",
+        "SignedHeaders",
+    )
+)
 
 _KNOWN_HEADERS: Final = frozenset(
     {
@@ -70,10 +87,12 @@ class Call:
     bucket: str
     key: str
     query: Mapping[str, str]
+    headers: Headers
+    """Those that were sent, and those that a presigned query carries in their stead."""
 
     def header(self, name: str) -> str | None:
         """The header's value."""
-        return self.request.headers.get(name)
+        return self.headers.get(name)
 
 
 def read_call(request: Authenticated) -> Call:
@@ -84,7 +103,16 @@ def read_call(request: Authenticated) -> Call:
             raise S3Refusal("InvalidArgument", 400, "A query parameter is given more than once.", ArgumentName=name)
         query[name] = value
     bucket, key = _address(request.raw_path, request.headers.get("host", ""))
-    return Call(request, bucket, key, query)
+    is_version_2 = sigv2.SIGNATURE in query
+    kept = {}
+    hoisted = []
+    for name, value in query.items():
+        if name.lower().startswith("x-amz-") or (is_version_2 and name in sigv2.STANDING_FOR_HEADERS):
+            if name not in SIGNATURE_PARAMETERS and name.lower() not in request.headers:
+                hoisted.append((name.lower().encode(), value.encode("latin-1", "replace")))
+        elif not (is_version_2 and name in sigv2.OWN):
+            kept[name] = value
+    return Call(request, bucket, key, kept, Headers(raw=[*request.headers.raw, *hoisted]))
 
 
 def _address(raw_path: str, host: str) -> tuple[str, str]:
@@ -105,7 +133,7 @@ def _decoded(raw: str) -> str:
 
 def check_headers(call: Call) -> None:
     """Refuses an ``x-amz-*`` header that Amiable does not act on."""
-    for name in call.request.headers:
+    for name in call.headers:
         if (
             name.startswith("x-amz-")
             and not name.startswith((METADATA_PREFIX, CHECKSUM_PREFIX))
@@ -131,7 +159,7 @@ def read_object_headers(call: Call) -> ObjectHeaders:
     """What the object is to be given back with; raises MetadataTooLarge."""
     others: dict[str, str] = {}
     metadata_bytes = 0
-    for name, value in call.request.headers.items():
+    for name, value in call.headers.items():
         if name.startswith(METADATA_PREFIX):
             metadata_bytes += len(name) - len(METADATA_PREFIX) + len(value)
             others[name] = f"{others[name]},{value}" if name in others else value
@@ -258,7 +286,7 @@ def _md5(call: Call) -> bytes | None:
 def checksum_values(call: Call) -> list[Checksum]:
     """Every ``x-amz-checksum-ALGORITHM`` that the request carries."""
     found = []
-    for name, value in call.request.headers.items():
+    for name, value in call.headers.items():
         if not name.startswith(CHECKSUM_PREFIX) or name in (
             "x-amz-checksum-algorithm",
             "x-amz-checksum-type",

@@ -7,7 +7,6 @@ from typing import Final
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.api.idempotency import recall, remember
-from amiable.api.objects import open_object
 from amiable.api.paging import cut_page, open_page
 from amiable.database import import_tasks, jobs
 from amiable.database import tags as tag_rows
@@ -29,6 +28,7 @@ from amiable.model.units import GIB
 from amiable.rules import filters
 from amiable.rules.attributes import check_description
 from amiable.services import Services
+from amiable.services.objects import open_object
 from amiable.wire.generated import ec2
 
 JOB: Final = "import-snapshot"

@@ -2,7 +2,6 @@
 
 from sqlalchemy import Connection
 
-from amiable.api.objects import access_denied, bucket_of, holding_of
 from amiable.database import buckets, objects, uploads
 from amiable.model.bucket import BUCKETS_MAX, Bucket
 from amiable.model.errors import S3Refusal
@@ -10,6 +9,7 @@ from amiable.model.principal import Principal
 from amiable.rules.acl import GRANTS, Permission, may
 from amiable.rules.bucket import check_bucket_name, region_of
 from amiable.services import Services
+from amiable.services.objects import access_denied, bucket_of, holding_of
 
 
 def list_buckets(services: Services, principal: Principal) -> list[Bucket]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from amiable.api.objects import access_denied, bucket_of, holding_of, no_such_key, object_of, readable
 from amiable.api.s3.buckets import check_acl, writable
 from amiable.api.s3.receive import Incoming, kept, receive
 from amiable.database import objects
@@ -20,6 +19,7 @@ from amiable.rules.acl import Permission, may
 from amiable.rules.bucket import check_key
 from amiable.rules.conditions import Conditions, Verdict, check_write, judge, precondition_failed
 from amiable.services import Services
+from amiable.services.objects import access_denied, bucket_of, holding_of, no_such_key, object_of, readable
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from hashlib import md5
 
 from sqlalchemy import Connection
 
-from amiable.api.objects import access_denied, readable
 from amiable.api.s3.buckets import check_acl, listable, writable
 from amiable.api.s3.objects import Put, check_source, commit_object
 from amiable.api.s3.receive import Incoming, Received, bad_digest, kept, receive
@@ -26,6 +25,7 @@ from amiable.rules.bucket import check_key
 from amiable.rules.conditions import Conditions, slice_of
 from amiable.rules.object_checksum import COMPOSITE, FULL_OBJECT, TYPES, combined, composite
 from amiable.services import Services
+from amiable.services.objects import access_denied, readable
 
 
 @dataclass(frozen=True, slots=True)
