@@ -269,6 +269,11 @@ def _manifest_image(
     location: str,
     digest: bytes,
 ) -> Image:
+    if request.architecture is None and manifest.architecture not in (None, *register.ARCHITECTURES):
+        raise InvalidManifest(
+            f"The manifest's architecture is {manifest.architecture!r}, which is none of "
+            f"{', '.join(register.ARCHITECTURES)}. Give Architecture with RegisterImage."
+        )
     hardware = _hardware(request, request.architecture or manifest.architecture)
     register.check_kernel_ids(request.kernel_id, request.ramdisk_id, hardware.virtualization_type)
     requested = [requested_device(mapping) for mapping in request.block_device_mappings or []]

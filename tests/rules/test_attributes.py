@@ -1,0 +1,78 @@
+"""What ModifyImageAttribute means, in both of its styles."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amiable.model.errors import (
+    InvalidAMIAttributeItemValue,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    MissingParameter,
+    Refusal,
+    ResourceLimitExceeded,
+    UnsupportedOperation,
+)
+from amiable.rules.attributes import GRANTEES_MAX, Asked, Change, Permission, check_room, plan_change
+
+ACCOUNT = "123456789012"
+ACCOUNTS = st.lists(st.from_regex(r"[0-9]{12}", fullmatch=True).filter(str.isascii), min_size=1, max_size=5)
+
+
+@given(users=ACCOUNTS, public=st.booleans(), verb=st.sampled_from(["add", "remove"]))
+def test_both_styles_mean_the_same_change(users: list[str], public: bool, verb: str) -> None:
+    named = tuple(Permission(user_id=user) for user in users) + ((Permission(group="all"),) if public else ())
+    flat = plan_change(Asked(attribute="launchPermission", operation_type=verb, flat=named))
+    structured = plan_change(Asked(add=named) if verb == "add" else Asked(remove=named))
+    expected = frozenset(users) | ({"all"} if public else frozenset())
+    assert flat == structured == (Change(add=expected) if verb == "add" else Change(remove=expected))
+
+
+@pytest.mark.parametrize("group", ["all ", "ALL", "", "arn:aws:iam::123456789012:group/x"])
+def test_only_all_is_a_group(group: str) -> None:
+    with pytest.raises(InvalidAMIAttributeItemValue, match="userGroup"):
+        plan_change(Asked(add=(Permission(user_id=ACCOUNT), Permission(group=group))))
+
+
+@pytest.mark.parametrize("user", ["1234-5678-9012", "12345678901", "self", "", "١٢٣٤٥٦٧٨٩٠١٢"])
+def test_only_twelve_digits_are_an_account(user: str) -> None:
+    with pytest.raises(InvalidAMIAttributeItemValue, match="userId"):
+        plan_change(Asked(operation_type="add", flat=(Permission(user_id=user),)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "refusal"),
+    [
+        (Asked(), MissingParameter),
+        (Asked(attribute="launchPermission"), MissingParameter),
+        (Asked(attribute="launchPermission", operation_type="add"), MissingParameter),
+        (Asked(operation_type="toggle", flat=(Permission(group="all"),)), InvalidParameterValue),
+        (Asked(attribute="description"), MissingParameter),
+        (Asked(description="x" * 256), InvalidParameterValue),
+        (Asked(description="x", add=(Permission(group="all"),)), InvalidParameterCombination),
+        (Asked(add=(Permission(group="all"),), remove=(Permission(group="all"),)), InvalidParameterCombination),
+        (Asked(add=(Permission(),)), InvalidParameterCombination),
+        (Asked(add=(Permission(user_id=ACCOUNT, group="all"),)), InvalidParameterCombination),
+        (Asked(add=(Permission(organization_arn="arn:x"),)), UnsupportedOperation),
+        (Asked(attribute="kernel", value="aki-12345678"), UnsupportedOperation),
+        (Asked(attribute="productCodes"), UnsupportedOperation),
+        (Asked(attribute="colour"), InvalidParameterValue),
+        (Asked(other="imdsSupport"), UnsupportedOperation),
+    ],
+)  # fmt: skip
+def test_what_is_no_single_change_is_refused(asked: Asked, refusal: type[Refusal]) -> None:
+    with pytest.raises(refusal):
+        plan_change(asked)
+
+
+def test_a_description_comes_in_both_styles_and_may_be_empty() -> None:
+    assert plan_change(Asked(description="new")) == Change(description="new")
+    assert plan_change(Asked(attribute="description", value="")) == Change(description="")
+
+
+def test_an_image_has_room_for_a_thousand_grants() -> None:
+    present = [f"{number:012d}" for number in range(GRANTEES_MAX)]
+    with pytest.raises(ResourceLimitExceeded):
+        check_room(present, Change(add=frozenset({"all"})))
+    check_room(present, Change(add=frozenset({"all"}), remove=frozenset({present[0]})))
+    check_room(present, Change(add=frozenset(present)))

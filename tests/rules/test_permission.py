@@ -1,0 +1,49 @@
+"""Who may see, launch and change an image."""
+
+from dataclasses import replace
+
+import pytest
+
+from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable
+from amiable.model.image import Image, ImageState
+from amiable.rules.permission import check_launch, check_owner, check_registered, may_see
+from tests.rules.images import AN_IMAGE, OTHER, OWNER
+
+
+@pytest.mark.parametrize(
+    ("image", "account", "sees"),
+    [
+        (AN_IMAGE, OWNER, True),
+        (AN_IMAGE, OTHER, False),
+        (replace(AN_IMAGE, grantees=frozenset({OTHER})), OTHER, True),
+        (replace(AN_IMAGE, grantees=frozenset({"all"})), OTHER, True),
+        (replace(AN_IMAGE, grantees=frozenset({"000000000000"})), OTHER, False),
+    ],
+)
+def test_an_image_is_seen_by_its_owner_by_whom_it_names_and_by_all_when_public(
+    image: Image, account: str, sees: bool
+) -> None:
+    assert may_see(image, account) is sees
+    if sees:
+        check_launch(image, account)
+    else:
+        with pytest.raises(AuthFailure, match=f"Not authorized for images: .{image.id}."):
+            check_launch(image, account)
+
+
+@pytest.mark.parametrize("state", [state for state in ImageState if state is not ImageState.AVAILABLE])
+def test_only_what_is_available_launches(state: ImageState) -> None:
+    with pytest.raises(InvalidAMIIDUnavailable):
+        check_launch(replace(AN_IMAGE, state=state), OWNER)
+
+
+def test_only_the_owner_changes_an_image_public_or_not() -> None:
+    check_owner(AN_IMAGE, OWNER)
+    with pytest.raises(AuthFailure):
+        check_owner(replace(AN_IMAGE, grantees=frozenset({"all", OTHER})), OTHER)
+
+
+def test_a_deregistered_image_is_unavailable() -> None:
+    check_registered(replace(AN_IMAGE, state=ImageState.FAILED))
+    with pytest.raises(InvalidAMIIDUnavailable, match="no longer available"):
+        check_registered(replace(AN_IMAGE, state=ImageState.DEREGISTERED))
