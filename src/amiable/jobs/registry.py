@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amiable.jobs import complete_snapshot, register_manifest
+from amiable.jobs import boot, complete_snapshot, reboot, register_manifest, stop, terminate
 from amiable.jobs.context import JobContext
 
 
@@ -17,6 +17,10 @@ class JobKind:
 
 
 JOBS: dict[str, JobKind] = {
+    "boot": JobKind(boot.boot, boot.give_up),
+    "stop": JobKind(stop.stop, stop.give_up),
+    "terminate": JobKind(terminate.terminate, terminate.give_up),
+    "reboot": JobKind(reboot.reboot, reboot.give_up),
     "complete-snapshot": JobKind(complete_snapshot.complete_snapshot, complete_snapshot.give_up),
     "register-manifest": JobKind(register_manifest.register_manifest, register_manifest.give_up),
 }

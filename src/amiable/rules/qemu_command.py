@@ -13,6 +13,7 @@ socket's path stays under 107 bytes.  Nothing is taken from configuration files 
 
 import json
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from typing import Any, Final
 
 from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, Profile, Uefi
@@ -149,7 +150,9 @@ def _disk(disk: Disk, position: int, driver: str, *, is_bootable: bool) -> Itera
 
 def _interface(interface: Interface) -> Iterator[tuple[str, ...]]:
     forward = f"hostfwd=tcp:127.0.0.1:0-{interface.address}:22"
-    yield ("-netdev", f"user,id=net0,ipv6=off,net={interface.subnet},dhcpstart={interface.address},{forward}")
+    network = IPv4Network(interface.subnet)
+    router = f"net={network},host={network[1]},dns={network[2]}"  # EC2's places for them
+    yield ("-netdev", f"user,id=net0,ipv6=off,{router},dhcpstart={interface.address},{forward}")
     yield ("-device", f"virtio-net-pci,id=eth0,netdev=net0,mac={interface.mac},addr=0x3,romfile=")
 
 

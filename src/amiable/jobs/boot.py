@@ -1,0 +1,131 @@
+"""From an instance's row to a running guest.
+
+    directory → lock → [live QEMU of this boot? adopt it] → exports → overlays → kernel → holder → QEMU ═ running
+
+Safe to run twice: a QEMU that runs already is found by its record and adopted; what is half made is undone on failure and made again
+on the next try.  A first boot that cannot be made terminates the instance (as EC2 does), a later one leaves it stopped; the state
+reason says why in words.
+"""
+
+import contextlib
+from pathlib import Path
+
+from amiable.database import instances, volumes
+from amiable.jobs.context import JobContext
+from amiable.jobs.machine import FAILURES, Facts, export, facts_of, forget_volume, move, unexport, words
+from amiable.model.errors import IncorrectInstanceState
+from amiable.model.hardware import Hardware
+from amiable.model.instance import State
+from amiable.model.instance_type import INSTANCE_TYPES
+from amiable.rules import lifecycle
+from amiable.rules.hardware import UEFI_VARIABLES, hardware_of
+from amiable.rules.lifecycle import Event
+from amiable.services import Services
+from amiable.vm import machine
+from amiable.vm.accelerator import choose_accelerator
+from amiable.vm.directory import Directory, DirectoryBusy, locked, make_directory, open_directory, remove_directory
+from amiable.vm.machine import MachineFailed
+
+
+def boot(context: JobContext) -> None:
+    """Runs the job."""
+    services = context.services
+    facts = facts_of(services, context.data["instance_id"])
+    if facts.instance.state is not State.PENDING:
+        return
+    try:
+        start(services, facts)
+    except DirectoryBusy:
+        raise
+    except FAILURES as error:
+        give_up(context, words(error))
+        return
+    try:
+        move(context, facts.instance.id, Event.BOOTED)
+    except IncorrectInstanceState:  # it was terminated meanwhile, and that job may have found nothing to end
+        now = facts_of(services, facts.instance.id)
+        _abandon(services, facts, remove=now.instance.state is State.TERMINATED)
+
+
+def start(services: Services, facts: Facts) -> None:
+    """A live QEMU of this boot, adopted or made; raises one of FAILURES with nothing left running."""
+    instance = facts.instance
+    settings = services.settings
+    make_directory(
+        services.data,
+        instance.id,
+        range(settings.guest_uid_first, settings.guest_uid_first + settings.guest_uid_count),
+    )
+    accelerator = choose_accelerator(services.data, settings)
+    hardware = hardware_of(
+        instance,
+        facts.volumes,
+        INSTANCE_TYPES[instance.instance_type],
+        subnet=facts.subnet,
+        accelerator=accelerator.kind,
+    )
+    machine.find_program(settings.qemu, "qemu-system-x86")
+    with open_directory(services.data, instance.id) as directory, locked(directory) as lock:
+        this_boot = instance.boot_count + 1
+        found = machine.find_machine(directory)
+        if found is not None and found.facts.get("boot") == this_boot:
+            with machine.monitor(directory, found, wait_seconds=machine.START_SECONDS_MAX) as qmp:
+                qmp.execute("query-status")
+            return
+        machine.end_machine(directory)
+        with contextlib.ExitStack() as undo:
+            undo.callback(unexport, services, facts.volumes)
+            _prepare(services, directory, facts, hardware)
+            machine.start_machine(directory, lock, hardware, settings.qemu, boot=this_boot)
+            undo.pop_all()
+
+
+def _prepare(services: Services, directory: Directory, facts: Facts, hardware: Hardware) -> None:
+    for volume, disk in zip(facts.volumes, hardware.disks, strict=True):
+        assert volume.id == disk.volume_id
+        export(services, directory, volume)
+        machine.make_overlay(directory, disk)
+    if hardware.direct is not None:
+        for image_id, name in ((facts.instance.kernel_id, "kernel"), (facts.instance.ramdisk_id, "ramdisk")):
+            if image_id is not None:
+                _copy_kernel(services.data / "kernels" / image_id, directory, name)
+    if hardware.uefi is not None and not directory.exists(hardware.uefi.variables):
+        if not Path(UEFI_VARIABLES).exists():
+            raise MachineFailed("the UEFI firmware is not installed (Debian: apt-get install ovmf)")
+        directory.copy_in(Path(UEFI_VARIABLES), hardware.uefi.variables)
+
+
+def _copy_kernel(source: Path, directory: Directory, name: str) -> None:
+    if not source.exists():
+        raise MachineFailed(f"the {name} {source.name} has no bytes here: it was deregistered")
+    directory.copy_in(source, name)
+
+
+def give_up(context: JobContext, why: str) -> None:
+    """The instance ends (first boot) or is stopped again, with the reason; nothing of it is left running."""
+    services = context.services
+    facts = facts_of(services, context.data["instance_id"])
+    instance = facts.instance
+    if instance.state is not State.PENDING:
+        return
+    event, reason = lifecycle.boot_failed(instance, why)
+    _abandon(services, facts, remove=event is Event.LAUNCH_FAILED)
+    with services.database.write() as c:
+        context.save(c, progress_percent=90)
+        instances.set_state(c, instance.id, event, now=services.now(), reason=reason)
+        if event is Event.LAUNCH_FAILED:
+            for volume in facts.volumes:
+                volumes.delete_volume(c, volume.id)
+
+
+def _abandon(services: Services, facts: Facts, *, remove: bool) -> None:
+    """Ends whatever runs of the instance; with ``remove``, its directory and its volumes' bytes go too."""
+    with contextlib.suppress(FileNotFoundError):
+        with open_directory(services.data, facts.instance.id) as directory, locked(directory):
+            machine.end_machine(directory)
+            unexport(services, facts.volumes)
+            if remove:
+                remove_directory(services.data, facts.instance.id)
+    if remove:
+        for volume in facts.volumes:
+            forget_volume(services, volume.id)

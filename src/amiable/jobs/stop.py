@@ -1,0 +1,57 @@
+"""The power button, a bounded wait, then the plug: a running guest becomes a stopped instance."""
+
+import contextlib
+import time
+from typing import Final
+
+from amiable.jobs.context import JobContext
+from amiable.jobs.machine import facts_of, move, unexport
+from amiable.model.instance import State
+from amiable.rules.lifecycle import Event
+from amiable.vm import machine
+from amiable.vm.directory import Directory, locked, open_directory
+from amiable.vm.machine import MachineFailed
+
+POWER_OFF_SECONDS_MAX: Final = 120.0
+PRESS_AGAIN_SECONDS: Final = 15.0
+"""A guest that has not loaded its button's driver yet misses a press."""
+LOOK_SECONDS: Final = 0.25
+
+
+def stop(context: JobContext) -> None:
+    """Runs the job; data: instance_id, force."""
+    facts = facts_of(context.services, context.data["instance_id"])
+    if facts.instance.state is not State.STOPPING:
+        return
+    with contextlib.suppress(FileNotFoundError), open_directory(context.services.data, facts.instance.id) as directory:
+        if not context.data.get("force"):
+            power_off(context, directory, POWER_OFF_SECONDS_MAX)
+        with locked(directory):
+            machine.end_machine(directory)
+        unexport(context.services, facts.volumes)
+    move(context, facts.instance.id, Event.STOPPED)
+
+
+def power_off(context: JobContext, directory: Directory, wait_seconds: float) -> bool:
+    """Presses the power button until the guest is off; False when it is not in time, or the job shall end."""
+    found = machine.find_machine(directory)
+    if found is None:
+        return True
+    deadline = time.monotonic() + wait_seconds
+    pressed_at = 0.0
+    try:
+        while time.monotonic() < deadline and not context.stop.is_set():
+            with machine.monitor(directory, found) as qmp:
+                if qmp.execute("query-status")["status"] in ("shutdown", "guest-panicked"):
+                    return True
+                if time.monotonic() - pressed_at > PRESS_AGAIN_SECONDS:
+                    qmp.execute("system_powerdown")
+                    pressed_at = time.monotonic()
+            time.sleep(LOOK_SECONDS)
+    except MachineFailed:
+        return not found.is_alive()
+    return False
+
+
+def give_up(context: JobContext, why: str) -> None:
+    """Nothing: the instance stays in stopping, and the supervisor asks again."""

@@ -1,0 +1,54 @@
+"""The machine that an instance is: its row, its volumes and its subnet as a value for QEMU."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, Profile, Uefi
+from amiable.model.instance import Instance
+from amiable.model.instance_type import InstanceType
+from amiable.model.volume import Volume
+from amiable.rules.hardware_profile import PARAVIRTUAL
+from amiable.rules.qemu_command import direct_append
+
+UEFI_CODE: Final = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+UEFI_VARIABLES: Final = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+"""Firmware of Debian's package ovmf; the variables are a template that each instance gets a copy of."""
+
+
+def hardware_of(
+    instance: Instance, volumes: Sequence[Volume], type_: InstanceType, *, subnet: str, accelerator: AcceleratorKind
+) -> Hardware:
+    """The machine of one boot; ``subnet`` is the subnet's CIDR."""
+    profile = Profile(instance.hardware_profile)
+    is_direct = profile in PARAVIRTUAL
+    assert not is_direct or instance.kernel_id is not None
+    return Hardware(
+        instance_id=instance.id,
+        instance_type=instance.instance_type,
+        uuid=uuid_of(instance.id),
+        accelerator=accelerator,
+        vcpus=type_.vcpus,
+        memory_mib=type_.memory_mib,
+        profile=profile,
+        disks=tuple(disk_of(volume) for volume in in_guest_order(volumes, instance.root_device_name)),
+        interface=Interface(instance.mac, instance.private_ip, subnet),
+        direct=DirectBoot(direct_append(profile), instance.ramdisk_id is not None) if is_direct else None,
+        uefi=Uefi(UEFI_CODE) if instance.boot_mode == "uefi" and not is_direct else None,
+    )
+
+
+def disk_of(volume: Volume) -> Disk:
+    """The volume as a disk."""
+    return Disk(volume.id, volume.size_bytes, volume.snapshot_id is not None)
+
+
+def in_guest_order(volumes: Sequence[Volume], root_device_name: str | None) -> list[Volume]:
+    """The root first, then by device name: the guest numbers its disks in this order."""
+    return sorted(volumes, key=lambda volume: (volume.device_name != root_device_name, volume.device_name or ""))
+
+
+def uuid_of(instance_id: str) -> str:
+    """The machine's UUID, the same at each boot; it begins with ec2, which is how cloud-init knows where it is."""
+    digits = "ec2" + hashlib.sha256(instance_id.encode()).hexdigest()[:29]
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
