@@ -71,4 +71,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     try:
         yield running
     finally:
-        running.close()
+        left = running.close()
+    assert left == [], left

@@ -25,7 +25,7 @@ from amiable.database.connect import Database
 from amiable.database.schema import block, image, job, object_, pending_block, snapshot
 from tests.support import journey
 from tests.support.guests import tiny_guest
-from tests.support.server import Server
+from tests.support.server import Server, processes_of
 
 BLOCK = 524_288
 PHASES = ("put blocks", "complete", "register", "import from S3", "bundle registration", "launch", "boot")
@@ -243,13 +243,13 @@ def check_leaks(server: Server, known: Known) -> None:
     for instance_id in alive:
         journey.terminate(server, instance_id)
     journey.wait_until(
-        "guests to end", lambda: None if any("qemu" in w for w in journey.processes_of(server.data).values()) else True
+        "guests to end", lambda: None if any("qemu" in w for w in processes_of(server.data).values()) else True
     )
     assert list((server.data / "instances").iterdir()) == []
     assert [path.name for path in (server.data / "exports").iterdir() if path.suffix == ".map"] == []
     port = int(server.endpoint.rpartition(":")[2])
     server.close()
-    left = {pid: words for pid, words in journey.processes_of(server.data).items() if "exporter" not in words}
+    left = {pid: words for pid, words in processes_of(server.data).items() if "exporter" not in words}
     assert left == {}, left
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

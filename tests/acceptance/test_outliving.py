@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import journey
 from tests.support.guests import tiny_guest
-from tests.support.server import Server
+from tests.support.server import Server, processes_of
 
 AWAY_SECONDS = 120
 BLOCK = 524_288
@@ -54,7 +54,7 @@ def test_a_guest_reads_new_blocks_while_no_server_lives_and_is_managed_again_aft
         instance = ec2.run_instances(**run)["Instances"][0]["InstanceId"]
         journey.wait_for_state(server, instance, "running")
         journey.wait_for_console(server, instance, "slow-read: begins")
-        pids = journey.processes_of(server.data)
+        pids = processes_of(server.data)
 
         server.stop(signal.SIGTERM)
         left = datetime.now(UTC)
@@ -63,7 +63,7 @@ def test_a_guest_reads_new_blocks_while_no_server_lives_and_is_managed_again_aft
         assert exporter_reads(server, left, back) > 0, "the exporter served nothing while no server lived"
         server.start()
 
-        still = journey.processes_of(server.data)
+        still = processes_of(server.data)
         assert {pid for pid, words in pids.items() if "qemu-system" in words} <= set(still), (
             "QEMU did not live through it"
         )
@@ -73,8 +73,8 @@ def test_a_guest_reads_new_blocks_while_no_server_lives_and_is_managed_again_aft
         assert told["instance-id"] == instance
 
         # the exporter killed: restarted, and the guest goes on
-        exporter = [pid for pid, words in journey.processes_of(server.data).items() if "exporter" in words]
-        assert exporter, journey.processes_of(server.data)
+        exporter = [pid for pid, words in processes_of(server.data).items() if "exporter" in words]
+        assert exporter, processes_of(server.data)
         for pid in exporter:
             os.kill(pid, signal.SIGKILL)
         journey.ssh(
@@ -83,12 +83,12 @@ def test_a_guest_reads_new_blocks_while_no_server_lives_and_is_managed_again_aft
             key,
             "echo 3 > /proc/sys/vm/drop_caches; find / -xdev -type f -exec cat {} + > /dev/null && echo read",
         )
-        again = [pid for pid, words in journey.processes_of(server.data).items() if "exporter" in words]
+        again = [pid for pid, words in processes_of(server.data).items() if "exporter" in words]
         assert again and not set(again) & set(exporter)
         assert "I/O error" not in journey.console(server, instance)
 
         # QEMU killed: the instance is stopped, and says why
-        qemu = [pid for pid, words in journey.processes_of(server.data).items() if "qemu-system" in words]
+        qemu = [pid for pid, words in processes_of(server.data).items() if "qemu-system" in words]
         for pid in qemu:
             os.kill(pid, signal.SIGKILL)
         stopped = journey.wait_for_state(server, instance, "stopped")
@@ -99,9 +99,7 @@ def test_a_guest_reads_new_blocks_while_no_server_lives_and_is_managed_again_aft
         off = journey.wait_for_state(server, instance, "stopped")
         assert off["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
         journey.terminate(server, instance)
-        assert not any(
-            "qemu-system" in words or "holder" in words for words in journey.processes_of(server.data).values()
-        )
+        assert not any("qemu-system" in words or "holder" in words for words in processes_of(server.data).values())
     finally:
         server.close()
 

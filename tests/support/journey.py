@@ -156,19 +156,3 @@ def terminate(server: Server, instance_id: str, account: str | None = None) -> N
     """Ends an instance and waits until it is terminated."""
     server.client("ec2", account).terminate_instances(InstanceIds=[instance_id])
     wait_for_state(server, instance_id, "terminated", account)
-
-
-def processes_of(data: Path) -> dict[int, str]:
-    """Every process whose command line or directory names ``data``: pid → command line."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            place = str((entry / "cwd").readlink())
-        except OSError:
-            continue
-        if str(data) in words or place.startswith(str(data)):
-            found[int(entry.name)] = words
-    return found

@@ -1,5 +1,6 @@
 """A real server process on a free port, and clients of it."""
 
+import contextlib
 import json
 import os
 import select
@@ -16,6 +17,7 @@ from botocore.config import Config
 
 READY_SECONDS_MAX = 120
 END_SECONDS_MAX = 60
+LEFT_SECONDS_MAX = 10
 
 
 @dataclass
@@ -109,12 +111,38 @@ class Server:
         self.clients.append(client)
         return client
 
-    def close(self) -> None:
-        """Ends every instance, the exporter and the server; nothing remains."""
+    def close(self) -> list[str]:
+        """Ends the server and whatever it left running by its id; the command lines of what was left, but for the exporter."""
         for client in self.clients:
             client.close()
         self.clients.clear()
         self.stop()
+        left = processes_of(self.data)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in processes_of(self.data):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            until = time.monotonic() + LEFT_SECONDS_MAX
+            while processes_of(self.data) and time.monotonic() < until:
+                time.sleep(0.1)
+        assert processes_of(self.data) == {}
+        return [words for words in left.values() if "amiable.server.exporter" not in words]
+
+
+def processes_of(data: Path) -> dict[int, str]:
+    """Every process whose command line or directory names ``data``: pid → command line."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            place = str((entry / "cwd").readlink())
+        except OSError:
+            continue
+        if words and (f"{data} " in f"{words} " or f"{data}/" in words or f"{place}/".startswith(f"{data}/")):
+            found[int(entry.name)] = words
+    return found
 
 
 def shell_environment(server: Server, account_id: str | None = None) -> dict[str, str]:
