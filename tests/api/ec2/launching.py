@@ -61,9 +61,9 @@ def make_image(services: Services, owner: Principal, **facts: Any) -> Image:
         "created_at": services.now(),
         **facts,
     }
-    if "devices" not in facts and values["root_device_type"] is RootDeviceType.EBS:
-        if values["image_type"] is ImageType.MACHINE:
-            values["devices"] = (ImageDevice("/dev/sda1", snapshot_id=make_snapshot(services, owner), size_gib=2),)
+    is_ebs = values["root_device_type"] is RootDeviceType.EBS and values["image_type"] is ImageType.MACHINE
+    if is_ebs and "devices" not in facts:
+        values["devices"] = (ImageDevice("/dev/sda1", snapshot_id=make_snapshot(services, owner), size_gib=2),)
     image = Image(**values)
     with services.database.write() as c:
         images.insert_image(c, image)

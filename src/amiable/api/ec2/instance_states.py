@@ -162,11 +162,14 @@ def get_console_output(
 
 
 def read_console(services: Services, instance_id: str) -> bytes:
-    """The console's last :data:`CONSOLE_BYTES_MAX` bytes; nothing before the first boot and after the instance's end."""
+    """The console's last :data:`CONSOLE_BYTES_MAX` bytes; nothing before the first boot and after the instance's end.
+
+    The directory is the guest's QEMU's, so a link that stands in the file's place is not followed: it reads as nothing.
+    """
     try:
         with open_directory(services.data, instance_id) as directory:
             descriptor = directory.open(CONSOLE, os.O_RDONLY)
-    except FileNotFoundError:
+    except OSError:
         return b""
     with os.fdopen(descriptor, "rb") as file:
         size = os.fstat(descriptor).st_size
