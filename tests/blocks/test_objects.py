@@ -61,7 +61,7 @@ def test_a_file_gets_its_name_after_its_bytes_are_durable(files: ObjectFiles, mo
         real_sync(descriptor)
 
     def fsync(descriptor: int) -> None:
-        events.append("fsync " + Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        events.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
         real_fsync(descriptor)
 
     def rename(path: Path, target: Path) -> Path:
