@@ -37,7 +37,8 @@ MASKED = (
 UNUSED = ("/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/doc/*")
 
 FILES = {
-    "etc/cloud/cloud.cfg.d/20_quick.cfg": "ssh_genkeytypes: [ed25519]\n",
+    "etc/cloud/cloud.cfg.d/20_quick.cfg": "ssh_genkeytypes: [ed25519]\nlocale: C.UTF-8\nmanage_etc_hosts: true\n",
+    "etc/default/locale": "LANG=C.UTF-8\n",
     "etc/fstab": f"LABEL={LABEL} / ext4 errors=remount-ro,discard 0 1\n",
     "etc/hostname": "debian\n",
     "boot/grub/grub.cfg": f"""\
