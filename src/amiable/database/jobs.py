@@ -136,6 +136,11 @@ def release_all(c: Connection, *, host: str, now: datetime) -> int:
     return c.execute(update(J).where(mine).values(state="queued", due=now, lease_until=None)).rowcount
 
 
+def is_live(c: Connection, key: str) -> bool:
+    """Whether a job of this key is queued or running."""
+    return c.execute(select(J.c.state).where(J.c.key == key)).scalar() in ("queued", "running")
+
+
 def cancel(c: Connection, key: str) -> None:
     """Asks the job to end: a queued one at once, a running one at its next save."""
     c.execute(update(J).where(J.c.key == key, J.c.state == "queued").values(state="cancelled"))

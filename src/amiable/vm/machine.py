@@ -13,12 +13,13 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from amiable.model.hardware import AcceleratorKind, Disk, Hardware
 from amiable.rules.qemu_command import SERCON_BYTES, SERCON_FILE, qemu_arguments
 from amiable.vm import network, process
 from amiable.vm.directory import Directory, peer_pid
+from amiable.vm.launcher import READY
 from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process
 from amiable.vm.qmp import Qmp, QmpError, QmpGone
 
@@ -64,7 +65,14 @@ def run_tool(directory: Directory, argv: list[str]) -> None:
     reading, writing = os.pipe2(os.O_CLOEXEC)
     with os.fdopen(reading, "rb") as words:
         try:
-            what = {"argv": argv, "record": None, "facts": {}, "namespaces": [], "uid": directory.uid, "groups": []}
+            what: dict[str, Any] = {
+                "argv": argv,
+                "record": None,
+                "facts": {},
+                "namespaces": [],
+                "uid": directory.uid,
+                "groups": [],
+            }
             pid = process.spawn("amiable.vm.launcher", what, directory=directory.descriptor, log=writing)
         finally:
             os.close(writing)
@@ -115,7 +123,7 @@ def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str
 def _spawn_qemu(
     directory: Directory, lock: int, argv: list[str], namespaces: list[int], log: int, *, boot: int, hardware: Hardware
 ) -> Process:
-    numbers = list(range(process.READY + 1, process.READY + 1 + len(namespaces)))
+    numbers = list(range(READY + 1, READY + 1 + len(namespaces)))
     groups = _kvm_groups() if hardware.accelerator is AcceleratorKind.KVM else []
     facts = {"boot": boot, "address": hardware.interface.address, "accelerator": hardware.accelerator.value}
     what = {

@@ -31,7 +31,7 @@ def start_holder(directory: Directory, lock: int, log: int) -> Process:
     """Starts the instance's holder and waits until its namespace stands; raises NetworkFailed with its words."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
-        what = {"record": HOLDER_RECORD, "facts": {}, "uid": directory.uid}
+        what: dict[str, Any] = {"record": HOLDER_RECORD, "facts": {}, "uid": directory.uid}
         pid = process.spawn("amiable.vm.holder", what, directory=lock, log=log, ready=writing)
         os.close(writing)
         writing = -1

@@ -1,0 +1,138 @@
+"""The client's end of a tunnel: a port of an instance as a stream of bytes, over the signed API.
+
+The WebSocket is opened with a presigned request, so that no header has to carry a signature.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+from typing import Any, Final
+from urllib.parse import quote
+
+from amiable.model.errors import LocalRefusal
+
+PRESIGNED_SECONDS: Final = 60
+OPEN_SECONDS_MAX: Final = 30
+CHUNK_BYTES: Final = 64 * 1024
+MESSAGE_BYTES_MAX: Final = 1 << 20
+
+
+class Tunnel:
+    """An open tunnel; one thread sends while another receives."""
+
+    def __init__(self, websocket: Any) -> None:
+        self._websocket = websocket
+
+    def sendall(self, data: bytes) -> None:
+        """Sends; raises OSError when the other side has ended."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            for place in range(0, len(data), CHUNK_BYTES):
+                self._websocket.send(bytes(data[place : place + CHUNK_BYTES]))
+        except ConnectionClosed:
+            raise ConnectionResetError("the tunnel has ended") from None
+
+    def recv(self, _size: int = CHUNK_BYTES) -> bytes:
+        """The next bytes, as many as came together; empty at the end."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            message = self._websocket.recv()
+        except ConnectionClosed:
+            return b""
+        return message if isinstance(message, bytes) else b""
+
+    def send_end(self) -> None:
+        """Says that no more will be sent; what the guest still says is received."""
+        from websockets.exceptions import ConnectionClosed
+
+        with contextlib.suppress(ConnectionClosed):
+            self._websocket.send(b"")
+
+    def close(self) -> None:
+        """Ends it."""
+        self._websocket.close()
+
+    def __enter__(self) -> "Tunnel":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def presigned_url(endpoint: str, credentials: Any, region: str, instance_id: str, port: int) -> str:
+    """The WebSocket's URL with its signature in the query."""
+    from botocore.auth import SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+
+    url = f"{endpoint.rstrip('/')}/amiable/v1/instances/{quote(instance_id, safe='')}/tunnel?port={port}"
+    request = AWSRequest("GET", url)
+    SigV4QueryAuth(credentials, "amiable", region, expires=PRESIGNED_SECONDS).add_auth(request)
+    signed = str(request.url)
+    return "ws" + signed.removeprefix("http")
+
+
+def open_tunnel(endpoint: str, credentials: Any, region: str, instance_id: str, port: int) -> Tunnel:
+    """A tunnel to the instance's port; raises LocalRefusal with the server's words."""
+    from websockets.exceptions import InvalidHandshake, InvalidStatus
+    from websockets.sync.client import connect
+
+    url = presigned_url(endpoint, credentials, region, instance_id, port)
+    try:
+        websocket = connect(
+            url,
+            open_timeout=OPEN_SECONDS_MAX,
+            max_size=MESSAGE_BYTES_MAX,
+            compression=None,
+            proxy=None,
+            ping_interval=None,
+        )
+    except InvalidStatus as error:
+        raise LocalRefusal(_words(error.response.body) or f"HTTP {error.response.status_code}") from None
+    except (OSError, InvalidHandshake, TimeoutError) as error:
+        raise LocalRefusal(f"no tunnel to {instance_id}: {error}", exit_code=69) from None
+    return Tunnel(websocket)
+
+
+def _words(body: bytes | None) -> str:
+    import json
+
+    try:
+        found = json.loads(body or b"")
+        return str(found.get("message") or found.get("Message") or "")
+    except (ValueError, AttributeError):
+        return (body or b"").decode(errors="replace").strip()
+
+
+def dial(instance_id: str, port: int) -> Tunnel:
+    """:func:`open_tunnel` with endpoint, credentials and region as the AWS tools find them."""
+    from amiable.cli.client import endpoint, session
+
+    made = session()
+    credentials = made.get_credentials()
+    if credentials is None:
+        raise LocalRefusal("no access key was found", hint='eval "$(amiable env)"')
+    region = made.region_name
+    if not region:
+        raise LocalRefusal("no region is named: AWS_REGION is not set", hint='eval "$(amiable env)"', exit_code=2)
+    return open_tunnel(endpoint(), credentials.get_frozen_credentials(), region, instance_id, port)
+
+
+def pump_stdio(instance_id: str, port: int) -> None:
+    """Standard input and output to the port until the guest ends (ssh's ProxyCommand)."""
+    with dial(instance_id, port) as tunnel:
+        threading.Thread(target=_send_stdin, args=(tunnel,), daemon=True).start()
+        output = sys.stdout.fileno()
+        while data := tunnel.recv():
+            view = memoryview(data)
+            while view:
+                view = view[os.write(output, view) :]
+
+
+def _send_stdin(tunnel: Tunnel) -> None:
+    with contextlib.suppress(OSError):
+        while data := os.read(sys.stdin.fileno(), CHUNK_BYTES):
+            tunnel.sendall(data)
+        tunnel.send_end()

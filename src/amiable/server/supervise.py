@@ -1,0 +1,320 @@
+"""Supervision: one thread that watches every machine of this host and makes the facts follow what it sees.
+
+    QEMU: power-off by the guest       → stopping or shutting-down, as the launch said, and the job that finishes it
+    QEMU: its process ends             → stopping (or shutting-down) with its last words as the reason
+    guest: a metadata connection       → ``server/imds``, a thread each
+    firmware: nothing to boot          → a state reason with the console's last lines
+    exporter: gone                     → started again on the same exports; QEMU reconnects
+    a directory without an instance    → its processes are ended, it is removed
+
+Everything is found by looking, never by remembering: a server that starts finds the machines that an earlier one left running, and
+what happened meanwhile.  :meth:`Supervisor.stop` lets them all run on.
+"""
+
+import contextlib
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Connection
+
+from amiable.database import instances, jobs
+from amiable.model.instance import Instance, Reason, State
+from amiable.rules import lifecycle
+from amiable.rules.lifecycle import Ending
+from amiable.server.imds import MetadataService
+from amiable.services import Services
+from amiable.vm import console, exporter, machine, network
+from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory, remove_directory
+from amiable.vm.machine import MachineFailed
+from amiable.vm.network import NetworkFailed
+from amiable.vm.process import Process
+from amiable.vm.qmp import Qmp, QmpError, QmpGone
+
+log = logging.getLogger("amiable.supervise")
+
+LOOK_SECONDS: Final = 1.0
+"""Between two looks at the rows; what QEMU reports comes at once."""
+SWEEP_SECONDS: Final = 60.0
+ATTACH_SECONDS_MAX: Final = 1.0
+STOP_SECONDS_MAX: Final = 20.0
+SILENT_SECONDS_MAX: Final = 600.0
+"""After so long without a metadata request the reason says that the guest is silent."""
+TAIL_BYTES: Final = 4096
+TAIL_LINES: Final = 8
+
+JOB_OF: Final = {State.PENDING: "boot", State.STOPPING: "stop", State.SHUTTING_DOWN: "terminate"}
+"""The job that leads out of a passing state."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """One machine under watch; ``directory`` is a descriptor of its own, closed with it."""
+
+    instance_id: str
+    directory: Directory
+    qemu: Process
+    pidfd: int
+    since: float
+    events: Qmp | None = None
+    listener: socket.socket | None = None
+    has_reason: bool = False
+    closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+
+class Supervisor:
+    """:meth:`start` finds what runs; :meth:`stop` leaves it running."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._metadata = MetadataService(services)
+        self._watches: dict[str, Watch] = {}
+        self._waiting = selectors.DefaultSelector()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._swept_at = -SWEEP_SECONDS
+
+    def start(self) -> None:
+        """Starts the thread; it looks at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread; instances run on."""
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS_MAX)
+        for instance_id in list(self._watches):
+            self._drop(instance_id)
+        self._waiting.close()
+
+    def _run(self) -> None:
+        looked_at = -LOOK_SECONDS
+        while not self._ending.is_set():
+            try:
+                if time.monotonic() - looked_at >= LOOK_SECONDS:
+                    looked_at = time.monotonic()
+                    self.look()
+                self._wait(0.2)
+            except Exception:  # the outermost loop of supervision
+                log.exception("supervision stumbled")
+                self._ending.wait(LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Compares rows with machines, once."""
+        with self._services.database.read() as c:
+            rows = instances.list_states(c, [State.RUNNING, *JOB_OF], host=self._services.host)
+        by_id = {row.id: row for row in rows}
+        for instance_id in [known for known in self._watches if known not in by_id]:
+            self._drop(instance_id)
+        for instance in rows:
+            self._look_at(instance)
+        if self._watches:
+            self._keep_exporter()
+        if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = time.monotonic()
+            self._resume(rows)
+            self._sweep()
+
+    def _look_at(self, instance: Instance) -> None:
+        watch = self._watches.get(instance.id)
+        if watch is not None and not watch.qemu.is_alive():
+            self._ended(watch)
+            return
+        if watch is None:
+            watch = self._attach(instance)
+        if watch is None:
+            return
+        console.bound(watch.directory)
+        if instance.state is State.RUNNING and instance.reached_metadata_at is None and not watch.has_reason:
+            self._look_at_console(watch)
+
+    def _attach(self, instance: Instance) -> Watch | None:
+        """A watch on the instance's machine; a running instance without one has lost it."""
+        with contextlib.ExitStack() as stack:
+            try:
+                directory = stack.enter_context(open_directory(self._services.data, instance.id))
+            except FileNotFoundError:
+                self._lost(instance, "its directory is gone")
+                return None
+            qemu = machine.find_machine(directory)
+            pidfd = qemu.open() if qemu is not None else None
+            if qemu is None or pidfd is None:
+                self._lost(instance, _ending_words(directory))
+                return None
+            stack.callback(os.close, pidfd)
+            watch = Watch(instance.id, directory, qemu, pidfd, time.monotonic())
+            try:
+                watch.events = machine.open_monitor(directory, qemu, "qmp2.sock", wait_seconds=ATTACH_SECONDS_MAX)
+                stack.callback(watch.events.close)
+                with network.Holder(directory) as holder:
+                    watch.listener = stack.enter_context(holder.metadata_listener())
+            except (MachineFailed, NetworkFailed) as error:
+                log.debug("%s: not yet: %s", instance.id, error)
+                return None
+            watch.listener.setblocking(False)
+            for item in (watch.events, watch.listener, pidfd):
+                self._waiting.register(item, selectors.EVENT_READ, watch)
+                stack.callback(self._waiting.unregister, item)
+            watch.closing = stack.pop_all()
+        self._watches[instance.id] = watch
+        log.info("%s: watched, process %d", instance.id, watch.qemu.pid)
+        self._check_status(watch)
+        return watch
+
+    def _lost(self, instance: Instance, what: str) -> None:
+        if instance.state is State.RUNNING:
+            self._end(instance.id, what)
+
+    def _drop(self, instance_id: str) -> None:
+        watch = self._watches.pop(instance_id)
+        watch.closing.close()
+        self._metadata.forget(instance_id)
+
+    def _wait(self, wait_seconds: float) -> None:
+        """Serves what is ready."""
+        full: list[socket.socket] = []
+        for key, _ in self._waiting.select(wait_seconds):
+            watch: Watch = key.data
+            if self._watches.get(watch.instance_id) is not watch:
+                continue
+            if key.fileobj is watch.listener:
+                if not self._metadata.take(watch.instance_id, watch.listener):
+                    full.append(watch.listener)
+            elif key.fileobj is watch.events:
+                self._read_events(watch)
+            elif not watch.qemu.is_alive():
+                self._ended(watch)
+        if full:
+            time.sleep(0.02)  # its guest has all its places: the kernel queues the rest
+
+    def _read_events(self, watch: Watch) -> None:
+        assert watch.events is not None
+        try:
+            event = watch.events.event(0)
+        except (QmpGone, QmpError, ValueError):
+            if not watch.qemu.is_alive():
+                self._ended(watch)
+            else:
+                self._drop(watch.instance_id)  # attached again at the next look
+            return
+        if event is not None:
+            log.info("%s: %s %s", watch.instance_id, event["event"], event.get("data", ""))
+        if event is not None and event["event"] == "SHUTDOWN" and event.get("data", {}).get("guest"):
+            self._powered_off(watch)
+
+    def _check_status(self, watch: Watch) -> None:
+        """A power-off that happened while no server looked is still to be seen."""
+        assert watch.events is not None
+        try:
+            status = watch.events.execute("query-status")["status"]
+        except (QmpGone, QmpError, TimeoutError):
+            return
+        if status == "shutdown":
+            self._powered_off(watch)
+
+    def _powered_off(self, watch: Watch) -> None:
+        with self._services.database.read() as c:
+            instance = instances.get_instance(c, watch.instance_id)
+            is_rebooting = jobs.is_live(c, f"{watch.instance_id}:reboot")
+        if instance is not None and instance.state is State.RUNNING and not is_rebooting:
+            self._write(instance.id, lifecycle.when_guest_powered_off(instance))
+
+    def _ended(self, watch: Watch) -> None:
+        words = _ending_words(watch.directory)
+        self._drop(watch.instance_id)
+        self._end(watch.instance_id, words)
+
+    def _end(self, instance_id: str, what: str) -> None:
+        with self._services.database.read() as c:
+            instance = instances.get_instance(c, instance_id)
+        if instance is not None and instance.state is State.RUNNING:
+            log.warning("%s: %s", instance_id, what)
+            self._write(instance_id, lifecycle.when_process_died(instance, what))
+
+    def _write(self, instance_id: str, ending: Ending) -> None:
+        services = self._services
+        with services.database.write() as c:
+            row = instances.get_instance(c, instance_id)
+            if row is None or row.state is not State.RUNNING:
+                return
+            instances.set_state(c, instance_id, ending.event, now=services.now(), reason=ending.reason)
+            self._enqueue(c, row, ending.job)
+        services.wake()
+
+    def _enqueue(self, c: Connection, instance: Instance, kind: str) -> bool:
+        data = {"instance_id": instance.id}
+        host = self._services.host
+        return jobs.enqueue(c, kind, f"{instance.id}:{kind}", data=data, now=self._services.now(), host=host)
+
+    def _look_at_console(self, watch: Watch) -> None:
+        """Says in the state reason what keeps a guest from starting, once a boot."""
+        text = console.tail(watch.directory, TAIL_BYTES)
+        if any(words in text for words in console.NO_BOOT_LOADER):
+            what = "The image has no boot loader: the firmware found nothing to boot."
+        elif time.monotonic() - watch.since > SILENT_SECONDS_MAX:
+            what = "The guest has not asked for its metadata yet."
+        else:
+            return
+        lines = console.readable(text, TAIL_LINES)
+        message = f"Client.InstanceBootFailure: {what} Its console ends with: {lines or '(nothing)'}"
+        with self._services.database.write() as c:
+            instances.set_reason(c, watch.instance_id, Reason("Client.InstanceBootFailure", message))
+        watch.has_reason = True
+        log.warning("%s: %s", watch.instance_id, what)
+
+    def _keep_exporter(self) -> None:
+        if exporter.find(self._services.data) is None and (self._services.data / "exporter" / "exports.json").exists():
+            log.warning("the block exporter ended; starting it again")
+            exporter.ensure_running(self._services.data)
+
+    def _resume(self, rows: list[Instance]) -> None:
+        """A passing state without its job gets it: the job was given up, or its process died in between."""
+        passing = [row for row in rows if row.state in JOB_OF]
+        if not passing:
+            return
+        with self._services.database.write() as c:
+            resumed = [row.id for row in passing if self._is_still(c, row) and self._enqueue(c, row, JOB_OF[row.state])]
+        if resumed:
+            log.info("resumed: %s", " ".join(resumed))
+            self._services.wake()
+
+    def _is_still(self, c: Connection, row: Instance) -> bool:
+        now = instances.get_instance(c, row.id)
+        return now is not None and now.state is row.state
+
+    def _sweep(self) -> None:
+        """Ends and removes what belongs to no instance."""
+        for path in sorted((self._services.data / "instances").iterdir()):
+            if path.name.startswith("."):
+                continue
+            with self._services.database.read() as c:
+                instance = instances.get_instance(c, path.name)
+            if instance is not None and instance.state not in (State.TERMINATED, State.STOPPED):
+                continue
+            try:
+                self._sweep_one(path.name, is_gone=instance is None or instance.state is State.TERMINATED)
+            except (DirectoryBusy, MachineFailed, OSError) as error:
+                log.warning("%s: left over, and it stays for now: %s", path.name, error)
+
+    def _sweep_one(self, instance_id: str, *, is_gone: bool) -> None:
+        with open_directory(self._services.data, instance_id) as directory:
+            if not is_gone and machine.find_machine(directory) is None:
+                return
+            with locked(directory, wait_seconds=0):
+                with self._services.database.read() as c:  # a start may have begun since
+                    row = instances.get_instance(c, instance_id)
+                if row is not None and row.state not in (State.TERMINATED, State.STOPPED):
+                    return
+                log.warning("%s: left over from an instance that is not running; ending it", instance_id)
+                machine.end_machine(directory)
+                if is_gone:
+                    remove_directory(self._services.data, instance_id)
+
+
+def _ending_words(directory: Directory) -> str:
+    return f"QEMU ended: {machine.last_words(directory) or 'without a word (killed, or the host was restarted)'}"
