@@ -28,7 +28,6 @@ from amiable.model import ids
 from amiable.model.errors import (
     EbsRefusal,
     IdempotentParameterMismatch,
-    InsufficientVolumeCapacity,
     InvalidParameterValue,
     NotFound,
     Refusal,
@@ -171,8 +170,6 @@ def put_snapshot_block(
         raise _invalid("INVALID_SNAPSHOT_ID", refusal.message) from None
     except NotFound:
         raise _not_found(snapshot.id) from None
-    except InsufficientVolumeCapacity as full:
-        raise EbsRefusal("ServiceQuotaExceededException", None, f"{full.message} {full.advice}") from None
     return ebs.PutSnapshotBlockResponse(checksum=request.checksum, checksum_algorithm=request.checksum_algorithm)
 
 

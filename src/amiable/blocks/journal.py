@@ -22,7 +22,7 @@ from amiable.blocks.pack import Extent, PackWriter, Stored, encode_block
 from amiable.database import blocks as rows
 from amiable.database import snapshots
 from amiable.database.connect import Database
-from amiable.model.errors import InsufficientVolumeCapacity, NotFound, SnapshotNotPending
+from amiable.model.errors import NotFound, SnapshotNotPending, StorageFull
 
 GROUP_BLOCKS_MAX: Final = 128
 VANISHED_TRIES_MAX: Final = 4
@@ -161,7 +161,7 @@ class Journal:
 
 def _translate(error: BaseException) -> BaseException:
     if isinstance(error, OSError) and error.errno in FULL:
-        return InsufficientVolumeCapacity()
+        return StorageFull()
     return error
 
 

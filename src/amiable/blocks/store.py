@@ -107,7 +107,7 @@ class BlockStore:
 
         Of an index that comes twice the last counts.  ``alongside`` runs in the transaction of the references: its error undoes
         them and is raised here.  ``digests`` are those that the caller has verified already.  Raises SnapshotNotPending,
-        NotFound, InsufficientVolumeCapacity.
+        NotFound, StorageFull.
         """
         assert len(blocks) <= WRITE_BLOCKS_MAX and all(
             len(plain) == BLOCK_BYTES and index >= 0 for index, plain in blocks
