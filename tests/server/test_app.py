@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from amiable.database import accounts
 from amiable.server import limits, operations
@@ -179,6 +184,44 @@ def test_a_service_that_is_not_spoken_is_refused_by_name(edge: Edge) -> None:
     answer = edge.call("Action=ListUsers&Version=2010-05-08", service="iam")
     assert (answer.status, code_of(answer.text)) == (400, "UnsupportedOperation")
     assert "iam" in answer.text
+
+
+# ── tunnels ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def knock(edge: Edge, target: str) -> tuple[int, str]:
+    """Status and body of what refuses a WebSocket at ``target``."""
+    with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{edge.port}{target}", open_timeout=30):
+        pass
+    response = refused.value.response
+    return response.status_code, response.body.decode()
+
+
+def presigned(edge: Edge, path: str, **how: str) -> str:
+    """``path`` with a signature in its query, as the command line makes it."""
+    request = AWSRequest("GET", edge.endpoint + path)
+    credentials = Credentials(edge.account.access_key_id, how.get("secret", edge.account.secret))
+    SigV4QueryAuth(credentials, how.get("service", "amiable"), "us-east-1", expires=60).add_auth(request)
+    return request.url.removeprefix(edge.endpoint)
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "status", "code"),
+    [
+        ("/amiable/v1/instances/i-1/tunnel?port=22", {"secret": "wrong"}, 401, "AuthFailure"),
+        ("/amiable/v1/instances/i-1/tunnel?port=22", {"service": "ec2"}, 400, "UnsupportedOperation"),
+        ("/amiable/v1/elsewhere", {}, 400, "UnsupportedOperation"),
+    ],
+)
+def test_a_websocket_is_refused_before_it_is_accepted(
+    edge: Edge, path: str, how: dict[str, str], status: int, code: str
+) -> None:
+    answer = knock(edge, presigned(edge, path, **how))
+    assert (answer[0], json.loads(answer[1])["Code"]) == (status, code)
+
+
+def test_a_websocket_without_a_signature_is_refused(edge: Edge) -> None:
+    assert knock(edge, "/amiable/v1/instances/i-1/tunnel?port=22")[0] == 401
 
 
 # ── EC2 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from amiable.model.errors import RequestTooLarge, Unauthenticated
+from amiable.model.errors import RequestTimeout, RequestTooLarge, Unauthenticated
+from amiable.server import limits
 from amiable.server.contracts import Body, in_thread
 
 CHUNKS = (b"one", b"", b"two", b"three")
@@ -58,6 +59,20 @@ def test_a_body_over_the_limit_is_refused() -> None:
         return await body().read(len(WHOLE) - 1)
 
     with pytest.raises(RequestTooLarge):
+        anyio.run(main)
+
+
+def test_a_client_that_stands_still_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CHUNK_SECONDS_MAX", 0.01)
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"one"
+        await anyio.sleep_forever()
+
+    async def main() -> bytes:
+        return await Body(stuck(), None).read(100)
+
+    with pytest.raises(RequestTimeout):
         anyio.run(main)
 
 

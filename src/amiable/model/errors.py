@@ -133,6 +133,11 @@ class RequestTooLarge(Refusal):
     template = "The request body is larger than {limit_bytes} bytes."
 
 
+class RequestTimeout(Refusal):
+    code = "RequestTimeout"
+    template = "Nothing of the request's body came for {wait_seconds} seconds."
+
+
 class InvalidPaginationToken(Refusal):
     code = "InvalidNextToken"
     template = "The NextToken value is not valid."
@@ -313,13 +318,6 @@ class BlockDamaged(Refusal):
     status = 500
     template = "Block {index} of {snapshot_id} is damaged: {why}"
     hint = "Restore the pack from a backup; the other blocks are not affected."
-
-
-class InsufficientVolumeCapacity(Refusal):
-    code = "InsufficientVolumeCapacity"
-    status = 500
-    template = "No space is left on the device that holds the data directory."
-    hint = "Free some space there, then try again: what was acknowledged is kept."
 
 
 class IncorrectInstanceState(Refusal):

@@ -24,7 +24,7 @@ import anyio.from_thread
 import anyio.to_thread
 from starlette.datastructures import Headers, QueryParams
 
-from amiable.model.errors import RequestTooLarge, Unauthenticated
+from amiable.model.errors import RequestTimeout, RequestTooLarge, Unauthenticated
 from amiable.model.principal import Principal
 from amiable.rules.sigv4 import Signature
 from amiable.server import limits
@@ -51,19 +51,27 @@ class Body:
         self._whole: bytes | None = None
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body's chunks as they arrive, of any size, none empty."""
+        """The body's chunks as they arrive, of any size, none empty; raises RequestTimeout where the next does not come in time."""
         if self._whole is not None:
             if self._whole:
                 yield self._whole
             return
         digest = hashlib.sha256()
-        async for chunk in self._chunks:
+        while (chunk := await self._next()) is not None:
             if self._expected is not None:
                 digest.update(chunk)
             if chunk:
                 yield chunk
         if self._expected is not None and not hmac.compare_digest(digest.hexdigest(), self._expected):
             raise Unauthenticated("wrong-body", "The request's body does not match the hash that was signed.")
+
+    async def _next(self) -> bytes | None:
+        """The next chunk, ``None`` at the end; raises RequestTimeout."""
+        try:
+            with anyio.fail_after(limits.CHUNK_SECONDS_MAX):
+                return await anext(self._chunks, None)
+        except TimeoutError:
+            raise RequestTimeout(wait_seconds=limits.CHUNK_SECONDS_MAX) from None
 
     async def read(self, limit_bytes: int) -> bytes:
         """The whole body; may be called again.  Raises RequestTooLarge above ``limit_bytes``."""

@@ -18,6 +18,12 @@ AMIABLE_BODY_BYTES_MAX: Final = 1 * MIB
 HEADERS_BYTES_MAX: Final = 64 * KIB
 """All headers of one request with its request line: what uvicorn's parser and we accept."""
 
+CHUNK_SECONDS_MAX: Final = 60
+"""How long the next bytes of a body may take; a client that stands still holds a worker thread."""
+
+CONNECTIONS_AT_ONCE: Final = 1000
+"""Connections of clients, idle ones among them; more are answered 503."""
+
 OPERATIONS_AT_ONCE: Final = 40
 """Operations in worker threads; more wait their turn.  SQLite has one writer and the pool 64 connections."""
 

@@ -31,6 +31,7 @@ from amiable.database.migrate import migrate
 from amiable.model.errors import LocalRefusal
 from amiable.model.settings import Settings
 from amiable.model.units import human_bytes
+from amiable.server import limits
 from amiable.server.app import build_app
 from amiable.server.supervise import Supervisor
 from amiable.server.worker import Workers
@@ -230,6 +231,7 @@ def run_http(app: Any, listener: socket.socket) -> None:
         ws="websockets-sansio",
         lifespan="off",
         timeout_keep_alive=75,
+        limit_concurrency=limits.CONNECTIONS_AT_ONCE,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
         date_header=True,
