@@ -15,7 +15,7 @@ from amiable.blocks.files import Files
 from amiable.blocks.store import BlockStore
 from amiable.database.connect import Database
 from amiable.database.schema import block, pack
-from amiable.model.errors import InsufficientVolumeCapacity
+from amiable.model.errors import StorageFull
 from amiable.model.units import BLOCK_BYTES
 
 NewSnapshot = Callable[..., str]
@@ -147,9 +147,9 @@ def test_after_a_failed_write_or_sync_the_store_goes_on_in_another_pack(
     first, lost, last = noise(), noise(), noise()
     shimmed.write(snapshot, [(0, first)])
     files.fail_at[step] = OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(InsufficientVolumeCapacity, match="No space is left") as caught:
+    with pytest.raises(StorageFull, match="disk of the server's data directory is full") as caught:
         shimmed.write(snapshot, [(1, lost)])
-    assert "Free some space" in caught.value.advice
+    assert "make space" in caught.value.advice
     assert [index for index, _ in shimmed.blocks_of(snapshot)] == [0]
     shimmed.write(snapshot, [(2, last)])
     assert (shimmed.read(snapshot, 0), shimmed.read(snapshot, 1), shimmed.read(snapshot, 2)) == (first, None, last)
