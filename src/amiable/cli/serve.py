@@ -62,7 +62,8 @@ def serve(
     qemu: Annotated[str | None, Parameter(help=_HELP["qemu"])] = None,
 ) -> None:
     """Starts the server: one process, one port, local files.  Ctrl-C ends it; instances go on running."""
-    flags = {setting.name: locals()[setting.name] for setting in SETTINGS}
+    given = locals()  # not within the comprehension, which has a scope of its own
+    flags = {setting.name: given[setting.name] for setting in SETTINGS}
     settings = settings_from(flags, config)
     environment = {**os.environ, "AMIABLE_SERVER_SETTINGS": json.dumps(dataclasses.asdict(settings))}
     os.execve(sys.executable, [sys.executable, "-m", "amiable.server"], environment)
