@@ -55,8 +55,7 @@ boot
 def build(folder: Path, cache: Path) -> bool:
     """Makes the image in ``folder``; returns whether anything had to be built.  It is not made again for newer packages."""
     del cache  # mmdebstrap keeps nothing between two builds
-    sources = [path for path in builder_sources() if "tiny" not in path.parts]
-    return build_once(folder, {"builder": digest_of_files(sources)}, partial(_build, _package_sources()))
+    return build_once(folder, {"builder": digest_of_files(builder_sources("debian"))}, partial(_build, _package_sources()))
 
 
 def _package_sources() -> list[str]:

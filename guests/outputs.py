@@ -23,9 +23,12 @@ def digest_of_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def builder_sources() -> list[Path]:
-    """The files of this package: a builder that changed builds again."""
-    return [path for path in Path(__file__).parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+def builder_sources(guest: str) -> list[Path]:
+    """The files that ``guest`` is built by, those of other guests left out: a builder that changed builds again."""
+    package = Path(__file__).parent
+    left_out = {"__pycache__", "tiny", "tiny.py", "debian", "debian.py"} - {guest, f"{guest}.py"}
+    files = [path for path in package.rglob("*") if path.is_file()]
+    return [path for path in files if left_out.isdisjoint(path.relative_to(package).parts)]
 
 
 def build_once(folder: Path, inputs: dict[str, str], build: Callable[[Path], None]) -> bool:

@@ -195,3 +195,7 @@ def launch(story: Story, image: str, name: str, *options: str, login: str) -> Gu
     guest = Guest(name, instance, nonce, login, DEBIAN_SECONDS_MAX if login == "debian" else LOGIN_SECONDS_MAX)
     story.guests.append(guest)
     return guest
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

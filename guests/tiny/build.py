@@ -63,7 +63,7 @@ def plan(cache: Path) -> Plan:
         "kernel": kernels[0].name,
         "other kernel": kernels[1].name,
         "programs": digest_of_files(_host_files()),
-        "builder": digest_of_files(builder_sources()),
+        "builder": digest_of_files(builder_sources("tiny")),
     }
     return Plan(kernels, inputs)
 
