@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from amiable.database.schema import volume as V
+from amiable.database.tags import batches, forget
 from amiable.model.volume import Volume, VolumeState
 
 _NAMES = tuple(f.name for f in fields(Volume) if f.name != "state")
@@ -33,8 +34,9 @@ def volumes_of(c: Connection, instance_id: str) -> list[Volume]:
 def volumes_of_many(c: Connection, instance_ids: Sequence[str]) -> dict[str, list[Volume]]:
     """Instance id → its volumes, by device name."""
     found: dict[str, list[Volume]] = {instance_id: [] for instance_id in instance_ids}
-    for row in c.execute(select(V).where(V.c.instance_id.in_(list(instance_ids))).order_by(V.c.device_name)):
-        found[row.instance_id].append(_volume(row))
+    for some in batches(instance_ids):
+        for row in c.execute(select(V).where(V.c.instance_id.in_(some)).order_by(V.c.device_name)):
+            found[row.instance_id].append(_volume(row))
     return found
 
 
@@ -50,7 +52,8 @@ def detach_volume(c: Connection, volume_id: str) -> None:
 
 
 def delete_volume(c: Connection, volume_id: str) -> None:
-    """Deletes the row."""
+    """Deletes the row and the volume's tags."""
+    forget(c, volume_id)
     c.execute(delete(V).where(V.c.id == volume_id))
 
 

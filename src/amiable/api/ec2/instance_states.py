@@ -5,7 +5,6 @@ Each moves every named instance, or none: states, reasons and jobs are one trans
 """
 
 import base64
-import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,8 +20,8 @@ from amiable.model.principal import Principal
 from amiable.rules import lifecycle
 from amiable.rules.lifecycle import Event, user_initiated
 from amiable.services import Services
+from amiable.vm import console
 from amiable.vm.directory import open_directory
-from amiable.vm.machine import CONSOLE
 from amiable.wire.generated import ec2
 
 CONSOLE_BYTES_MAX: Final = 64 * 1024
@@ -164,14 +163,10 @@ def get_console_output(
 def read_console(services: Services, instance_id: str) -> bytes:
     """The console's last :data:`CONSOLE_BYTES_MAX` bytes; nothing before the first boot and after the instance's end.
 
-    The directory is the guest's QEMU's, so a link that stands in the file's place is not followed: it reads as nothing.
+    The directory is the guest's QEMU's, so a link that stands in the log's place is not followed: it reads as nothing.
     """
     try:
         with open_directory(services.data, instance_id) as directory:
-            descriptor = directory.open(CONSOLE, os.O_RDONLY)
+            return console.tail(directory, CONSOLE_BYTES_MAX)
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb") as file:
-        size = os.fstat(descriptor).st_size
-        file.seek(max(0, size - CONSOLE_BYTES_MAX))
-        return file.read(CONSOLE_BYTES_MAX)
