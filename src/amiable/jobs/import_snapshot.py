@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 from sqlalchemy import Connection
 
-from amiable.blocks.formats import guess_format, refusal_words
+from amiable.blocks.formats import guess_format, refusal_words, remark
 from amiable.database import import_tasks, snapshots
 from amiable.jobs.block_sink import BlockSink
 from amiable.jobs.context import JobContext
@@ -43,9 +43,9 @@ def import_snapshot(context: JobContext) -> None:
         return
     try:
         with open_object(context.services, task.account_id, task.bucket, task.object_key) as source:
-            _check(context, task, source)
+            words = _check(context, task, source)
             _copy(context, task, source)
-        _publish(context, task)
+        _publish(context, task, words)
     except Refusal as refusal:
         give_up(context, f"ClientError: s3://{task.bucket}/{task.object_key}: {refusal.message}")
 
@@ -61,8 +61,11 @@ def give_up(context: JobContext, message: str) -> None:
             snapshots.delete_row(c, snapshot.id)
 
 
-def _check(context: JobContext, task: ImportTask, source: OpenObject) -> None:
-    """Refuses what is not a raw disk, what was cut short, and what is no longer the object that the import began with."""
+def _check(context: JobContext, task: ImportTask, source: OpenObject) -> str:
+    """What there is to say about the disk, mostly nothing.
+
+    Refuses what is not a raw disk, what was cut short, and what is no longer the object that the import began with.
+    """
     if task.size_bytes is not None and source.size_bytes != task.size_bytes:
         raise DiskRefused(
             f"the object changed: it had {task.size_bytes} bytes when the import was asked for and has {source.size_bytes} now"
@@ -78,6 +81,7 @@ def _check(context: JobContext, task: ImportTask, source: OpenObject) -> None:
     wrong = complaint(head, source.size_bytes)
     if wrong is not None:
         raise DiskRefused(wrong)
+    return remark(head, tail, source.size_bytes) or ""
 
 
 def _copy(context: JobContext, task: ImportTask, source: OpenObject) -> None:
@@ -132,8 +136,8 @@ def _begin(context: JobContext, task: ImportTask, source: OpenObject) -> None:
         context.save(c, {**context.data, "snapshot_id": snapshot.id, "etag": source.etag, "next_index": 0})
 
 
-def _publish(context: JobContext, task: ImportTask) -> None:
+def _publish(context: JobContext, task: ImportTask, words: str) -> None:
     with context.services.database.write() as c:
         snapshots.publish(c, context.data["snapshot_id"])
-        import_tasks.complete(c, task.id, context.data["snapshot_id"], "")
+        import_tasks.complete(c, task.id, context.data["snapshot_id"], words)
         context.save(c, progress_percent=100)
