@@ -161,6 +161,29 @@ def test_after_a_failed_write_or_sync_the_store_goes_on_in_another_pack(
     shimmed.close()
 
 
+def test_a_commit_that_failed_and_happened_all_the_same_names_bytes_that_are_there(
+    shimmed: BlockStore, database: Database, new_snapshot: NewSnapshot, tmp_path: Path
+) -> None:
+    snapshot = new_snapshot("snap-1")
+    plain = noise()
+
+    real = shimmed._journal._commit_rows
+
+    def commit_and_fail(*arguments: Any) -> None:
+        real(*arguments)
+        raise OSError(errno.EIO, "the commit's answer was lost")
+
+    shimmed._journal._commit_rows = commit_and_fail  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="lost"):
+        shimmed.write(snapshot, [(0, plain)])
+    shimmed._journal._commit_rows = real  # type: ignore[method-assign]
+    shimmed.write(snapshot, [(1, noise())])
+    shimmed.close()
+    again = BlockStore.open(database, tmp_path / "packs")
+    assert again.read(snapshot, 0) == plain
+    again.close()
+
+
 def test_another_error_of_the_disk_is_not_called_a_full_disk(
     shimmed: BlockStore, files: PowerCut, new_snapshot: NewSnapshot
 ) -> None:

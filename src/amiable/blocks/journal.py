@@ -61,7 +61,7 @@ class Journal:
         self._clock = clock
         self._queue: deque[Ticket] = deque()
         self._committing = threading.Lock()
-        self._abandoned: list[Extent] = []
+        self._abandoned: list[str] = []
 
     def submit(self, ticket: Ticket) -> None:
         """Returns when the ticket's blocks and references are durable; raises what refused or failed it."""
@@ -76,9 +76,9 @@ class Journal:
     def close(self) -> None:
         """Closes the pack that is open, and its row."""
         with self._committing:
-            self._abandoned += self._writer.give_up()
+            self._abandoned += self._writer.give_up(cut=False)
             with self._database.write() as c:
-                self._record(c, self._abandoned)
+                rows.close_packs(c, self._abandoned)
             self._abandoned = []
 
     def _next_group(self) -> list[Ticket]:
@@ -95,7 +95,6 @@ class Journal:
         except BaseException as error:  # whatever it is, each caller that waits must hear of it
             for ticket in group:
                 ticket.error = _translate(error)
-            self._abandoned += self._writer.give_up()
             if not isinstance(error, Exception):
                 raise
         finally:
@@ -108,18 +107,29 @@ class Journal:
             missing = digests - rows.live_digests(c, digests)
         written: dict[bytes, rows.BlockRow] = {}
         for _ in range(VANISHED_TRIES_MAX):
-            for digest in sorted(missing):
-                written[digest] = self._append(group, digest)
-            extents = self._writer.sync()
+            extents = self._write(group, missing, written)
             try:
                 self._commit_rows(group, digests, written, extents)
             except _Vanished as vanished:
                 missing = vanished.digests
                 continue
+            except BaseException:
+                self._abandoned += self._writer.give_up(cut=False)
+                raise
             self._writer.confirm()
             self._abandoned = []
             return
         raise RuntimeError("blocks vanish as fast as they are looked up")
+
+    def _write(self, group: list[Ticket], missing: set[bytes], written: dict[bytes, rows.BlockRow]) -> list[Extent]:
+        """Makes the bytes of ``missing`` durable and notes where they lie in ``written``."""
+        try:
+            for digest in sorted(missing):
+                written[digest] = self._append(group, digest)
+            return self._writer.sync()
+        except BaseException:
+            self._abandoned += self._writer.give_up(cut=True)
+            raise
 
     def _append(self, group: list[Ticket], digest: bytes) -> rows.BlockRow:
         ticket = next(ticket for ticket in group if digest in ticket.plain)
@@ -136,7 +146,9 @@ class Journal:
             vanished = others - rows.touch_live(c, others, generation)
             if vanished:
                 raise _Vanished(vanished)
-            self._record(c, self._abandoned + extents)
+            rows.close_packs(c, self._abandoned)
+            for extent in extents:
+                rows.set_pack(c, extent.pack, extent.size_bytes, closed=extent.closed)
             rows.put_rows(c, list(written.values()), generation)
             for ticket in group:
                 self._refer(c, ticket)
@@ -152,11 +164,6 @@ class Journal:
                     ticket.alongside(c)
         except Exception as error:  # noqa: BLE001 - it is the caller's own, and is raised in the caller's thread
             ticket.error = error
-
-    @staticmethod
-    def _record(c: Connection, extents: list[Extent]) -> None:
-        for extent in extents:
-            rows.set_pack(c, extent.pack, extent.size_bytes, closed=extent.closed)
 
 
 def _translate(error: BaseException) -> BaseException:

@@ -17,17 +17,22 @@ from amiable.model.units import LEAF_BLOCKS
 
 def convert(database: Database, snapshot_id: str, report: Callable[[Connection, int], None]) -> None:
     """Turns every pending block of a sealed snapshot into leaves; ``report`` is told how many remain, in each transaction."""
+    with database.read() as c:
+        remaining = rows.pending_count(c, snapshot_id)
     while True:
         with database.write() as c:
-            if not _convert_first(c, snapshot_id):
+            converted = _convert_first(c, snapshot_id)
+            if not converted:
                 return
-            report(c, rows.pending_count(c, snapshot_id))
+            remaining = max(0, remaining - converted)
+            report(c, remaining)
 
 
-def _convert_first(c: Connection, snapshot_id: str) -> bool:
+def _convert_first(c: Connection, snapshot_id: str) -> int:
+    """Converts the first leaf that has pending blocks; how many it had."""
     first = rows.pending(c, snapshot_id, limit=1)
     if not first:
-        return False
+        return 0
     position = first[0][0] // LEAF_BLOCKS
     start, end = position * LEAF_BLOCKS, (position + 1) * LEAF_BLOCKS
     own = {index - start: digest for index, digest in rows.pending(c, snapshot_id, start=start, end=end)}
@@ -37,7 +42,7 @@ def _convert_first(c: Connection, snapshot_id: str) -> bool:
     if below is not None and below != body:
         rows.drop_leaf_if_unshared(c, name_of_leaf(below))
     rows.delete_pending(c, snapshot_id, start=start, end=end)
-    return True
+    return len(own)
 
 
 def digest_at(c: Connection, snapshot_id: str, index: int) -> bytes | None:

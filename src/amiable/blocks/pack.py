@@ -203,18 +203,23 @@ class PackWriter:
             self._files.close(pack.descriptor)
         self._full = []
 
-    def give_up(self) -> list[Extent]:
-        """Cuts what was not confirmed from every pack, closes them, and returns what to write into their rows, some time."""
+    def give_up(self, *, cut: bool) -> list[str]:
+        """Closes every pack and returns their names: their rows are to be closed as well, some time.
+
+        ``cut`` takes away what was not confirmed.  It is for failures *before* the rows' transaction only: a commit that failed
+        may have happened all the same, and then its rows name those bytes.
+        """
         packs = self._packs()
         self._full, self._open = [], None
         for pack in packs:
             try:
-                self._files.truncate(pack.descriptor, pack.confirmed_bytes)
+                if cut:
+                    self._files.truncate(pack.descriptor, pack.confirmed_bytes)
             except OSError:
                 pass  # the tail stays: the row's size says that it is garbage
             finally:
                 self._files.close(pack.descriptor)
-        return [Extent(pack.id, pack.confirmed_bytes, True) for pack in packs]
+        return [pack.id for pack in packs]
 
     def _packs(self) -> list[OpenPack]:
         return self._full + ([] if self._open is None else [self._open])

@@ -74,6 +74,12 @@ def set_pack(c: Connection, pack_id: str, size_bytes: int, *, closed: bool) -> N
     c.execute(update(P).where(P.c.id == pack_id).values(size_bytes=size_bytes, state="closed" if closed else "open"))
 
 
+def close_packs(c: Connection, pack_ids: Sequence[str]) -> None:
+    """Records that no more comes into these packs; their size stays as it was last recorded."""
+    if pack_ids:
+        c.execute(update(P).where(P.c.id.in_(pack_ids)).values(state="closed"))
+
+
 def delete_pack(c: Connection, pack_id: str) -> None:
     """Forgets a pack that no block lies in."""
     c.execute(delete(P).where(P.c.id == pack_id))

@@ -23,7 +23,6 @@ import socket
 import sys
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,14 +34,14 @@ from amiable.blocks.export_map import MapDamaged
 from amiable.blocks.files import Files
 from amiable.blocks.unix_socket import bind, peer_uid, unlink
 from amiable.model.units import KIB, MIB
-from amiable.vm.launcher import boot_id, start_ticks
+from amiable.server.exporter_log import Log
+from amiable.vm.launcher import CLONE_NEWNET, PR_SET_NO_NEW_PRIVS, boot_id, libc_call, start_ticks
 
 EXPORTS_MAX: Final = 1024
 CONNECTIONS_PER_EXPORT_MAX: Final = 16
 CONTROL_CONNECTIONS_MAX: Final = 8
 CONTROL_SECONDS_MAX: Final = 30
 LINE_BYTES_MAX: Final = 64 * KIB
-LOG_BYTES_MAX: Final = 16 * MIB
 DRAIN_SECONDS_MAX: Final = 10
 IDLE_SECONDS_MAX: Final = 60
 SEND_BUFFER_BYTES: Final = 2 * MIB
@@ -80,28 +79,6 @@ class Ping(msgspec.Struct, frozen=True, tag_field="do", tag="ping"):
 
 class Stop(msgspec.Struct, frozen=True, tag_field="do", tag="stop"):
     """End; what is exported stays on record."""
-
-
-class Log:
-    """The log: lines with a time, at most ``LOG_BYTES_MAX`` and as much again in ``log.1``.  Thread-safe."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._descriptor = self._open()
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-
-    def write(self, text: str) -> None:
-        """Adds one line; a full disk loses it."""
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        with self._lock, contextlib.suppress(OSError):
-            if os.fstat(self._descriptor).st_size > LOG_BYTES_MAX:
-                self._path.rename(self._path.with_name(self._path.name + ".1"))
-                os.close(self._descriptor)
-                self._descriptor = self._open()
-            os.write(self._descriptor, f"{stamp} {text}\n".encode())
 
 
 class Exported:
@@ -353,6 +330,14 @@ def close_strangers() -> None:
                 os.close(descriptor)
 
 
+def leave_the_network() -> None:
+    """Only UNIX sockets are spoken here: where the kernel lets us, the process has no network, and gains no rights."""
+    with contextlib.suppress(OSError):
+        libc_call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    with contextlib.suppress(OSError):
+        libc_call("unshare", CLONE_NEWNET)
+
+
 def run(data: Path, control: Path) -> int:
     """Serves until it is told to stop, or has nothing to do; 0, or 69 when another exporter serves this directory."""
     folder = data / "exporter"
@@ -396,4 +381,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     close_strangers()
+    leave_the_network()
     sys.exit(main())
