@@ -51,10 +51,12 @@ def read_public_key(material: bytes) -> ReadKey:
         key = _load(text)
     except (ValueError, UnsupportedAlgorithm, binascii.Error):
         raise InvalidKeyFormat() from None
-    words = text.split(None, 2)
-    comment = words[2].decode(errors="replace") if text.startswith(b"ssh-") and len(words) == 3 else ""
-    if not comment.isprintable():
-        raise InvalidKeyFormat()
+    comment = ""
+    if text.startswith(b"ssh-"):
+        line = text.decode(errors="replace")
+        if not line.isprintable():  # a second line would be a second key
+            raise InvalidKeyFormat()
+        comment = "".join(line.split(None, 2)[2:])
     if isinstance(key, RSAPublicKey):
         if key.key_size not in RSA_BITS:
             raise InvalidKeyFormat(f"The RSA key has {key.key_size} bits; supported: {', '.join(map(str, RSA_BITS))}.")

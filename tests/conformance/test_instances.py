@@ -1,0 +1,170 @@
+"""Instances, key pairs, types and networks as stock boto3 asks for them: its serialiser, its parsers, its paginators, its errors."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from sqlalchemy import select
+
+from amiable.database import instances, schema
+from amiable.model.principal import Principal
+from amiable.rules.lifecycle import Event
+from tests.api.ec2.launching import make_image
+from tests.server.edge import Edge, running_edge
+from tests.support.services import make_account, open_services
+
+TINY = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    with open_services(tmp_path_factory.mktemp("edge") / "data") as services:
+        account, _ = make_account(services, "edge")
+        with running_edge(services, account) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def ec2(edge: Edge) -> Iterator[Any]:
+    with closing(edge.client("ec2")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def image_id(edge: Edge) -> str:
+    owner = Principal(edge.account.account_id, edge.account.access_key_id, "us-east-1")
+    return make_image(edge.services, owner).id
+
+
+def refused(call: Any, **parameters: Any) -> tuple[str, str, int]:
+    """Code, message and status of the refusal."""
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    error = caught.value.response
+    return error["Error"]["Code"], error["Error"]["Message"], error["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def test_a_launch_takes_plain_user_data_as_boto3_encodes_it(edge: Edge, ec2: Any, image_id: str) -> None:
+    answer = ec2.run_instances(
+        ImageId=image_id,
+        UserData="#!/bin/sh\necho é\n",
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "web"}]}],
+        BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 3}}],
+        **TINY,
+    )
+    (made,) = answer["Instances"]
+    assert answer["OwnerId"] == edge.account.account_id
+    assert made["State"] == {"Code": 0, "Name": "pending"}
+    assert made["Tags"] == [{"Key": "Name", "Value": "web"}]
+    assert made["BlockDeviceMappings"][0]["Ebs"]["DeleteOnTermination"] is True
+    assert made["MetadataOptions"]["HttpTokens"] == "optional"
+    with edge.services.database.read() as c:
+        kept = instances.get_instance(c, made["InstanceId"])
+    assert kept is not None and kept.user_data == "#!/bin/sh\necho é\n".encode()
+    ((reservation,),) = [ec2.describe_instances(InstanceIds=[made["InstanceId"]])["Reservations"]]
+    assert reservation["Instances"] == [made]
+    assert reservation["ReservationId"] == answer["ReservationId"]
+
+
+def test_the_life_of_an_instance_as_a_client_sees_it(edge: Edge, ec2: Any, image_id: str) -> None:
+    instance_id = ec2.run_instances(ImageId=image_id, **TINY)["Instances"][0]["InstanceId"]
+
+    def happen(event: Event) -> None:
+        with edge.services.database.write() as c:
+            instances.set_state(c, instance_id, event, now=edge.services.now())
+
+    happen(Event.BOOTED)
+    ec2.get_waiter("instance_running").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 0, "MaxAttempts": 1})
+    assert ec2.reboot_instances(InstanceIds=[instance_id])["ResponseMetadata"]["HTTPStatusCode"] == 200
+    (change,) = ec2.stop_instances(InstanceIds=[instance_id])["StoppingInstances"]
+    assert (change["PreviousState"]["Name"], change["CurrentState"]) == ("running", {"Code": 64, "Name": "stopping"})
+    happen(Event.STOPPED)
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 0, "MaxAttempts": 1})
+    (found,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+    assert found["StateTransitionReason"].startswith("User initiated (")
+    assert found["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+    (change,) = ec2.start_instances(InstanceIds=[instance_id])["StartingInstances"]
+    assert change["CurrentState"] == {"Code": 0, "Name": "pending"}
+    (change,) = ec2.terminate_instances(InstanceIds=[instance_id])["TerminatingInstances"]
+    assert change["CurrentState"] == {"Code": 32, "Name": "shutting-down"}
+    happen(Event.TERMINATED)
+    ec2.get_waiter("instance_terminated").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 0, "MaxAttempts": 1})
+    (status,) = ec2.describe_instance_status(InstanceIds=[instance_id], IncludeAllInstances=True)["InstanceStatuses"]
+    assert status["InstanceStatus"]["Status"] == "not-applicable"
+    assert ec2.get_console_output(InstanceId=instance_id)["Output"] == ""
+    with edge.services.database.read() as c:
+        kinds = set(c.execute(select(schema.job.c.kind).where(schema.job.c.key.startswith(instance_id))).scalars())
+    assert kinds == {"boot", "reboot", "stop", "terminate"}
+
+
+def test_paginators_walk_through_everything_once(ec2: Any, image_id: str) -> None:
+    made = {
+        each["InstanceId"]
+        for each in ec2.run_instances(ImageId=image_id, **{**TINY, "MinCount": 7, "MaxCount": 7})["Instances"]
+    }
+    pages = ec2.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": 5})
+    seen = [each["InstanceId"] for page in pages for group in page["Reservations"] for each in group["Instances"]]
+    assert len(seen) == len(set(seen)) and made <= set(seen)
+    pages = ec2.get_paginator("describe_instance_types").paginate(PaginationConfig={"PageSize": 100})
+    names = [each["InstanceType"] for page in pages for each in page["InstanceTypes"]]
+    assert len(names) == len(set(names)) > 200 and "amiable.tiny" in names
+
+
+def test_refusals_have_aws_codes_texts_and_statuses(ec2: Any, image_id: str) -> None:
+    launch = {"ImageId": image_id, **TINY}
+    assert refused(ec2.run_instances, **{**launch, "ImageId": "ami-12345678"}) == (
+        "InvalidAMIID.NotFound",
+        "The image id '[ami-12345678]' does not exist",
+        400,
+    )
+    assert refused(ec2.run_instances, **launch, DryRun=True)[::2] == ("DryRunOperation", 412)
+    assert refused(ec2.run_instances, **launch, KeyName="none")[:2] == (
+        "InvalidKeyPair.NotFound",
+        "The key pair 'none' does not exist",
+    )
+    assert refused(ec2.describe_instances, InstanceIds=["i-12345678"])[:2] == (
+        "InvalidInstanceID.NotFound",
+        "The instance ID 'i-12345678' does not exist",
+    )
+    assert refused(ec2.describe_instances, InstanceIds=["x"])[:2] == (
+        "InvalidInstanceID.Malformed",
+        'Invalid id: "x" (expecting "i-...")',
+    )
+    smaller = [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 1}}]
+    code, message, _ = refused(ec2.run_instances, **launch, BlockDeviceMappings=smaller)
+    assert code == "InvalidBlockDeviceMapping" and message.endswith("expect size >= 2GB")
+
+
+def test_one_token_launches_once(ec2: Any, image_id: str) -> None:
+    launch = {"ImageId": image_id, "ClientToken": "once", **TINY}
+    first = ec2.run_instances(**launch)["Instances"][0]["InstanceId"]
+    assert ec2.run_instances(**launch)["Instances"][0]["InstanceId"] == first
+    assert refused(ec2.run_instances, **{**launch, "MaxCount": 2})[0] == "IdempotentParameterMismatch"
+
+
+def test_key_pairs_come_and_go(ec2: Any) -> None:
+    made = ec2.create_key_pair(KeyName="made", KeyType="ed25519")
+    assert made["KeyMaterial"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+    (kept,) = ec2.describe_key_pairs(KeyNames=["made"], IncludePublicKey=True)["KeyPairs"]
+    brought = ec2.import_key_pair(KeyName="brought", PublicKeyMaterial=kept["PublicKey"].encode())
+    assert brought["KeyFingerprint"] == made["KeyFingerprint"]
+    assert base64.b64decode(brought["KeyFingerprint"], validate=True)
+    assert refused(ec2.create_key_pair, KeyName="made")[0] == "InvalidKeyPair.Duplicate"
+    assert ec2.delete_key_pair(KeyName="made")["KeyPairId"] == made["KeyPairId"]
+    assert ec2.delete_key_pair(KeyName="made")["Return"] is True
+    assert refused(ec2.describe_key_pairs, KeyNames=["made"])[0] == "InvalidKeyPair.NotFound"
+
+
+def test_a_client_finds_its_default_network(ec2: Any) -> None:
+    (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    in_vpc = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+    (subnet,) = ec2.describe_subnets(Filters=[*in_vpc, {"Name": "default-for-az", "Values": ["true"]}])["Subnets"]
+    (group,) = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+    (zone,) = ec2.describe_availability_zones()["AvailabilityZones"]
+    (region,) = ec2.describe_regions()["Regions"]
+    assert subnet["AvailabilityZone"] == zone["ZoneName"] and subnet["AvailabilityZoneId"] == zone["ZoneId"]
+    assert group["VpcId"] == vpc["VpcId"]
+    assert region["RegionName"] == zone["RegionName"] == "us-east-1"
