@@ -1,8 +1,11 @@
 """The edge over a real port: routing, authentication, refusals in each service's words."""
 
+import html
 import http.client
 import json
 import re
+import subprocess
+import sys
 import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.auth import SigV4QueryAuth
+from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
@@ -21,6 +24,7 @@ from websockets.sync.client import connect
 
 from amiable.database import accounts
 from amiable.server import limits, operations
+from amiable.server.landing import landing_page
 from tests.server.edge import Edge, running_edge
 from tests.support.services import make_account, open_services
 
@@ -83,6 +87,17 @@ def test_nothing_else_answers_unsigned(edge: Edge, method: str, target: str, sta
 def test_the_head_of_an_object_is_refused_without_a_body(edge: Edge) -> None:
     answer = edge.send("HEAD", "/bucket/key")
     assert (answer.status, answer.body) == (403, b"")
+
+
+def test_the_commands_on_the_landing_page_exist_with_their_flags() -> None:
+    page = html.unescape(re.sub(r"<[^>]*>", "", landing_page("us-east-1", "h").body.decode()))
+    lines = [line.split() for line in page.splitlines() if line.startswith("amiable ")]
+    assert len(lines) == 3
+    for words in lines:
+        named = words[1:3] if words[1] in ("image", "instance") else words[1:2]
+        command = [sys.executable, "-m", "amiable.cli.main", *named, "--help"]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert all(word in shown for word in words if word.startswith("--")), words
 
 
 # ── who asks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,6 +180,16 @@ def test_a_body_that_is_not_the_signed_one_is_refused(edge: Edge) -> None:
     assert edge.send("POST", "/", (REGIONS + "&DryRun=true").encode(), unstated).status == 401
     stated = edge.sign("POST", "/", b"x", {**form, "x-amz-content-sha256": "0" * 64})
     assert edge.send("POST", "/", b"x", stated).status == 401
+
+
+@pytest.mark.parametrize(("service", "refused"), [("ebs", False), ("ec2", True), ("sts", True)])
+def test_only_ebs_direct_takes_a_body_that_the_signature_leaves_out(edge: Edge, service: str, refused: bool) -> None:
+    target = "/snapshots/snap-0123456789abcdef0/blocks"
+    request = AWSRequest("GET", edge.endpoint.replace("http:", "https:") + target)  # as if a proxy took the TLS off
+    request.context["payload_signing_enabled"] = False
+    SigV4Auth(Credentials(edge.account.access_key_id, edge.account.secret), service, "us-east-1").add_auth(request)
+    answer = edge.send("GET", target, b"", dict(request.headers.items()))
+    assert (answer.status in (401, 403)) == refused
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from amiable.api.accounts import secret_of
-from amiable.database.accounts import AccessKey, find_access_key
+from amiable.database.accounts import find_access_key
 from amiable.model.errors import RequestTooLarge, Unauthenticated
 from amiable.model.principal import Principal
 from amiable.rules import sigv2, sigv4
@@ -37,20 +38,18 @@ def signed_request(scope: Scope) -> sigv4.Request:
 async def authenticate(
     services: Services, request: sigv4.Request, claim: Claim, chunks: AsyncIterator[bytes], request_id: str
 ) -> Authenticated:
-    """The request with its verified caller; raises Unauthenticated or RequestTooLarge."""
-    key = await _find_key(services, claim)
+    """The request with its verified caller; raises Unauthenticated, RequestTooLarge or RequestTimeout."""
+    _check_region(services, claim)
     headers = Headers(raw=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers])
     limit_bytes = BODY_BYTES_MAX.get(claim.scope.service)
     if limit_bytes is None:
-        verify = sigv2.verify if sigv2.is_of_version_2(claim) else sigv4.verify
-        signature = verify(request, claim, secret_of(services, key), services.clock())
+        principal, signature = await in_thread(_verify, services, request, claim, None)
         body = Body(chunks, signature.body_sha256)
     else:
         body = await _read_whole(chunks, headers, limit_bytes)
-        content = await body.read(limit_bytes)
-        signature = _verify_over(services, request, claim, key, content)
+        principal, signature = await in_thread(_verify, services, request, claim, await body.read(limit_bytes))
     return Authenticated(
-        principal=_principal(key, claim),
+        principal=principal,
         request_id=request_id,
         signature=signature,
         method=request.method,
@@ -63,30 +62,17 @@ async def authenticate(
 
 async def authenticate_websocket(services: Services, request: sigv4.Request, claim: Claim, request_id: str) -> Caller:
     """The caller that opens a WebSocket; a request without a body."""
-    key = await _find_key(services, claim)
-    signature = _verify_over(services, request, claim, key, b"")
-    return Caller(_principal(key, claim), request_id, signature)
+    _check_region(services, claim)
+    principal, signature = await in_thread(_verify, services, request, claim, b"")
+    return Caller(principal, request_id, signature)
 
 
-def _principal(key: AccessKey, claim: Claim) -> Principal:
-    return Principal(key.account_id, key.id, claim.scope.region, key.is_administrator)
-
-
-async def _find_key(services: Services, claim: Claim) -> AccessKey:
-    if claim.scope.region != services.settings.region:
+def _check_region(services: Services, claim: Claim) -> None:
+    ours, named = services.settings.region, claim.scope.region
+    if named != ours:
         raise Unauthenticated(
-            "wrong-scope",
-            f"Credential should be scoped to a valid region: this installation is {services.settings.region}, not {claim.scope.region}.",
+            "wrong-scope", f"Credential should be scoped to a valid region: this installation is {ours}, not {named}."
         )
-
-    def look_up() -> AccessKey | None:
-        with services.database.read() as c:
-            return find_access_key(c, claim.scope.access_key_id)
-
-    key = await in_thread(look_up)
-    if key is None or key.state != "active":
-        raise Unauthenticated("unknown-key", "The access key id is not known here, or not active.")
-    return key
 
 
 async def _read_whole(chunks: AsyncIterator[bytes], headers: Headers, limit_bytes: int) -> Body:
@@ -99,10 +85,30 @@ async def _read_whole(chunks: AsyncIterator[bytes], headers: Headers, limit_byte
     return body
 
 
-def _verify_over(services: Services, request: sigv4.Request, claim: Claim, key: AccessKey, content: bytes) -> Signature:
-    """The signature over a body that is here.  Clients of EBS direct may sign UNSIGNED-PAYLOAD and not say so (botocore over TLS)."""
+def _verify(
+    services: Services, request: sigv4.Request, claim: Claim, content: bytes | None
+) -> tuple[Principal, Signature]:
+    """The caller and the signature.  ``content``: the body where it is here, ``None`` where it streams later."""
+    with services.database.read() as c:
+        key = find_access_key(c, claim.scope.access_key_id)
+    if key is None or key.state != "active":
+        raise Unauthenticated("unknown-key", "The access key id is not known here, or not active.")
+    secret = secret_of(services, key)
+    if content is not None:
+        signature = _verify_over(request, claim, secret, services.clock(), content)
+    elif sigv2.is_of_version_2(claim):
+        signature = sigv2.verify(request, claim, secret, services.clock())
+    else:
+        signature = sigv4.verify(request, claim, secret, services.clock())
+    return Principal(key.account_id, key.id, claim.scope.region, key.is_administrator), signature
+
+
+def _verify_over(request: sigv4.Request, claim: Claim, secret: str, now: datetime, content: bytes) -> Signature:
+    """The signature over a body that is here.
+
+    Clients of EBS direct may sign UNSIGNED-PAYLOAD and not say so: botocore does over TLS, which a proxy may have taken off.
+    """
     digest = hashlib.sha256(content).hexdigest()
-    secret, now = secret_of(services, key), services.clock()
     try:
         signature = sigv4.verify(request, claim.over(digest), secret, now)
     except Unauthenticated as refusal:
