@@ -28,5 +28,5 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LocalRefusal, match="Nothing can be written"), new_file(tmp_path / "no" / "image"):
+    with pytest.raises(LocalRefusal, match="nothing can be written"), new_file(tmp_path / "no" / "image"):
         pass

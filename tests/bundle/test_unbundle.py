@@ -218,7 +218,7 @@ def test_verify_without_a_key_checks_signature_and_parts(small: Path, pem: Pem, 
         verify(small, private_key_pem=None, certificates_pem=pem("other.crt"))
     with pytest.raises(BundleRefusal, match="is missing"):
         verify(small, private_key_pem=None, certificates_pem=pem("user.crt"), source=tmp_path)
-    with pytest.raises(LocalRefusal, match="No certificate"):
+    with pytest.raises(LocalRefusal, match="no certificate"):
         verify(small, private_key_pem=None, certificates_pem=None)
 
 

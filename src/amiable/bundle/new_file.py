@@ -17,7 +17,7 @@ def new_file(destination: Path) -> Iterator[BinaryIO]:
     try:
         file = temporary.open("xb", buffering=0)
     except OSError as error:
-        raise LocalRefusal(f"Nothing can be written in {destination.parent}: {error.strerror}.") from error
+        raise LocalRefusal(f"nothing can be written in {destination.parent}: {error.strerror}") from error
     try:
         with file:
             yield file

@@ -48,7 +48,7 @@ def folder_opener(folder: Path) -> PartOpener:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise BundleRefusal("parts", f"Part {filename} cannot be read: {error.strerror}.") from error
+            raise BundleRefusal("parts", f"Part {filename} cannot be read: {error.strerror}") from error
         return os.fdopen(descriptor, "rb", buffering=0)
 
     return open_part
@@ -161,7 +161,7 @@ class PartWriter:
             self._file = path.open("xb")
         except FileExistsError as error:
             raise LocalRefusal(
-                f"{path} exists already.", hint="Remove the old bundle, or pass --force to replace it."
+                f"{path} exists already", hint="remove the old bundle, or pass --force to replace it"
             ) from error
         self._made.append(path)
         self._left = PART_BYTES

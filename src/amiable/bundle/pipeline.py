@@ -89,7 +89,7 @@ class Layout:
         """Refuses an image that was written to since it was opened."""
         if os.fstat(self.descriptor).st_mtime_ns != self.modified_ns:
             raise LocalRefusal(
-                "The image was changed while it was read.", hint="Bundle an image that nothing writes to."
+                "the image was changed while it was read", hint="bundle an image that nothing writes to."
             )
 
 
@@ -105,8 +105,8 @@ def create(recipe: Recipe, folder: Path, *, force: bool = False, progress: Progr
     cloud_key = keys.load_public_keys(recipe.cloud_certificate_pem)[0]
     if not keys.is_pair(private_key, user_key):
         raise LocalRefusal(
-            "The certificate and the private key do not belong together.",
-            hint="Pass the pair that belongs together with -c and -k: a bundle is signed with one and verified with the other.",
+            "the certificate and the private key do not belong together",
+            hint="pass a pair with -c and -k: a bundle is signed with one and verified with the other",
         )
     manifest_path = folder / f"{recipe.name}.manifest.xml"
     key, iv = secrets.token_bytes(AES_BLOCK), secrets.token_bytes(AES_BLOCK)
@@ -160,17 +160,17 @@ def check_recipe(recipe: Recipe) -> None:
     """Raises LocalRefusal for what can be known before any work."""
     if not NAME.fullmatch(recipe.name):
         raise LocalRefusal(
-            f"{recipe.name!r} cannot be a bundle's name: at most 100 letters, digits, '.', '_' and '-', the first no '.' or '-'.",
-            hint="Pass another with --prefix.",
+            f"{recipe.name!r} cannot be a bundle's name: at most 100 letters, digits, '.', '_' and '-', the first no '.' or '-'",
+            hint="pass another with --prefix",
         )
     if not is_account(recipe.account_id):
         raise LocalRefusal(
-            f"{recipe.account_id!r} is not an account number.", hint="Twelve digits, hyphens allowed, with --user."
+            f"{recipe.account_id!r} is not an account number", hint="twelve digits, hyphens allowed, with --user"
         )
     if recipe.image_type not in IMAGE_TYPES:
-        raise LocalRefusal(f"{recipe.image_type!r} is not an image type: {', '.join(IMAGE_TYPES)}.")
+        raise LocalRefusal(f"{recipe.image_type!r} is not an image type: {', '.join(IMAGE_TYPES)}")
     if recipe.level not in LEVELS:
-        raise LocalRefusal(f"There is no compression level {recipe.level}: 0 (fastest) to 3 (smallest).")
+        raise LocalRefusal(f"there is no compression level {recipe.level}: 0 (fastest) to 3 (smallest)")
 
 
 @contextmanager
@@ -179,15 +179,15 @@ def open_layout(path: Path) -> Iterator[Layout]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise LocalRefusal(f"{path} cannot be read: {error.strerror}.") from error
+        raise LocalRefusal(f"{path} cannot be read: {error.strerror}") from error
     with ExitStack() as opened:
         opened.callback(os.close, descriptor)
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode) and not stat.S_ISBLK(facts.st_mode):
-            raise LocalRefusal(f"{path} is no disk image: neither a file nor a block device.")
+            raise LocalRefusal(f"{path} is no disk image: neither a file nor a block device")
         size_bytes = os.lseek(descriptor, 0, os.SEEK_END)
         if not 0 < size_bytes <= IMAGE_BYTES_MAX:
-            raise LocalRefusal(f"{path} has {size_bytes} bytes: an image has 1 to {IMAGE_BYTES_MAX}.")
+            raise LocalRefusal(f"{path} has {size_bytes} bytes: an image has 1 to {IMAGE_BYTES_MAX}")
         least_hole = sparse_tar.BLOCK
         while (extents := find_extents(descriptor, size_bytes, least_hole=least_hole)) is None:
             least_hole *= 8
@@ -230,12 +230,12 @@ def _clear(folder: Path, name: str, force: bool) -> None:
         found = sorted(path for path in folder.iterdir() if path.name.startswith(f"{name}.part."))
     except OSError as error:
         raise LocalRefusal(
-            f"{folder} cannot be used: {error.strerror}.", hint="Pass a folder that exists with --destination."
+            f"{folder} cannot be used: {error.strerror}", hint="pass a folder that exists with --destination"
         ) from error
     old += [path for path in found if path.name.removeprefix(f"{name}.part.").isdigit()]
     if old and not force:
         raise LocalRefusal(
-            f"{old[0]} exists already.", hint="Pass --force to replace the old bundle, or another --prefix."
+            f"{old[0]} exists already", hint="pass --force to replace the old bundle, or another --prefix"
         )
     for path in old:
         path.unlink()
@@ -291,7 +291,7 @@ def _from_image(descriptor: int, offset: int) -> Callable[[memoryview, int], Non
             size = os.preadv(descriptor, [view], offset + at)
             if not size:
                 raise LocalRefusal(
-                    "The image became shorter while it was read.", hint="Bundle an image that nothing writes to."
+                    "the image became shorter while it was read", hint="bundle an image that nothing writes to."
                 )
             view, at = view[size:], at + size
 

@@ -282,13 +282,13 @@ def read_bundle(manifest_path: Path, certificates_pem: str | bytes | None, waive
         with manifest_path.open("rb") as file:
             manifest = read_manifest(file.read(MANIFEST_BYTES_MAX + 1))
     except OSError as error:
-        raise LocalRefusal(f"{manifest_path} cannot be read: {error.strerror}.") from error
+        raise LocalRefusal(f"{manifest_path} cannot be read: {error.strerror}") from error
     if waivers.signature:
         return manifest
     if certificates_pem is None:
         raise LocalRefusal(
-            "No certificate to verify the bundle's signature with.",
-            hint="Give the certificate of who made the bundle, or waive the signature by name.",
+            "no certificate to verify the bundle's signature with",
+            hint="give the certificate of who made the bundle with -c, or pass --waive-signature",
         )
     verify_signature(manifest, certificates_pem)
     return manifest
