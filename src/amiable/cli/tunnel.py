@@ -24,7 +24,7 @@ class Tunnel:
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
 
-    def sendall(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Sends; raises OSError when the other side has ended."""
         from websockets.exceptions import ConnectionClosed
 
@@ -34,7 +34,7 @@ class Tunnel:
         except ConnectionClosed:
             raise ConnectionResetError("the tunnel has ended") from None
 
-    def recv(self, _size: int = CHUNK_BYTES) -> bytes:
+    def receive(self) -> bytes:
         """The next bytes, as many as came together; empty at the end."""
         from websockets.exceptions import ConnectionClosed
 
@@ -96,7 +96,7 @@ def open_tunnel(endpoint: str, credentials: Any, region: str, instance_id: str, 
     return Tunnel(websocket)
 
 
-def _words(body: bytes | None) -> str:
+def _words(body: bytes | bytearray | None) -> str:
     import json
 
     try:
@@ -125,7 +125,7 @@ def pump_stdio(instance_id: str, port: int) -> None:
     with dial(instance_id, port) as tunnel:
         threading.Thread(target=_send_stdin, args=(tunnel,), daemon=True).start()
         output = sys.stdout.fileno()
-        while data := tunnel.recv():
+        while data := tunnel.receive():
             view = memoryview(data)
             while view:
                 view = view[os.write(output, view) :]
@@ -134,5 +134,5 @@ def pump_stdio(instance_id: str, port: int) -> None:
 def _send_stdin(tunnel: Tunnel) -> None:
     with contextlib.suppress(OSError):
         while data := os.read(sys.stdin.fileno(), CHUNK_BYTES):
-            tunnel.sendall(data)
+            tunnel.send(data)
         tunnel.send_end()

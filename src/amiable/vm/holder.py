@@ -71,13 +71,14 @@ def answer(packet: bytes, listener: socket.socket, namespaces: list[int]) -> tup
         if request["get"] == "namespaces":
             return {"ok": True}, namespaces
         if request["get"] == "connection":
-            with socket.create_connection(
-                ("127.0.0.1", int(request["port"])), timeout=CONNECT_SECONDS_MAX
-            ) as connection:
+            # not create_connection: it loads a codec, and after the rights were dropped Python's library may be out of reach
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+                connection.settimeout(CONNECT_SECONDS_MAX)
+                connection.connect(("127.0.0.1", int(request["port"])))
                 connection.settimeout(None)
                 return {"ok": True}, [os.dup(connection.fileno())]
         return {"ok": False, "error": "unknown request"}, []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, OverflowError, ValueError, KeyError, TypeError) as error:
         return {"ok": False, "error": str(error)}, []
 
 
@@ -144,7 +145,7 @@ def main(text: str) -> None:
     launcher.drop_rights(what["uid"], [])
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.path.lexists("holder.sock"):
-        os.unlink("holder.sock")
+        os.unlink("holder.sock")  # noqa: PTH108 - pathlib is not loaded here
     os.umask(0o077)
     control.bind("holder.sock")
     control.listen(CLIENTS_MAX)

@@ -6,6 +6,7 @@ took on descriptor 3, is inherited and held until then: however the server dies,
 The pid stays the same through exec, and so does the start time.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -38,10 +39,8 @@ def write_record(name: str, facts: dict[str, Any]) -> None:
     """Writes this process's record, durable, into the directory on descriptor 3; mode 0600, owned by who started us."""
     record = {"version": 1, "pid": os.getpid(), "start_ticks": start_ticks("self"), "boot_id": boot_id(), **facts}
     temp = name + ".new"
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(temp, dir_fd=DIRECTORY)
-    except FileNotFoundError:
-        pass
     descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=DIRECTORY)
     with os.fdopen(descriptor, "w") as file:
         json.dump(record, file)
@@ -60,12 +59,11 @@ def libc_call(name: str, *arguments: int) -> None:
 
 def close_all_but(kept: set[int]) -> None:
     """Closes every descriptor that is not in ``kept``."""
-    for number in [int(name) for name in os.listdir("/proc/self/fd")]:
+    names = os.listdir("/proc/self/fd")  # noqa: PTH208 - pathlib is not loaded here, and starting is to stay quick
+    for number in map(int, names):
         if number not in kept:
-            try:
+            with contextlib.suppress(OSError):
                 os.close(number)
-            except OSError:
-                pass
 
 
 def drop_rights(uid: int | None, groups: list[int]) -> None:
