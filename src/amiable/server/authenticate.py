@@ -104,17 +104,9 @@ def _verify(
 
 
 def _verify_over(request: sigv4.Request, claim: Claim, secret: str, now: datetime, content: bytes) -> Signature:
-    """The signature over a body that is here.
-
-    Clients of EBS direct may sign UNSIGNED-PAYLOAD and not say so: botocore does over TLS, which a proxy may have taken off.
-    """
+    """The signature over a body that is here, compared with the hash that the request states, if it does."""
     digest = hashlib.sha256(content).hexdigest()
-    try:
-        signature = sigv4.verify(request, claim.over(digest), secret, now)
-    except Unauthenticated as refusal:
-        if claim.payload or claim.scope.service != "ebs" or refusal.kind != "wrong-signature":
-            raise
-        signature = sigv4.verify(request, claim.over(sigv4.UNSIGNED_PAYLOAD), secret, now)
+    signature = sigv4.verify(request, claim.over(digest), secret, now)
     if signature.body_sha256 is not None and signature.body_sha256 != digest:
         raise Unauthenticated("wrong-body", "The request's body does not match the hash that was signed.")
     return signature
