@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amiable.bundle.keys import load_private_key
@@ -161,6 +161,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
     )
 
 
+@settings(deadline=None)
 @given(manifests())
 def test_what_is_written_is_read_back(manifest: Manifest) -> None:
     document = write_manifest(manifest, USER_KEY)
@@ -228,6 +229,7 @@ def test_a_manifest_beyond_the_bound_is_refused_unparsed() -> None:
         read_manifest(DOCUMENT + b" " * MANIFEST_BYTES_MAX)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.binary(max_size=30).map(lambda noise: DOCUMENT[:900] + noise + DOCUMENT[900:]))
 def test_noise_is_refused_or_read_and_nothing_else(noise: bytes) -> None:
     try:

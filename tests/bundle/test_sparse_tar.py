@@ -6,7 +6,7 @@ import tarfile
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amiable.bundle import sparse_tar
@@ -65,6 +65,7 @@ def layouts(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, int]]]:
     return image, extents
 
 
+@settings(deadline=None)
 @given(layouts(), st.integers(0, 1000))
 def test_every_layout_comes_back(layout: tuple[bytes, list[tuple[int, int]]], seed: int) -> None:
     image, extents = layout
@@ -73,6 +74,7 @@ def test_every_layout_comes_back(layout: tuple[bytes, list[tuple[int, int]]], se
     assert read_back(stream, len(image), seed) == image
 
 
+@settings(deadline=None)
 @given(layouts())
 def test_pythons_tarfile_reads_every_layout(layout: tuple[bytes, list[tuple[int, int]]]) -> None:
     image, extents = layout
@@ -139,6 +141,22 @@ def test_a_hostile_header_is_refused(at: int, new: bytes, why: str) -> None:
     with pytest.raises(BundleRefusal, match=why) as refused:
         read_back(resealed(ARCHIVE, at, new), len(IMAGE))
     assert refused.value.stage == "tar"
+
+
+@settings(deadline=None)
+@given(st.integers(0, BLOCK - 1), st.binary(min_size=1, max_size=40), st.booleans())
+def test_any_header_is_read_or_refused_and_nothing_else(at: int, new: bytes, plain: bool) -> None:
+    stream = archive("disk.img", IMAGE, [(0, len(IMAGE))] if plain else EXTENTS)
+    try:
+        read_back(resealed(stream, at, new[: BLOCK - at]), len(IMAGE))
+    except BundleRefusal as refusal:
+        assert refusal.stage == "tar"
+
+
+def test_a_plain_member_of_a_size_beyond_64_bits_is_refused() -> None:
+    stream = archive("disk.img", IMAGE, [(0, len(IMAGE))])
+    with pytest.raises(BundleRefusal, match="the manifest declares"):
+        read_back(resealed(stream, 124, b"\x80" + b"\xff" * 11), len(IMAGE))
 
 
 def test_a_header_with_a_wrong_checksum_is_refused() -> None:

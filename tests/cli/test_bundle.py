@@ -2,10 +2,10 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -230,8 +230,8 @@ def test_a_damaged_bundle_is_not_uploaded(s3: Any, capsys: pytest.CaptureFixture
     }
 
 
-HELP_SECONDS_MAX = 0.6
-"""The promise is 150 ms on a quiet machine; a busy one is given four times that."""
+HELP_CPU_SECONDS_MAX = 0.45
+"""The promise is 150 ms on a quiet machine; CPU time is measured, and a slow one is given three times that."""
 
 
 def test_help_starts_at_once_and_loads_none_of_the_heavy() -> None:
@@ -239,11 +239,14 @@ def test_help_starts_at_once_and_loads_none_of_the_heavy() -> None:
         "import sys; from amiable.cli.main import main; main(['bundle', '--help']);"
         "print([name for name in ('boto3', 'botocore', 'cryptography', 'isal', 'sqlalchemy') if name in sys.modules], file=sys.stderr)"
     )
-    best = 99.0
-    for _ in range(3):
-        start = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
-        best = min(best, time.monotonic() - start)
+    before = children_cpu_seconds()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+    used = children_cpu_seconds() - before
     assert done.stderr.decode().splitlines()[-1] == "[]"
     assert b"create" in done.stdout
-    assert best < HELP_SECONDS_MAX
+    assert used < HELP_CPU_SECONDS_MAX
+
+
+def children_cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

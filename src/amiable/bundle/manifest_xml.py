@@ -13,14 +13,13 @@ serialise the document anew before they verify.
 """
 
 import re
-import xml.parsers.expat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from amiable.bundle import keys
+from amiable.bundle.strict_xml import CHILDREN, Element, fault, parse, serialise
 from amiable.model.errors import BundleRefusal
 from amiable.model.manifest import (
     IMAGE_TYPES,
@@ -33,7 +32,6 @@ from amiable.model.manifest import (
 )
 
 MANIFEST_BYTES_MAX: Final = 5 * 1024 * 1024
-TEXT_CHARACTERS_MAX: Final = 65_536
 PARTS_MAX: Final = 100_000
 IMAGE_BYTES_MAX: Final = 1 << 44
 """16 TiB: no image of a bundle is larger; a declared size above it is an attack or a mistake."""
@@ -41,71 +39,9 @@ IMAGE_BYTES_MAX: Final = 1 << 44
 FILENAME_BYTES_MAX: Final = 255
 READABLE_VERSIONS: Final = ("2007-10-10", "2007-08-29", "20070829", "3")
 
-# Which elements may stand in which, and whether more than once (*).  An element that is not named here holds text alone.
-CHILDREN: Final[dict[str, tuple[str, ...]]] = {
-    "manifest": ("version", "bundler", "machine_configuration", "image", "signature"),
-    "signed": ("machine_configuration", "image"),
-    "bundler": ("name", "version", "release"),
-    "machine_configuration": ("architecture", "block_device_mapping", "kernel_id", "ramdisk_id", "product_codes"),
-    "block_device_mapping": ("mapping*",),
-    "mapping": ("virtual", "device"),
-    "product_codes": ("product_code*",),
-    "image": (
-        "name", "user", "type", "kernel_name", "ancestry", "digest", "size", "bundled_size", "ec2_encrypted_key",
-        "user_encrypted_key", "ec2_encrypted_iv", "user_encrypted_iv", "parts",
-    ),
-    "ancestry": ("ancestor_ami_id*",),
-    "parts": ("part*",),
-    "part": ("filename", "digest"),
-}  # fmt: skip
-ATTRIBUTES: Final = {
-    "digest": "algorithm",
-    "ec2_encrypted_key": "algorithm",
-    "user_encrypted_key": "algorithm",
-    "parts": "count",
-    "part": "index",
-}
-ENTITIES: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&apos;"))
-
 _NUMBER: Final = re.compile(r"[0-9]{1,20}")
 _SHA1: Final = re.compile(r"[0-9a-fA-F]{40}")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
-
-
-@dataclass(slots=True)
-class Element:
-    """An element as read or to be written: text or children, never both; at most one attribute."""
-
-    tag: str
-    text: str = ""
-    attribute: str | None = None
-    children: list["Element"] = field(default_factory=list)
-
-    def find(self, tag: str) -> "Element | None":
-        """The first child called ``tag``."""
-        return next((child for child in self.children if child.tag == tag), None)
-
-    def need(self, tag: str) -> "Element":
-        """The child called ``tag``; refuses its absence."""
-        found = self.find(tag)
-        if found is None:
-            raise _fault(f"<{self.tag}> has no <{tag}>.")
-        return found
-
-    def text_of(self, tag: str) -> str | None:
-        """The text of the child called ``tag``; ``None`` where it is absent."""
-        found = self.find(tag)
-        return None if found is None else found.text
-
-    def texts_in(self, tag: str) -> tuple[str, ...]:
-        """The texts of the children of the child called ``tag``, split at commas, blanks left out."""
-        found = self.find(tag)
-        pieces = [piece.strip() for child in (found.children if found else []) for piece in child.text.split(",")]
-        return tuple(piece for piece in pieces if piece)
-
-
-def _fault(message: str) -> BundleRefusal:
-    return BundleRefusal("manifest", f"The manifest is refused: {message}")
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -118,18 +54,18 @@ def read_manifest(document: bytes) -> Manifest:
     ``UNSIGNED``.
     """
     if len(document) > MANIFEST_BYTES_MAX:
-        raise _fault(f"it has {len(document)} bytes; at most {MANIFEST_BYTES_MAX} are read.")
-    root = _parse(document, "manifest")
+        raise fault(f"it has {len(document)} bytes; at most {MANIFEST_BYTES_MAX} are read.")
+    root = parse(document, "manifest")
     version = root.need("version").text
     if version not in READABLE_VERSIONS:
-        raise _fault(f"<version> is {version!r}; known are {', '.join(READABLE_VERSIONS)}.")
+        raise fault(f"<version> is {version!r}; known are {', '.join(READABLE_VERSIONS)}.")
     text = signed_text(document)
-    signed = _parse(b"<signed>" + text + b"</signed>", "signed")
+    signed = parse(b"<signed>" + text + b"</signed>", "signed")
     if signed.children != [child for tag in CHILDREN["signed"] if (child := root.find(tag))]:
         raise BundleRefusal("signature", "The signed text and the document say different things.")
     signature = (root.text_of("signature") or "").strip()
     if signature and signature != "UNSIGNED" and not _HEX.fullmatch(signature):
-        raise _fault("<signature> is not hexadecimal.")
+        raise fault("<signature> is not hexadecimal.")
     bundler = root.find("bundler") or Element("bundler")
     machine = signed.find("machine_configuration") or Element("machine_configuration")
     return _manifest(
@@ -153,88 +89,6 @@ def _slice(document: bytes, tag: bytes) -> bytes:
     return document[start : end + len(tag) + 3] if 0 <= start < end else b""
 
 
-class _Strict:
-    """Builds elements by the table above and refuses everything else, with the offending name."""
-
-    def __init__(self, root_tag: str) -> None:
-        self.root: Element | None = None
-        self.root_tag = root_tag
-        self.open: list[Element] = []
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        element = Element(tag)
-        if not self.open:
-            if tag != self.root_tag:
-                raise _fault(f"the outermost element is <{tag}>, not <{self.root_tag}>.")
-            self.root = element
-        else:
-            self._adopt(self.open[-1], element)
-        for name, value in attributes.items():
-            if ATTRIBUTES.get(tag) != name:
-                raise _fault(f"<{tag}> has an unknown attribute {name!r}.")
-            element.attribute = value
-        self.open.append(element)
-
-    @staticmethod
-    def _adopt(parent: Element, element: Element) -> None:
-        allowed = CHILDREN.get(parent.tag, ())
-        if element.tag + "*" not in allowed:
-            if element.tag not in allowed:
-                raise _fault(f"<{element.tag}> does not belong in <{parent.tag}>.")
-            if parent.find(element.tag) is not None:
-                raise _fault(f"<{element.tag}> stands twice in <{parent.tag}>.")
-        parent.children.append(element)
-
-    def end(self, tag: str) -> None:
-        element = self.open.pop()
-        if element.tag in CHILDREN:
-            if element.text.strip():
-                raise _fault(f"<{tag}> has text where only elements belong.")
-            element.text = ""
-
-    def characters(self, text: str) -> None:
-        element = self.open[-1]
-        element.text += text
-        if len(element.text) > TEXT_CHARACTERS_MAX:
-            raise _fault(f"<{element.tag}> has more than {TEXT_CHARACTERS_MAX} characters.")
-
-
-def _parse(document: bytes, root_tag: str) -> Element:
-    strict = _Strict(root_tag)
-    parser = xml.parsers.expat.ParserCreate("utf-8")
-    parser.buffer_text = True
-    parser.StartElementHandler = strict.start
-    parser.EndElementHandler = strict.end
-    parser.CharacterDataHandler = strict.characters
-    parser.XmlDeclHandler = _check_declaration
-    for what, handler in (
-        ("a DTD", "StartDoctypeDeclHandler"),
-        ("an entity declaration", "EntityDeclHandler"),
-        ("a comment", "CommentHandler"),
-        ("a processing instruction", "ProcessingInstructionHandler"),
-        ("a CDATA section", "StartCdataSectionHandler"),
-    ):
-        setattr(parser, handler, _refuser(what))
-    try:
-        parser.Parse(document, True)
-    except xml.parsers.expat.ExpatError as error:
-        raise _fault(f"it is not well-formed XML ({error}).") from error
-    assert strict.root is not None
-    return strict.root
-
-
-def _refuser(what: str) -> object:
-    def refuse(*_: object) -> None:
-        raise _fault(f"it holds {what}, which no bundler writes.")
-
-    return refuse
-
-
-def _check_declaration(version: str, encoding: str | None, standalone: int) -> None:
-    if encoding is not None and encoding.upper() not in ("ASCII", "US-ASCII", "UTF-8"):
-        raise _fault(f"its encoding is {encoding!r}; ASCII and UTF-8 are read.")
-
-
 def _manifest(
     machine: Element,
     image: Element,
@@ -247,10 +101,10 @@ def _manifest(
     size_bytes = _number(image, "size", 1, IMAGE_BYTES_MAX)
     bundled_size_bytes = _number(image, "bundled_size", 16, 2 * IMAGE_BYTES_MAX)
     if bundled_size_bytes % 16:
-        raise _fault(f"<bundled_size> {bundled_size_bytes} is not a multiple of 16, as AES-CBC makes it.")
+        raise fault(f"<bundled_size> {bundled_size_bytes} is not a multiple of 16, as AES-CBC makes it.")
     image_type = image.text_of("type")
     if image_type is not None and image_type not in IMAGE_TYPES:
-        raise _fault(f"<type> is {image_type!r}; known are {', '.join(IMAGE_TYPES)}.")
+        raise fault(f"<type> is {image_type!r}; known are {', '.join(IMAGE_TYPES)}.")
     mappings = machine.find("block_device_mapping") or Element("block_device_mapping")
     return Manifest(
         name=_basename("name", image.need("name").text),
@@ -279,20 +133,18 @@ def _manifest(
 def _number(parent: Element, tag: str, least: int, most: int) -> int:
     text = parent.need(tag).text
     if not _NUMBER.fullmatch(text):
-        raise _fault(f"<{tag}> is {text[:40]!r}, not a number of bytes.")
+        raise fault(f"<{tag}> is {text[:40]!r}, not a number of bytes.")
     if not least <= int(text) <= most:
-        raise _fault(f"<{tag}> is {text}, outside {least} to {most}.")
+        raise fault(f"<{tag}> is {text}, outside {least} to {most}.")
     return int(text)
 
 
 def _sha1(parent: Element) -> str:
     digest = parent.need("digest")
     if digest.attribute != "SHA1":
-        raise _fault(
-            f"<digest> in <{parent.tag}> is by {digest.attribute!r}; SHA1 is the only algorithm of the format."
-        )
+        raise fault(f"<digest> in <{parent.tag}> is by {digest.attribute!r}; SHA1 is the only algorithm of the format.")
     if not _SHA1.fullmatch(digest.text):
-        raise _fault(f"<digest> in <{parent.tag}> is not a SHA-1 in hex.")
+        raise fault(f"<digest> in <{parent.tag}> is not a SHA-1 in hex.")
     return digest.text.lower()
 
 
@@ -301,9 +153,9 @@ def _wrapped(image: Element, tag: str) -> str | None:
     if found is None or not found.text:
         return None
     if found.attribute not in (None, "AES-128-CBC"):
-        raise _fault(f"<{tag}> is for {found.attribute!r}; AES-128-CBC is the only cipher of the format.")
+        raise fault(f"<{tag}> is for {found.attribute!r}; AES-128-CBC is the only cipher of the format.")
     if not _HEX.fullmatch(found.text):
-        raise _fault(f"<{tag}> is not hexadecimal.")
+        raise fault(f"<{tag}> is not hexadecimal.")
     return found.text
 
 
@@ -315,31 +167,31 @@ def _basename(tag: str, name: str) -> str:
         or any(ord(c) < 32 for c in name)
         or len(name.encode()) > FILENAME_BYTES_MAX
     ):
-        raise _fault(f"<{tag}> {name[:80]!r} is not a plain file name.")
+        raise fault(f"<{tag}> {name[:80]!r} is not a plain file name.")
     return name
 
 
 def _parts(parts: Element) -> tuple[Part, ...]:
     if parts.attribute is None or not _NUMBER.fullmatch(parts.attribute):
-        raise _fault(f"<parts> has count {parts.attribute!r}, not a number.")
+        raise fault(f"<parts> has count {parts.attribute!r}, not a number.")
     if int(parts.attribute) != len(parts.children):
-        raise _fault(f"<parts> has count {int(parts.attribute)}, but {len(parts.children)} <part> elements.")
+        raise fault(f"<parts> has count {int(parts.attribute)}, but {len(parts.children)} <part> elements.")
     if not 1 <= len(parts.children) <= PARTS_MAX:
-        raise _fault(f"there are {len(parts.children)} parts; 1 to {PARTS_MAX} are read.")
+        raise fault(f"there are {len(parts.children)} parts; 1 to {PARTS_MAX} are read.")
     read = sorted(map(_part, parts.children), key=lambda part: part.index)
     for expected, part in enumerate(read):
         if part.index != expected:
-            raise _fault(
+            raise fault(
                 f"part indexes are not 0 to {len(read) - 1}, each once: {part.index} stands where {expected} belongs."
             )
     if len({part.filename for part in read}) != len(read):
-        raise _fault("two parts have the same <filename>.")
+        raise fault("two parts have the same <filename>.")
     return tuple(read)
 
 
 def _part(part: Element) -> Part:
     if part.attribute is None or not _NUMBER.fullmatch(part.attribute):
-        raise _fault(f"<part> has index {part.attribute!r}, not a number.")
+        raise fault(f"<part> has index {part.attribute!r}, not a number.")
     return Part(int(part.attribute), _basename("filename", part.need("filename").text), _sha1(part))
 
 
@@ -379,19 +231,6 @@ def write_manifest(manifest: Manifest, private_key: rsa.RSAPrivateKey) -> bytes:
     document = ("<?xml version='1.0'?>" + serialise(root)).encode()
     assert signed_text(document) == text.encode()
     return document
-
-
-def serialise(element: Element) -> str:
-    """``element`` in REXML's form: single quotes, no white space between elements, ``<e/>`` for an empty one."""
-    attribute = f" {ATTRIBUTES[element.tag]}='{_escape(element.attribute)}'" if element.attribute is not None else ""
-    inside = _escape(element.text) + "".join(map(serialise, element.children))
-    return f"<{element.tag}{attribute}>{inside}</{element.tag}>" if inside else f"<{element.tag}{attribute}/>"
-
-
-def _escape(text: str) -> str:
-    for character, entity in ENTITIES:
-        text = text.replace(character, entity)
-    return text
 
 
 def _present(**texts: str | None) -> Iterator[Element]:

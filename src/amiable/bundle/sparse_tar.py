@@ -161,9 +161,9 @@ def read_member(source: Source, size_bytes: int) -> Member:
             raise _fault(f"the image has {real} bytes, the manifest declares {size_bytes}.")
         offsets, lengths = _read_map(source, block, size_bytes)
     elif kind in (b"0", b"\0", b"7"):
-        offsets, lengths = array("Q", [0]), array("Q", [stored])
         if stored != size_bytes:
             raise _fault(f"the image has {stored} bytes, the manifest declares {size_bytes}.")
+        offsets, lengths = array("Q", [0]), array("Q", [stored])
     else:
         raise _fault(f"its member is of type {kind.decode('latin-1')!r}, not a regular file.")
     if sum(lengths) != stored:
