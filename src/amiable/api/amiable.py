@@ -20,7 +20,7 @@ from amiable.model.errors import (
     NotFound,
     UnauthorizedOperation,
 )
-from amiable.model.image import EVERYONE, Image, ImageState, ImageType, RootDeviceType
+from amiable.model.image import EVERYONE, KERNEL_BYTES_MAX, Image, ImageState, ImageType, RootDeviceType
 from amiable.model.principal import Principal
 from amiable.model.units import MIB, human_bytes
 from amiable.rules.kernel_bytes import HEAD_BYTES, check_boot_bytes
@@ -29,7 +29,6 @@ from amiable.services import Services
 from amiable.services.objects import open_object
 from amiable.vm.accelerator import Accelerator, choose_accelerator
 
-KERNEL_BYTES_MAX: Final = 512 * MIB
 DESCRIPTION_LENGTH_MAX: Final = 255
 COPY_BYTES: Final = MIB
 ARCHITECTURES: Final = ("x86_64", "i386")

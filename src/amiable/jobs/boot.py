@@ -21,6 +21,7 @@ from amiable.rules import lifecycle
 from amiable.rules.hardware import UEFI_VARIABLES, hardware_of
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
+from amiable.services.roots import drop_unused_roots
 from amiable.vm import machine
 from amiable.vm.accelerator import choose_accelerator
 from amiable.vm.directory import Directory, DirectoryBusy, locked, make_directory, open_directory, remove_directory
@@ -116,6 +117,7 @@ def give_up(context: JobContext, why: str) -> None:
         if event is Event.LAUNCH_FAILED:
             for volume in facts.volumes:
                 volumes.delete_volume(c, volume.id)
+            drop_unused_roots(services, c)
 
 
 def _abandon(services: Services, facts: Facts, *, remove: bool) -> None:

@@ -22,16 +22,15 @@ from amiable.jobs.block_sink import BlockSink
 from amiable.jobs.context import JobContext
 from amiable.model import ids
 from amiable.model.errors import BundleRefusal, InvalidManifest, Refusal, S3Refusal
-from amiable.model.image import Image, ImageState, ImageType, StateReason
+from amiable.model.image import KERNEL_BYTES_MAX, Image, ImageState, ImageType, StateReason
 from amiable.model.manifest import Manifest
 from amiable.model.snapshot import Snapshot
-from amiable.model.units import MIB, gib_ceil
+from amiable.model.units import gib_ceil
 from amiable.rules.acl import SERVICE
 from amiable.services.manifests import read_manifest_object, split_location, why_unreadable
 from amiable.services.objects import open_file, readable
 
 NO_TIMEOUT_MINUTES: Final = 525_600
-KERNEL_BYTES_MAX: Final = 512 * MIB
 
 
 def register_manifest(context: JobContext) -> None:

@@ -10,6 +10,7 @@ from amiable.jobs.stop import power_off
 from amiable.model.instance import State
 from amiable.model.volume import Volume
 from amiable.rules.lifecycle import Event
+from amiable.services.roots import drop_unused_roots
 from amiable.vm import machine
 from amiable.vm.directory import locked, open_directory, remove_directory
 
@@ -38,6 +39,7 @@ def terminate(context: JobContext) -> None:
         context.save(c, progress_percent=90)
         for volume in gone:
             volumes.delete_volume(c, volume.id)
+        drop_unused_roots(services, c)
         for volume in kept:
             volumes.detach_volume(c, volume.id)
         instances.set_state(c, facts.instance.id, Event.TERMINATED, now=services.now())

@@ -14,8 +14,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from amiable.model.units import MIB
+
 EVERYONE: Final = "all"
 """The grantee that makes an image public."""
+KERNEL_BYTES_MAX: Final = 512 * MIB
+"""How long a kernel or a ramdisk may be."""
 
 
 class ImageState(StrEnum):

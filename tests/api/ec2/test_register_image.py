@@ -1,5 +1,6 @@
 """RegisterImage from snapshots, in process: real database, real store."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -264,3 +265,20 @@ def test_only_the_callers_own_completed_and_visible_snapshots_can_be_registered(
         register_image(services, principal, registration(make_snapshot(principal, complete=False)))
     with pytest.raises(Malformed, match="snap-x"):
         register_image(services, principal, registration("snap-x"))
+
+
+def test_of_many_who_want_one_name_at_once_one_gets_it(
+    services: Services, principal: Principal, make_snapshot: MakeSnapshot
+) -> None:
+    snapshot_id = make_snapshot(principal)
+
+    def attempt(_: int) -> str:
+        try:
+            return str(register_image(services, principal, registration(snapshot_id, "wanted")).image_id)
+        except InvalidAMINameDuplicate as refusal:
+            return refusal.message
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(attempt, range(8)))
+    (winner,) = [answer for answer in answers if answer.startswith("ami-")]
+    assert answers.count(f"AMI name wanted is already in use by AMI {winner}") == 7

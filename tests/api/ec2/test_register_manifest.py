@@ -21,6 +21,7 @@ from amiable.model.manifest import Mapping
 from amiable.model.principal import Principal
 from amiable.model.units import BLOCK_BYTES
 from amiable.services import Services
+from amiable.services.roots import drop_unused_roots
 from amiable.wire.generated import ec2
 from tests.support.buckets import make_bucket, put
 from tests.support.cases import cases_dir
@@ -288,6 +289,29 @@ def test_deregistering_drops_the_converted_root_that_nothing_uses(services: Serv
     assert counts(services)[0] == 1
     deregister_image(services, bundled.owner, ec2.DeregisterImageRequest(image_id=str(image_id)))
     assert counts(services) == (0, 0, [])
+
+
+def test_a_root_that_a_volume_is_made_of_outlives_its_image(services: Services, tmp_path: Path) -> None:
+    bundled = bundle(services, tmp_path)
+    image_id = str(register_image(services, bundled.owner, request_of(bundled)).image_id)
+    run_jobs(services)
+    with services.database.write() as c:
+        image = images.get(c, bundled.owner.region, image_id, viewer=bundled.owner.account_id)
+        assert image is not None
+        c.execute(
+            schema.volume.insert().values(
+                id="vol-0123456789abcdef0", account_id=bundled.owner.account_id, region=bundled.owner.region, zone="z",
+                state="in-use", snapshot_id=image.root_snapshot_id, size_gib=1, size_bytes=image.size_bytes,
+                volume_type="standard", is_instance_store=True, delete_on_termination=True, created_at=services.now(),
+            )
+        )  # fmt: skip
+    deregister_image(services, bundled.owner, ec2.DeregisterImageRequest(image_id=image_id))
+    assert counts(services)[0] == 1
+    assert services.blocks.read(str(image.root_snapshot_id), 0) is not None
+    with services.database.write() as c:
+        c.execute(schema.volume.delete())
+        drop_unused_roots(services, c)
+    assert counts(services)[0] == 0
 
 
 def test_the_administrators_kernel_becomes_a_public_file_and_anothers_is_refused(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import cut_page, open_page
-from amiable.database import images, snapshots
+from amiable.database import images
 from amiable.database import tags as tag_rows
 from amiable.database.images import Selection
 from amiable.model import ids
@@ -27,6 +27,7 @@ from amiable.model.principal import Principal
 from amiable.rules import filters, permission
 from amiable.rules.filters import boolean
 from amiable.services import Services
+from amiable.services.roots import drop_unused_roots
 from amiable.wire.generated import ec2
 
 IMAGE_IDS_MAX: Final = 10_000
@@ -207,9 +208,7 @@ def deregister_image(
         raise_if_dry_run(request)
         images.deregister(c, image.id, now=services.now())
         tag_rows.forget(c, image.id)
-        for snapshot_id in images.forget_unused_roots(c):
-            services.blocks.drop(c, snapshot_id)
-            snapshots.delete_row(c, snapshot_id)
+        drop_unused_roots(services, c)
         keeps_bytes = images.is_kernel_in_use(c, image.id)
     if image.content_file is not None and not keeps_bytes:
         (services.data / "kernels" / image.content_file).unlink(missing_ok=True)
