@@ -193,18 +193,20 @@ class Supervisor:
             time.sleep(0.02)  # its guest has all its places: the kernel queues the rest
 
     def _read_events(self, watch: Watch) -> None:
+        """Handles all that has come: what QEMU sent in one piece makes the socket readable once."""
         assert watch.events is not None
+        has_powered_off = False
         try:
-            event = watch.events.event(0)
+            while (event := watch.events.event(0)) is not None:
+                log.info("%s: %s %s", watch.instance_id, event["event"], event.get("data", ""))
+                has_powered_off |= event["event"] == "SHUTDOWN" and bool(event.get("data", {}).get("guest"))
         except (QmpGone, QmpError, ValueError):
             if not watch.qemu.is_alive():
                 self._ended(watch)
             else:
                 self._drop(watch.instance_id)  # attached again at the next look
             return
-        if event is not None:
-            log.info("%s: %s %s", watch.instance_id, event["event"], event.get("data", ""))
-        if event is not None and event["event"] == "SHUTDOWN" and event.get("data", {}).get("guest"):
+        if has_powered_off:
             self._powered_off(watch)
 
     def _check_status(self, watch: Watch) -> None:
