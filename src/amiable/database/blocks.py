@@ -174,7 +174,7 @@ def pending(
     query = select(PB.c.index, PB.c.digest).where(PB.c.snapshot_id == snapshot_id, PB.c.index >= start)
     if end is not None:
         query = query.where(PB.c.index < end)
-    return [(row.index, row.digest) for row in c.execute(query.order_by(PB.c.index).limit(limit))]
+    return [(index, digest) for index, digest in c.execute(query.order_by(PB.c.index).limit(limit))]
 
 
 def pending_count(c: Connection, snapshot_id: str) -> int:
