@@ -172,14 +172,15 @@ def classic_path(story: Story, guest: Path) -> tuple[Guest, str, str]:
 
 
 def expect_refusal(story: Story, image: str) -> None:
-    """Before it is shared, the second account may not even see the image."""
+    """Before it is shared, the second account may not launch the image."""
     command = ["aws", "ec2", "run-instances", "--image-id", image, "--instance-type", "amiable.tiny"]
     try:
         run(*command, environment=story.user, show=False)
     except DemoFailure as refused:
-        if "InvalidAMIID.NotFound" not in str(refused):
+        if "AuthFailure" not in str(refused) and "InvalidAMIID.NotFound" not in str(refused):
             raise
-        say("     refused, as it must be: it is not shared with this account yet")
+        say(f"     {str(refused).splitlines()[-1]}")
+        say("     … as it must be: it is not shared with this account yet")
     else:
         raise DemoFailure(f"{image} was launched by an account that it is not shared with")
 

@@ -36,7 +36,7 @@ DEFAULT_LISTEN = ("127.0.0.1", 2006)
 START_SECONDS_MAX = 120
 COMMAND_SECONDS_MAX = 600
 END_SECONDS_MAX = 60
-LAST_LINES = 25
+LAST_LINES = 12
 
 
 class DemoFailure(Exception):
@@ -231,7 +231,13 @@ def try_lock(file: IO[str]) -> bool:
 
 def end_leftovers() -> None:
     """Ends recorded processes that outlived the server: QEMU, network holders, the exporter.  Records of dead ones end nothing."""
-    for path in [*DATA.glob("instances/*/*.json"), *DATA.glob("exporter/*.json"), *DATA.glob("exporter/*/*.json")]:
+    for path in [
+        *DATA.glob("instances/*/process.json"),
+        *DATA.glob("instances/*/holder.json"),
+        DATA / "exporter/process.json",
+    ]:
+        if not path.exists():
+            continue
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             found = process.read_record(directory, path.name)
