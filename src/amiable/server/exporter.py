@@ -257,6 +257,10 @@ class Exporter:
             self._log.write(f"{volume} removed")
 
     def _save(self) -> None:
+        """Records what is exported; there is a record only while something is."""
+        if not self._exports:
+            self._state.unlink(missing_ok=True)
+            return
         Files().write_whole(self._state, msgspec.json.encode([exported.what for exported in self._exports.values()]))
 
     @staticmethod

@@ -211,6 +211,9 @@ def _forget(data: Path, volume_id: str) -> None:
         if find(data) is not None or not path.exists():
             return
         kept = [export for export in json.loads(path.read_bytes()) if export.get("volume") != volume_id]
+        if not kept:
+            path.unlink()
+            return
         temporary = path.with_name("exports.json.forget")
         temporary.write_text(json.dumps(kept))
         temporary.rename(path)
