@@ -8,7 +8,7 @@ import pytest
 from amiable.database import client_tokens, instances, network, tags, volumes
 from amiable.database.client_tokens import KEPT, Remembered
 from amiable.model.errors import IncorrectInstanceState
-from amiable.model.instance import Instance, MetadataOptions, Reason, Reservation, State
+from amiable.model.instance import TERMINATED_VISIBLE, Instance, MetadataOptions, Reason, Reservation, State
 from amiable.model.principal import Principal
 from amiable.model.volume import Volume, VolumeState
 from amiable.rules.lifecycle import Event
@@ -208,3 +208,20 @@ def test_a_token_is_kept_for_a_day_and_then_forgotten(services: Services, princi
         assert client_tokens.find_token(c, *key, now=now + KEPT) is None
         assert client_tokens.find_token(c, *key[:2], "CopyImage", "token", now=now) is None
         client_tokens.insert_token(c, *key, made, now=now + KEPT)
+
+
+def test_what_no_call_shows_any_more_is_forgotten_with_its_tags(services: Services, principal: Principal) -> None:
+    ended, alive = make(services, principal), make(services, principal)
+    now = services.now()
+    with services.database.write() as c:
+        where = {"account_id": principal.account_id, "region": principal.region, "resource_id": ended.id}
+        tags.put(c, **where, resource_type="instance", tags={"a": "b"})
+        instances.set_state(c, ended.id, Event.LAUNCH_FAILED, now=now)
+        almost = now + TERMINATED_VISIBLE - timedelta(milliseconds=1)
+        assert instances.forget_terminated(c, now=almost) == []
+        assert instances.forget_terminated(c, now=now + TERMINATED_VISIBLE) == [ended.id]
+        assert instances.get_instance(c, ended.id) is None
+        assert instances.get_reservation(c, ended.reservation_id) is None
+        assert tags.tags_of(c, principal.account_id, [ended.id]) == {}
+        assert instances.get_instance(c, alive.id) == alive
+        assert instances.get_reservation(c, alive.reservation_id) is not None

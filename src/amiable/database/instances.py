@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
 from amiable.database.schema import instance as I
 from amiable.database.schema import reservation as R
+from amiable.database.schema import volume as V
+from amiable.database.tags import forget
 from amiable.model.instance import TERMINATED_VISIBLE, Instance, MetadataOptions, Reason, Reservation, State
 from amiable.rules import lifecycle
 from amiable.rules.lifecycle import Event
+
+FORGOTTEN_MAX: Final = 100
 
 _PLAIN = tuple(
     f.name for f in fields(Instance) if f.name not in ("state", "metadata", "security_group_ids", "product_codes")
@@ -122,6 +126,23 @@ def set_reason(c: Connection, instance_id: str, reason: Reason) -> None:
     """Writes why a running instance is not well; its state stays."""
     running = and_(I.c.id == instance_id, I.c.state == State.RUNNING.value)
     c.execute(update(I).where(running).values(state_reason_code=reason.code, state_reason_message=reason.message))
+
+
+def forget_terminated(c: Connection, *, now: datetime) -> list[str]:
+    """Deletes instances that no call shows any more, with their tags and empty reservations: user data is not kept for ever.
+
+    At most :data:`FORGOTTEN_MAX` at a time; returns their ids.
+    """
+    is_bare = ~select(V.c.id).where(V.c.instance_id == I.c.id).exists()
+    old = (I.c.state == State.TERMINATED.value, I.c.terminated_at <= now - TERMINATED_VISIBLE, is_bare)
+    rows = c.execute(select(I.c.id, I.c.reservation_id).where(*old).order_by(I.c.id).limit(FORGOTTEN_MAX)).all()
+    gone = [row.id for row in rows]
+    for instance_id in gone:
+        forget(c, instance_id)
+    c.execute(delete(I).where(I.c.id.in_(gone)))
+    used = select(I.c.id).where(I.c.reservation_id == R.c.id).exists()
+    c.execute(delete(R).where(R.c.id.in_({row.reservation_id for row in rows}), ~used))
+    return gone
 
 
 def get_reservation(c: Connection, reservation_id: str) -> Reservation | None:

@@ -274,9 +274,10 @@ def _insert(
     plan: Plan,
     born: Mapping[str, Mapping[str, str]],
 ) -> None:
-    """Rows of reservation, instances, volumes and tags, and a boot job for each instance."""
+    """Rows of reservation, instances, volumes and tags, and a boot job for each instance; what ended long ago goes."""
     first, now = launched[0], services.now()
     owner = {"account_id": first.account_id, "region": first.region}
+    instances.forget_terminated(c, now=now)
     instances.insert_reservation(c, Reservation(first.reservation_id, first.account_id, first.region, now))
     for instance in launched:
         instances.insert_instance(c, instance)
