@@ -23,7 +23,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from amiable.database import instances, jobs
+from amiable.database import instances, jobs, snapshots
 from amiable.model.instance import Instance, Reason, State
 from amiable.rules import lifecycle
 from amiable.rules.lifecycle import Ending
@@ -119,6 +119,8 @@ class Supervisor:
             self._swept_at = time.monotonic()
             self._resume(rows)
             self._sweep()
+            with self._services.database.write() as c:
+                snapshots.expire(c, now=self._services.now())
 
     def _look_at(self, instance: Instance) -> None:
         watch = self._watches.get(instance.id)
