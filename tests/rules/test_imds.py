@@ -1,0 +1,181 @@
+"""The metadata tree."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from amiable.model.instance import Instance, MetadataOptions, State
+from amiable.rules import imds
+
+INSTANCE = Instance(
+    id="i-0123456789abcdef0",
+    account_id="123456789012",
+    region="us-east-1",
+    zone="us-east-1a",
+    reservation_id="r-0123456789abcdef0",
+    launch_index=1,
+    client_token=None,
+    image_id="ami-0123456789abcdef0",
+    state=State.RUNNING,
+    state_reason_code=None,
+    state_reason_message=None,
+    transition_reason="",
+    instance_type="amiable.tiny",
+    architecture="x86_64",
+    virtualization_type="hvm",
+    root_device_type="ebs",
+    root_device_name="/dev/sda1",
+    boot_mode="legacy-bios",
+    hardware_profile="virtio",
+    hardware_profile_why="",
+    kernel_id=None,
+    ramdisk_id=None,
+    key_name="my key",
+    public_key="ssh-ed25519 AAAA my-key",
+    user_data=b"\x00#!/bin/sh\n",
+    vpc_id="vpc-1",
+    subnet_id="subnet-1",
+    security_group_ids=("sg-1",),
+    private_ip="172.31.0.10",
+    mac="02:00:00:00:00:01",
+    interface_id="eni-1",
+    metadata=MetadataOptions("optional", "enabled", 1, "disabled"),
+    shutdown_behavior="stop",
+    product_codes=(),
+    host="here",
+    boot_count=1,
+    launched_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    reached_metadata_at=None,
+    terminated_at=None,
+)
+FACTS = imds.Facts(
+    instance=INSTANCE,
+    image_location="123456789012/tiny",
+    volumes=(("/dev/sda1", "vol-1"), ("/dev/sdf", "vol-2")),
+    group_names=("default",),
+    subnet_cidr="172.31.0.0/20",
+    vpc_cidr="172.31.0.0/16",
+    tags={"Name": "box"},
+)
+
+
+def get(path: str, facts: imds.Facts = FACTS) -> str | None:
+    found = imds.answer(facts, path, sign=lambda kind, document: f"{kind} of {len(document)}")
+    return None if found is None else found.body.decode()
+
+
+def change(**values: object) -> imds.Facts:
+    return replace(FACTS, instance=replace(INSTANCE, **values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/latest", "dynamic/\nmeta-data/\nuser-data"),
+        ("/latest/", "dynamic/\nmeta-data/\nuser-data"),
+        ("/latest/meta-data/instance-id", "i-0123456789abcdef0"),
+        ("/2021-03-23/meta-data/instance-id", "i-0123456789abcdef0"),
+        ("/latest/meta-data/ami-launch-index", "1"),
+        ("/latest/meta-data/ami-manifest-path", "(unknown)"),
+        ("/latest/meta-data/hostname", "ip-172-31-0-10.ec2.internal"),
+        ("/latest/meta-data/public-keys/", "0=my key"),
+        ("/latest/meta-data/public-keys/0/", "openssh-key"),
+        ("/latest/meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA my-key\n"),
+        ("/latest/meta-data/block-device-mapping/", "ami\nebs1\nroot"),
+        ("/latest/meta-data/block-device-mapping/ami", "sda1"),
+        ("/latest/meta-data/block-device-mapping/root", "/dev/sda1"),
+        ("/latest/meta-data/block-device-mapping/ebs1", "sdf"),
+        ("/latest/meta-data/network/interfaces/macs/", "02:00:00:00:00:01/"),
+        ("/latest/meta-data/network/interfaces/macs/02:00:00:00:00:01/subnet-ipv4-cidr-block", "172.31.0.0/20"),
+        ("/latest/meta-data/placement/", "availability-zone\nregion"),
+        ("/latest/meta-data/services/domain", "amazonaws.com"),
+        ("/latest/dynamic/", "fws/\ninstance-identity/"),
+        ("/latest/dynamic/instance-identity/", "document\nrsa2048\nsignature"),
+    ],
+)
+def test_a_path_gives_its_text(path: str, text: str) -> None:
+    assert get(path) == text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/latest/meta-data/kernel-id",
+        "/latest/meta-data/public-ipv4",
+        "/latest/meta-data/iam/info",
+        "/latest/meta-data/tags/instance/Name",
+        "/latest/meta-data/instance-id/x",
+        "/latest/meta-data/nothing",
+        "/latest/nothing",
+        "/2099-01-01/meta-data/instance-id",
+        "/latest/dynamic/instance-identity/pkcs7",
+        "/1.0/meta-data/mac",
+        "/2009-04-04/meta-data/network/",
+    ],
+)
+def test_what_has_no_value_is_absent(path: str) -> None:
+    assert get(path) is None
+
+
+def test_every_leaf_of_every_version_that_is_listed_is_served() -> None:
+    def walk(path: str) -> int:
+        text = get(path)
+        assert text is not None, path
+        if path.endswith("/public-keys/"):
+            return walk(path + "0/")
+        return sum(
+            walk(path + name) if name.endswith("/") else get(path + name) is not None for name in text.split("\n")
+        )
+
+    for version in imds.VERSIONS:
+        assert walk(f"/{version}/meta-data/") > 8, version
+
+
+def test_versions_are_listed_and_each_is_known() -> None:
+    listed = get("/")
+    assert listed is not None
+    assert {"2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest"} <= set(listed.split("\n"))
+
+
+def test_user_data_is_served_byte_for_byte_or_absent() -> None:
+    found = imds.answer(FACTS, "/latest/user-data", sign=lambda *_: "")
+    assert found is not None and found.body == b"\x00#!/bin/sh\n" and found.is_binary
+    assert get("/latest/user-data", change(user_data=None)) is None
+
+
+def test_paravirtual_and_bundled_instances_tell_kernel_and_manifest() -> None:
+    facts = change(
+        kernel_id="aki-1", ramdisk_id="ari-1", root_device_type="instance-store", virtualization_type="paravirtual"
+    )
+    assert get("/latest/meta-data/kernel-id", facts) == "aki-1"
+    assert get("/latest/meta-data/ramdisk-id", facts) == "ari-1"
+    assert get("/latest/meta-data/ami-manifest-path", facts) == "123456789012/tiny"
+    assert get("/latest/meta-data/profile", facts) == "default-paravirtual"
+
+
+def test_tags_are_told_only_where_the_instance_allows_it() -> None:
+    facts = change(metadata=MetadataOptions("optional", "enabled", 1, "enabled"))
+    assert get("/latest/meta-data/tags/instance/Name", facts) == "box"
+    assert get("/2009-04-04/meta-data/tags/instance/Name", facts) is None
+
+
+def test_a_user_without_a_key_pair_has_no_public_keys() -> None:
+    facts = change(key_name=None, public_key=None)
+    assert get("/latest/meta-data/public-keys/", facts) is None
+
+
+def test_the_identity_document_is_json_with_nulls_and_is_what_is_signed() -> None:
+    text = get("/latest/dynamic/instance-identity/document")
+    assert text is not None and '"accountId" : "123456789012"' in text
+    document = json.loads(text)
+    assert document["kernelId"] is None and document["pendingTime"] == "2026-01-02T03:04:05Z"
+    assert get("/latest/dynamic/instance-identity/signature") == f"signature of {len(text)}"
+
+
+def test_elsewhere_than_in_us_east_1_the_name_has_the_region() -> None:
+    assert (
+        get("/latest/meta-data/local-hostname", change(region="eu-west-1"))
+        == "ip-172-31-0-10.eu-west-1.compute.internal"
+    )

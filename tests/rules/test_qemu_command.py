@@ -1,0 +1,80 @@
+"""The command line, compared whole with what is kept beside this file; AMIABLE_WRITE_GOLDEN=1 writes it anew."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, Profile, Uefi
+from amiable.rules.qemu_command import direct_append, qemu_arguments
+
+GOLDEN = Path(__file__).with_name("golden")
+PLAIN = Hardware(
+    instance_id="i-0123456789abcdef0",
+    instance_type="amiable.tiny",
+    uuid="ec2a1b2c-3d4e-5f60-7182-93a4b5c6d7e8",
+    accelerator=AcceleratorKind.TCG,
+    vcpus=1,
+    memory_mib=256,
+    profile=Profile.VIRTIO,
+    disks=(Disk("vol-0123456789abcdef0", 8 << 30, True), Disk("vol-0fedcba9876543210", 1 << 30, False)),
+    interface=Interface("02:00:00:00:00:01", "172.31.0.10", "172.31.0.0/20"),
+)
+MACHINES = {
+    "virtio": PLAIN,
+    "nitro-kvm": replace(PLAIN, profile=Profile.NITRO, accelerator=AcceleratorKind.KVM, vcpus=4, memory_mib=4096),
+    "uefi": replace(PLAIN, uefi=Uefi("/usr/share/OVMF/OVMF_CODE_4M.fd")),
+    "direct": replace(PLAIN, profile=Profile.DIRECT, direct=DirectBoot(direct_append(Profile.DIRECT), True)),
+    "direct-nvme": replace(
+        PLAIN, profile=Profile.DIRECT_NVME, direct=DirectBoot(direct_append(Profile.DIRECT_NVME), False)
+    ),
+}
+
+
+def lines(hardware: Hardware) -> str:
+    words = qemu_arguments(hardware)
+    text = "\n".join(words)
+    return text.replace("\n-", "\n\n-").replace("\n", " ").replace("  -", "\n-") + "\n"
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_command_line_is_the_one_that_was_reviewed(name: str) -> None:
+    path = GOLDEN / f"qemu-{name}.txt"
+    if os.environ.get("AMIABLE_WRITE_GOLDEN"):
+        path.write_text(lines(MACHINES[name]))
+    assert lines(MACHINES[name]) == path.read_text()
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_no_path_leads_out_of_the_instances_directory_but_the_hosts_own_files(name: str) -> None:
+    words = qemu_arguments(MACHINES[name])
+    allowed = (
+        "etc/sercon-port",
+        "/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "/dev/urandom",
+        "/dev/vda",
+        "/dev/nvme0n1",
+        "172.31.0.0/20",
+    )
+    for word in words:
+        for good in allowed:
+            word = word.replace(good, "")
+        assert "/" not in word and ".." not in word
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_machine_is_sandboxed_and_takes_nothing_from_defaults(name: str) -> None:
+    words = qemu_arguments(MACHINES[name])
+    assert {"-nodefaults", "-no-user-config", "-no-shutdown"} <= set(words)
+    assert words[words.index("-sandbox") + 1].startswith("on,") and "spawn=deny" in words[words.index("-sandbox") + 1]
+    assert "-daemonize" not in words and "-runas" not in words and "-pidfile" not in words
+
+
+def test_a_uuid_that_is_not_ec2s_is_our_mistake() -> None:
+    with pytest.raises(AssertionError):
+        qemu_arguments(replace(PLAIN, uuid="00000000-0000-0000-0000-000000000000"))
+
+
+def test_a_volumes_serial_number_is_its_id_without_the_dash() -> None:
+    assert PLAIN.disks[0].serial == "vol0123456789abcdef0" and len(PLAIN.disks[0].serial) == 20
