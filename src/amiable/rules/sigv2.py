@@ -109,12 +109,13 @@ def _stands_for_header(name: str) -> bool:
 
 
 def _resource(request: Request) -> str:
-    """The path as sent, and the subresources by name; their values decoded."""
+    """The path as sent (a bucket's with a slash behind it), and the subresources by name; their values decoded."""
     named = [(key, equals, value) for key, equals, value in _raw(request) if key in SUBRESOURCES]
     texts = [
         f"{key}={unquote_plus(value, encoding='latin-1')}" if equals else key for key, equals, value in sorted(named)
     ]
-    return (request.raw_path or "/") + ("?" + "&".join(texts) if texts else "")
+    path = request.raw_path if request.raw_path.count("/") > 1 or request.raw_path == "/" else request.raw_path + "/"
+    return path + ("?" + "&".join(texts) if texts else "")
 
 
 def _raw(request: Request) -> list[tuple[str, str, str]]:

@@ -64,7 +64,7 @@ def _read(body: bytes, shape: type[T]) -> T:
     """The body as ``shape``; refuses other fields, other types and what is no JSON."""
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParameterValue(f"The request's body is not what this call takes: {error}.") from None
 
 
