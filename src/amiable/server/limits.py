@@ -3,6 +3,7 @@
 from typing import Final
 
 import anyio
+from anyio.lowlevel import RunVar
 
 from amiable.model.units import BLOCK_BYTES, KIB, MIB
 
@@ -33,12 +34,26 @@ REST_BYTES_MAX: Final = 64 * MIB
 REST_SECONDS_MAX: Final = 10
 """How long that may take; then the connection is closed."""
 
-_limiter: anyio.CapacityLimiter | None = None
+TRANSFERS_AT_ONCE: Final = 32
+"""Bodies that are received at once.  A slow client holds one of these threads, and none of those that answer other calls."""
+
+_operations: RunVar[anyio.CapacityLimiter] = RunVar("operations")
+_transfers: RunVar[anyio.CapacityLimiter] = RunVar("transfers")
 
 
 def operations() -> anyio.CapacityLimiter:
-    """The limiter of worker threads; made at first use, inside the event loop."""
-    global _limiter  # noqa: PLW0603 - one a process, and it can only be made where a loop runs
-    if _limiter is None:
-        _limiter = anyio.CapacityLimiter(OPERATIONS_AT_ONCE)
-    return _limiter
+    """This event loop's limiter of operations."""
+    return _limiter(_operations, OPERATIONS_AT_ONCE)
+
+
+def transfers() -> anyio.CapacityLimiter:
+    """This event loop's limiter of transfers."""
+    return _limiter(_transfers, TRANSFERS_AT_ONCE)
+
+
+def _limiter(held: RunVar[anyio.CapacityLimiter], size: int) -> anyio.CapacityLimiter:
+    limiter = held.get(None)
+    if limiter is None:
+        limiter = anyio.CapacityLimiter(size)
+        held.set(limiter)
+    return limiter

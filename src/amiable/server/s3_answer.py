@@ -2,32 +2,24 @@
 
 from collections.abc import Callable
 from email.utils import format_datetime
-from typing import Final, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-import anyio
 import anyio.to_thread
 from starlette.responses import Response
 
 from amiable.model.bucket import Checksum, Object
 from amiable.rules.acl import canonical_id
+from amiable.server import limits
 from amiable.wire.rest_xml import Children
 from amiable.wire.s3 import quoted
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TRANSFERS_AT_ONCE: Final = 32
-"""Bodies that are received at once.  A slow client holds one of these threads, and none of those that answer other calls."""
-
-_limiter: anyio.CapacityLimiter | None = None
-
 
 async def transfer(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """``function(*args, **kwargs)`` in a worker thread that may wait for the client."""
-    global _limiter  # noqa: PLW0603 - one a process, and it can only be made where a loop runs
-    if _limiter is None:
-        _limiter = anyio.CapacityLimiter(TRANSFERS_AT_ONCE)
-    return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=_limiter)
+    return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=limits.transfers())
 
 
 def xml(body: bytes) -> Response:
