@@ -12,9 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from amiable.blocks.formats import guess_format, refusal_words
+from amiable.blocks.formats import guess_format, refusal_words, remark
 from amiable.cli.client import client, wait_for
-from amiable.cli.output import Progress
+from amiable.cli.output import Progress, say
 from amiable.model.errors import LocalRefusal
 from amiable.model.units import BLOCK_BYTES, gib_ceil
 from amiable.rules.partition_table import HEAD_BYTES, complaint
@@ -43,7 +43,7 @@ def upload_snapshot(file: Path, description: str) -> str:
 
 
 def check_raw(opened: BinaryIO, size: int, name: str) -> None:
-    """Refuses an empty or cut file, and a disk of another format given as raw, by what its own bytes say."""
+    """Refuses an empty or cut file, and a disk of another format given as raw, by what its own bytes say; notes what is odd."""
     opened.seek(0)
     head = opened.read(max(HEAD_BYTES, TAIL_BYTES))
     opened.seek(max(0, size - TAIL_BYTES))
@@ -57,6 +57,9 @@ def check_raw(opened: BinaryIO, size: int, name: str) -> None:
     wrong = complaint(head, size)
     if wrong is not None:
         raise LocalRefusal(f"{name}: {wrong}", hint="fetch or write it again")
+    noted = remark(head, tail, size)
+    if noted is not None:
+        say(f"note: {name}: {noted}")
 
 
 def put_blocks(ebs: Any, snapshot: str, opened: BinaryIO, size: int) -> dict[int, bytes]:
