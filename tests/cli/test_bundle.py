@@ -120,6 +120,25 @@ def test_mappings_are_read_as_ec2_ami_tools_write_them() -> None:
             bundle.mappings(wrong)
 
 
+@pytest.mark.parametrize("verb", ["create", "unbundle"])
+def test_where_no_room_is_left_the_place_is_named_and_nothing_remains(image: Path, verb: str) -> None:
+    """A limit on the size of files stands in for a full disk."""
+    if verb == "unbundle":
+        assert create(image, *local()) == 0
+    before = sorted(image.parent.iterdir())
+    words = {
+        "create": ["create", "-i", str(image), "-d", str(image.parent), "--type", "kernel", *local()],
+        "unbundle": ["unbundle", "-m", f"{image}.manifest.xml", "-d", str(image.parent / "out")],
+    }
+    code = "import resource, sys; from amiable.cli.main import main;"
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000)); sys.exit(main(['bundle', *sys.argv[1:]]))"
+    done = subprocess.run([sys.executable, "-c", code, *words[verb]], capture_output=True, check=False, timeout=120)
+    assert done.returncode == 74
+    assert done.stderr.decode().startswith(f"error: {image.parent}")
+    assert "cannot be written: File too large\n\nhint: make room" in done.stderr.decode()
+    assert sorted(image.parent.iterdir()) == before
+
+
 class Cloud(BaseHTTPRequestHandler):
     """Answers what ``create`` asks of a server: the account, the bundling certificate."""
 

@@ -1,13 +1,32 @@
 """Files that appear whole or not at all: temporary name, fsync, rename, fsync of the folder."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from amiable.model.errors import LocalRefusal
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+EXIT_IO: Final = 74
+
+
+@contextmanager
+def told_when_full(path: Path) -> Iterator[None]:
+    """Says of ``path`` that there is no room for it, where the block finds that out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise LocalRefusal(
+            f"{path} cannot be written: {error.strerror}",
+            hint="make room there, or name another place with -d",
+            exit_code=EXIT_IO,
+        ) from error
 
 
 @contextmanager
@@ -19,7 +38,7 @@ def new_file(destination: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise LocalRefusal(f"nothing can be written in {destination.parent}: {error.strerror}") from error
     try:
-        with file:
+        with told_when_full(destination), file:
             yield file
             os.fsync(file.fileno())
         temporary.replace(destination)

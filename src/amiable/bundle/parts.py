@@ -10,10 +10,11 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, Final
 
+from amiable.bundle.new_file import told_when_full
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import Manifest, Part
 from amiable.model.units import PART_BYTES
@@ -127,7 +128,10 @@ class PartWriter:
 
     def write(self, data: bytes) -> None:
         """Appends ``data``, ending parts as they fill."""
-        view = memoryview(data)
+        with told_when_full(self.folder / f"{self.name}.part.*"):
+            self._write(memoryview(data))
+
+    def _write(self, view: memoryview) -> None:
         while view:
             if self._file is None:
                 self._begin()
@@ -143,14 +147,17 @@ class PartWriter:
 
     def finish(self) -> tuple[Part, ...]:
         """Ends the last part; all of them, in order."""
-        if self._file is not None:
-            self._end()
+        with told_when_full(self.folder / f"{self.name}.part.*"):
+            if self._file is not None:
+                self._end()
         return tuple(self.parts)
 
     def discard(self) -> None:
         """Removes every part that was written."""
         if self._file is not None:
-            self._file.close()
+            # What is still buffered finds no room on a full disk, and is not wanted.
+            with suppress(OSError):
+                self._file.close()
             self._file = None
         for path in self._made:
             path.unlink(missing_ok=True)
