@@ -47,7 +47,8 @@ def import_snapshot(context: JobContext) -> None:
             _copy(context, task, source)
         _publish(context, task, words)
     except Refusal as refusal:
-        give_up(context, f"ClientError: s3://{task.bucket}/{task.object_key}: {refusal.message}")
+        side = "ServerError" if refusal.status >= 500 else "ClientError"
+        give_up(context, f"{side}: s3://{task.bucket}/{task.object_key}: {refusal.message}")
 
 
 def give_up(context: JobContext, message: str) -> None:

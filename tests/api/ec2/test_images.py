@@ -11,6 +11,7 @@ from sqlalchemy import event
 from amiable.api.ec2.image_attributes import describe_image_attribute, modify_image_attribute
 from amiable.api.ec2.images import FIELDS, creation_date, deregister_image, describe_images
 from amiable.api.ec2.register_image import register_image
+from amiable.api.ec2.snapshots import describe_snapshots
 from amiable.api.ec2.tags import create_tags
 from amiable.database import images
 from amiable.database.images import Selection
@@ -285,6 +286,23 @@ def test_a_deregistered_image_never_comes_back(
     with pytest.raises(NotFound):
         create_tags(services, principal, ec2.CreateTagsRequest(resources=[image_id], tags=[ec2.Tag(key="a")]))
     assert make_image(principal, "once") != image_id
+
+
+def test_snapshots_go_with_their_image_when_asked_unless_another_needs_them(
+    services: Services, principal: Principal, make_snapshot: MakeSnapshot
+) -> None:
+    alone, shared = make_snapshot(principal), make_snapshot(principal)
+    maps = [root_mapping(alone), root_mapping(shared, "/dev/sdf")]
+    first = register_image(services, principal, registration(alone, "first", block_device_mappings=maps)).image_id
+    register_image(services, principal, registration(shared, "second"))
+    request = ec2.DeregisterImageRequest(image_id=str(first), delete_associated_snapshots=True)
+    answer = deregister_image(services, principal, request)
+    assert answer.delete_snapshot_results == [
+        ec2.DeleteSnapshotReturnCode(snapshot_id=alone, return_code="success"),
+        ec2.DeleteSnapshotReturnCode(snapshot_id=shared, return_code="skipped"),
+    ]
+    left = describe_snapshots(services, principal, ec2.DescribeSnapshotsRequest()).snapshots or []
+    assert [snapshot.snapshot_id for snapshot in left] == [shared]
 
 
 def test_only_the_owner_deregisters_and_changes(

@@ -1,5 +1,6 @@
 """ImportSnapshot and its job, in process: the bytes arrive, bad disks are refused by name, nothing half-done is seen."""
 
+import errno
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,8 @@ from sqlalchemy import func, select
 
 from amiable.api.ec2.import_snapshot import describe_import_snapshot_tasks, import_snapshot
 from amiable.api.ec2.snapshots import delete_snapshot, describe_snapshots
+from amiable.blocks.files import Files
+from amiable.blocks.store import BlockStore
 from amiable.database import jobs, schema
 from amiable.jobs import block_sink
 from amiable.jobs.context import JobContext
@@ -349,3 +352,26 @@ def test_more_than_one_batch_arrives(services: Services, principal: Principal, b
     run_jobs(services)
     done = detail(services, principal, started.import_task_id)
     assert bytes_of(services, done.snapshot_id, count * BLOCK_BYTES) == b"".join(chunks(count))
+
+
+class FullDisk(Files):
+    """A disk without room for another byte."""
+
+    def write(self, descriptor: int, body: bytes, offset: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_ends_the_import_by_name_and_leaves_no_snapshot(
+    services: Services, principal: Principal, bucket: str
+) -> None:
+    put(services, principal, bucket, "disk.raw", a_disk(2))
+    store = BlockStore.open(services.database, services.data / "full", files=FullDisk())
+    full = replace(services, blocks=store)
+    try:
+        started = import_snapshot(full, principal, request(bucket))
+        run_jobs(full)
+        ended = detail(full, principal, started.import_task_id)
+        assert ended.status == "error" and "full" in str(ended.status_message).lower()
+        assert rows(services) == (0, 0)
+    finally:
+        store.close()

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2 import snapshots
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import cut_page, open_page
 from amiable.database import images
@@ -20,7 +21,6 @@ from amiable.model.errors import (
     InvalidUserIDMalformed,
     Malformed,
     NotFound,
-    UnsupportedOperation,
 )
 from amiable.model.image import EVERYONE, Image, ImageDevice, ImageType
 from amiable.model.principal import Principal
@@ -197,22 +197,33 @@ def _mapping(device: ImageDevice) -> ec2.BlockDeviceMapping:
 def deregister_image(
     services: Services, principal: Principal, request: ec2.DeregisterImageRequest
 ) -> ec2.DeregisterImageResult:
-    """Ends an image for good: no launch from it any more.  Its snapshots stay; instances that run do not notice."""
+    """Ends an image for good: no launch from it any more.  Instances that run do not notice.
+
+    Its snapshots stay, unless the request wants them deleted: those that nothing else needs are, the others are skipped.
+    """
     check_image_id(request.image_id)
-    if request.delete_associated_snapshots:
-        raise UnsupportedOperation(
-            "DeleteAssociatedSnapshots is not implemented by Amiable: call DeleteSnapshot afterwards."
-        )
     with services.database.write() as c:
         image = owned_image(c, principal, request.image_id)
         raise_if_dry_run(request)
         images.deregister(c, image.id, now=services.now())
         tag_rows.forget(c, image.id)
         drop_unused_roots(services, c)
+        results = _delete_snapshots(services, c, image) if request.delete_associated_snapshots else None
         keeps_bytes = images.is_kernel_in_use(c, image.id)
     if image.content_file is not None and not keeps_bytes:
         (services.data / "kernels" / image.content_file).unlink(missing_ok=True)
-    return ec2.DeregisterImageResult(return_=True)
+    return ec2.DeregisterImageResult(return_=True, delete_snapshot_results=results)
+
+
+def _delete_snapshots(services: Services, c: Connection, image: Image) -> list[ec2.DeleteSnapshotReturnCode]:
+    results = []
+    for snapshot_id in dict.fromkeys(device.snapshot_id for device in image.devices if device.snapshot_id is not None):
+        is_needed = bool(images.users_of_snapshot(c, snapshot_id))
+        if not is_needed:
+            snapshots.remove(services, c, snapshot_id)
+        return_code = "skipped" if is_needed else "success"
+        results.append(ec2.DeleteSnapshotReturnCode(snapshot_id=snapshot_id, return_code=return_code))
+    return results
 
 
 def owned_image(c: Connection, principal: Principal, image_id: str) -> Image:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import Connection
+
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import cut_page, open_page
@@ -146,6 +148,11 @@ def delete_snapshot(services: Services, principal: Principal, request: ec2.Delet
         if users:
             raise InvalidSnapshotInUse(snapshot_id=snapshot.id, users=", ".join(users))
         raise_if_dry_run(request)
-        services.blocks.drop(c, snapshot.id)
-        snapshots.delete_row(c, snapshot.id)
-        tag_rows.forget(c, snapshot.id)
+        remove(services, c, snapshot.id)
+
+
+def remove(services: Services, c: Connection, snapshot_id: str) -> None:
+    """Drops a snapshot that nothing needs: its map, its row and everybody's tags of it."""
+    services.blocks.drop(c, snapshot_id)
+    snapshots.delete_row(c, snapshot_id)
+    tag_rows.forget(c, snapshot_id)
