@@ -19,16 +19,24 @@ LOOK_SECONDS: Final = 0.25
 
 
 def stop(context: JobContext) -> None:
-    """Runs the job; data: instance_id, force."""
-    facts = facts_of(context.services, context.data["instance_id"])
+    """Runs the job; data: instance_id, force.
+
+    The end of the server pulls no plug: the instance stays in stopping, and the supervisor asks again.  A forced stop may overtake
+    one that waits for its guest; what runs then, under the lock, may be the next boot's.
+    """
+    services = context.services
+    facts = facts_of(services, context.data["instance_id"])
     if facts.instance.state is not State.STOPPING:
         return
-    with contextlib.suppress(FileNotFoundError), open_directory(context.services.data, facts.instance.id) as directory:
-        if not context.data.get("force"):
-            power_off(context, directory, POWER_OFF_SECONDS_MAX)
+    with contextlib.suppress(FileNotFoundError), open_directory(services.data, facts.instance.id) as directory:
+        is_off = bool(context.data.get("force")) or power_off(context, directory, POWER_OFF_SECONDS_MAX)
+        if not is_off and context.stop.is_set():
+            return
         with locked(directory):
+            if facts_of(services, facts.instance.id).instance.state is not State.STOPPING:
+                return
             machine.end_machine(directory)
-        unexport(context.services, facts.volumes)
+            unexport(services, facts.volumes)
     move(context, facts.instance.id, Event.STOPPED)
 
 
