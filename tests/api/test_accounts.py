@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from sqlalchemy import select
 
-from amiable.api.accounts import ACCESS_KEYS_MAX, create_access_key, create_account, secret_of
+from amiable.api import accounts as module
+from amiable.api.accounts import ACCESS_KEYS_MAX, create_access_key, create_account, secret_of, settle_accounts
 from amiable.database import accounts, schema
 from amiable.model.errors import InvalidParameterValue, ResourceLimitExceeded
 from amiable.services import Services
@@ -111,3 +112,26 @@ def test_an_account_has_so_many_keys_and_no_more(services: Services) -> None:
         create_access_key(services, made.account_id)
     with pytest.raises(ResourceLimitExceeded):
         create_access_key(services, made.account_id)
+
+
+def test_a_crash_before_or_after_the_rows_is_settled_at_the_next_start(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "create_default_network", crash)  # inside the transaction: the rows are undone
+        with pytest.raises(KeyboardInterrupt):
+            create_account(services, "before", administrator=True)
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "_rename_durably", crash)
+        with pytest.raises(KeyboardInterrupt):
+            create_account(services, "after", administrator=True)
+    with services.database.read() as c:
+        (made,) = accounts.list_accounts(c)
+    assert made.name == "after" and len(list((services.data / "accounts").iterdir())) == 2
+    settle_accounts(services)
+    settle_accounts(services)
+    (folder,) = (services.data / "accounts").iterdir()
+    assert folder.name == made.id and json.loads((folder / "credentials.json").read_text())["Name"] == "after"

@@ -2,12 +2,17 @@
 
 An account is born whole: its rows, an access key, an RSA signing pair whose certificate is enrolled, and a default network
 stand in one transaction.  Its files, ``<data>/accounts/<account>/{credentials.json,signing.key,signing.pem}`` (0600), are
-written before that transaction: a crash between the two leaves a folder that no row names, never an account without a key.
+written before that transaction, in a folder that gets its name after it:
+
+    <account>.new/ durable ─▶ the rows ─▶ <account>/        :func:`settle_accounts`, at a start, ends what a crash cut off
 """
 
 import base64
 import json
+import os
+import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -24,6 +29,7 @@ from amiable.services.installation import certify, pem_of_certificate, pem_of_ke
 ACCOUNT_NAME_LENGTH_MAX: Final = 255
 ACCESS_KEYS_MAX: Final = 8
 SEALED_FOR: Final = "access-key"
+UNSETTLED: Final = ".new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ def create_account(
     new = NewAccount(
         account_id, access_key.id, access_key.secret, pem_of_certificate(certificate).decode(), pem_of_key(key).decode()
     )
-    _write_files(services, name, new, administrator=administrator)
+    folder = _write_files(services, name, new, administrator=administrator)
     with services.database.write() as c:
         now = services.now()
         accounts.insert_account(c, accounts.Account(account_id, name, administrator, now))
@@ -77,7 +83,19 @@ def create_account(
             c, certificate_id=fingerprint, account_id=account_id, pem=new.certificate_pem, now=now
         )
         create_default_network(c, services, account_id)
+    _rename_durably(folder, folder.with_suffix(""))
     return new
+
+
+def settle_accounts(services: Services) -> None:
+    """Gives the folder of each account that was made its name, and removes those of accounts that were not; at a start."""
+    for folder in (services.data / "accounts").glob("*" + UNSETTLED):
+        with services.database.read() as c:
+            account = accounts.find_account(c, folder.stem)
+        if account is None:
+            shutil.rmtree(folder)
+        else:
+            _rename_durably(folder, folder.with_suffix(""))
 
 
 def create_access_key(services: Services, account_id: str) -> NewAccessKey:
@@ -127,8 +145,8 @@ def _issue(services: Services, name: str, key: rsa.RSAPrivateKey) -> x509.Certif
     return certify(name, key, issuer=issuer, issuer_key=issuer_key)
 
 
-def _write_files(services: Services, name: str, new: NewAccount, *, administrator: bool) -> None:
-    folder = services.data / "accounts" / new.account_id
+def _write_files(services: Services, name: str, new: NewAccount, *, administrator: bool) -> Path:
+    folder = services.data / "accounts" / (new.account_id + UNSETTLED)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.parent.chmod(0o700)
     credentials = {
@@ -141,3 +159,13 @@ def _write_files(services: Services, name: str, new: NewAccount, *, administrato
     write_private(folder / "credentials.json", json.dumps(credentials, indent=1).encode() + b"\n")
     write_private(folder / "signing.key", new.private_key_pem.encode())
     write_private(folder / "signing.pem", new.certificate_pem.encode())
+    return folder
+
+
+def _rename_durably(folder: Path, name: Path) -> None:
+    folder.rename(name)
+    descriptor = os.open(name.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

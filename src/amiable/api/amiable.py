@@ -136,6 +136,15 @@ def register_kernel(services: Services, principal: Principal, wanted: BootFile) 
     return image
 
 
+def settle_kernels(services: Services) -> None:
+    """Removes files below ``kernels/`` that a crash left without an image; at a start, when nothing is being registered."""
+    with services.database.read() as c:
+        known = set(c.execute(select(schema.image.c.id).where(schema.image.c.image_type.in_(PREFIXES))).scalars())
+    for path in (services.data / "kernels").iterdir():
+        if path.is_file() and path.name not in known:
+            path.unlink()
+
+
 def write_durably(path: Path, stream: BinaryIO) -> None:
     """The stream's bytes at ``path``, durable on return: temp file, fsync, rename, fsync of the directory."""
     temp = path.with_name(path.name + ".new")

@@ -22,7 +22,8 @@ from typing import IO, Any
 import uvicorn
 from sqlalchemy import select
 
-from amiable.api.accounts import create_account
+from amiable.api.accounts import create_account, settle_accounts
+from amiable.api.amiable import settle_kernels
 from amiable.blocks.objects import ObjectFiles
 from amiable.blocks.store import BlockStore
 from amiable.database import schema
@@ -59,6 +60,8 @@ def serve(settings: Settings, *, announce: IO[str]) -> int:
     lock = take_lock(data)
     listener = bind(settings.listen)
     services, workers = open_services(settings, data)
+    settle_accounts(services)
+    settle_kernels(services)
     first = first_account(services)
     accelerator = choose_accelerator(data, settings)
     supervisor = Supervisor(services)
