@@ -92,8 +92,12 @@ def is_address_free(c: Connection, subnet: Subnet, address: str) -> bool:
 
 
 def is_usable_address(subnet: Subnet, address: str) -> bool:
-    """Whether ``address`` lies in the subnet and is not one of the five that EC2 keeps."""
-    network, place = IPv4Network(subnet.cidr), IPv4Address(address)
+    """Whether ``address`` is one of the subnet's and not of the five that EC2 keeps."""
+    try:
+        place = IPv4Address(address)
+    except ValueError:
+        return False
+    network = IPv4Network(subnet.cidr)
     first, last = network[RESERVED_FIRST], network[network.num_addresses - RESERVED_LAST - 1]
     return first <= place <= last
 

@@ -241,6 +241,8 @@ def test_another_accounts_snapshot_is_not_there(
         ("InvalidParameterValue", {"placement": ec2.Placement(availability_zone="us-east-1z")}),
         ("InvalidParameterValue", {"private_ip_address": "10.0.0.1"}),
         ("InvalidParameterValue", {"private_ip_address": "172.31.0.3"}),
+        ("InvalidParameterValue", {"private_ip_address": "somewhere"}),
+        ("InvalidParameterValue", {"private_ip_address": "fe80::1"}),
         ("InvalidParameterCombination", {"private_ip_address": "172.31.0.9", "max_count": 2}),
         ("InvalidParameterCombination", {"kernel_id": "aki-" + "0" * 17}),
         ("InvalidParameterValue", {"client_token": "x" * 65}),

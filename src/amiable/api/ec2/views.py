@@ -82,7 +82,6 @@ def instance_of(view: View) -> ec2.Instance:
     it = view.instance
     type_ = INSTANCE_TYPES[it.instance_type]
     groups = _groups(view) if view.is_placed else []
-    reason = it.state_reason_code
     return ec2.Instance(
         instance_id=it.id,
         image_id=it.image_id,
@@ -90,7 +89,7 @@ def instance_of(view: View) -> ec2.Instance:
         private_dns_name=private_dns_name(it) if view.is_placed else "",
         public_dns_name="",
         state_transition_reason=it.transition_reason,
-        state_reason=ec2.StateReason(code=reason, message=it.state_reason_message) if reason else None,
+        state_reason=_reason(it),
         key_name=it.key_name,
         ami_launch_index=it.launch_index,
         product_codes=[ec2.ProductCode(product_code_id=code, product_code_type="devpay") for code in it.product_codes],
@@ -128,6 +127,11 @@ def instance_of(view: View) -> ec2.Instance:
         enclave_options=ec2.EnclaveOptions(enabled=False),
         current_instance_boot_mode=it.boot_mode,
     )
+
+
+def _reason(it: Instance) -> ec2.StateReason | None:
+    code = it.state_reason_code
+    return ec2.StateReason(code=code, message=it.state_reason_message) if code else None
 
 
 def _groups(view: View) -> list[ec2.GroupIdentifier]:
