@@ -15,6 +15,7 @@ from amiable.rules.lifecycle import Event
 from tests.api.ec2.launching import make_image
 from tests.server.edge import Edge, running_edge
 from tests.support.services import make_account, open_services
+from tests.wire import oracle
 
 TINY = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
 
@@ -37,6 +38,13 @@ def ec2(edge: Edge) -> Iterator[Any]:
 def image_id(edge: Edge) -> str:
     owner = Principal(edge.account.account_id, edge.account.access_key_id, "us-east-1")
     return make_image(edge.services, owner).id
+
+
+def end(edge: Edge, instance_ids: list[str]) -> None:
+    """Lets pending instances be over, so that the host has room again."""
+    with edge.services.database.write() as c:
+        for instance_id in instance_ids:
+            instances.set_state(c, instance_id, Event.LAUNCH_FAILED, now=edge.services.now())
 
 
 def refused(call: Any, **parameters: Any) -> tuple[str, str, int]:
@@ -100,7 +108,7 @@ def test_the_life_of_an_instance_as_a_client_sees_it(edge: Edge, ec2: Any, image
     assert kinds == {"boot", "reboot", "stop", "terminate"}
 
 
-def test_paginators_walk_through_everything_once(ec2: Any, image_id: str) -> None:
+def test_paginators_walk_through_everything_once(edge: Edge, ec2: Any, image_id: str) -> None:
     made = {
         each["InstanceId"]
         for each in ec2.run_instances(ImageId=image_id, **{**TINY, "MinCount": 7, "MaxCount": 7})["Instances"]
@@ -108,6 +116,7 @@ def test_paginators_walk_through_everything_once(ec2: Any, image_id: str) -> Non
     pages = ec2.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": 5})
     seen = [each["InstanceId"] for page in pages for group in page["Reservations"] for each in group["Instances"]]
     assert len(seen) == len(set(seen)) and made <= set(seen)
+    end(edge, sorted(made))
     pages = ec2.get_paginator("describe_instance_types").paginate(PaginationConfig={"PageSize": 100})
     names = [each["InstanceType"] for page in pages for each in page["InstanceTypes"]]
     assert len(names) == len(set(names)) > 200 and "amiable.tiny" in names
@@ -168,3 +177,38 @@ def test_a_client_finds_its_default_network(ec2: Any) -> None:
     assert subnet["AvailabilityZone"] == zone["ZoneName"] and subnet["AvailabilityZoneId"] == zone["ZoneId"]
     assert group["VpcId"] == vpc["VpcId"]
     assert region["RegionName"] == zone["RegionName"] == "us-east-1"
+
+
+CARRIED_OUT = (
+    "BlockDeviceMappings",
+    "ClientToken",
+    "InstanceInitiatedShutdownBehavior",
+    "InstanceType",
+    "KernelId",
+    "KeyName",
+    "MaxCount",
+    "MetadataOptions",
+    "MinCount",
+    "NetworkInterfaces",
+    "Placement",
+    "PrivateIpAddress",
+    "RamdiskId",
+    "SecurityGroupIds",
+    "SecurityGroups",
+    "SubnetId",
+    "TagSpecifications",
+    "UserData",
+)
+
+
+@pytest.mark.parametrize("name", CARRIED_OUT)
+def test_no_parameter_of_a_launch_meets_a_fault_of_our_own(edge: Edge, ec2: Any, image_id: str, name: str) -> None:
+    shape = oracle.model("ec2").operation_model("RunInstances").input_shape.members[name]
+    for seed in range(12):
+        members = {"ImageId": image_id, **TINY, name: oracle.Maker(seed, chance=(0, 0.2, 0.6)[seed % 3]).value(shape)}
+        try:
+            made = ec2._make_api_call("RunInstances", members)
+        except ClientError as answer:
+            assert answer.response["Error"]["Code"] not in ("InternalError", "Unavailable"), (answer, members)
+        else:
+            end(edge, [each["InstanceId"] for each in made["Instances"]])
