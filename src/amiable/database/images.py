@@ -21,9 +21,6 @@ from amiable.database.schema import volume as V
 from amiable.database.tags import batches
 from amiable.model.image import EVERYONE, Image, ImageDevice, ImageState, ImageType, RootDeviceType, StateReason
 
-ALL_OF_THEM: Final = 400
-"""From so many images on, a list reads the devices of the whole region instead of naming each id."""
-
 _PLAIN: Final = tuple(
     name
     for name in Image.__dataclass_fields__
@@ -75,7 +72,7 @@ def find_name(c: Connection, account_id: str, region: str, name: str) -> str | N
 
 def get(c: Connection, region: str, image_id: str, *, viewer: str) -> Image | None:
     """The image of this id, deregistered and invisible ones included: what the viewer may do with it the rules say."""
-    found = _read(c, select(I).where(I.c.id == image_id, I.c.region == region), viewer=viewer, region=region)
+    found = _read(c, select(I).where(I.c.id == image_id, I.c.region == region), viewer=viewer)
     return found[0] if found else None
 
 
@@ -104,7 +101,7 @@ def list_images(c: Connection, selection: Selection) -> list[Image]:
         later = I.c.created_at > _instant(moment)
         query = query.where(or_(later, and_(I.c.created_at == _instant(moment), I.c.id > image_id)))
     query = query.order_by(I.c.created_at, I.c.id).limit(selection.size)
-    return _read(c, query, viewer=selection.viewer, region=selection.region)
+    return _read(c, query, viewer=selection.viewer)
 
 
 def _visible(viewer: str) -> ColumnElement[bool]:
@@ -125,29 +122,22 @@ def _instant(text: str) -> datetime:
     return datetime.fromtimestamp(int(text) // 1000, UTC).replace(microsecond=int(text) % 1000 * 1000)
 
 
-def _read(c: Connection, query: Select[Any], *, viewer: str, region: str) -> list[Image]:
+def _read(c: Connection, query: Select[Any], *, viewer: str) -> list[Image]:
     rows = c.execute(query).all()
-    ids = [row.id for row in rows]
+    if not rows:
+        return []
+    ids = query.with_only_columns(
+        I.c.id
+    )  # asked again by the database: naming each id would bound how many there may be
     devices: dict[str, list[ImageDevice]] = {}
-    grantees: dict[str, set[str]] = {}
-    many = len(ids) >= ALL_OF_THEM
-    for some in [None] if many else batches(ids):
-        device_query = select(D).order_by(D.c.image_id, D.c.position)
-        grant_query = select(P).where(P.c.grantee.in_((viewer, EVERYONE)))
-        if some is None:
-            device_query = device_query.join(I, I.c.id == D.c.image_id).where(
-                I.c.region == region, I.c.deregistered_at.is_(None)
-            )
-        else:
-            device_query = device_query.where(D.c.image_id.in_(some))
-            grant_query = grant_query.where(P.c.image_id.in_(some))
-        for row in c.execute(device_query):
-            devices.setdefault(row.image_id, []).append(ImageDevice(*(getattr(row, name) for name in _DEVICE)))
-        for grant in c.execute(grant_query):
-            grantees.setdefault(grant.image_id, set()).add(grant.grantee)
-    tags = tag_rows.tags_of_type(c, viewer, region, "image") if many else tag_rows.tags_of(c, viewer, ids)
+    for row in c.execute(select(D).where(D.c.image_id.in_(ids)).order_by(D.c.image_id, D.c.position)):
+        devices.setdefault(row.image_id, []).append(ImageDevice(*(getattr(row, name) for name in _DEVICE)))
+    granted: dict[str, set[str]] = {}
+    for row in c.execute(select(P).where(P.c.grantee.in_((viewer, EVERYONE)), P.c.image_id.in_(ids))):
+        granted.setdefault(row.image_id, set()).add(row.grantee)
+    tags = tag_rows.tags_of_selected(c, viewer, ids)
     return [
-        _image(row, tuple(devices.get(row.id, ())), frozenset(grantees.get(row.id, ())), tags.get(row.id, {}))
+        _image(row, tuple(devices.get(row.id, ())), frozenset(granted.get(row.id, ())), tags.get(row.id, {}))
         for row in rows
     ]
 

@@ -236,7 +236,7 @@ image_device = Table(
     Column("throughput", Integer),
     Column("delete_on_termination", Boolean),
     Column("encrypted", Boolean),
-    Column("virtual_name", String(32)),  # ephemeralN, or a manifest's ami, root, swap
+    Column("virtual_name", String(32)),  # ephemeralN
 )
 launch_permission = Table(
     "launch_permission",

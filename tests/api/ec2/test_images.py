@@ -406,7 +406,7 @@ def test_the_creation_date_has_milliseconds_and_is_the_servers() -> None:
     assert creation_date(AN_IMAGE) == "2026-01-02T03:04:05.678Z"
 
 
-def test_a_list_says_the_same_whether_it_names_ids_or_reads_the_region(
+def test_a_list_says_the_same_whether_it_names_ids_or_not(
     services: Services, principal: Principal, many: list[str]
 ) -> None:
     with services.database.read() as c:
