@@ -104,12 +104,15 @@ def test_more_control_connections_than_places_wait_and_are_served(inside: Export
     timer.join()
 
 
-def test_an_exporter_with_nothing_to_do_is_idle_after_a_while(inside: Exporter, data: Path) -> None:
+def test_an_exporter_with_nothing_to_do_is_idle_after_a_while_and_answers_no_more(inside: Exporter, data: Path) -> None:
+    inside.busy_until = time.monotonic() - 1
+    say(data, b'{"do": "ping"}')
     assert not inside.is_idle()
     inside.busy_until = time.monotonic() - 1
     assert inside.is_idle()
-    say(data, b'{"do": "ping"}')
-    assert not inside.is_idle()
+    with pytest.raises(json.JSONDecodeError):  # the connection was closed without an answer
+        say(data, b'{"do": "ping"}')
+    assert inside.is_idle()
 
 
 def test_a_record_that_cannot_be_read_starts_an_empty_exporter(data: Path) -> None:

@@ -175,8 +175,12 @@ def test_removing_an_export_removes_its_socket_and_cache(data: Path) -> None:
 def test_an_export_that_is_removed_while_no_exporter_runs_does_not_come_back(data: Path) -> None:
     path = make_volume(data, "vol-1", {0: noise(1)})
     exporter.add_export(data, "vol-1", path, data / "i" / "vol-1.nbd", os.getuid())
-    assert exporter.stop_exporter(data)
+    running = exporter.ensure_running(data)
+    read(data / "i" / "vol-1.nbd", 0, 10)
+    os.kill(running.pid, signal.SIGKILL)
+    wait_until(lambda: not running.is_alive())
     exporter.remove_export(data, "vol-1")
+    assert sorted(path.name for path in (data / "exports").iterdir()) == ["vol-1.map"]
     exporter.ensure_running(data)
     assert exporter.list_exports(data) == []
 

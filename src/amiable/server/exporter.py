@@ -53,6 +53,10 @@ class Wrong(Exception):
     """A control request that cannot be done; its text is the answer."""
 
 
+class Ending(Exception):
+    """The process ends: whoever asks gets no answer, and asks the next one."""
+
+
 class Add(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="add"):
     """Serve ``volume`` by the map ``map`` on the UNIX socket ``socket``, to ``uid``, as a disk of ``size_bytes`` (None: the map's)."""
 
@@ -173,6 +177,7 @@ class Exporter:
         self._state = data / "exporter" / "exports.json"
         self._lock = threading.Lock()
         self._exports: dict[str, Exported] = {}
+        self._ending = False
         self.stopped = threading.Event()
         self.busy_until = time.monotonic() + IDLE_SECONDS_MAX
 
@@ -194,8 +199,10 @@ class Exporter:
             self._save()
 
     def answer(self, request: Add | Remove | List | Ping | Stop) -> dict[str, Any]:
-        """Does one request; raises Wrong."""
+        """Does one request; raises Wrong, Ending."""
         with self._lock:
+            if self._ending:
+                raise Ending
             self.busy_until = time.monotonic() + IDLE_SECONDS_MAX
             match request:
                 case Add():
@@ -207,15 +214,17 @@ class Exporter:
                 case Ping():
                     return {"pid": os.getpid(), "exports": len(self._exports)}
                 case Stop():
+                    self._ending = True
                     self.stopped.set()
         return {}
 
     def is_idle(self) -> bool:
-        """Whether nothing was exported or asked for a while."""
+        """Whether nothing was exported or asked for a while; then nothing more is answered."""
         with self._lock:
             if self._exports:
                 self.busy_until = time.monotonic() + IDLE_SECONDS_MAX
-            return time.monotonic() > self.busy_until
+            self._ending = self._ending or time.monotonic() > self.busy_until
+            return self._ending
 
     def close(self) -> None:
         """Ends every export; the record of them stays."""
@@ -309,7 +318,7 @@ def _talk(connection: socket.socket, exporter: Exporter, places: threading.Bound
             while line := stream.readline(LINE_BYTES_MAX):
                 stream.write(json.dumps(_answer(line, exporter)).encode() + b"\n")
                 stream.flush()
-    except OSError:
+    except (OSError, Ending):
         return
     finally:
         places.release()

@@ -205,10 +205,13 @@ def _exchange(folder: Path, line: bytes) -> bytes:
 
 
 def _forget(data: Path, volume_id: str) -> None:
-    """Takes the volume out of the record of an exporter that does not run, so that the next one does not look for it."""
+    """Removes what an exporter that does not run left of the volume: its cache, and its place in the record."""
     path = data / "exporter" / "exports.json"
     with _starting(data / "exporter"):
-        if find(data) is not None or not path.exists():
+        if find(data) is not None:
+            return
+        (data / "exports" / f"{volume_id}.cache").unlink(missing_ok=True)
+        if not path.exists():
             return
         kept = [export for export in json.loads(path.read_bytes()) if export.get("volume") != volume_id]
         if not kept:
