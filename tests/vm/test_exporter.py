@@ -122,6 +122,25 @@ def test_a_killed_exporter_is_started_again_and_serves_the_same(data: Path) -> N
     assert read(data / "i" / "vol-1.nbd", 0, BLOCK_BYTES) == noise(1)
 
 
+def test_qemu_waits_for_the_next_exporter_and_reads_on(data: Path, tmp_path: Path) -> None:
+    path = make_volume(data, "vol-1", {0: b"\x01" * BLOCK_BYTES, 1: b"\x02" * BLOCK_BYTES})
+    (tmp_path / "i").mkdir()
+    exporter.add_export(data, "vol-1", path, tmp_path / "i" / "s", os.getuid())
+    options = f"driver=raw,file.driver=nbd,file.server.type=unix,file.server.path={tmp_path}/i/s,file.export=vol-1,file.reconnect-delay=60"
+    command = ["qemu-io", "-r", "--image-opts", options]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as client:
+        assert client.stdin is not None and client.stdout is not None
+        client.stdin.write("read -P 1 0 4096\n")
+        assert any("read 4096/4096" in line for line in iter(client.stdout.readline, ""))
+        first = exporter.ensure_running(data)
+        os.kill(first.pid, signal.SIGKILL)
+        wait_until(lambda: not first.is_alive())
+        client.stdin.write(f"read -P 2 {BLOCK_BYTES} 4096\n")
+        exporter.ensure_running(data)
+        said, _ = client.communicate("quit\n", timeout=WAIT_SECONDS_MAX)
+    assert "read 4096/4096" in said and "failed" not in said.lower() and client.returncode == 0
+
+
 def test_an_exporter_that_hangs_is_ended_and_replaced(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_volume(data, "vol-1", {})
     monkeypatch.setattr(exporter, "ANSWER_SECONDS_MAX", 0.3)
