@@ -8,22 +8,18 @@ account may write or read.  Block tokens and page tokens are sealed by the insta
 Source: EBS direct API reference 2019-11-02.
 """
 
-import base64
-import binascii
 from collections.abc import Callable
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 
-import msgspec
-from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection
 
+from amiable.api.ebs_tokens import BLOCK, PAGE, open_token, seal_token
 from amiable.api.idempotency import recall, remember
 from amiable.database import blocks as rows
 from amiable.database import jobs as queue
 from amiable.database import snapshots, tags
-from amiable.database.connect import milliseconds
 from amiable.model import ids
 from amiable.model.errors import (
     EbsRefusal,
@@ -43,7 +39,6 @@ from amiable.wire.generated import ebs
 
 BLOCK_TOKEN_LIFE: Final = timedelta(days=7)
 PAGE_TOKEN_LIFE: Final = timedelta(minutes=60)
-TOKEN_CHARACTERS_MAX: Final = 256
 VOLUME_GIB_MAX: Final = 65_536
 TIMEOUT_MINUTES: Final = 60
 PAGE_MIN, PAGE_MAX = 100, 10_000
@@ -290,12 +285,12 @@ def list_snapshot_blocks(
     now = services.now()
     next_token = None
     if len(found) > size:
-        sealed: list[Any] = [snapshot.id, found[size][0], milliseconds(now + PAGE_TOKEN_LIFE)]
-        next_token = _seal_token(services, "ebs-page", sealed)
-    expiry = milliseconds(now + BLOCK_TOKEN_LIFE)
+        next_token = seal_token(services, PAGE, snapshot.id, found[size][0], now + PAGE_TOKEN_LIFE)
     return ebs.ListSnapshotBlocksResponse(
         blocks=[
-            ebs.Block(block_index=index, block_token=_seal_token(services, "ebs-block", [snapshot.id, index, expiry]))
+            ebs.Block(
+                block_index=index, block_token=seal_token(services, BLOCK, snapshot.id, index, now + BLOCK_TOKEN_LIFE)
+            )
             for index, _ in found[:size]
         ],
         expiry_time=now + BLOCK_TOKEN_LIFE,
@@ -324,36 +319,15 @@ def get_snapshot_block(
 # ── tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Token(msgspec.Struct, array_like=True):
-    snapshot_id: str
-    index: int
-    expires_ms: int
-
-
-def _seal_token(services: Services, purpose: str, facts: list[Any]) -> str:
-    sealed = services.installation.seal(purpose, msgspec.json.encode(facts), services.entropy(12))
-    return base64.b64encode(sealed).decode()
-
-
-def _open_token(services: Services, purpose: str, text: str) -> _Token | None:
-    """What was sealed; None unless it is whole, ours, for this purpose, and not expired."""
-    try:
-        sealed = base64.b64decode(text[: TOKEN_CHARACTERS_MAX + 1], validate=True)
-        token = msgspec.json.decode(services.installation.unseal(purpose, sealed), type=_Token)
-    except (binascii.Error, InvalidTag, ValueError):
-        return None
-    return token if token.expires_ms > milliseconds(services.now()) else None
-
-
 def _unseal_page(services: Services, snapshot_id: str, text: str) -> int:
-    token = _open_token(services, "ebs-page", text)
+    token = open_token(services, PAGE, text)
     if token is None or token.snapshot_id != snapshot_id:
         raise _invalid("INVALID_PAGE_TOKEN", "The page token is not valid for this snapshot, or has expired.")
     return token.index
 
 
 def _check_block_token(services: Services, snapshot_id: str, index: int, text: str) -> None:
-    token = _open_token(services, "ebs-block", text)
+    token = open_token(services, BLOCK, text)
     if token is None or (token.snapshot_id, token.index) != (snapshot_id, index):
         raise _invalid(
             "INVALID_BLOCK_TOKEN", "The block token is not valid for this snapshot and block, or has expired."
