@@ -88,11 +88,12 @@ def _is_same(process: Process) -> bool:
     words = text.rpartition(")")[2].split()
     if int(words[19]) != process.start_ticks:
         return False
-    if words[0] in "ZX":
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(process.pid, os.WNOHANG)
+    if words[0] not in "ZX":
+        return True
+    try:  # a zombie whose other threads have not ended is not waitable yet, and still holds its files
+        return os.waitpid(process.pid, os.WNOHANG)[0] == 0
+    except ChildProcessError:
         return False
-    return True
 
 
 def read_record(directory: int, name: str) -> Process | None:
