@@ -15,14 +15,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts import demo_stage as stage
-from scripts.demo_stage import WORK, DemoFailure, run, say
-from scripts.demo_story import KEY_FILE, Guest, Story, ask_debian, ask_tiny, compare, compare_root, report
-
 from guests import debian
 from guests.packages import default_cache
 from guests.run import BuildFailure
 from guests.tiny.build import build_cached
+from scripts import demo_stage as stage
+from scripts.demo_stage import WORK, DemoFailure, run, say
+from scripts.demo_story import KEY_FILE, Guest, Story, ask_debian, ask_tiny, compare, compare_root, report
 
 GIB = 1 << 30
 ROOT_GIB = 2
