@@ -24,7 +24,7 @@ def aws(server: Server, *words: str, account: str | None = None, check: bool = T
     if not check:
         return done.stderr
     assert done.returncode == 0, f"aws {' '.join(words)}: {done.stderr}\n{server.log_text()[-2000:]}"
-    return json.loads(done.stdout) if done.stdout.strip() else {}
+    return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else {}
 
 
 @pytest.mark.boot
@@ -64,7 +64,7 @@ def test_import_register_share_run_console_terminate_with_the_aws_command_line(s
         account=second,
         check=False,
     )
-    assert "InvalidAMIID.NotFound" in refused
+    assert "AuthFailure" in refused
     dry = aws(server, "ec2", "deregister-image", "--image-id", image, "--dry-run", check=False)
     assert "DryRunOperation" in dry
     aws(

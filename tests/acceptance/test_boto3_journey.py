@@ -81,7 +81,7 @@ def test_a_second_account_launches_only_after_sharing_and_reaches_the_guest(serv
     }
     with pytest.raises(ClientError) as refused:
         other.run_instances(**request)
-    assert refused.value.response["Error"]["Code"] == "InvalidAMIID.NotFound"
+    assert refused.value.response["Error"]["Code"] == "AuthFailure"
 
     owner.modify_image_attribute(ImageId=image, LaunchPermission={"Add": [{"UserId": second}]})
     started = other.run_instances(**request)["Instances"][0]

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from amiable.database.connect import Database, Instant, milliseconds
 from amiable.database.migrate import migrate
 
-moments = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC))
+FIRST, LAST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001  hypothesis wants naive bounds
+moments = st.datetimes(min_value=FIRST, max_value=LAST, timezones=st.just(UTC))
 
 
 @given(moments)

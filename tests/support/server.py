@@ -157,4 +157,6 @@ def shell_environment(server: Server, account_id: str | None = None) -> dict[str
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AMIABLE_DATA": str(server.data),
+        "EC2_CERT": str(server.data / "accounts" / found["AccountId"] / "signing.pem"),
+        "EC2_PRIVATE_KEY": str(server.data / "accounts" / found["AccountId"] / "signing.key"),
     }

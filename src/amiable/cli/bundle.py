@@ -94,6 +94,7 @@ def create(
             "Amiable and euca2ools take this."
         )
     with Progress("bundle", 0) as progress:
+        destination.mkdir(parents=True, exist_ok=True)
         manifest = pipeline.create(recipe, destination, force=force, progress=_telling(progress))
     print(manifest)
     say(f"\nnext: amiable bundle upload -m {manifest} -b BUCKET")

@@ -1,0 +1,73 @@
+"""The migrations lead to exactly what ``schema.py`` says, on both dialects, and may be run again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Column, inspect
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from amiable.database.connect import Database, Instant
+from amiable.database.migrate import migrate
+from amiable.database.schema import metadata
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    url = f"sqlite:///{tmp_path}/facts.db"
+    migrate(url)
+    opened = Database(url)
+    yield opened
+    opened.close()
+
+
+def test_the_migrations_leave_what_the_schema_says(database: Database) -> None:
+    with database.read() as c:
+        context = MigrationContext.configure(c, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_every_index_and_its_condition_is_there(database: Database) -> None:
+    with database.read() as c:
+        seen = inspect(c)
+        for table in metadata.sorted_tables:
+            found = {index["name"]: index for index in seen.get_indexes(table.name)}
+            for index in table.indexes:
+                assert bool(found[index.name]["unique"]) == index.unique
+                where = index.dialect_options["sqlite"]["where"]
+                assert str(found[index.name].get("dialect_options", {}).get("sqlite_where", None)) == str(where)
+
+
+def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/facts.db"
+    migrate(url)
+    migrate(url)
+
+
+def test_the_schema_is_plain_enough_for_postgresql() -> None:
+    dialect = postgresql.dialect()
+    for table in metadata.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=dialect))
+        for index in table.indexes:
+            text = str(CreateIndex(index).compile(dialect=dialect))
+            assert ("WHERE" in text) == (index.dialect_options["postgresql"]["where"] is not None)
+
+
+def test_every_time_is_an_instant_and_every_resource_has_account_and_region() -> None:
+    for name in (
+        "image",
+        "snapshot",
+        "instance",
+        "volume",
+        "key_pair",
+        "import_snapshot_task",
+        "vpc",
+        "subnet",
+        "security_group",
+    ):
+        assert {"account_id", "region"} <= set(metadata.tables[name].c.keys())
+    columns: list[Column[object]] = [column for table in metadata.sorted_tables for column in table.c]
+    assert all(isinstance(column.type, Instant) for column in columns if column.name.endswith("_at"))
