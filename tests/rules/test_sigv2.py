@@ -79,7 +79,7 @@ def test_a_query_expires() -> None:
     claim = sigv2.find_claim(request, "us-east-1")
     assert claim is not None
     with pytest.raises(Unauthenticated) as caught:
-        sigv2.verify(request, claim, SECRET, NOW + timedelta(minutes=2))
+        sigv2.verify(request, claim, SECRET, datetime.now(UTC) + timedelta(minutes=2))
     assert caught.value.kind == "expired"
 
 
