@@ -34,8 +34,10 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	mypy
+	mypy -p guests -p scripts
 	lint-imports
 	$(PYTHON) -m amiable.wire.generate --check
+	$(PYTHON) scripts/generate_docs.py --check
 
 torture: setup
 	$(PYTHON) -m pytest -s -m torture $(PYTEST_ARGUMENTS)

@@ -1,4 +1,4 @@
-"""A full Debian 12 with cloud-init: ``python -m guests.debian OUTDIR`` makes ``debian-hvm.img``.
+"""A full Debian 12 with cloud-init: ``python -m guests.debian OUTDIR`` makes ``debian-hvm.img`` and ``kernels.json``.
 
 Nothing in it knows of Amiable: no kernel parameter, no seed, no data source chosen.  It finds Ec2 by itself, as it would at AWS,
 because the machine says so (SMBIOS) and the metadata service answers.  Packages come from the sources that this machine's own
@@ -7,6 +7,7 @@ because the machine says so (SMBIOS) and the metadata service answers.  Packages
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -55,7 +56,18 @@ boot
 def build(folder: Path, cache: Path) -> bool:
     """Makes the image in ``folder``; returns whether anything had to be built.  It is not made again for newer packages."""
     del cache  # mmdebstrap keeps nothing between two builds
-    return build_once(folder, {"builder": digest_of_files(builder_sources("debian"))}, partial(_build, _package_sources()))
+    return build_once(folder, _inputs(), partial(_build, _package_sources()))
+
+
+def build_cached(cache: Path) -> Path:
+    """A folder below ``cache`` that holds the image and never changes: its name follows from the builder."""
+    folder = cache / "guests" / f"debian-{_inputs()['builder'][:16]}"
+    build_once(folder, _inputs(), partial(_build, _package_sources()))
+    return folder
+
+
+def _inputs() -> dict[str, str]:
+    return {"builder": digest_of_files(builder_sources("debian"))}
 
 
 def _package_sources() -> list[str]:
@@ -77,6 +89,16 @@ def _build(sources: list[str], folder: Path) -> None:
         disk.partition(image, name="amiable-debian", root_bytes=ROOT_BYTES)
         _write_root(archive, image, Path(scratch))
     disk.make_bootable(image, root_label=LABEL)
+    (folder / "kernels.json").write_text(json.dumps({"vmlinuz": _kernel_version(image)}) + "\n")
+
+
+def _kernel_version(image: Path) -> str:
+    """What ``uname -r`` will tell: the link /vmlinuz points to the newest kernel."""
+    said = run(["debugfs", "-R", "stat /vmlinuz", f"{image}?offset={disk.ROOT_OFFSET_BYTES}"]).stdout
+    found = re.search(r'link dest: "boot/vmlinuz-([^"]+)"', said)
+    if found is None:
+        raise BuildFailure("the new root file system has no /vmlinuz")
+    return found[1]
 
 
 def _bootstrap(sources: list[str], archive: Path) -> None:

@@ -83,17 +83,20 @@ def with_tiny(story: Story) -> None:
 
 
 def with_debian(story: Story) -> None:
-    folder = default_cache() / "guests" / "debian"
     with story.phases.phase("Build Debian 12 with cloud-init (some minutes the first time)"):
-        debian.build(folder, default_cache())
+        folder = debian.build_cached(default_cache())
+        version = json.loads((folder / "kernels.json").read_text())["vmlinuz"]
         say(f"     debian-hvm.img {(folder / 'debian-hvm.img').stat().st_size >> 20} MiB")
     open_stage(story)
     guest = hvm_path(story, folder / "debian-hvm.img", is_debian=True)
     with story.phases.phase("Wait for cloud-init and log into Debian (minutes without KVM)"):
         facts = ask_debian(story, guest)
-        size = {"root-size-bytes": str(DEBIAN_ROOT_GIB * GIB)}
+        machine = {"kernel": version, "root-size-bytes": str(DEBIAN_ROOT_GIB * GIB)}
         compare(
-            story, guest, facts, {"cloud-id": "aws", "cloud-init": "done", "datasource": "ec2", "grown": "yes", **size}
+            story,
+            guest,
+            facts,
+            {"cloud-id": "aws", "cloud-init": "done", "datasource": "ec2", "grown": "yes", **machine},
         )
         compare_root(story, guest, facts, partitioned=True)
 

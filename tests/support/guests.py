@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from guests import debian
 from guests.packages import default_cache
 from guests.tiny.build import build_cached
 
@@ -48,6 +49,21 @@ def tiny_guest() -> TinyGuest:
         kernel_version=versions["vmlinuz"],
         other_kernel_version=versions["vmlinuz-other"],
     )
+
+
+@dataclass(frozen=True)
+class DebianGuest:
+    """The full Debian with cloud-init."""
+
+    hvm: Path
+    kernel_version: str
+
+
+@cache
+def debian_guest() -> DebianGuest:
+    """Debian 12; built once (minutes) and kept."""
+    folder = debian.build_cached(guest_cache())
+    return DebianGuest(folder / "debian-hvm.img", json.loads((folder / "kernels.json").read_text())["vmlinuz"])
 
 
 def facts_of(text: str) -> dict[str, str]:
