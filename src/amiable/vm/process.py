@@ -109,8 +109,8 @@ def read_record(directory: int, name: str) -> Process | None:
         body = file.read(RECORD_BYTES_MAX)
     try:
         record = json.loads(body)
-        identity = Process(record.pop("pid"), record.pop("start_ticks"), record.pop("boot_id"), record)
-    except (ValueError, KeyError, AttributeError):
+        identity = Process(int(record.pop("pid")), int(record.pop("start_ticks")), str(record.pop("boot_id")), record)
+    except (ValueError, KeyError, AttributeError, TypeError):
         return None
     return identity
 

@@ -1,0 +1,193 @@
+"""Identity of processes, records, directories and the holder: real processes, no guest."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from amiable.vm import machine, network
+from amiable.vm.directory import (
+    Directory,
+    DirectoryBusy,
+    locked,
+    make_directory,
+    open_directory,
+    remove_directory,
+)
+from amiable.vm.machine import MachineFailed
+from amiable.vm.network import NetworkFailed
+from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process, identity_of, read_record
+from amiable.vm.qmp import Qmp, QmpError, QmpGone
+
+INSTANCE = "i-0123456789abcdef0"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "instances").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def directory(data: Path) -> Iterator[Directory]:
+    make_directory(data, INSTANCE, range(200_000, 200_010))
+    with open_directory(data, INSTANCE) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sleeper() -> Iterator[Process]:
+    with subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"]) as child:
+        yield identity_of(child.pid)
+        child.kill()
+
+
+def test_a_process_is_known_by_pid_start_and_boot(sleeper: Process) -> None:
+    assert sleeper.is_alive()
+    assert not replace(sleeper, start_ticks=sleeper.start_ticks + 1).is_alive()
+    assert not replace(sleeper, boot_id="another").is_alive()
+
+
+def test_a_pid_that_was_used_again_is_never_hit(sleeper: Process) -> None:
+    assert replace(sleeper, start_ticks=sleeper.start_ticks - 1).end(wait_seconds=1)
+    assert sleeper.is_alive()
+
+
+def test_a_process_that_ignores_the_signal_is_killed() -> None:
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"1\n"
+        found = identity_of(child.pid)
+        assert found.end(wait_seconds=0.5, first=signal.SIGTERM)
+        assert not found.is_alive()
+
+
+def test_a_record_that_is_not_the_servers_is_not_believed(directory: Directory, sleeper: Process) -> None:
+    body = json.dumps({"pid": sleeper.pid, "start_ticks": sleeper.start_ticks, "boot_id": sleeper.boot_id}).encode()
+    path = directory.path / QEMU_RECORD
+    path.write_bytes(body)
+    assert read_record(directory.descriptor, QEMU_RECORD) == replace(sleeper, facts={})
+    path.rename(directory.path / "elsewhere")
+    path.symlink_to("elsewhere")
+    assert read_record(directory.descriptor, QEMU_RECORD) is None
+    path.unlink()
+    if os.geteuid() == 0:
+        path.write_bytes(body)
+        os.chown(path, 200_000, 200_000)
+        assert read_record(directory.descriptor, QEMU_RECORD) is None
+        machine.end_machine(directory)
+        assert sleeper.is_alive()
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"pid": 1}', b"\xff"])
+def test_a_torn_record_names_no_process(directory: Directory, body: bytes) -> None:
+    (directory.path / QEMU_RECORD).write_bytes(body)
+    assert read_record(directory.descriptor, QEMU_RECORD) is None
+
+
+def test_a_link_in_the_directory_leads_nowhere(directory: Directory, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    for name in ("console.log", "kernel"):
+        (directory.path / name).symlink_to(secret)
+        with pytest.raises(OSError):
+            directory.open(name, os.O_RDWR)
+    directory.write("kernel", b"bytes")
+    assert secret.read_text() == "mine" and (directory.path / "kernel").read_bytes() == b"bytes"
+
+
+def test_each_directory_has_a_uid_of_its_own(data: Path) -> None:
+    if os.geteuid() != 0:
+        make_directory(data, "i-1", range(0))
+        return
+    for number in range(3):
+        make_directory(data, f"i-{number}", range(200_000, 200_003))
+    owners = [(data / "instances" / f"i-{number}").stat().st_uid for number in range(3)]
+    assert owners == [200_000, 200_001, 200_002]
+    remove_directory(data, "i-1")
+    make_directory(data, "i-9", range(200_000, 200_003))
+    assert (data / "instances" / "i-9").stat().st_uid == 200_001
+
+
+def test_an_instance_is_worked_on_by_one_at_a_time(directory: Directory) -> None:
+    with locked(directory):
+        with pytest.raises(DirectoryBusy), locked(directory, wait_seconds=0.1):
+            pass
+    with locked(directory, wait_seconds=0.1):
+        pass
+
+
+def test_the_holder_keeps_a_namespace_where_the_metadata_address_listens(directory: Directory) -> None:
+    log = os.open(directory.path / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    try:
+        with locked(directory) as lock:
+            holder = network.start_holder(directory, lock, log)
+        with locked(directory, wait_seconds=1):
+            pass  # it gave the lock up
+        try:
+            assert Path(f"/proc/{holder.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+            if directory.uid is not None:
+                assert Path(f"/proc/{holder.pid}").stat().st_uid == directory.uid
+            with network.Holder(directory) as asked:
+                with asked.metadata_listener() as listener:
+                    assert listener.getsockname() == ("169.254.169.254", 80)
+                with pytest.raises(NetworkFailed, match="refused"):
+                    asked.connect(9)
+                namespaces = asked.namespaces()
+                for descriptor in namespaces:
+                    os.close(descriptor)
+                assert len(namespaces) == (1 if os.geteuid() == 0 else 2)
+            assert read_record(directory.descriptor, HOLDER_RECORD) == holder
+        finally:
+            machine.end_machine(directory)
+        assert not holder.is_alive() and not (directory.path / HOLDER_RECORD).exists()
+    finally:
+        os.close(log)
+
+
+def test_a_tool_that_fails_gives_its_words(directory: Directory) -> None:
+    program = machine.find_program("qemu-img", "qemu-utils")
+    with pytest.raises(MachineFailed, match=r"qemu-img failed: .*nosuchformat"):
+        machine.run_tool(directory, [program, "create", "-f", "nosuchformat", "x", "1M"])
+
+
+def test_a_missing_program_is_named_with_its_package() -> None:
+    with pytest.raises(MachineFailed, match=r"qemu-nowhere is not installed.*apt-get install qemu-system-x86"):
+        machine.find_program("qemu-nowhere", "qemu-system-x86")
+
+
+def monitor_pair(*lines: bytes) -> tuple[socket.socket, Qmp]:
+    theirs, ours = socket.socketpair()
+    theirs.sendall(b'{"QMP": {}}\n{"return": {}}\n' + b"".join(line + b"\n" for line in lines))
+    return theirs, Qmp(ours, wait_seconds=1)
+
+
+def test_events_between_answers_are_kept_in_order() -> None:
+    theirs, qmp = monitor_pair(
+        b'{"event": "STOP"}', b'{"event": "SHUTDOWN", "data": {"guest": true}}', b'{"return": 5}'
+    )
+    with theirs:
+        assert qmp.execute("query-status") == 5
+        assert [qmp.event(0), qmp.event(0), qmp.event(0)] == [
+            {"event": "STOP"},
+            {"event": "SHUTDOWN", "data": {"guest": True}},
+            None,
+        ]
+        qmp.close()
+
+
+def test_a_refused_command_and_a_closed_monitor_are_told_apart() -> None:
+    theirs, qmp = monitor_pair(b'{"error": {"class": "GenericError", "desc": "no"}}')
+    with pytest.raises(QmpError, match="GenericError: no"):
+        qmp.execute("x")
+    theirs.close()
+    with pytest.raises(QmpGone):
+        qmp.execute("x")
+    qmp.close()
