@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.services import make_account, open_services
 
 from amiable.api import ebs as api
 from amiable.database import jobs as queue
@@ -24,6 +23,7 @@ from amiable.model.units import BLOCK_BYTES
 from amiable.rules import block_checksum
 from amiable.services import Services
 from amiable.wire.generated import ebs
+from tests.support.services import make_account, open_services
 
 ONES = b"\xff" * BLOCK_BYTES
 
