@@ -22,7 +22,10 @@ def test_anything_else_is_malformed(text: str) -> None:
 
 def test_both_lengths_are_valid_and_upper_case_is_not() -> None:
     assert ids.is_well_formed("ami", "ami-1a2b3c4d") and ids.is_well_formed("ami", "ami-0123456789abcdef0")
-    assert not any(ids.is_well_formed("ami", bad) for bad in ("ami-1A2B3C4D", "ami-", "ami", "ami-1a2b3c4", "i-1a2b3c4d", "xami-1a2b3c4d"))
+    assert not any(
+        ids.is_well_formed("ami", bad)
+        for bad in ("ami-1A2B3C4D", "ami-", "ami", "ami-1a2b3c4", "i-1a2b3c4d", "xami-1a2b3c4d")
+    )
 
 
 @given(st.integers(0, 2**48 - 2), st.binary(min_size=10, max_size=10), st.binary(min_size=10, max_size=10))

@@ -97,7 +97,9 @@ security_group = Table(
 
 # ── blocks, snapshots ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-generation = Table("generation", metadata, Column("number", BigInteger, primary_key=True))  # one row: the collector's clock (R1)
+generation = Table(
+    "generation", metadata, Column("number", BigInteger, primary_key=True)
+)  # one row: the collector's clock (R1)
 pack = Table(
     "pack",
     metadata,
@@ -267,7 +269,9 @@ instance = Table(
     Column("launch_index", Integer, nullable=False),
     Column("client_token", String(64)),
     Column("image_id", String(32), nullable=False, index=True),
-    Column("state", String(16), nullable=False, index=True),  # pending running shutting-down terminated stopping stopped
+    Column(
+        "state", String(16), nullable=False, index=True
+    ),  # pending running shutting-down terminated stopping stopped
     Column("state_reason_code", String(64)),
     Column("state_reason_message", String(4000)),
     Column("transition_reason", String(255), nullable=False),
@@ -321,7 +325,9 @@ volume = Table(
     Column("state", String(16), nullable=False),  # creating | in-use | available | deleting | deleted
     Column("snapshot_id", String(32), index=True),  # internal ones included
     Column("size_gib", Integer, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),  # what the guest sees: an instance-store root is as long as its image
+    Column(
+        "size_bytes", BigInteger, nullable=False
+    ),  # what the guest sees: an instance-store root is as long as its image
     Column("volume_type", String(16), nullable=False),
     Column("iops", Integer),
     Column("throughput", Integer),

@@ -203,7 +203,11 @@ class NotFound(Refusal):
         word, named = WORDS[noun], ", ".join(values)
         named = f"'[{named}]'" if noun in ("image", "kernel", "ramdisk") else f"'{named}'"
         stop = "." if noun in ("snapshot", "volume") else ""
-        text = f"The {word} {named} does not exist{stop}" if len(values) == 1 else f"The {word}s {named} do not exist{stop}"
+        text = (
+            f"The {word} {named} does not exist{stop}"
+            if len(values) == 1
+            else f"The {word}s {named} do not exist{stop}"
+        )
         super().__init__(text)
 
     @property
@@ -342,7 +346,9 @@ class InvalidUserDataMalformed(Refusal):
 
 class InsufficientFreeAddressesInSubnet(Refusal):
     code = "InsufficientFreeAddressesInSubnet"
-    template = "There are not enough free addresses in subnet '{subnet_id}' to satisfy the requested number of instances."
+    template = (
+        "There are not enough free addresses in subnet '{subnet_id}' to satisfy the requested number of instances."
+    )
 
 
 class InvalidIPAddressInUse(Refusal):

@@ -30,7 +30,9 @@ BOOT_SECTOR: Final = (b"\xb0\x10\xe6\xf4\xf4" + bytes(505)) + b"\x55\xaa"
 """mov al, 16; out 0xf4, al; hlt: ``isa-debug-exit`` makes QEMU's exit status 33 of it."""
 SECTOR_STATUS: Final = 33
 
-TCG_COST: Final = "guests run translated (TCG): 10 to 50 times slower, a tiny one boots in 5 to 15 s, a full Debian in minutes"
+TCG_COST: Final = (
+    "guests run translated (TCG): 10 to 50 times slower, a tiny one boots in 5 to 15 s, a full Debian in minutes"
+)
 
 _lock = threading.Lock()
 _known: dict[tuple[str, str, str], "Accelerator"] = {}
@@ -102,7 +104,19 @@ def _boots_a_sector(qemu: str) -> tuple[bool, str]:
     with tempfile.NamedTemporaryFile(prefix="amiable-sector-") as sector:
         sector.write(BOOT_SECTOR)
         sector.flush()
-        argv = [program, "-nodefaults", "-no-user-config", "-display", "none", "-accel", "kvm", "-cpu", "host", "-m", "32M"]
+        argv = [
+            program,
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-accel",
+            "kvm",
+            "-cpu",
+            "host",
+            "-m",
+            "32M",
+        ]
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-no-reboot"]
         argv += ["-drive", f"if=ide,format=raw,readonly=off,snapshot=on,file={sector.name}"]
         try:
