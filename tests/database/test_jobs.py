@@ -96,13 +96,21 @@ def test_a_renewed_lease_is_not_taken_over_and_a_cancelled_job_hears_of_it(datab
     assert job is not None
     later = NOW + jobs.LEASE - timedelta(seconds=1)
     with database.write() as c:
-        assert jobs.renew(c, owner="here:1:a", now=later) == set()
+        assert jobs.renew(c, owner="here:1:a", keys=[job.key], now=later) == set()
     assert pick(database, "t2", now=NOW + jobs.LEASE + timedelta(seconds=1)) is None
     with database.write() as c:
         jobs.cancel(c, job.key)
-        assert jobs.renew(c, owner="here:1:a", now=later) == {job.key}
+        assert jobs.renew(c, owner="here:1:a", keys=[job.key], now=later) == {job.key}
     with pytest.raises(jobs.Cancelled), database.write() as c:
         jobs.save(c, job, data={}, now=later)
+
+
+def test_a_lease_on_a_job_that_nobody_runs_any_more_lapses(database: Database) -> None:
+    add(database)
+    assert pick(database, "t1") is not None
+    with database.write() as c:
+        jobs.renew(c, owner="here:1:a", keys=[], now=NOW + timedelta(seconds=20))
+    assert pick(database, "t2", now=NOW + jobs.LEASE + timedelta(seconds=1)) is not None
 
 
 def test_a_queued_job_that_is_cancelled_never_runs(database: Database) -> None:

@@ -21,7 +21,6 @@ Verdict = Literal["ok", "note", "broken"]
 FREE_BYTES_LOW = 2 << 30
 
 PROGRAMS = {
-    "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
     "ip": "iproute2",
     "nsenter": "util-linux",
@@ -44,8 +43,9 @@ def doctor(
     *, data: Annotated[str | None, Parameter(help="Data directory of the server.")] = None, output: Output = "table"
 ) -> int:
     """Checks programs, rights, space, accelerator and server; says what each lack costs."""
-    folder = Path(settings_from({"data": data}).data)
-    findings = [*programs(), *rights(), *space(folder), *tools(), *server()]
+    settings = settings_from({"data": data})
+    folder = Path(settings.data)
+    findings = [*programs(settings.qemu), *rights(), *space(folder), *tools(), *server()]
     if output == "json":
         import json
         from dataclasses import asdict
@@ -60,10 +60,10 @@ def doctor(
     return 1 if any(finding.verdict == "broken" for finding in findings) else 0
 
 
-def programs() -> list[Finding]:
-    """The programs that Amiable runs."""
+def programs(qemu: str) -> list[Finding]:
+    """The programs that Amiable runs; ``qemu`` is the setting's."""
     found = []
-    for program, package in PROGRAMS.items():
+    for program, package in {qemu: "qemu-system-x86", **PROGRAMS}.items():
         path = shutil.which(program)
         words = path or "not installed"
         found.append(Finding(program, "ok" if path else "broken", words, "" if path else f"apt-get install {package}"))

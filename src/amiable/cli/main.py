@@ -78,7 +78,7 @@ def complain_of_client(error: Exception) -> int:
         if response:
             found = response.get("Error", {})
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-            code = 75 if status == 503 else 70 if status >= 500 else 1
+            code = 75 if status == 503 else 74 if status == 507 else 70 if status >= 500 else 1
             return complain(f"{found.get('Code')}: {found.get('Message')}", hint_for(str(found.get("Code"))), code)
         if "Connect" in kind or "Endpoint" in kind or "Timeout" in kind:
             return complain(str(error), 'is the server running?  amiable serve, then eval "$(amiable env)"', 69)
@@ -104,6 +104,8 @@ def hint_for(code: str) -> str:
         return 'the access key is not of this server: eval "$(amiable env)"'
     if code == "InvalidAMIName.Duplicate":
         return "choose another --name, or deregister the image that has it"
+    if code in ("InsufficientVolumeCapacity", "ServiceQuotaExceededException"):
+        return "make space on the disk of the server's data directory (amiable doctor shows it), then try again"
     return ""
 
 

@@ -11,6 +11,7 @@ saves in the same transaction as its effect.  The key is the resource's id and v
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -123,9 +124,12 @@ def retry(c: Connection, job: Job, *, now: datetime, after: timedelta, error: st
     c.execute(update(J).where(held).values(state="queued", due=now + after, error=error, lease_until=None, owner=None))
 
 
-def renew(c: Connection, *, owner: str, now: datetime) -> set[str]:
-    """Renews every lease of ``owner``; returns the keys of its jobs that were asked to end."""
-    mine = and_(J.c.owner == owner, J.c.state == "running", J.c.lease_until >= now)
+def renew(c: Connection, *, owner: str, keys: Collection[str], now: datetime) -> set[str]:
+    """Renews the leases that ``owner`` has on ``keys``; returns the keys of those that were asked to end.
+
+    What is not among ``keys`` lapses: a job whose end could not be written (a full disk) is picked again.
+    """
+    mine = and_(J.c.owner == owner, J.c.key.in_(keys), J.c.state == "running", J.c.lease_until >= now)
     rows = c.execute(update(J).where(mine).values(lease_until=now + LEASE).returning(J.c.key, J.c.cancel)).all()
     return {row.key for row in rows if row.cancel}
 

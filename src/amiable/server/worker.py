@@ -96,9 +96,10 @@ class Workers:
         while not self._ending.wait(RENEW_SECONDS):
             try:
                 with self.services.database.write() as c:
-                    cancelled = queue.renew(c, owner=self.owner, now=self.services.now())
-                for key in cancelled & set(self._running):
-                    self._running[key].stop.set()
+                    cancelled = queue.renew(c, owner=self.owner, keys=list(self._running), now=self.services.now())
+                for context in [self._running.get(key) for key in cancelled]:
+                    if context is not None:
+                        context.stop.set()
             except Exception:  # the outermost loop of leases
                 log.exception("leases could not be renewed")
 
