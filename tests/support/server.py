@@ -28,6 +28,7 @@ class Server:
     environment: dict[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     prefix: tuple[str, ...] = ()
+    python: str = sys.executable
     process: "subprocess.Popen[bytes] | None" = None
     endpoint: str = ""
     banner: str = ""
@@ -36,7 +37,7 @@ class Server:
     def start(self, listen: str | None = None) -> "Server":
         """Starts the server and waits until it has printed its block."""
         port = listen or (self.endpoint.removeprefix("http://") if self.endpoint else "127.0.0.1:0")
-        command = [*self.prefix, sys.executable, "-m", "amiable.cli.main", "serve"]
+        command = [*self.prefix, self.python, "-m", "amiable.cli.main", "serve"]
         command += ["--data", str(self.data), "--listen", port, "--accelerator", "tcg", *self.arguments]
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self.log = (self.data.parent / (self.data.name + ".log")).open("ab")
