@@ -1,5 +1,6 @@
 """Workers run each job, try again what failed, and give up with words."""
 
+import errno
 import threading
 from pathlib import Path
 
@@ -64,6 +65,18 @@ def test_a_job_that_keeps_failing_is_given_up_with_its_words(services: Services)
     assert workers.run_one()
     assert words == ["ValueError: no such disk"]
     assert row(services, "a:fail") == ("failed", 2, "ValueError: no such disk")
+
+
+def test_a_job_that_finds_the_disk_full_says_so_in_our_words(services: Services) -> None:
+    words: list[str] = []
+
+    def run(_context: JobContext) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/kernels/aki-1")
+
+    workers = Workers(services, {"full": JobKind(run, lambda _context, text: words.append(text), tries_max=1)})
+    enqueue(services, "full", "a:full")
+    workers.run_one()
+    assert words == ["The disk of the server's data directory is full."]
 
 
 def test_a_job_killed_midway_is_finished_by_another_process_from_its_checkpoint(services: Services) -> None:

@@ -14,6 +14,8 @@ from amiable.database import jobs as queue
 from amiable.database.jobs import Cancelled, Job, Lost
 from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JOBS, JobKind
+from amiable.model.errors import StorageFull
+from amiable.server.refusals import is_disk_full
 from amiable.services import Services
 
 log = logging.getLogger("amiable.worker")
@@ -122,7 +124,7 @@ class Workers:
 
     def _failed(self, kind: JobKind, context: JobContext, error: Exception) -> None:
         job = context.job
-        words = f"{type(error).__name__}: {error}"
+        words = StorageFull().message if is_disk_full(error) else f"{type(error).__name__}: {error}"
         if self._ending.is_set():
             log.info("job %s: interrupted by the end of the server", job.key)
         elif job.tries < kind.tries_max:
