@@ -252,6 +252,7 @@ def run_http(app: Any, listener: socket.socket) -> None:
 def main(argv: list[str], environment: dict[str, str]) -> int:
     """``python -m amiable.server``: JSON settings in ``AMIABLE_SERVER_SETTINGS`` (from ``amiable serve``), else defaults."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     raw = json.loads(environment["AMIABLE_SERVER_SETTINGS"])
     settings = Settings(**{**raw, "zones": tuple(raw["zones"])})
