@@ -104,6 +104,8 @@ def test_a_missing_qemu_ends_the_launch_with_its_name_and_doctor_tells(
         assert holdings(server) == before
         waited = journey.amiable(server, "launch", image, "--wait", check=False)
         assert waited.returncode != 0 and absent in waited.stderr
+        asked = journey.amiable(server, "doctor", check=False)
+        assert asked.returncode == 1 and f"{absent} is not installed: no launch can succeed" in asked.stdout
         monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
         looked = journey.amiable(server, "doctor", check=False)
     finally:

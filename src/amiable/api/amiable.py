@@ -61,6 +61,8 @@ class Host:
     stored_bytes: int
     reclaimable_bytes: int
     accelerator: Accelerator
+    qemu: str
+    is_qemu_installed: bool
     jobs: dict[str, int]
 
 
@@ -186,6 +188,8 @@ def host_facts(services: Services) -> Host:
         stored_bytes=int(stored),
         reclaimable_bytes=services.blocks.reclaimable_bytes(),
         accelerator=choose_accelerator(services.data, services.settings),
+        qemu=services.settings.qemu,
+        is_qemu_installed=shutil.which(services.settings.qemu) is not None,
         jobs={row[0]: row[1] for row in states},
     )
 

@@ -121,6 +121,11 @@ def server() -> list[Finding]:
             raise
         return [Finding("server", "broken", f"no answer at {endpoint()}", "amiable serve")]
     found = [Finding("server", "ok", f"{endpoint()}, version {facts['Version']}")]
+    if not facts["QemuInstalled"]:
+        hint = "apt-get install qemu-system-x86, or start the server with another --qemu"
+        found.append(
+            Finding("server's QEMU", "broken", f"{facts['Qemu']} is not installed: no launch can succeed", hint)
+        )
     found.append(Finding("accelerator", "ok" if facts["Accelerator"] == "kvm" else "note", facts["AcceleratorWords"]))
     found.append(Finding("network", "note", facts["NetworkWords"]))
     reclaimable = facts["ReclaimableBytes"]

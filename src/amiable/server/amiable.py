@@ -148,6 +148,8 @@ def _host(services: Services, _request: Authenticated, _id: str, _body: bytes) -
         "ReclaimableBytes": facts.reclaimable_bytes,
         "Accelerator": facts.accelerator.kind.value,
         "AcceleratorWords": facts.accelerator.words,
+        "Qemu": facts.qemu,
+        "QemuInstalled": facts.is_qemu_installed,
         "NetworkWords": amiable.NETWORK_WORDS,
         "Jobs": facts.jobs,
     }
