@@ -11,9 +11,13 @@ from tests.support.server import Server
 
 
 @pytest.mark.boot
-def test_a_launch_without_a_boot_loader_says_so_with_the_console_s_end(server: Server) -> None:
+@pytest.mark.parametrize(("boot_mode", "last_words"), [("legacy-bios", "not a bootable disk"), ("uefi", "Shell>")])
+def test_a_launch_without_a_boot_loader_says_so_with_the_console_s_end(
+    server: Server, boot_mode: str, last_words: str
+) -> None:
     disk = str(tiny_guest().no_boot_loader)
-    image = journey.amiable(server, "image", "import", disk, "--name", "no boot loader").stdout.strip()
+    words = ["--name", f"nothing for {boot_mode}", "--boot-mode", boot_mode]
+    image = journey.amiable(server, "image", "import", disk, *words).stdout.strip()
     before = holdings(server)
     instance = journey.amiable(server, "launch", image, "--type", "amiable.tiny").stdout.strip()
     ec2 = server.client("ec2")
@@ -25,8 +29,8 @@ def test_a_launch_without_a_boot_loader_says_so_with_the_console_s_end(server: S
     reason = journey.wait_until("the reason", told)
     assert "no boot loader" in reason["Message"] and "Its console ends with: " in reason["Message"]
     last = reason["Message"].partition("Its console ends with: ")[2]
-    assert "No bootable device" in last or "not a bootable disk" in last
-    assert "No bootable device" in journey.amiable(server, "instance", "console", instance).stdout
+    assert last_words in last
+    assert last_words in journey.amiable(server, "instance", "console", instance).stdout
     assert "no boot loader" in journey.amiable(server, "instance", "show", instance).stdout
     assert (
         journey.describe(ec2, instance)["State"]["Name"] == "running"

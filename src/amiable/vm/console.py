@@ -21,8 +21,8 @@ _FINGERPRINTS = re.compile(
 )
 _FINGERPRINT = re.compile(rb"\bSHA256:[A-Za-z0-9+/]{43}")
 
-NO_BOOT_LOADER: Final = (b"No bootable device", b"Boot failed: not a bootable disk")
-"""SeaBIOS's last words."""
+NO_BOOT_LOADER: Final = (b"No bootable device", b"Boot failed: not a bootable disk", b"Shell> ")
+"""SeaBIOS's last words, and the prompt of the shell that EDK II starts when it finds nothing else."""
 
 
 def tail(directory: Directory, bytes_max: int) -> bytes:
