@@ -76,8 +76,8 @@ def boot_plain(image: Path, folder: Path) -> float:
             qemu.kill()
 
 
-def working_set_bytes(image: Path, folder: Path) -> int:
-    """Bytes of the distinct 512 KiB blocks that a boot up to the banner reads or writes."""
+def working_set(image: Path, folder: Path) -> tuple[int, int]:
+    """Bytes of the distinct 512 KiB blocks that a boot up to the banner touches: of those that hold data, and of all."""
     overlay, log = folder / "traced.qcow2", folder / "traced.log"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -100,7 +100,14 @@ def working_set_bytes(image: Path, folder: Path) -> int:
             blocks.update(
                 range(extent["start"] // BLOCK_BYTES, -(-(extent["start"] + extent["length"]) // BLOCK_BYTES))
             )
-    return len(blocks) * BLOCK_BYTES
+    with image.open("rb") as file:
+        holding = sum(1 for block in blocks if holds_data(file.fileno(), block))
+    return holding * BLOCK_BYTES, len(blocks) * BLOCK_BYTES
+
+
+def holds_data(descriptor: int, block: int) -> bool:
+    """Whether a block of the raw image has any byte that is not zero."""
+    return any(os.pread(descriptor, BLOCK_BYTES, block * BLOCK_BYTES))
 
 
 def fetched_bytes(server: Server, volume_id: str) -> int:
@@ -155,43 +162,46 @@ def main() -> None:
     flags.add_argument("--small", action="store_true", help="leave the 100 GiB image out")
     flags.add_argument("--json", action="store_true")
     wanted = flags.parse_args()
-    image = tiny_guest().hvm
     with tempfile.TemporaryDirectory(prefix="amiable-bench-") as name:
         folder = Path(name)
+        images = {"tiny": tiny_guest().hvm}
+        if not wanted.small:
+            images["100 GiB"] = make_large(tiny_guest().hvm, folder)
         server = Server(folder / "data").start()
         try:
-            found = measure(server, image, folder, wanted.rounds, with_large=not wanted.small)
+            found = measure(server, images, folder, wanted.rounds)
         finally:
             server.close()
-        working_set = working_set_bytes(image, folder)
     if wanted.json:
-        print(json.dumps({"working_set_bytes": working_set, **found}))
+        print(json.dumps(found))
         return
-    print(f"boot working set: {human_bytes(working_set)} in blocks of 512 KiB")
-    plain = found["plain qemu"]["median"]
     for side, values in found.items():
         rounds = "  ".join(f"{second:6.2f} s" for second in values["seconds"])
-        print(f"{side:24} {rounds}   median {values['median']:.2f} s, {values['median'] / plain:.2f} x plain")
-        for what in ("fetched", "grown"):
+        plain = found["plain " + side.partition(" ")[2]]
+        print(f"{side:14} {rounds}   median {values['median']:.2f} s, {values['median'] / plain['median']:.2f} x plain")
+        for what, kind in (("fetched", "data"), ("grown", "touched")):
             if values[f"{what}_bytes"]:
-                size = values[f"{what}_bytes"]
-                print(f"{'':24} {what} {human_bytes(size)}, {size / working_set:.2f} x the working set")
+                size, wanted_bytes = values[f"{what}_bytes"], plain[f"{kind}_bytes"]
+                words = f"{what} {human_bytes(size)}, {size / wanted_bytes:.2f} x the working set of {human_bytes(wanted_bytes)}"
+                print(f"{'':14} {words}")
 
 
-def measure(server: Server, image: Path, folder: Path, rounds: int, *, with_large: bool) -> dict[str, Any]:
-    """Side → seconds of each round, their median, and the most that was fetched and that the directory grew."""
+def measure(server: Server, images: dict[str, Path], folder: Path, rounds: int) -> dict[str, Any]:
+    """Side → seconds of each round, their median, the most that was fetched and that the directory grew; plain's working set."""
     ec2 = server.client("ec2")
-    images = {"amiable": add_image(server, image, "tiny")}
-    if with_large:
-        images["amiable, 100 GiB image"] = add_image(server, make_large(image, folder), "large")
-    taken: dict[str, list[tuple[float, int, int]]] = {"plain qemu": [], **{side: [] for side in images}}
+    ids = {name: add_image(server, path, name) for name, path in images.items()}
+    taken: dict[str, list[tuple[float, int, int]]] = {
+        f"{kind} {name}": [] for kind in ("plain", "amiable") for name in images
+    }
     for number in range(rounds + 1):  # the first round warms every side
-        this_round = {"plain qemu": (boot_plain(image, folder), 0, 0)}
-        this_round |= {side: boot_ours(server, ec2, image_id) for side, image_id in images.items()}
-        for side, figures in this_round.items():
-            if number > 0:
-                taken[side].append(figures)
-    return {
+        for name, path in images.items():
+            for side, figures in (
+                (f"plain {name}", (boot_plain(path, folder), 0, 0)),
+                (f"amiable {name}", boot_ours(server, ec2, ids[name])),
+            ):
+                if number > 0:
+                    taken[side].append(figures)
+    found: dict[str, Any] = {
         side: {
             "seconds": [seconds for seconds, _, _ in rows],
             "median": statistics.median(seconds for seconds, _, _ in rows),
@@ -200,6 +210,10 @@ def measure(server: Server, image: Path, folder: Path, rounds: int, *, with_larg
         }
         for side, rows in taken.items()
     }
+    for name, path in images.items():
+        data, touched = working_set(path, folder)
+        found[f"plain {name}"] |= {"data_bytes": data, "touched_bytes": touched}
+    return found
 
 
 def add_image(server: Server, path: Path, name: str) -> str:
