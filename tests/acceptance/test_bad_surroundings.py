@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support import journey
+from tests.support.guests import tiny_guest
 from tests.support.holdings import holdings
 from tests.support.ordinary_user import ordinary_server
 from tests.support.server import Server
@@ -207,6 +208,35 @@ def test_an_import_into_a_full_disk_is_refused_by_name_and_works_once_there_is_s
         image = journey.amiable(server, "image", "import", str(disk), "--name", "large").stdout.strip()
         assert journey.snapshot_digest(server, journey.root_snapshot(server, image))
         assert "Traceback" not in server.log_text()
+    finally:
+        left = server.close()
+    assert left == []
+
+
+@pytest.mark.boot
+def test_a_guest_that_runs_out_of_space_stands_still_with_a_reason_and_goes_on(small_file_system: Path) -> None:
+    server = Server(small_file_system / "data").start()
+    try:
+        ec2 = server.client("ec2")
+        image = journey.amiable(server, "image", "import", str(tiny_guest().hvm), "--name", "tiny").stdout.strip()
+        ballast = fill(small_file_system, MIB)
+        run = {"ImageId": image, "InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
+        instance = ec2.run_instances(**run)["Instances"][0]["InstanceId"]
+
+        def reason() -> str | None:
+            found: str | None = journey.describe(ec2, instance).get("StateReason", {}).get("Message")
+            return found
+
+        assert "disk of the server's data directory is full" in journey.wait_until(
+            "a reason", reason, END_SECONDS_MAX
+        ), server.log_text()
+        assert journey.describe(ec2, instance)["State"]["Name"] == "running"
+        assert "amiable-tiny: ready" not in journey.console(server, instance)
+
+        ballast.unlink()
+        journey.wait_until("the guest to go on", lambda: True if reason() is None else None)
+        journey.wait_for_console(server, instance, "amiable-tiny: ready")
+        journey.terminate(server, instance)
     finally:
         left = server.close()
     assert left == []

@@ -122,10 +122,11 @@ def set_reached_metadata(c: Connection, instance_id: str, at: datetime | None) -
     c.execute((query if at is None else query.where(I.c.reached_metadata_at.is_(None))).values(reached_metadata_at=at))
 
 
-def set_reason(c: Connection, instance_id: str, reason: Reason) -> None:
-    """Writes why a running instance is not well; its state stays."""
+def set_reason(c: Connection, instance_id: str, reason: Reason | None) -> None:
+    """Writes why a running instance is not well, or (None) that it is; its state stays."""
     running = and_(I.c.id == instance_id, I.c.state == State.RUNNING.value)
-    c.execute(update(I).where(running).values(state_reason_code=reason.code, state_reason_message=reason.message))
+    code, message = (None, None) if reason is None else (reason.code, reason.message)
+    c.execute(update(I).where(running).values(state_reason_code=code, state_reason_message=message))
 
 
 def forget_terminated(c: Connection, *, now: datetime) -> list[str]:

@@ -4,6 +4,7 @@
     QEMU: its process ends             → stopping (or shutting-down) with its last words as the reason
     guest: a metadata connection       → ``server/imds``, a thread each
     firmware: nothing to boot          → a state reason with the console's last lines
+    QEMU: no space for a guest's write → a state reason; the guest stands still, and goes on where it was once there is space
     exporter: gone                     → started again on the same exports; QEMU reconnects
     a directory without an instance    → its processes are ended, it is removed
 
@@ -15,6 +16,7 @@ import contextlib
 import logging
 import os
 import selectors
+import shutil
 import socket
 import threading
 import time
@@ -22,9 +24,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from amiable.database import instances, jobs, snapshots
+from amiable.model.errors import StorageFull
 from amiable.model.instance import Instance, Reason, State
+from amiable.model.units import MIB
 from amiable.rules import lifecycle
 from amiable.rules.lifecycle import Ending
 from amiable.server.imds import MetadataService
@@ -45,8 +50,15 @@ ATTACH_SECONDS_MAX: Final = 1.0
 STOP_SECONDS_MAX: Final = 20.0
 SILENT_SECONDS_MAX: Final = 600.0
 """After so long without a metadata request the reason says that the guest is silent."""
+SPACE_BYTES_MIN: Final = 16 * MIB
+"""How much must be free before a guest that ran out of space goes on."""
+RESERVE: Final = "reserve"
+RESERVE_BYTES: Final = 2 * MIB
+"""Taken beforehand, given up when a full disk would not even let the reason be written."""
 TAIL_BYTES: Final = 4096
 TAIL_LINES: Final = 8
+NO_SPACE: Final = "Server.InsufficientVolumeCapacity"
+STANDS_STILL: Final = "The guest stands still where it wanted to write, and goes on once there is space."
 
 JOB_OF: Final = {State.PENDING: "boot", State.STOPPING: "stop", State.SHUTTING_DOWN: "terminate"}
 """The job that leads out of a passing state."""
@@ -64,6 +76,7 @@ class Watch:
     events: Qmp | None = None
     listener: socket.socket | None = None
     has_reason: bool = False
+    waits_for_space: bool = False
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
@@ -119,6 +132,7 @@ class Supervisor:
             self._swept_at = time.monotonic()
             self._resume(rows)
             self._sweep()
+            self._keep_reserve()
             with self._services.database.write() as c:
                 snapshots.expire(c, now=self._services.now())
 
@@ -132,6 +146,9 @@ class Supervisor:
         if watch is None:
             return
         console.bound(watch.directory)
+        if watch.waits_for_space:
+            self._look_at_space(watch)
+            return
         if instance.state is State.RUNNING and instance.reached_metadata_at is None and not watch.has_reason:
             self._look_at_console(watch)
 
@@ -201,7 +218,10 @@ class Supervisor:
         try:
             while (event := watch.events.event(0)) is not None:
                 log.info("%s: %s %s", watch.instance_id, event["event"], event.get("data", ""))
-                has_powered_off |= event["event"] == "SHUTDOWN" and bool(event.get("data", {}).get("guest"))
+                facts = event.get("data", {})
+                if event["event"] == "BLOCK_IO_ERROR" and facts.get("nospace") and facts.get("action") == "stop":
+                    watch.waits_for_space, watch.has_reason = True, False
+                has_powered_off |= event["event"] == "SHUTDOWN" and bool(facts.get("guest"))
         except (QmpGone, QmpError, ValueError):
             if not watch.qemu.is_alive():
                 self._ended(watch)
@@ -220,6 +240,7 @@ class Supervisor:
             return
         if status == "shutdown":
             self._powered_off(watch)
+        watch.waits_for_space = status == "io-error"  # for another reason than space: it stops again at once
 
     def _powered_off(self, watch: Watch) -> None:
         with self._services.database.read() as c:
@@ -270,6 +291,33 @@ class Supervisor:
             instances.set_reason(c, watch.instance_id, Reason("Client.InstanceBootFailure", message))
         watch.has_reason = True
         log.warning("%s: %s", watch.instance_id, what)
+
+    def _look_at_space(self, watch: Watch) -> None:
+        """Says why the guest stands still; lets it go on, its write tried again, once there is space."""
+        assert watch.events is not None
+        has_space = shutil.disk_usage(self._services.data).free >= SPACE_BYTES_MIN
+        if has_space or not watch.has_reason:
+            reason = None if has_space else Reason(NO_SPACE, f"{NO_SPACE}: {StorageFull().message} {STANDS_STILL}")
+            try:
+                with self._services.database.write() as c:
+                    instances.set_reason(c, watch.instance_id, reason)
+            except OperationalError as error:  # once more at the next look
+                log.warning("%s: %s; the reserve is given up", watch.instance_id, error.orig)
+                (self._services.data / RESERVE).unlink(missing_ok=True)
+                return
+            watch.has_reason = not has_space
+        if has_space:
+            with contextlib.suppress(QmpGone, QmpError, TimeoutError):
+                watch.events.execute("cont")
+                watch.waits_for_space = False
+                log.info("%s: goes on, there is space again", watch.instance_id)
+            self._read_events(watch)
+
+    def _keep_reserve(self) -> None:
+        path = self._services.data / RESERVE
+        if not path.exists() and shutil.disk_usage(self._services.data).free >= SPACE_BYTES_MIN:
+            with contextlib.suppress(OSError), path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
 
     def _keep_exporter(self) -> None:
         if exporter.find(self._services.data) is None and (self._services.data / "exporter" / "exports.json").exists():
