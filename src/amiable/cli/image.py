@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from amiable.cli.client import client, tags_of, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model.errors import LocalRefusal
+from amiable.rules.register import check_device_name, check_name
 
 app = cyclopts.App(name="image", help="Machine images: import, list, show, share, deregister.")
 
@@ -47,6 +48,8 @@ def import_(
     request |= {field: value for field, value in optional.items() if value is not None}
     if ena:
         request["EnaSupport"] = True
+    check_name(called)
+    check_device_name(root_device, virtualization)
     refuse_taken_name(ec2, called)
     snapshot = upload_snapshot(file, description or f"{called}, from {file.name}")
     request["BlockDeviceMappings"] = [

@@ -82,7 +82,7 @@ def complain_of_client(error: Exception) -> int:
             return complain(f"{found.get('Code')}: {found.get('Message')}", hint_for(str(found.get("Code"))), code)
         if "Connect" in kind or "Endpoint" in kind or "Timeout" in kind:
             return complain(str(error), 'is the server running?  amiable serve, then eval "$(amiable env)"', 69)
-        if "Credential" in kind or "Profile" in kind:
+        if "Credential" in kind or "Profile" in kind or "Region" in kind:
             return complain(str(error), 'eval "$(amiable env)"', 1)
         if "WaiterError" in kind:
             return complain(str(error), "", 124)
