@@ -12,7 +12,11 @@ from amiable.cli.image import default_name
 
 def run(*words: str) -> "subprocess.CompletedProcess[str]":
     """The command with an endpoint that nothing listens on: whoever asks it gets another error."""
-    environment = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     environment |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_MAX_ATTEMPTS": "1"}
     command = [sys.executable, "-m", "amiable.cli.main", "image", "import", *words]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
