@@ -4,6 +4,7 @@ import json
 import re
 import stat
 import subprocess
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -11,10 +12,18 @@ from cryptography.hazmat.primitives import hashes
 from sqlalchemy import select
 
 from amiable.api import accounts as module
-from amiable.api.accounts import ACCESS_KEYS_MAX, create_access_key, create_account, secret_of, settle_accounts
-from amiable.database import accounts, schema
+from amiable.api.accounts import (
+    ACCESS_KEYS_MAX,
+    create_access_key,
+    create_account,
+    secret_of,
+    settle_accounts,
+    settle_networks,
+)
+from amiable.database import accounts, network, schema
 from amiable.model.errors import InvalidParameterValue, ResourceLimitExceeded
 from amiable.services import Services
+from tests.support.services import make_account
 
 
 def test_an_account_has_a_key_a_certificate_and_a_network(services: Services) -> None:
@@ -135,3 +144,17 @@ def test_a_crash_before_or_after_the_rows_is_settled_at_the_next_start(
     settle_accounts(services)
     (folder,) = (services.data / "accounts").iterdir()
     assert folder.name == made.id and json.loads((folder / "credentials.json").read_text())["Name"] == "after"
+
+
+def test_a_zone_that_is_set_later_gets_a_subnet_in_every_accounts_network_once(services: Services) -> None:
+    principals = [make_account(services, name)[1] for name in ("one", "two")]
+    zones = (*services.settings.zones, "us-east-1b")
+    later = replace(services, settings=replace(services.settings, zones=zones))
+    for _ in range(2):
+        settle_networks(later)
+        for principal in principals:
+            with services.database.read() as c:
+                subnets = network.list_subnets(c, principal.account_id, principal.region)
+                assert len(network.list_vpcs(c, principal.account_id, principal.region)) == 1
+            assert sorted(subnet.zone for subnet in subnets) == sorted(zones)
+            assert len({subnet.cidr for subnet in subnets}) == len(zones)

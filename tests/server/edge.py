@@ -17,6 +17,7 @@ from botocore.credentials import Credentials
 
 from amiable.api.accounts import NewAccount
 from amiable.server.app import build_app
+from amiable.server.websocket_protocol import WebSocketProtocol
 from amiable.services import Services
 
 START_SECONDS_MAX = 30
@@ -85,7 +86,7 @@ def running_edge(services: Services, account: NewAccount) -> Iterator[Edge]:
     """The edge over ``services``, ended with the block."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        build_app(services), log_level="warning", lifespan="off", http="httptools", ws="websockets-sansio"
+        build_app(services), log_level="warning", lifespan="off", http="httptools", ws=WebSocketProtocol
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -98,6 +98,13 @@ def settle_accounts(services: Services) -> None:
             _rename_durably(folder, folder.with_suffix(""))
 
 
+def settle_networks(services: Services) -> None:
+    """Gives every account's default network what the settings of this start ask for: a zone that is new gets its subnet."""
+    with services.database.write() as c:
+        for account in accounts.list_accounts(c):
+            create_default_network(c, services, account.id)
+
+
 def create_access_key(services: Services, account_id: str) -> NewAccessKey:
     """Adds a key to the account; its secret is shown this once."""
     new = _mint_access_key(services)

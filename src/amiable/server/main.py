@@ -22,7 +22,7 @@ from typing import IO, Any
 import uvicorn
 from sqlalchemy import select
 
-from amiable.api.accounts import create_account, settle_accounts
+from amiable.api.accounts import create_account, settle_accounts, settle_networks
 from amiable.api.amiable import settle_kernels
 from amiable.blocks.objects import ObjectFiles
 from amiable.blocks.store import BlockStore
@@ -35,6 +35,7 @@ from amiable.model.units import human_bytes
 from amiable.server import limits
 from amiable.server.app import build_app
 from amiable.server.supervise import Supervisor
+from amiable.server.websocket_protocol import WebSocketProtocol
 from amiable.server.worker import Workers
 from amiable.services import Services
 from amiable.services.installation import open_installation, write_private
@@ -61,6 +62,7 @@ def serve(settings: Settings, *, announce: IO[str]) -> int:
     listener = bind(settings.listen)
     services, workers = open_services(settings, data)
     settle_accounts(services)
+    settle_networks(services)
     settle_kernels(services)
     first = first_account(services)
     accelerator = choose_accelerator(data, settings)
@@ -136,6 +138,8 @@ def bind(listen: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Accepted sockets inherit it.  Without it an answer's body waits 40 ms behind its head for the client's delayed ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host.strip("[]"), int(port)))
         listener.listen(BACKLOG)
@@ -231,7 +235,7 @@ def run_http(app: Any, listener: socket.socket) -> None:
         access_log=False,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
         lifespan="off",
         timeout_keep_alive=75,
         limit_concurrency=limits.CONNECTIONS_AT_ONCE,
