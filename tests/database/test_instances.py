@@ -93,6 +93,28 @@ def test_booting_counts_and_a_restart_forgets_what_the_guest_did(services: Servi
     assert (starting.state_reason_code, starting.launched_at) == (None, later + timedelta(hours=1))
 
 
+def test_a_reboot_forgets_what_was_heard_and_a_start_forgets_the_reboot(
+    services: Services, principal: Principal
+) -> None:
+    instance = make(services, principal)
+    later = services.now() + timedelta(minutes=1)
+    with services.database.write() as c:
+        instances.set_rebooted(c, instance.id, later)  # it does not run
+        assert instances.get_instance(c, instance.id) == instance
+        instances.set_state(c, instance.id, Event.BOOTED, now=later)
+        instances.set_reached_metadata(c, instance.id, later)
+        instances.set_reason(c, instance.id, Reason("Client.X", "Client.X: why"))
+        instances.set_rebooted(c, instance.id, later)
+        rebooted = instances.get_instance(c, instance.id)
+        instances.set_state(c, instance.id, Event.STOP_ASKED, now=later)
+        instances.set_state(c, instance.id, Event.STOPPED, now=later)
+        started = instances.set_state(c, instance.id, Event.START_ASKED, now=later + timedelta(hours=1))
+    assert rebooted is not None and rebooted.state is State.RUNNING
+    assert (rebooted.reached_metadata_at, rebooted.state_reason_code) == (None, None)
+    assert (rebooted.launched_at, rebooted.began_at) == (instance.launched_at, later)
+    assert started.began_at == started.launched_at == later + timedelta(hours=1)
+
+
 def test_a_state_that_does_not_follow_is_refused_and_nothing_is_written(
     services: Services, principal: Principal
 ) -> None:

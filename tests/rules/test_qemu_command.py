@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, Profile, Uefi
+from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, NetworkKind, Profile, Uefi
 from amiable.rules.qemu_command import direct_append, qemu_arguments
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -25,6 +25,7 @@ MACHINES = {
     "virtio": PLAIN,
     "nitro-kvm": replace(PLAIN, profile=Profile.NITRO, accelerator=AcceleratorKind.KVM, vcpus=4, memory_mib=4096),
     "uefi": replace(PLAIN, uefi=Uefi("/usr/share/OVMF/OVMF_CODE_4M.fd")),
+    "guestfwd": replace(PLAIN, network=NetworkKind.GUESTFWD),
     "direct": replace(PLAIN, profile=Profile.DIRECT, direct=DirectBoot(direct_append(Profile.DIRECT), True)),
     "direct-nvme": replace(
         PLAIN, profile=Profile.DIRECT_NVME, direct=DirectBoot(direct_append(Profile.DIRECT_NVME), False)
@@ -56,6 +57,7 @@ def test_no_path_leads_out_of_the_instances_directory_but_the_hosts_own_files(na
         "/dev/vda",
         "/dev/nvme0n1",
         "172.31.0.0/20",
+        "169.254.0.0/16",
     )
     for word in words:
         for good in allowed:
@@ -67,8 +69,15 @@ def test_no_path_leads_out_of_the_instances_directory_but_the_hosts_own_files(na
 def test_every_machine_is_sandboxed_and_takes_nothing_from_defaults(name: str) -> None:
     words = qemu_arguments(MACHINES[name])
     assert {"-nodefaults", "-no-user-config", "-no-shutdown"} <= set(words)
-    assert words[words.index("-sandbox") + 1].startswith("on,") and "spawn=deny" in words[words.index("-sandbox") + 1]
+    sandbox = words[words.index("-sandbox") + 1]
+    assert sandbox.startswith("on,") and "resourcecontrol=deny" in sandbox
+    assert ("spawn=deny" in sandbox) == (MACHINES[name].network is NetworkKind.NAMESPACE)
     assert "-daemonize" not in words and "-runas" not in words and "-pidfile" not in words
+
+
+def test_a_machine_in_no_namespace_is_reached_by_nothing_and_reaches_its_metadata_only() -> None:
+    words = " ".join(qemu_arguments(MACHINES["guestfwd"]))
+    assert "hostfwd" not in words and "restrict=on" in words and words.count("guestfwd=") == 1
 
 
 def test_a_uuid_that_is_not_ec2s_is_our_mistake() -> None:

@@ -1,7 +1,9 @@
 """Started by an ordinary user, all of it works too: the server, a launch by its own namespaces, a login, an end."""
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,7 +92,15 @@ def test_an_ordinary_user_launches_and_logs_in(user_server: Server, tmp_path: Pa
     assert Path(f"/proc/{qemu}/ns/net").readlink() != ours
     assert "CapEff:\t0000000000000000" in Path(f"/proc/{qemu}/status").read_text()
 
+    holder = json.loads((server.data / "instances" / instance_id / "holder.json").read_text())["pid"]
+    os.kill(holder, signal.SIGKILL)
+    assert facts(server, instance_id, key)["instance-id"] == instance_id
+    again = json.loads((server.data / "instances" / instance_id / "holder.json").read_text())["pid"]
+    assert again != holder and owner(again) == UID
+    assert Path(f"/proc/{again}/ns/net").readlink() == Path(f"/proc/{qemu}/ns/net").readlink()
+
     server.stop()
+    os.kill(again, signal.SIGKILL)
     server.start()
     assert facts(server, instance_id, key)["instance-id"] == instance_id
     ec2 = server.client("ec2")

@@ -46,7 +46,9 @@ def key(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def launched(server: Server, image_id: str, **options: Any) -> Iterator[str]:
-    wanted = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1, "KeyName": "k", **options}
+    wanted = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1, **options}
+    if not wanted.pop("without_key", False):
+        wanted["KeyName"] = "k"
     instance_id = str(server.client("ec2").run_instances(ImageId=image_id, **wanted)["Instances"][0]["InstanceId"])
     try:
         yield instance_id
@@ -65,12 +67,19 @@ def reason(server: Server, instance_id: str) -> str:
     return str(describe(server.client("ec2"), instance_id).get("StateReason", {}).get("Message", ""))
 
 
+def status(server: Server, instance_id: str) -> str:
+    found = server.client("ec2").describe_instance_status(InstanceIds=[instance_id])["InstanceStatuses"][0]
+    return str(found["InstanceStatus"]["Status"])
+
+
 def test_a_guest_lives_through_reboot_and_power_off_and_a_killed_qemu(server: Server, image_id: str, key: Path) -> None:
     with launched(server, image_id) as instance_id:
         wait_for_state(server, instance_id, "running")
         first = ssh(server, instance_id, key, "cat /proc/sys/kernel/random/boot_id")
         qemu = record(server, instance_id)["pid"]
+        assert status(server, instance_id) == "ok"
         server.client("ec2").reboot_instances(InstanceIds=[instance_id])
+        wait_until("a beginning", lambda: True if status(server, instance_id) == "initializing" else None)
 
         def rebooted() -> bool | None:
             with contextlib.suppress(AssertionError):
@@ -78,6 +87,7 @@ def test_a_guest_lives_through_reboot_and_power_off_and_a_killed_qemu(server: Se
             return None
 
         wait_until("another boot", rebooted)
+        assert status(server, instance_id) == "ok"
         assert record(server, instance_id)["pid"] == qemu
         assert describe(server.client("ec2"), instance_id)["State"]["Name"] == "running"
 
@@ -118,6 +128,50 @@ def test_a_killed_exporter_is_started_again_and_its_guests_go_on(server: Server,
         told = ssh(server, instance_id, key, "cat /dev/vda | sha256sum; dmesg | grep -ci 'i/o error' || true").split()
         assert told[-1] == "0", told
         assert json.loads((server.data / "exporter" / "process.json").read_text())["pid"] != exporter
+
+
+def test_a_killed_holder_is_started_again_and_its_guest_keeps_metadata_and_tunnel(
+    server: Server, image_id: str, key: Path
+) -> None:
+    ask = ". /usr/lib/amiable/functions; rm -f /run/imds-token; imds meta-data/instance-id"
+    with launched(server, image_id) as instance_id:
+        wait_for_console(server, instance_id, READY)
+        first = record(server, instance_id, "holder.json")["pid"]
+        os.kill(first, signal.SIGKILL)
+        assert instance_id in ssh(server, instance_id, key, ask)
+        second = record(server, instance_id, "holder.json")["pid"]
+        assert second != first
+        server.kill()  # and with it the other end of the listening socket
+        os.kill(second, signal.SIGKILL)
+        server.start()
+        assert instance_id in ssh(server, instance_id, key, ask)
+        assert record(server, instance_id, "holder.json")["pid"] not in (first, second)
+
+
+def test_where_no_namespace_can_be_made_a_guest_has_its_metadata_and_nothing_else(tmp_path: Path) -> None:
+    server = Server(tmp_path / "d", arguments=("--network", "guestfwd")).start()
+    try:
+        image = amiable(
+            server, "image", "import", str(tiny_guest().hvm), "--name", "tiny", "--output", "id"
+        ).stdout.strip()
+        script = "#!/bin/sh\n# nonce=n-4711\necho user-data-ran > /dev/console\n"
+        with launched(server, image, UserData=script, without_key=True) as instance_id:
+            text = wait_for_console(server, instance_id, READY)
+            assert "user-data-ran" in text and f"instance-id {instance_id} nonce n-4711" in text
+            assert not (server.data / "instances" / instance_id / "holder.json").exists()
+            status = server.client("ec2").describe_instance_status(InstanceIds=[instance_id])["InstanceStatuses"][0]
+            assert status["InstanceStatus"]["Status"] == "ok"
+
+            refused = amiable(server, "instance", "tunnel", instance_id, "22", check=False)
+            assert refused.returncode == 1 and "no network namespace" in refused.stderr
+            told = amiable(server, "doctor", "--output", "json", check=False).stdout
+            (network,) = [finding for finding in json.loads(told) if finding["what"] == "network"]
+            assert network["words"].startswith("guestfwd, as set") and "lost: SSH" in network["words"]
+            server.kill()
+            server.start()
+            assert describe(server.client("ec2"), instance_id)["State"]["Name"] == "running"
+    finally:
+        assert server.close() == []
 
 
 def test_an_image_without_a_boot_loader_says_so(server: Server, key: Path) -> None:

@@ -1,19 +1,24 @@
 """Identity of processes, records, directories and the holder: real processes, no guest."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from amiable.rules.qemu_command import METADATA_SOCKET
 from amiable.vm import machine, network
 from amiable.vm.directory import (
+    LOG,
     Directory,
     DirectoryBusy,
     locked,
@@ -23,7 +28,16 @@ from amiable.vm.directory import (
 )
 from amiable.vm.machine import MachineFailed
 from amiable.vm.network import NetworkFailed
-from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process, identity_of, read_record
+from amiable.vm.process import (
+    HOLDER_RECORD,
+    PASSED,
+    QEMU_RECORD,
+    Process,
+    identity_of,
+    read_record,
+    spawn,
+    wait_for_record,
+)
 from amiable.vm.qmp import Qmp, QmpError, QmpGone
 
 INSTANCE = "i-0123456789abcdef0"
@@ -150,6 +164,90 @@ def test_the_holder_keeps_a_namespace_where_the_metadata_address_listens(directo
         assert not holder.is_alive() and not (directory.path / HOLDER_RECORD).exists()
     finally:
         os.close(log)
+
+
+@contextlib.contextmanager
+def machine_in_a_namespace(directory: Directory) -> Iterator[tuple[Process, Process]]:
+    """A holder, and a process that stands for QEMU in its namespace; both ended at the end."""
+    log = os.open(directory.path / LOG, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    try:
+        with locked(directory) as lock:
+            holder = network.start_holder(directory, lock, log)
+            with network.Holder(directory) as asked:
+                namespaces = asked.namespaces()
+            what = {
+                "argv": ["/bin/sleep", "600"],
+                "record": QEMU_RECORD,
+                "facts": {},
+                "namespaces": list(range(PASSED, PASSED + len(namespaces))),
+                "uid": directory.uid,
+                "groups": [],
+            }
+            pid = spawn("amiable.vm.launcher", what, directory=lock, log=log, passed=namespaces)
+            for descriptor in namespaces:
+                os.close(descriptor)
+            qemu = wait_for_record(directory.descriptor, QEMU_RECORD, pid, wait_seconds=30)
+        assert qemu is not None
+        wait_until_it_is(qemu, b"sleep")
+        yield holder, qemu
+    finally:
+        os.close(log)
+        found = read_record(directory.descriptor, QEMU_RECORD)
+        if found is not None:
+            found.end(wait_seconds=30)
+        machine.end_machine(directory)
+
+
+def wait_until_it_is(process: Process, program: bytes) -> None:
+    """The record is written before the program starts."""
+    until = time.monotonic() + 30
+    while program not in Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")[0]:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_holder_that_died_is_followed_by_one_in_the_same_namespace(directory: Directory, is_kept: bool) -> None:
+    with machine_in_a_namespace(directory) as (first, qemu), contextlib.ExitStack() as stack:
+        with network.Holder(directory) as asked:
+            listener = stack.enter_context(asked.metadata_listener())
+        first.end(wait_seconds=30)
+        assert network.find_holder(directory) is None
+        if not is_kept:
+            listener.close()
+        with locked(directory) as lock:
+            second = network.revive_holder(directory, qemu, lock, listener if is_kept else None)
+        assert network.find_holder(directory) == second and second.pid != first.pid
+        assert Path(f"/proc/{second.pid}/ns/net").readlink() == Path(f"/proc/{qemu.pid}/ns/net").readlink()
+        with network.Holder(directory) as asked:
+            with asked.metadata_listener() as again:
+                assert again.getsockname() == ("169.254.169.254", 80)
+            with pytest.raises(NetworkFailed, match="refused"):
+                asked.connect(9)
+
+
+def test_no_holder_is_made_for_a_machine_that_has_ended(directory: Directory) -> None:
+    with machine_in_a_namespace(directory) as (first, qemu):
+        first.end(wait_seconds=30)
+        qemu.end(wait_seconds=30)
+        with locked(directory) as lock, pytest.raises(NetworkFailed):
+            network.revive_holder(directory, qemu, lock)
+
+
+def test_a_machine_in_no_namespace_has_a_metadata_socket_for_its_uid_alone(directory: Directory) -> None:
+    qemu = replace(identity_of(os.getpid()), facts={"network": "guestfwd"})
+    (directory.path / METADATA_SOCKET).symlink_to("/nowhere")
+    for _ in range(2):  # a server that starts makes it anew
+        with network.metadata_listener(directory, qemu) as listener:
+            facts = (directory.path / METADATA_SOCKET).lstat()
+            assert stat.S_ISSOCK(facts.st_mode) and stat.S_IMODE(facts.st_mode) == 0o600
+            assert facts.st_uid == (os.geteuid() if directory.uid is None else directory.uid)
+            with directory.connect(METADATA_SOCKET) as guest:
+                accepted, _ = listener.accept()
+                with accepted:
+                    guest.sendall(b"GET")
+                    assert accepted.recv(3) == b"GET"
+    assert [path.name for path in directory.path.parent.iterdir()] == [INSTANCE]
 
 
 def test_a_tool_that_fails_gives_its_words(directory: Directory) -> None:

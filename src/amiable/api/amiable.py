@@ -1,7 +1,6 @@
 """Amiable's own calls: what EC2, S3 and STS have no call for."""
 
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +26,14 @@ from amiable.rules.kernel_bytes import HEAD_BYTES, check_boot_bytes
 from amiable.rules.register import check_name
 from amiable.services import Services
 from amiable.services.objects import open_object
+from amiable.vm import console
 from amiable.vm.accelerator import Accelerator, choose_accelerator
+from amiable.vm.network_kind import Network, choose_network
 
 DESCRIPTION_LENGTH_MAX: Final = 255
 COPY_BYTES: Final = MIB
 ARCHITECTURES: Final = ("x86_64", "i386")
 PREFIXES: Final = {ImageType.KERNEL: ids.AKI, ImageType.RAMDISK: ids.ARI}
-NETWORK_WORDS: Final = "slirp: each guest alone, reached by tunnel; no outbound network"
-
-_FINGERPRINTS = re.compile(rb"BEGIN SSH HOST KEY FINGERPRINTS-+(.*?)-+END SSH HOST KEY FINGERPRINTS", re.DOTALL)
-_FINGERPRINT = re.compile(rb"SHA256:[A-Za-z0-9+/]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,7 @@ class Host:
     stored_bytes: int
     reclaimable_bytes: int
     accelerator: Accelerator
+    network: Network
     qemu: str
     is_qemu_installed: bool
     jobs: dict[str, int]
@@ -170,8 +168,7 @@ def ssh_host_keys(services: Services, principal: Principal, instance_id: str) ->
     """Fingerprints (``SHA256:…``) of the host keys that the guest printed on its console at its last boot; none yet: none."""
     with services.database.read() as c:
         (instance,) = find_named(c, principal, [instance_id], now=services.now())
-    blocks = _FINGERPRINTS.findall(read_console(services, instance.id))
-    return [found.decode() for found in _FINGERPRINT.findall(blocks[-1])] if blocks else []
+    return console.host_keys(read_console(services, instance.id))
 
 
 def host_facts(services: Services) -> Host:
@@ -188,6 +185,7 @@ def host_facts(services: Services) -> Host:
         stored_bytes=int(stored),
         reclaimable_bytes=services.blocks.reclaimable_bytes(),
         accelerator=choose_accelerator(services.data, services.settings),
+        network=choose_network(services.settings),
         qemu=services.settings.qemu,
         is_qemu_installed=shutil.which(services.settings.qemu) is not None,
         jobs={row[0]: row[1] for row in states},

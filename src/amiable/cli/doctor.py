@@ -26,6 +26,7 @@ PROGRAMS = {
     "nsenter": "util-linux",
     "unshare": "util-linux",
     "ssh": "openssh-client",
+    "socat": "socat",
 }
 
 
@@ -80,7 +81,12 @@ def rights() -> list[Finding]:
     if allowed:
         return [Finding("rights", "ok", words)]
     return [
-        Finding("rights", "broken", "user namespaces are off", "sysctl user.max_user_namespaces=10000, or run as root")
+        Finding(
+            "rights",
+            "note",
+            "ordinary user, and user namespaces are off: guests get no SSH and a weaker sandbox",
+            "sysctl user.max_user_namespaces=10000, or run as root",
+        )
     ]
 
 
@@ -108,6 +114,12 @@ def tools() -> list[Finding]:
     return [Finding("aws", "ok", path)] if path else [Finding("aws", "note", "not installed", "pip install awscli")]
 
 
+def _network_hint(kind: str) -> str:
+    if kind == "namespace":
+        return ""
+    return "let the server make network namespaces: run it as root, or allow user namespaces (sysctl user.max_user_namespaces)"
+
+
 def server() -> list[Finding]:
     """What the running server says of itself."""
     from amiable.cli.client import call, endpoint
@@ -127,7 +139,7 @@ def server() -> list[Finding]:
             Finding("server's QEMU", "broken", f"{facts['Qemu']} is not installed: no launch can succeed", hint)
         )
     found.append(Finding("accelerator", "ok" if facts["Accelerator"] == "kvm" else "note", facts["AcceleratorWords"]))
-    found.append(Finding("network", "note", facts["NetworkWords"]))
+    found.append(Finding("network", "note", facts["NetworkWords"], _network_hint(facts["Network"])))
     reclaimable = facts["ReclaimableBytes"]
     words = f"{human_bytes(facts['StoredBytes'])} stored, {human_bytes(reclaimable)} reclaimable"
     found.append(

@@ -54,6 +54,7 @@ def serve(
     region: Annotated[str | None, Parameter(help=_HELP["region"])] = None,
     zones: Annotated[str | None, Parameter(help=_HELP["zones"])] = None,
     accelerator: Annotated[str | None, Parameter(help=_HELP["accelerator"])] = None,
+    network: Annotated[str | None, Parameter(help=_HELP["network"])] = None,
     compression: Annotated[str | None, Parameter(help=_HELP["compression"])] = None,
     workers: Annotated[str | None, Parameter(help=_HELP["workers"])] = None,
     instances_max: Annotated[str | None, Parameter(help=_HELP["instances_max"])] = None,

@@ -105,7 +105,7 @@ def set_state(
     elif event is Event.START_ASKED:
         values |= {"state_reason_code": None, "state_reason_message": None, "transition_reason": ""}
     if event is Event.START_ASKED:
-        values |= {"launched_at": now, "reached_metadata_at": None}
+        values |= {"launched_at": now, "rebooted_at": None, "reached_metadata_at": None}
     if event is Event.BOOTED:
         values |= {"boot_count": before.boot_count + 1}
     if after is State.TERMINATED:
@@ -116,10 +116,16 @@ def set_state(
     return changed
 
 
-def set_reached_metadata(c: Connection, instance_id: str, at: datetime | None) -> None:
-    """Records this boot's first metadata request; later ones change nothing.  None forgets it (a boot begins)."""
-    query = update(I).where(I.c.id == instance_id)
-    c.execute((query if at is None else query.where(I.c.reached_metadata_at.is_(None))).values(reached_metadata_at=at))
+def set_reached_metadata(c: Connection, instance_id: str, at: datetime) -> None:
+    """Records this boot's first metadata request; later ones change nothing."""
+    c.execute(update(I).where(I.c.id == instance_id, I.c.reached_metadata_at.is_(None)).values(reached_metadata_at=at))
+
+
+def set_rebooted(c: Connection, instance_id: str, at: datetime) -> None:
+    """The running guest begins anew: nothing was heard of it yet, and nothing is wrong with it yet."""
+    running = and_(I.c.id == instance_id, I.c.state == State.RUNNING.value)
+    values = {"state_reason_code": None, "state_reason_message": None, "reached_metadata_at": None}
+    c.execute(update(I).where(running).values(rebooted_at=at, **values))
 
 
 def set_reason(c: Connection, instance_id: str, reason: Reason | None) -> None:

@@ -305,6 +305,7 @@ instance = Table(
     Column("launched_at", Instant, nullable=False),  # last start
     Column("reached_metadata_at", Instant),  # this boot's first metadata request
     Column("terminated_at", Instant),
+    Column("rebooted_at", Instant),  # last reboot since the last start
     Index("ix_instance_account_region", "account_id", "region"),
     Index(
         "uq_instance_address",

@@ -26,6 +26,7 @@ from amiable.vm import machine
 from amiable.vm.accelerator import choose_accelerator
 from amiable.vm.directory import Directory, DirectoryBusy, locked, make_directory, open_directory, remove_directory
 from amiable.vm.machine import MachineFailed
+from amiable.vm.network_kind import choose_network
 
 
 def boot(context: JobContext) -> None:
@@ -64,6 +65,7 @@ def start(services: Services, facts: Facts) -> None:
         INSTANCE_TYPES[instance.instance_type],
         subnet=facts.subnet,
         accelerator=accelerator.kind,
+        network=choose_network(settings).kind,
     )
     machine.find_program(settings.qemu, "qemu-system-x86")
     with open_directory(services.data, instance.id) as directory, locked(directory) as lock:

@@ -23,6 +23,13 @@ class AcceleratorKind(StrEnum):
     TCG = "tcg"
 
 
+class NetworkKind(StrEnum):
+    """How a machine's user network is kept apart, and how its metadata requests come out of it."""
+
+    NAMESPACE = "namespace"  # in a network namespace of its own
+    GUESTFWD = "guestfwd"  # where none can be made: a program that QEMU starts for each connection
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
     """One disk: a qcow2 overlay, over an export of its snapshot where it has one.  Order is the guest's order; root first."""
@@ -89,3 +96,4 @@ class Hardware:
     interface: Interface
     direct: DirectBoot | None = None
     uefi: Uefi | None = None
+    network: NetworkKind = NetworkKind.NAMESPACE

@@ -95,6 +95,12 @@ class Instance:
     launched_at: datetime
     reached_metadata_at: datetime | None
     terminated_at: datetime | None
+    rebooted_at: datetime | None = None
+
+    @property
+    def began_at(self) -> datetime:
+        """When the guest was last started or rebooted: since then its first words are awaited."""
+        return self.rebooted_at or self.launched_at
 
     @property
     def is_ebs(self) -> bool:

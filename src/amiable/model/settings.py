@@ -81,6 +81,12 @@ SETTINGS: Final = (
         "zones", _words, (), "Availability zones, space- or comma-separated. Default: the region's name with an a."
     ),
     Setting("accelerator", _choice("auto", "kvm", "tcg"), "auto", "auto proves KVM and falls back to TCG."),
+    Setting(
+        "network",
+        _choice("auto", "namespace", "guestfwd"),
+        "auto",
+        "How guests are kept apart: auto tries network namespaces and falls back to guestfwd (no SSH).",
+    ),
     Setting("compression", _choice("zstd-1", "none"), "zstd-1", "How blocks are stored."),
     Setting("workers", _positive, 4, "Jobs that run at once."),
     Setting("instances_max", _positive, 32, "Instances that may run at once on this host."),
@@ -102,6 +108,7 @@ class Settings:
     region: str
     zones: tuple[str, ...]
     accelerator: str
+    network: str
     compression: str
     workers: int
     instances_max: int

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, Profile, Uefi
+from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, NetworkKind, Profile, Uefi
 from amiable.model.instance import Instance
 from amiable.model.instance_type import InstanceType
 from amiable.model.volume import Volume
@@ -17,7 +17,13 @@ UEFI_VARIABLES: Final = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
 
 def hardware_of(
-    instance: Instance, volumes: Sequence[Volume], type_: InstanceType, *, subnet: str, accelerator: AcceleratorKind
+    instance: Instance,
+    volumes: Sequence[Volume],
+    type_: InstanceType,
+    *,
+    subnet: str,
+    accelerator: AcceleratorKind,
+    network: NetworkKind,
 ) -> Hardware:
     """The machine of one boot; ``subnet`` is the subnet's CIDR."""
     profile = Profile(instance.hardware_profile)
@@ -35,6 +41,7 @@ def hardware_of(
         interface=Interface(instance.mac, instance.private_ip, subnet),
         direct=DirectBoot(direct_append(profile), instance.ramdisk_id is not None) if is_direct else None,
         uefi=Uefi(UEFI_CODE) if instance.boot_mode == "uefi" and not is_direct else None,
+        network=network,
     )
 
 

@@ -112,6 +112,10 @@ def when_process_died(instance: Instance, what: str) -> Ending:
     return Ending(Event.TERMINATE_ASKED, reason, "terminate")
 
 
+DISK_FULL: Final = "Server.InsufficientVolumeCapacity"
+"""The reason's code while a guest stands still because its disk cannot grow on the host's."""
+
+
 def user_initiated(event: Event, now: datetime) -> Reason:
     """The reason EC2 writes for a call of the owner; the transition reason carries the time."""
     assert event in (Event.STOP_ASKED, Event.TERMINATE_ASKED)

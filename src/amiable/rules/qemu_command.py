@@ -4,6 +4,7 @@ Every path is a name in the instance's directory, where QEMU is started, so the 
 socket's path stays under 107 bytes.  Nothing is taken from configuration files or defaults.  What each line is for:
 
 * ``-sandbox``: no exec, no change of rights, no scheduling calls.  The user network in a namespace of its own needs none of them.
+  With ``guestfwd`` QEMU starts a program for each connection: ``spawn=deny`` kills it there, ``elevateprivileges`` silences it.
 * ``-no-shutdown``: a power-off while no server looks is still visible when one comes back.
 * two monitors: one client a socket; one is the supervisor's for events, the other is for commands.
 * SMBIOS: what cloud-init's ds-identify takes for EC2: system uuid and serial both begin with ec2 and are equal.
@@ -16,10 +17,17 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Any, Final
 
-from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, Profile, Uefi
+from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, NetworkKind, Profile, Uefi
 from amiable.model.units import MIB
 
-SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+SANDBOX: Final = {
+    NetworkKind.NAMESPACE: "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    NetworkKind.GUESTFWD: "on,resourcecontrol=deny",
+}
+METADATA_SOCKET: Final = "metadata.sock"
+"""Where the server listens for a machine that is not in a namespace."""
+METADATA_RETRIES: Final = 120
+"""Seconds that a guest's metadata request waits for a server, in such a machine."""
 RECONNECT_SECONDS: Final = 600
 TRANSLATION_CACHE_MIB: Final = 256
 PORTS: Final = 8
@@ -55,7 +63,7 @@ def _pairs(hardware: Hardware) -> Iterator[tuple[str, ...]]:
     yield ("-name", f"guest={hardware.instance_id}")
     yield ("-nodefaults",)
     yield ("-no-user-config",)
-    yield ("-sandbox", SANDBOX)
+    yield ("-sandbox", SANDBOX[hardware.network])
     yield ("-no-shutdown",)
     yield from _machine(hardware)
     yield from _identity(hardware)
@@ -69,7 +77,7 @@ def _pairs(hardware: Hardware) -> Iterator[tuple[str, ...]]:
         yield ("-fw_cfg", f"name=etc/sercon-port,file={SERCON_FILE}")
     for position, disk in enumerate(hardware.disks):
         yield from _disk(disk, position, DISK_DRIVERS[hardware.profile], is_bootable=hardware.direct is None)
-    yield from _interface(hardware.interface)
+    yield from _interface(hardware.interface, hardware.network)
     yield ("-object", "rng-random,id=entropy,filename=/dev/urandom")
     yield ("-device", "virtio-rng-pci,rng=entropy,addr=0x1e")
     for port in range(PORTS):
@@ -148,12 +156,22 @@ def _disk(disk: Disk, position: int, driver: str, *, is_bootable: bool) -> Itera
     )
 
 
-def _interface(interface: Interface) -> Iterator[tuple[str, ...]]:
+def _interface(interface: Interface, kind: NetworkKind) -> Iterator[tuple[str, ...]]:
     forward = f"hostfwd=tcp:127.0.0.1:0-{interface.address}:22"
     network = IPv4Network(interface.subnet)
     router = f"net={network},host={network[1]},dns={network[2]}"  # EC2's places for them
-    yield ("-netdev", f"user,id=net0,ipv6=off,{router},dhcpstart={interface.address},{forward}")
+    if kind is NetworkKind.NAMESPACE:
+        yield ("-netdev", f"user,id=net0,ipv6=off,{router},dhcpstart={interface.address},{forward}")
+    else:
+        yield ("-netdev", f"user,id=net0,ipv6=off,{_link_local()}")
     yield ("-device", f"virtio-net-pci,id=eth0,netdev=net0,mac={interface.mac},addr=0x3,romfile=")
+
+
+def _link_local() -> str:
+    """The metadata address must lie in the guest's network, so that is link-local; ``restrict``: nothing else is reached."""
+    program = f"socat - UNIX-CONNECT:{METADATA_SOCKET},retry={METADATA_RETRIES},interval=1".replace(",", ",,")
+    forward = f"guestfwd=tcp:169.254.169.254:80-cmd:{program}"
+    return f"net=169.254.0.0/16,dhcpstart=169.254.10.15,restrict=on,{forward}"
 
 
 def _json(**members: Any) -> str:

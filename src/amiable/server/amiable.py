@@ -150,7 +150,8 @@ def _host(services: Services, _request: Authenticated, _id: str, _body: bytes) -
         "AcceleratorWords": facts.accelerator.words,
         "Qemu": facts.qemu,
         "QemuInstalled": facts.is_qemu_installed,
-        "NetworkWords": amiable.NETWORK_WORDS,
+        "Network": facts.network.kind.value,
+        "NetworkWords": facts.network.words,
         "Jobs": facts.jobs,
     }
 

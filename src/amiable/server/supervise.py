@@ -5,6 +5,8 @@
     guest: a metadata connection       → ``server/imds``, a thread each
     firmware: nothing to boot          → a state reason with the console's last lines
     QEMU: no space for a guest's write → a state reason; the guest stands still, and goes on where it was once there is space
+    guest: a reset of its own          → its first words are awaited anew
+    holder: gone                       → started again in the namespace that QEMU still holds; no request is lost
     exporter: gone                     → started again on the same exports; QEMU reconnects
     a directory without an instance    → its processes are ended, it is removed
 
@@ -23,19 +25,20 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from amiable.database import instances, jobs, snapshots
 from amiable.model.errors import StorageFull
+from amiable.model.hardware import NetworkKind
 from amiable.model.instance import Instance, Reason, State
 from amiable.model.units import MIB
 from amiable.rules import lifecycle
-from amiable.rules.lifecycle import Ending
+from amiable.rules.lifecycle import DISK_FULL, Ending
 from amiable.server.imds import MetadataService
+from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
 from amiable.services import Services
 from amiable.vm import console, exporter, machine, network
-from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory, remove_directory
+from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
 from amiable.vm.machine import MachineFailed
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process
@@ -55,13 +58,12 @@ SPACE_BYTES_MIN: Final = 16 * MIB
 RESERVE: Final = "reserve"
 RESERVE_BYTES: Final = 2 * MIB
 """Taken beforehand, given up when a full disk would not even let the reason be written."""
+REVIVE_PAUSE_SECONDS: Final = 10.0
+"""Between two tries to start a holder again."""
+BOOT_FAILURE: Final = "Client.InstanceBootFailure"
 TAIL_BYTES: Final = 4096
 TAIL_LINES: Final = 8
-NO_SPACE: Final = "Server.InsufficientVolumeCapacity"
 STANDS_STILL: Final = "The guest stands still where it wanted to write, and goes on once there is space."
-
-JOB_OF: Final = {State.PENDING: "boot", State.STOPPING: "stop", State.SHUTTING_DOWN: "terminate"}
-"""The job that leads out of a passing state."""
 
 
 @dataclass(slots=True)
@@ -72,7 +74,6 @@ class Watch:
     directory: Directory
     qemu: Process
     pidfd: int
-    since: float
     events: Qmp | None = None
     listener: socket.socket | None = None
     has_reason: bool = False
@@ -91,6 +92,7 @@ class Supervisor:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._swept_at = -SWEEP_SECONDS
+        self._revive_at: dict[str, float] = {}
 
     def start(self) -> None:
         """Starts the thread; it looks at once."""
@@ -125,13 +127,16 @@ class Supervisor:
         for instance_id in [known for known in self._watches if known not in by_id]:
             self._drop(instance_id)
         for instance in rows:
-            self._look_at(instance)
+            try:
+                self._look_at(instance)
+            except OSError as error:  # its directory may be a guest's doing: the others are looked at all the same
+                log.warning("%s: cannot be looked at: %s", instance.id, error)
         if self._watches:
             self._keep_exporter()
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
-            self._resume(rows)
-            self._sweep()
+            resume(self._services, rows)
+            sweep(self._services)
             self._keep_reserve()
             with self._services.database.write() as c:
                 snapshots.expire(c, now=self._services.now())
@@ -146,11 +151,17 @@ class Supervisor:
         if watch is None:
             return
         console.bound(watch.directory)
+        self._keep_holder(watch.directory, watch.qemu, watch.listener)
         if watch.waits_for_space:
             self._look_at_space(watch)
             return
-        if instance.state is State.RUNNING and instance.reached_metadata_at is None and not watch.has_reason:
-            self._look_at_console(watch)
+        if instance.state is not State.RUNNING:
+            return
+        if instance.reached_metadata_at is None and instance.state_reason_code is None:
+            self._look_at_console(watch, instance)
+        elif instance.reached_metadata_at is not None and instance.state_reason_code == BOOT_FAILURE:
+            with self._services.database.write() as c:
+                instances.set_reason(c, instance.id, None)
 
     def _attach(self, instance: Instance) -> Watch | None:
         """A watch on the instance's machine; a running instance without one has lost it."""
@@ -166,12 +177,12 @@ class Supervisor:
                 self._lost(instance, _ending_words(directory))
                 return None
             stack.callback(os.close, pidfd)
-            watch = Watch(instance.id, directory, qemu, pidfd, time.monotonic())
+            watch = Watch(instance.id, directory, qemu, pidfd)
             try:
                 watch.events = machine.open_monitor(directory, qemu, "qmp2.sock", wait_seconds=ATTACH_SECONDS_MAX)
                 stack.callback(watch.events.close)
-                with network.Holder(directory) as holder:
-                    watch.listener = stack.enter_context(holder.metadata_listener())
+                self._keep_holder(directory, qemu, None)
+                watch.listener = stack.enter_context(network.metadata_listener(directory, qemu))
             except (MachineFailed, NetworkFailed) as error:
                 log.debug("%s: not yet: %s", instance.id, error)
                 return None
@@ -183,7 +194,27 @@ class Supervisor:
         self._watches[instance.id] = watch
         log.info("%s: watched, process %d", instance.id, watch.qemu.pid)
         self._check_status(watch)
-        return watch
+        self._read_events(watch)  # what came with the answer
+        return self._watches.get(instance.id)
+
+    def _keep_holder(self, directory: Directory, qemu: Process, listener: socket.socket | None) -> None:
+        """Starts a holder that has ended again, unless a job is at work on the instance; a failure is tried again after a pause."""
+        name = directory.path.name
+        if network.kind_of(qemu) is not NetworkKind.NAMESPACE or network.find_holder(directory) is not None:
+            return
+        if time.monotonic() < self._revive_at.get(name, 0.0):
+            return
+        try:
+            with locked(directory, wait_seconds=0) as lock:
+                if network.find_holder(directory) is None and qemu.is_alive():
+                    log.warning("%s: its network holder ended; starting it again", name)
+                    network.revive_holder(directory, qemu, lock, listener)
+            self._revive_at.pop(name, None)
+        except DirectoryBusy:
+            return
+        except (NetworkFailed, OSError) as error:
+            self._revive_at[name] = time.monotonic() + REVIVE_PAUSE_SECONDS
+            log.error("%s: no network holder: %s", name, error)
 
     def _lost(self, instance: Instance, what: str) -> None:
         if instance.state is State.RUNNING:
@@ -214,13 +245,14 @@ class Supervisor:
     def _read_events(self, watch: Watch) -> None:
         """Handles all that has come: what QEMU sent in one piece makes the socket readable once."""
         assert watch.events is not None
-        has_powered_off = False
+        has_powered_off = has_reset = False
         try:
             while (event := watch.events.event(0)) is not None:
                 log.info("%s: %s %s", watch.instance_id, event["event"], event.get("data", ""))
                 facts = event.get("data", {})
                 if event["event"] == "BLOCK_IO_ERROR" and facts.get("nospace") and facts.get("action") == "stop":
                     watch.waits_for_space, watch.has_reason = True, False
+                has_reset |= event["event"] == "RESET" and bool(facts.get("guest"))
                 has_powered_off |= event["event"] == "SHUTDOWN" and bool(facts.get("guest"))
         except (QmpGone, QmpError, ValueError):
             if not watch.qemu.is_alive():
@@ -228,6 +260,9 @@ class Supervisor:
             else:
                 self._drop(watch.instance_id)  # attached again at the next look
             return
+        if has_reset:
+            with self._services.database.write() as c:
+                instances.set_rebooted(c, watch.instance_id, self._services.now())
         if has_powered_off:
             self._powered_off(watch)
 
@@ -268,28 +303,22 @@ class Supervisor:
             if row is None or row.state is not State.RUNNING:
                 return
             instances.set_state(c, instance_id, ending.event, now=services.now(), reason=ending.reason)
-            self._enqueue(c, row, ending.job)
+            enqueue(services, c, row, ending.job)
         services.wake()
 
-    def _enqueue(self, c: Connection, instance: Instance, kind: str) -> bool:
-        data = {"instance_id": instance.id}
-        host = self._services.host
-        return jobs.enqueue(c, kind, f"{instance.id}:{kind}", data=data, now=self._services.now(), host=host)
-
-    def _look_at_console(self, watch: Watch) -> None:
-        """Says in the state reason what keeps a guest from starting, once a boot."""
+    def _look_at_console(self, watch: Watch, instance: Instance) -> None:
+        """Says in the state reason what keeps a guest from starting."""
         text = console.tail(watch.directory, TAIL_BYTES)
         if any(words in text for words in console.NO_BOOT_LOADER):
             what = "The image has no boot loader: the firmware found nothing to boot."
-        elif time.monotonic() - watch.since > SILENT_SECONDS_MAX:
+        elif (self._services.now() - instance.began_at).total_seconds() > SILENT_SECONDS_MAX:
             what = "The guest has not asked for its metadata yet."
         else:
             return
         lines = console.readable(text, TAIL_LINES)
-        message = f"Client.InstanceBootFailure: {what} Its console ends with: {lines or '(nothing)'}"
+        message = f"{BOOT_FAILURE}: {what} Its console ends with: {lines or '(nothing)'}"
         with self._services.database.write() as c:
-            instances.set_reason(c, watch.instance_id, Reason("Client.InstanceBootFailure", message))
-        watch.has_reason = True
+            instances.set_reason(c, watch.instance_id, Reason(BOOT_FAILURE, message))
         log.warning("%s: %s", watch.instance_id, what)
 
     def _look_at_space(self, watch: Watch) -> None:
@@ -297,7 +326,7 @@ class Supervisor:
         assert watch.events is not None
         has_space = shutil.disk_usage(self._services.data).free >= SPACE_BYTES_MIN
         if has_space or not watch.has_reason:
-            reason = None if has_space else Reason(NO_SPACE, f"{NO_SPACE}: {StorageFull().message} {STANDS_STILL}")
+            reason = None if has_space else Reason(DISK_FULL, f"{DISK_FULL}: {StorageFull().message} {STANDS_STILL}")
             try:
                 with self._services.database.write() as c:
                     instances.set_reason(c, watch.instance_id, reason)
@@ -323,49 +352,6 @@ class Supervisor:
         if exporter.find(self._services.data) is None and (self._services.data / "exporter" / "exports.json").exists():
             log.warning("the block exporter ended; starting it again")
             exporter.ensure_running(self._services.data)
-
-    def _resume(self, rows: list[Instance]) -> None:
-        """A passing state without its job gets it: the job was given up, or its process died in between."""
-        passing = [row for row in rows if row.state in JOB_OF]
-        if not passing:
-            return
-        with self._services.database.write() as c:
-            resumed = [row.id for row in passing if self._is_still(c, row) and self._enqueue(c, row, JOB_OF[row.state])]
-        if resumed:
-            log.info("resumed: %s", " ".join(resumed))
-            self._services.wake()
-
-    def _is_still(self, c: Connection, row: Instance) -> bool:
-        now = instances.get_instance(c, row.id)
-        return now is not None and now.state is row.state
-
-    def _sweep(self) -> None:
-        """Ends and removes what belongs to no instance."""
-        for path in sorted((self._services.data / "instances").iterdir()):
-            if path.name.startswith("."):
-                continue
-            with self._services.database.read() as c:
-                instance = instances.get_instance(c, path.name)
-            if instance is not None and instance.state not in (State.TERMINATED, State.STOPPED):
-                continue
-            try:
-                self._sweep_one(path.name, is_gone=instance is None or instance.state is State.TERMINATED)
-            except (DirectoryBusy, MachineFailed, OSError) as error:
-                log.warning("%s: left over, and it stays for now: %s", path.name, error)
-
-    def _sweep_one(self, instance_id: str, *, is_gone: bool) -> None:
-        with open_directory(self._services.data, instance_id) as directory:
-            if not is_gone and machine.find_machine(directory) is None:
-                return
-            with locked(directory, wait_seconds=0):
-                with self._services.database.read() as c:  # a start may have begun since
-                    row = instances.get_instance(c, instance_id)
-                if row is not None and row.state not in (State.TERMINATED, State.STOPPED):
-                    return
-                log.warning("%s: left over from an instance that is not running; ending it", instance_id)
-                machine.end_machine(directory)
-                if is_gone:
-                    remove_directory(self._services.data, instance_id)
 
 
 def _ending_words(directory: Directory) -> str:

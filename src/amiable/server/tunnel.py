@@ -14,7 +14,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from amiable.database import instances
 from amiable.model import ids
-from amiable.model.errors import IncorrectInstanceState, InvalidParameterValue, Malformed, NotFound, Unavailable
+from amiable.model.errors import (
+    IncorrectInstanceState,
+    InvalidParameterValue,
+    Malformed,
+    NotFound,
+    Unavailable,
+    UnsupportedOperation,
+)
+from amiable.model.hardware import NetworkKind
 from amiable.model.instance import State
 from amiable.model.principal import Principal
 from amiable.server.contracts import Caller, in_thread
@@ -26,8 +34,12 @@ from amiable.vm.network import NetworkFailed
 
 CHUNK_BYTES: Final = 64 * 1024
 IDLE_SECONDS_MAX: Final = 3600.0
+HOLDER_SECONDS_MAX: Final = 5.0
+"""How long a holder that has died may take to be there again."""
 TUNNELS_MAX: Final = 64
 """At once, of this server."""
+
+NO_WAY_IN: Final = "Nothing leads into this instance: it was started where no network namespace could be made (amiable doctor says why)."
 
 _PATH = re.compile(r"/amiable/v1/instances/([^/]+)/tunnel")
 _open = 0
@@ -69,9 +81,11 @@ def connect_guest(services: Services, principal: Principal, instance_id: str, po
             qemu = machine.find_machine(directory)
             if qemu is None:
                 raise Unavailable("The instance's machine has just ended.")
+            if network.kind_of(qemu) is not NetworkKind.NAMESPACE:
+                raise UnsupportedOperation(NO_WAY_IN)
             with machine.monitor(directory, qemu) as qmp:
                 forwarded = network.forwarded_port(qmp, int(port), instance.private_ip)
-            with network.Holder(directory) as holder:
+            with network.Holder(directory, wait_seconds=HOLDER_SECONDS_MAX) as holder:
                 return holder.connect(forwarded)
     except (MachineFailed, NetworkFailed, FileNotFoundError) as error:
         raise Unavailable(f"The instance's port {port} cannot be reached: {error}") from None

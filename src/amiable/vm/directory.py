@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+LOG = "qemu.log"
 LOCK_SECONDS_MAX = 30.0
 COPY_BYTES = 1 << 20
 _uids = threading.Lock()

@@ -2,7 +2,8 @@
 
 Run as ``python -S -m amiable.vm.holder JSON`` in a session of its own, with the instance's directory as descriptor 3 and a pipe for
 its first word as descriptor 4; standard library only.  It makes the namespace (by an ordinary user inside a user namespace), sets
-``lo`` up with 169.254.169.254, listens there on port 80, drops its rights, and stays.  QEMU is started inside the namespace, and its
+``lo`` up with 169.254.169.254, listens there on port 80, drops its rights, and stays.  Started again after its death, it enters the
+namespace that QEMU still holds, and takes the listening socket over from a server that has it.  QEMU is started inside the namespace, and its
 user network reaches nothing but this ``lo``: the namespace is the guest's identity.
 
 ``holder.sock`` (SOCK_SEQPACKET, JSON, one message a packet) serves whoever has the server's uid:
@@ -37,11 +38,15 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK = 0x8913, 0x8914, 0x8916
 IFF_UP = 1
 
 
-def enter_new_namespace(uid: int, gid: int) -> list[int]:
+def enter_namespace(uid: int, gid: int, existing: list[int]) -> list[int]:
     """A network namespace of our own: as root at once, otherwise inside a user namespace where we stay who we are.
 
-    Returns descriptors of what was made, outermost first.
+    ``existing`` namespaces are entered instead.  Returns descriptors of what we are in, outermost first.
     """
+    if existing:
+        for descriptor in existing:
+            launcher.libc_call("setns", descriptor, 0)
+        return existing
     if uid == 0:
         launcher.libc_call("unshare", launcher.CLONE_NEWNET)
         return [os.open("/proc/self/ns/net", os.O_RDONLY)]
@@ -60,6 +65,15 @@ def raise_loopback() -> None:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
         for call, address in ((SIOCSIFADDR, METADATA[0]), (SIOCSIFNETMASK, "255.255.255.255")):
             fcntl.ioctl(control, call, struct.pack("16sHH4s8x", b"lo:0", socket.AF_INET, 0, socket.inet_aton(address)))
+
+
+def listen() -> socket.socket:
+    """A socket that listens on the metadata address."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(METADATA)
+    listener.listen(QUEUE_MAX)
+    return listener
 
 
 def answer(packet: bytes, listener: socket.socket, namespaces: list[int]) -> tuple[dict[str, Any], list[int]]:
@@ -129,19 +143,20 @@ def serve(control: socket.socket, listener: socket.socket, namespaces: list[int]
 
 
 def main(text: str) -> None:
-    """Makes the namespace, says ``ready`` on descriptor 4, serves; keys: record, facts, uid (None: stay)."""
+    """Makes the namespace, says ``ready`` on descriptor 4, serves.
+
+    Keys: record, facts, uid (None: stay), namespaces (descriptors of those to enter; none: new ones), listener (a descriptor, or None).
+    """
     what = json.loads(text)
     server_uid, server_gid = os.getuid(), os.getgid()
-    launcher.close_all_but({0, 1, 2, launcher.DIRECTORY, launcher.READY})
+    given: list[int] = [*what["namespaces"], *([] if what["listener"] is None else [what["listener"]])]
+    launcher.close_all_but({0, 1, 2, launcher.DIRECTORY, launcher.READY, *given})
     os.fchdir(launcher.DIRECTORY)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     launcher.write_record(what["record"], what["facts"])
-    namespaces = enter_new_namespace(server_uid, server_gid)
+    namespaces = enter_namespace(server_uid, server_gid, what["namespaces"])
     raise_loopback()
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(METADATA)
-    listener.listen(QUEUE_MAX)
+    listener = socket.socket(fileno=what["listener"]) if what["listener"] is not None else listen()
     launcher.drop_rights(what["uid"], [])
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.path.lexists("holder.sock"):
@@ -159,5 +174,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1])
     except OSError as failure:
-        os.write(launcher.READY, f"cannot make a network namespace: {failure}\n".encode())
+        os.write(launcher.READY, f"cannot make or enter a network namespace: {failure}\n".encode())
         sys.exit(1)

@@ -15,15 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from amiable.model.hardware import AcceleratorKind, Disk, Hardware
+from amiable.model.hardware import AcceleratorKind, Disk, Hardware, NetworkKind
 from amiable.rules.qemu_command import SERCON_BYTES, SERCON_FILE, qemu_arguments
 from amiable.vm import network, process
-from amiable.vm.directory import Directory, peer_pid
-from amiable.vm.launcher import READY
+from amiable.vm.directory import LOG, Directory, peer_pid
 from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process
 from amiable.vm.qmp import Qmp, QmpError, QmpGone
 
-LOG: Final = "qemu.log"
 CONSOLE: Final = "console.log"
 LAST_WORDS_BYTES_MAX: Final = 1000
 START_SECONDS_MAX: Final = 60.0
@@ -96,6 +94,8 @@ def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str
     Raises MachineFailed or NetworkFailed; whatever was started is ended again.
     """
     program = find_program(qemu, "qemu-system-x86")
+    if hardware.network is NetworkKind.GUESTFWD:
+        find_program("socat", "socat")
     directory.write(SERCON_FILE, SERCON_BYTES)
     for name in ("qmp.sock", "qmp2.sock", "serial.sock"):
         directory.unlink(name)
@@ -106,9 +106,11 @@ def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str
         undo.callback(os.close, log)
         failed = undo.enter_context(contextlib.ExitStack())
         failed.callback(end_machine, directory)
-        network.start_holder(directory, lock, log)
-        with network.Holder(directory) as holder:
-            namespaces = holder.namespaces()
+        namespaces: list[int] = []
+        if hardware.network is NetworkKind.NAMESPACE:
+            network.start_holder(directory, lock, log)
+            with network.Holder(directory) as holder:
+                namespaces = holder.namespaces()
         for descriptor in namespaces:
             undo.callback(os.close, descriptor)
         started = _spawn_qemu(
@@ -123,9 +125,14 @@ def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str
 def _spawn_qemu(
     directory: Directory, lock: int, argv: list[str], namespaces: list[int], log: int, *, boot: int, hardware: Hardware
 ) -> Process:
-    numbers = list(range(READY + 1, READY + 1 + len(namespaces)))
+    numbers = list(range(process.PASSED, process.PASSED + len(namespaces)))
     groups = _kvm_groups() if hardware.accelerator is AcceleratorKind.KVM else []
-    facts = {"boot": boot, "address": hardware.interface.address, "accelerator": hardware.accelerator.value}
+    facts = {
+        "boot": boot,
+        "address": hardware.interface.address,
+        "accelerator": hardware.accelerator.value,
+        "network": hardware.network.value,
+    }
     what = {
         "argv": argv,
         "record": QEMU_RECORD,

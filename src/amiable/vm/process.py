@@ -27,6 +27,8 @@ from amiable.vm.launcher import DIRECTORY, READY, boot_id, start_ticks
 RECORD_BYTES_MAX: Final = 64 * 1024
 QEMU_RECORD: Final = "process.json"
 HOLDER_RECORD: Final = "holder.json"
+PASSED: Final = READY + 1
+"""The first descriptor that a child is given beyond the fixed ones."""
 SOURCE_ROOT: Final = Path(__file__).parents[2]
 
 
@@ -134,7 +136,7 @@ def spawn(
     Descriptors of the child: 0 and 1 ``/dev/null``, 2 ``log``, 3 ``directory`` (and its lock), 4 ``ready``, ``passed`` from 5 on.
     """
     wanted = [log, directory, *([ready] if ready is not None else []), *passed]
-    targets = [2, DIRECTORY, *([READY] if ready is not None else []), *range(READY + 1, READY + 1 + len(passed))]
+    targets = [2, DIRECTORY, *([READY] if ready is not None else []), *range(PASSED, PASSED + len(passed))]
     with contextlib.ExitStack() as stack:
         actions: list[tuple[Any, ...]] = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

@@ -313,6 +313,7 @@ def upgrade() -> None:
         sa.Column("launched_at", sa.BigInteger(), nullable=False),
         sa.Column("reached_metadata_at", sa.BigInteger(), nullable=True),
         sa.Column("terminated_at", sa.BigInteger(), nullable=True),
+        sa.Column("rebooted_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_instance_account_id")),
         sa.ForeignKeyConstraint(["reservation_id"], ["reservation.id"], name=op.f("fk_instance_reservation_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),

@@ -1,0 +1,72 @@
+"""What no event tells: passing states without a job, and directories whose instance is not running."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection
+
+from amiable.database import instances, jobs
+from amiable.model.instance import Instance, State
+from amiable.services import Services
+from amiable.vm import machine
+from amiable.vm.directory import DirectoryBusy, locked, open_directory, remove_directory
+from amiable.vm.machine import MachineFailed
+
+log = logging.getLogger("amiable.supervise")
+
+JOB_OF: Final = {State.PENDING: "boot", State.STOPPING: "stop", State.SHUTTING_DOWN: "terminate"}
+"""The job that leads out of a passing state."""
+
+
+def enqueue(services: Services, c: Connection, instance: Instance, kind: str) -> bool:
+    """Asks for a job of the instance; False where it is live already."""
+    data = {"instance_id": instance.id}
+    return jobs.enqueue(c, kind, f"{instance.id}:{kind}", data=data, now=services.now(), host=services.host)
+
+
+def resume(services: Services, rows: Sequence[Instance]) -> None:
+    """A passing state without its job gets it: the job was given up, or its process died in between."""
+    passing = [row for row in rows if row.state in JOB_OF]
+    if not passing:
+        return
+    with services.database.write() as c:
+        resumed = [row.id for row in passing if _is_still(c, row) and enqueue(services, c, row, JOB_OF[row.state])]
+    if resumed:
+        log.info("resumed: %s", " ".join(resumed))
+        services.wake()
+
+
+def _is_still(c: Connection, row: Instance) -> bool:
+    now = instances.get_instance(c, row.id)
+    return now is not None and now.state is row.state
+
+
+def sweep(services: Services) -> None:
+    """Ends and removes what belongs to no instance."""
+    for path in sorted((services.data / "instances").iterdir()):
+        if path.name.startswith("."):
+            continue
+        with services.database.read() as c:
+            instance = instances.get_instance(c, path.name)
+        if instance is not None and instance.state not in (State.TERMINATED, State.STOPPED):
+            continue
+        try:
+            _sweep_one(services, path.name, is_gone=instance is None or instance.state is State.TERMINATED)
+        except (DirectoryBusy, MachineFailed, OSError) as error:
+            log.warning("%s: left over, and it stays for now: %s", path.name, error)
+
+
+def _sweep_one(services: Services, instance_id: str, *, is_gone: bool) -> None:
+    with open_directory(services.data, instance_id) as directory:
+        if not is_gone and machine.find_machine(directory) is None:
+            return
+        with locked(directory, wait_seconds=0):
+            with services.database.read() as c:  # a start may have begun since
+                row = instances.get_instance(c, instance_id)
+            if row is not None and row.state not in (State.TERMINATED, State.STOPPED):
+                return
+            log.warning("%s: left over from an instance that is not running; ending it", instance_id)
+            machine.end_machine(directory)
+            if is_gone:
+                remove_directory(services.data, instance_id)

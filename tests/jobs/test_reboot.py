@@ -1,0 +1,126 @@
+"""A reboot resets a machine once, when its guest is off or deaf, and never because the server ends."""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from amiable.database import instances, jobs
+from amiable.jobs import reboot
+from amiable.jobs.context import Interrupted, JobContext
+from amiable.model.instance import Instance
+from amiable.model.principal import Principal
+from amiable.services import Services
+from tests.server.fake_machine import running_instance, serving
+
+
+@dataclass
+class Machine:
+    """A monitor over a status; what it was told."""
+
+    status: str
+    is_obedient: bool = True
+    told: list[str] = field(default_factory=list)
+
+    def talk(self, client: socket.socket) -> None:
+        client.sendall(b'{"QMP": {}}\n')
+        with client.makefile("rb") as lines:
+            for line in lines:
+                client.sendall(json.dumps({"return": self.obey(json.loads(line)["execute"])}).encode() + b"\n")
+
+    def obey(self, command: str) -> dict[str, str]:
+        if command == "query-status":
+            return {"status": self.status}
+        if command != "qmp_capabilities":
+            self.told.append(command)
+        if command == "system_powerdown" and self.is_obedient:
+            self.status = "shutdown"
+        if command == "system_reset" and self.status == "shutdown":
+            self.status = "paused"
+        if command == "cont":
+            self.status = "running"
+        return {}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A running instance whose guest was heard of, and its machine."""
+
+    services: Services
+    instance_id: str
+    machine: Machine
+
+    def job(self) -> JobContext:
+        """The reboot job, picked (again)."""
+        now = self.services.now()
+        with self.services.database.write() as c:
+            data = {"instance_id": self.instance_id}
+            jobs.enqueue(c, "reboot", f"{self.instance_id}:reboot", data=data, now=now)
+            jobs.release_all(c, host="o", now=now)
+            job = jobs.pick(c, kinds=["reboot"], owner="o:1", host="o", token=os.urandom(8).hex(), now=now)
+        assert job is not None
+        return JobContext(self.services, job)
+
+    def instance(self) -> Instance:
+        with self.services.database.read() as c:
+            found = instances.get_instance(c, self.instance_id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def place(services: Services, principal: Principal) -> Iterator[Place]:
+    instance_id = running_instance(services, principal)
+    with services.database.write() as c:
+        instances.set_reached_metadata(c, instance_id, services.now())
+    machine = Machine("running")
+    with serving(services.data / "instances" / instance_id, "qmp.sock", socket.SOCK_STREAM, machine.talk):
+        yield Place(services, instance_id, machine)
+
+
+def test_a_guest_that_powers_off_is_reset_and_awaited_anew(place: Place) -> None:
+    before = place.instance()
+    reboot.reboot(place.job())
+    assert place.machine.told == ["system_powerdown", "system_reset", "cont"]
+    after = place.instance()
+    assert after.reached_metadata_at is None and after.rebooted_at is not None
+    assert (after.state, after.launched_at) == (before.state, before.launched_at)
+
+
+def test_a_deaf_guest_is_reset_after_the_bound(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reboot, "POWER_OFF_SECONDS_MAX", 0.5)
+    place.machine.is_obedient = False
+    reboot.reboot(place.job())
+    assert place.machine.told == ["system_powerdown", "system_reset"]
+
+
+def test_the_end_of_the_server_resets_no_guest_and_the_next_server_goes_on(place: Place) -> None:
+    place.machine.is_obedient = False
+    context = place.job()
+    context.stop.set()
+    with pytest.raises(Interrupted):
+        reboot.reboot(context)
+    assert "system_reset" not in place.machine.told
+    assert place.instance().reached_metadata_at is not None
+
+    place.machine.is_obedient = True
+    reboot.reboot(place.job())
+    assert place.machine.told[-2:] == ["system_reset", "cont"]
+    assert place.instance().reached_metadata_at is None
+
+
+@pytest.mark.parametrize(("status", "told"), [("running", []), ("shutdown", ["system_reset", "cont"])])
+def test_a_server_that_died_around_the_reset_is_followed_by_no_second_one(
+    place: Place, status: str, told: list[str]
+) -> None:
+    first = place.job()
+    with place.services.database.write() as c:
+        first.save(c, {**first.data, "was_off": True})
+    place.machine.status = status
+    with contextlib.suppress(Interrupted):
+        reboot.reboot(place.job())
+    assert place.machine.told == told
