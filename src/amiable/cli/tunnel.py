@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,8 +22,9 @@ MESSAGE_BYTES_MAX: Final = 1 << 20
 class Tunnel:
     """An open tunnel; one thread sends while another receives."""
 
-    def __init__(self, websocket: Any) -> None:
+    def __init__(self, websocket: Any, close: Callable[[], None]) -> None:
         self._websocket = websocket
+        self._close = close
 
     def send(self, data: bytes) -> None:
         """Sends; raises OSError when the other side has ended."""
@@ -53,7 +55,7 @@ class Tunnel:
 
     def close(self) -> None:
         """Ends it."""
-        self._websocket.close()
+        self._close()
 
     def __enter__(self) -> "Tunnel":
         return self
@@ -80,20 +82,23 @@ def open_tunnel(endpoint: str, credentials: Any, region: str, instance_id: str, 
     from websockets.sync.client import connect
 
     url = presigned_url(endpoint, credentials, region, instance_id, port)
+    held = contextlib.ExitStack()
     try:
-        websocket = connect(
-            url,
-            open_timeout=OPEN_SECONDS_MAX,
-            max_size=MESSAGE_BYTES_MAX,
-            compression=None,
-            proxy=None,
-            ping_interval=None,
+        websocket = held.enter_context(
+            connect(
+                url,
+                open_timeout=OPEN_SECONDS_MAX,
+                max_size=MESSAGE_BYTES_MAX,
+                compression=None,
+                proxy=None,
+                ping_interval=None,
+            )
         )
     except InvalidStatus as error:
         raise LocalRefusal(_words(error.response.body) or f"HTTP {error.response.status_code}") from None
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise LocalRefusal(f"no tunnel to {instance_id}: {error}", exit_code=69) from None
-    return Tunnel(websocket)
+    return Tunnel(websocket, held.close)
 
 
 def _words(body: bytes | bytearray | None) -> str:
