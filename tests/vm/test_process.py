@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -182,6 +183,7 @@ def machine_in_a_namespace(directory: Directory) -> Iterator[tuple[Process, Proc
                 "namespaces": list(range(PASSED, PASSED + len(namespaces))),
                 "uid": directory.uid,
                 "groups": [],
+                "processes_max": 512,
             }
             pid = spawn("amiable.vm.launcher", what, directory=lock, log=log, passed=namespaces)
             for descriptor in namespaces:
@@ -189,6 +191,7 @@ def machine_in_a_namespace(directory: Directory) -> Iterator[tuple[Process, Proc
             qemu = wait_for_record(directory.descriptor, QEMU_RECORD, pid, wait_seconds=30)
         assert qemu is not None
         wait_until_it_is(qemu, b"sleep")
+        assert re.search(r"Max processes +512 +512 ", Path(f"/proc/{qemu.pid}/limits").read_text())
         yield holder, qemu
     finally:
         os.close(log)

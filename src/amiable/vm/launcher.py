@@ -20,7 +20,6 @@ READY = 4
 CLONE_NEWNET = 0x40000000
 CLONE_NEWUSER = 0x10000000
 PR_SET_NO_NEW_PRIVS = 38
-OPEN_FILES_MAX = 4096
 
 
 def boot_id() -> str:
@@ -76,7 +75,10 @@ def drop_rights(uid: int | None, groups: list[int]) -> None:
 
 
 def main(text: str) -> None:
-    """Does what the JSON says; keys: argv, record, facts, namespaces (descriptors, outermost first), uid, groups."""
+    """Does what the JSON says; keys: argv, record, facts, namespaces (descriptors, outermost first), uid, groups, processes_max.
+
+    ``processes_max`` (None: as it is) counts all threads of the uid, so it is for a uid of the instance's own.
+    """
     what = json.loads(text)
     namespaces: list[int] = what["namespaces"]
     close_all_but({0, 1, 2, DIRECTORY, *namespaces})
@@ -88,6 +90,8 @@ def main(text: str) -> None:
         os.close(descriptor)
     drop_rights(what["uid"], what["groups"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if what["processes_max"] is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (what["processes_max"], what["processes_max"]))
     os.umask(0o077)
     fcntl.fcntl(DIRECTORY, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
     os.execve(what["argv"][0], what["argv"], {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TMPDIR": "."})

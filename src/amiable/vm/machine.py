@@ -25,6 +25,8 @@ from amiable.vm.qmp import Qmp, QmpError, QmpGone
 CONSOLE: Final = "console.log"
 LAST_WORDS_BYTES_MAX: Final = 1000
 START_SECONDS_MAX: Final = 60.0
+PROCESSES_MAX: Final = 512
+"""Threads of QEMU and, where it is in no namespace, one ``socat`` for each metadata connection that its guest opens."""
 TOOL_SECONDS_MAX: Final = 60.0
 QUIT_SECONDS_MAX: Final = 10.0
 KILL_SECONDS_MAX: Final = 30.0
@@ -70,6 +72,7 @@ def run_tool(directory: Directory, argv: list[str]) -> None:
                 "namespaces": [],
                 "uid": directory.uid,
                 "groups": [],
+                "processes_max": None,
             }
             pid = process.spawn("amiable.vm.launcher", what, directory=directory.descriptor, log=writing)
         finally:
@@ -140,6 +143,7 @@ def _spawn_qemu(
         "namespaces": numbers,
         "uid": directory.uid,
         "groups": groups,
+        "processes_max": PROCESSES_MAX if directory.uid is not None else None,
     }
     pid = process.spawn("amiable.vm.launcher", what, directory=lock, log=log, passed=namespaces)
     found = process.wait_for_record(directory.descriptor, QEMU_RECORD, pid, wait_seconds=START_SECONDS_MAX)
