@@ -1,0 +1,155 @@
+"""Supervision without a guest: what recorded events, a full disk and a hostile directory make of an instance's row."""
+
+import json
+import os
+import socket
+import time
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from amiable.database import instances
+from amiable.model.instance import Instance, Reason, State
+from amiable.model.principal import Principal
+from amiable.rules.lifecycle import DISK_FULL
+from amiable.server import supervise
+from amiable.server.supervise import BOOT_FAILURE, Supervisor
+from amiable.services import Services
+from amiable.vm.process import QEMU_RECORD
+from tests.server.fake_machine import running_instance, serving
+
+WAIT_SECONDS_MAX = 30
+NO_SPACE = {
+    "device": "",
+    "node-name": "disk0",
+    "reason": "No space left on device",
+    "operation": "write",
+    "action": "stop",
+}
+Usage = namedtuple("Usage", "total used free")
+
+
+@dataclass
+class Monitor:
+    """QEMU's second monitor: a status, what it was told, and a way to send events."""
+
+    status: str = "running"
+    told: list[str] = field(default_factory=list)
+    clients: list[socket.socket] = field(default_factory=list)
+
+    def talk(self, client: socket.socket) -> None:
+        client.sendall(b'{"QMP": {}}\n')
+        self.clients.append(client)
+        with client.makefile("rb") as lines:
+            for line in lines:
+                command = json.loads(line)["execute"]
+                self.told.append(command)
+                if command == "cont":
+                    self.status = "running"
+                client.sendall(json.dumps({"return": {"status": self.status}}).encode() + b"\n")
+
+    def send(self, event: str, **data: object) -> None:
+        self.clients[-1].sendall(json.dumps({"event": event, "data": data}).encode() + b"\n")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A supervisor that looks when it is told to, and one running instance in no namespace."""
+
+    services: Services
+    supervisor: Supervisor
+    instance_id: str
+    monitor: Monitor
+
+    def row(self) -> Instance:
+        with self.services.database.read() as c:
+            found = instances.get_instance(c, self.instance_id)
+        assert found is not None
+        return found
+
+    def look_until(self, what: Callable[[], bool]) -> None:
+        until = time.monotonic() + WAIT_SECONDS_MAX
+        while not what():
+            assert time.monotonic() < until
+            self.supervisor.look()
+            self.supervisor._wait(0.02)
+
+
+@pytest.fixture
+def place(services: Services, principal: Principal) -> Iterator[Place]:
+    instance_id = running_instance(services, principal, network="guestfwd")
+    folder = services.data / "instances" / instance_id
+    (folder / "console.log").write_bytes(b"")
+    (folder / "qemu.log").write_bytes(b"")
+    with services.database.write() as c:
+        instances.set_reached_metadata(c, instance_id, services.now())
+    monitor = Monitor()
+    supervisor = Supervisor(services)
+    with serving(folder, "qmp2.sock", socket.SOCK_STREAM, monitor.talk):
+        here = Place(services, supervisor, instance_id, monitor)
+        here.look_until(lambda: instance_id in supervisor._watches)
+        try:
+            yield here
+        finally:
+            supervisor.stop()
+
+
+def test_a_guest_that_resets_itself_is_awaited_anew_and_a_reset_of_ours_is_the_jobs_affair(place: Place) -> None:
+    place.monitor.send("RESET", guest=False, reason="host-qmp-system-reset")
+    place.monitor.send("RESUME")
+    place.supervisor._wait(1.0)
+    assert place.row().reached_metadata_at is not None
+    place.monitor.send("RESET", guest=True, reason="guest-reset")
+    place.look_until(lambda: place.row().rebooted_at is not None)
+    assert place.row().reached_metadata_at is None and place.row().state is State.RUNNING
+
+
+@pytest.mark.parametrize("is_found_later", [False, True])
+def test_a_full_disk_pauses_with_a_reason_and_space_resumes_without_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_found_later: bool
+) -> None:
+    free = [0]
+    monkeypatch.setattr(supervise.shutil, "disk_usage", lambda _: Usage(1, 1, free[0]))
+    place.monitor.status = "io-error"
+    if is_found_later:  # the server was away when it happened
+        place.supervisor._drop(place.instance_id)
+    else:
+        place.monitor.send("BLOCK_IO_ERROR", nospace=True, **NO_SPACE)
+        place.monitor.send("STOP")
+    place.look_until(lambda: place.row().state_reason_code == DISK_FULL)
+    assert "cont" not in place.monitor.told and place.row().state is State.RUNNING
+    free[0] = supervise.SPACE_BYTES_MIN
+    place.look_until(lambda: place.row().state_reason_code is None)
+    assert place.monitor.told.count("cont") == 1 and place.monitor.status == "running"
+
+
+def test_an_error_that_the_guest_was_told_of_pauses_nothing(place: Place) -> None:
+    place.monitor.send("BLOCK_IO_ERROR", nospace=False, **{**NO_SPACE, "action": "report"})
+    place.supervisor._wait(1.0)
+    place.supervisor.look()
+    assert place.row().state_reason_code is None and "cont" not in place.monitor.told
+
+
+def test_a_guest_that_is_heard_of_at_last_is_well_again(place: Place) -> None:
+    with place.services.database.write() as c:
+        instances.set_reason(c, place.instance_id, Reason(BOOT_FAILURE, "silent"))
+    place.supervisor.look()
+    assert place.row().state_reason_code is None
+
+
+def test_what_a_guest_put_into_its_directory_keeps_no_other_from_being_looked_at(
+    place: Place, principal: Principal, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = running_instance(place.services, principal)
+    (place.services.data / "instances" / other / QEMU_RECORD).unlink()
+    console = place.services.data / "instances" / place.instance_id / "console.log"
+    console.unlink()
+    os.mkfifo(console)
+    place.supervisor.look()
+    with place.services.database.read() as c:
+        found = instances.get_instance(c, other)
+    assert found is not None and found.state is State.STOPPING
+    assert f"{place.instance_id}: cannot be looked at" in caplog.text
+    assert place.row().state is State.RUNNING
