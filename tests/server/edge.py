@@ -17,6 +17,7 @@ from botocore.credentials import Credentials
 
 from amiable.api.accounts import NewAccount
 from amiable.server.app import build_app
+from amiable.server.http_protocol import HttpProtocol
 from amiable.server.websocket_protocol import WebSocketProtocol
 from amiable.services import Services
 
@@ -82,11 +83,13 @@ class Edge:
 
 
 @contextmanager
-def running_edge(services: Services, account: NewAccount) -> Iterator[Edge]:
-    """The edge over ``services``, ended with the block."""
+def running_edge(
+    services: Services, account: NewAccount, *, http: type[HttpProtocol] = HttpProtocol, **options: Any
+) -> Iterator[Edge]:
+    """The edge over ``services``, ended with the block; ``options`` are uvicorn's."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        build_app(services), log_level="warning", lifespan="off", http="httptools", ws=WebSocketProtocol
+        build_app(services), log_level="warning", lifespan="off", http=http, ws=WebSocketProtocol, **options
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

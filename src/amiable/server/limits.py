@@ -22,6 +22,9 @@ HEADERS_BYTES_MAX: Final = 64 * KIB
 CHUNK_SECONDS_MAX: Final = 60
 """How long the next bytes of a body may take; a client that stands still holds a worker thread."""
 
+HEAD_SECONDS_MAX: Final = 20
+"""From a connection's start, or from a next request's first byte, to the end of that request's head."""
+
 CONNECTIONS_AT_ONCE: Final = 1000
 """Connections of clients, idle ones among them; more are answered 503."""
 

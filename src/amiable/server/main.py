@@ -34,6 +34,7 @@ from amiable.model.settings import Settings
 from amiable.model.units import human_bytes
 from amiable.server import limits
 from amiable.server.app import build_app
+from amiable.server.http_protocol import HttpProtocol
 from amiable.server.supervise import Supervisor
 from amiable.server.websocket_protocol import WebSocketProtocol
 from amiable.server.worker import Workers
@@ -234,7 +235,7 @@ def run_http(app: Any, listener: socket.socket) -> None:
         log_level="warning",
         access_log=False,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         lifespan="off",
         timeout_keep_alive=75,

@@ -26,6 +26,7 @@ from amiable.model.errors import (
     S3Refusal,
     StorageFull,
     Unauthenticated,
+    Unavailable,
 )
 from amiable.wire import ec2_query, query, rest_json
 from amiable.wire.scalars import xml_text
@@ -131,6 +132,8 @@ def _s3(refusal: Refusal, request_id: str, resource: str, region: str) -> Respon
         elements = refusal.elements
     elif isinstance(refusal, RequestTooLarge):
         code, status = "EntityTooLarge", 400
+    elif isinstance(refusal, Unavailable):
+        code = "ServiceUnavailable"
     elif isinstance(refusal, Unauthenticated) and refusal.kind == "wrong-scope":
         elements = {"Region": region}
     named = {"Code": code, "Message": refusal.message, **elements, "Resource": resource, "RequestId": request_id}

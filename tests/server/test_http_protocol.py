@@ -1,0 +1,111 @@
+"""Raw connections: how long one may take to a whole head, and what one above the limit is told."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from amiable.api.accounts import NewAccount
+from amiable.server.http_protocol import HttpProtocol
+from amiable.services import Services
+from tests.server.edge import Edge, running_edge
+
+HEAD_SECONDS = 0.5
+WAIT_SECONDS = 20.0
+GET = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+class Impatient(HttpProtocol):
+    """With a wait that a test can outlast."""
+
+    head_seconds_max = HEAD_SECONDS
+
+
+@pytest.fixture
+def edge(services: Services, administrator: NewAccount) -> Iterator[Edge]:
+    with running_edge(services, administrator, http=Impatient, timeout_keep_alive=75) as edge:
+        yield edge
+
+
+def connect(edge: Edge) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", edge.port), timeout=WAIT_SECONDS)
+
+
+def answer(connection: socket.socket) -> bytes:
+    """One answer of ``/health``, whole."""
+    got = b""
+    while b'"ok"}' not in got:
+        chunk = connection.recv(65536)
+        assert chunk, got
+        got += chunk
+    return got
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost:", b"POST / HT"])
+def test_a_connection_without_a_whole_head_is_closed(edge: Edge, sent: bytes) -> None:
+    with connect(edge) as connection:
+        connection.sendall(sent)
+        assert connection.recv(1) == b""
+
+
+def test_a_head_that_trickles_is_cut_off_all_the_same(edge: Edge) -> None:
+    with connect(edge) as connection:
+        begun, has_begun = time.monotonic(), False
+        with pytest.raises(OSError):
+            while time.monotonic() < begun + WAIT_SECONDS:
+                connection.sendall(b"X-A: b\r\n" if has_begun else b"GET / HTTP/1.1\r\n")
+                has_begun = True
+                time.sleep(HEAD_SECONDS / 10)
+        assert time.monotonic() < begun + WAIT_SECONDS
+
+
+@pytest.mark.parametrize("sent", [b"\r\n", b"GET /hea"])
+def test_the_next_head_of_a_kept_connection_is_bounded_too(edge: Edge, sent: bytes) -> None:
+    with connect(edge) as connection:
+        connection.sendall(GET)
+        answer(connection)
+        connection.sendall(sent)
+        assert connection.recv(1) == b""
+
+
+def test_an_idle_kept_connection_outlasts_the_wait_for_a_head(edge: Edge) -> None:
+    with connect(edge) as connection:
+        for _ in range(2):
+            connection.sendall(GET)
+            assert answer(connection).startswith(b"HTTP/1.1 200")
+            time.sleep(HEAD_SECONDS * 3)
+        connection.sendall(GET + GET[:9])
+        assert answer(connection).startswith(b"HTTP/1.1 200")
+        assert connection.recv(1) == b""
+
+
+def test_a_body_may_take_longer_than_a_head(edge: Edge) -> None:
+    with connect(edge) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n")
+        time.sleep(HEAD_SECONDS * 3)
+        connection.sendall(b"ab")
+        assert answer(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_idle_connections_give_their_places_back(services: Services, administrator: NewAccount) -> None:
+    with running_edge(services, administrator, http=Impatient, limit_concurrency=4) as edge, ExitStack() as held:
+        idle = [held.enter_context(connect(edge)) for _ in range(6)]
+        assert edge.send("GET", "/health").status == 503
+        for connection in idle:
+            assert connection.recv(1) == b""
+        assert edge.send("GET", "/health").status == 200
+
+
+def test_one_connection_too_many_is_told_so_in_its_services_words(
+    services: Services, administrator: NewAccount
+) -> None:
+    with running_edge(services, administrator, limit_concurrency=1) as edge:
+        ec2, s3 = edge.send("POST", "/", b"Action=DescribeRegions"), edge.send("GET", "/bucket/key")
+    for told, code in (
+        (ec2, "<Errors><Error><Code>Unavailable</Code>"),
+        (s3, "<Error><Code>ServiceUnavailable</Code>"),
+    ):
+        assert told.status == 503 and told.headers["connection"] == "close"
+        assert code in told.text and "more connections" in told.text
