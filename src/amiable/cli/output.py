@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from amiable.cli.readable import cell, lines
+from amiable.cli.terminal_text import plain
 from amiable.model.units import human_bytes
 
 Output = Literal["table", "json", "id"]
@@ -16,19 +18,19 @@ PROGRESS_PAUSE_SECONDS = 0.2
 
 
 def say(words: str) -> None:
-    """One line of talk."""
-    sys.stderr.write(words + "\n")
+    """One line of talk; nothing in it steers the terminal."""
+    sys.stderr.write(plain(words) + "\n")
 
 
 def show_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str], output: Output, *, identifier: str) -> None:
     """Prints ``rows``: a table of ``columns`` (heading → key), the rows as JSON with the API's keys, or the ids alone."""
     if output == "json":
-        print(json.dumps(list(rows), indent=2, default=_plain))
+        print(json.dumps(list(rows), indent=2, default=_text))
     elif output == "id":
         for row in rows:
             print(row[identifier])
     else:
-        table = [[_cell(row.get(key)) for key in columns.values()] for row in rows]
+        table = [[cell(row.get(key), key) for key in columns.values()] for row in rows]
         widths = [max(len(cell) for cell in column) for column in zip(list(columns), *table, strict=True)]
         heading = "  ".join(name.upper().ljust(width) for name, width in zip(columns, widths, strict=True)).rstrip()
         print(_bold(heading))
@@ -37,30 +39,21 @@ def show_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str], output: O
 
 
 def show_one(row: dict[str, Any], output: Output, *, identifier: str) -> None:
-    """Prints one thing: key and value a line, JSON, or its id."""
+    """Prints one thing: key and value a line (a list: one line an element), JSON, or its id."""
     if output == "json":
-        print(json.dumps(row, indent=2, default=_plain))
+        print(json.dumps(row, indent=2, default=_text))
     elif output == "id":
         print(row[identifier])
     else:
         width = max(len(key) for key in row)
         for key, value in row.items():
             if value not in (None, "", [], {}):
-                print(f"{key.ljust(width)}  {_cell(value)}")
+                for place, line in enumerate(lines(key, value)):
+                    print(f"{(key if place == 0 else '').ljust(width)}  {line}".rstrip())
 
 
-def _plain(value: Any) -> str:
+def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, list | dict):
-        return json.dumps(value, default=_plain)
-    return str(value)
 
 
 def _bold(words: str) -> str:
@@ -70,7 +63,7 @@ def _bold(words: str) -> str:
 
 
 class Progress:
-    """Bytes done, rate and time to go, on stderr and only on a terminal.  Use as a context manager."""
+    """Bytes done, rate and time to go, on stderr, only on a terminal and once there is a total.  Use as a context manager."""
 
     def __init__(self, what: str, total_bytes: int) -> None:
         self.what = what
@@ -84,14 +77,14 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live:
+        if self._live and self.total_bytes > 0:
             self._draw()
             sys.stderr.write("\n")
 
     def advance(self, size_bytes: int) -> None:
         """``size_bytes`` more are done."""
         self.done_bytes += size_bytes
-        if self._live and time.monotonic() - self._shown > PROGRESS_PAUSE_SECONDS:
+        if self._live and self.total_bytes > 0 and time.monotonic() - self._shown > PROGRESS_PAUSE_SECONDS:
             self._draw()
 
     def _draw(self) -> None:
