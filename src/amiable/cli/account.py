@@ -1,5 +1,6 @@
 """``amiable account``: accounts of the installation; for its administrator."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,17 +10,22 @@ from cyclopts import Parameter
 from amiable.cli.client import call
 from amiable.cli.output import Output, say, show_one, show_rows
 
+SHOWN = ("AccountId", "Name", "AccessKeyId", "CredentialsFile")
+"""What ``create`` prints of a new account; its secret and private key lie in files."""
+
 app = cyclopts.App(name="account", help="Accounts (administrator): create, list.")
 
 
 @app.command
 def create(name: Annotated[str, Parameter(help="A name to tell it by.")], /, *, output: Output = "table") -> None:
-    """Creates an account with an access key, a signing certificate and a default network."""
+    """Creates an account with an access key, a signing certificate and a default network.  Only json prints the secrets."""
     made = call("POST", "/accounts", {"Name": name})
-    show_one(made, output, identifier="AccountId")
+    told = {"Name": name, **made}
+    shown = made if output == "json" else {key: told[key] for key in SHOWN if key in told}
+    show_one(shown, output, identifier="AccountId")
     if output != "id" and made.get("CredentialsFile"):
         folder = Path(made["CredentialsFile"]).parents[2]
-        say(f'\nto speak for it: eval "$(amiable env --data {folder} --account {made["AccountId"]})"')
+        say(f'\nto speak for it: eval "$(amiable env --data {shlex.quote(str(folder))} --account {made["AccountId"]})"')
 
 
 @app.command(name="list")

@@ -4,7 +4,7 @@ Short flags are those of ec2-ami-tools (``-i -c -k -u -d -r -p -B``, ``-m -b``),
 What works on the bundle is imported when a command runs: it costs more than ``--help`` may take.
 """
 
-import platform
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import cyclopts
 from cyclopts import Parameter
 
+from amiable.cli.architecture import architecture_of
 from amiable.cli.client import call, client
 from amiable.cli.output import Progress, say, show_one
 from amiable.model.errors import LocalRefusal
@@ -70,6 +71,7 @@ def create(
     """Bundles a disk image: compresses, encrypts, signs, cuts into parts.  Prints the manifest's path."""
     from amiable.bundle import pipeline
 
+    architecture = architecture_of(arch)
     private_key, certificate = _need(privatekey, "-k", "EC2_PRIVATE_KEY"), _need(cert, "-c", "EC2_CERT")
     if image_type == "machine" and image.is_file():
         _check_raw(image)
@@ -77,7 +79,7 @@ def create(
         image=image,
         name=prefix or image.name,
         account_id=(user or client("sts").get_caller_identity()["Account"]).replace("-", ""),
-        architecture=_architecture(arch),
+        architecture=architecture,
         certificate_pem=certificate,
         private_key_pem=private_key,
         cloud_certificate_pem=ec2cert.read_bytes() if ec2cert else cloud_certificate(),
@@ -97,7 +99,7 @@ def create(
         destination.mkdir(parents=True, exist_ok=True)
         manifest = pipeline.create(recipe, destination, force=force, progress=_telling(progress))
     print(manifest)
-    say(f"\nnext: amiable bundle upload -m {manifest} -b BUCKET")
+    say(f"\nnext: amiable bundle upload -m {shlex.quote(str(manifest))} -b BUCKET")
 
 
 @app.command
@@ -198,7 +200,7 @@ def upload(
     put(manifest.name, manifest.read_bytes())
     location = f"{name}/{folder}{manifest.name}"
     print(location)
-    say(f"\nnext: aws ec2 register-image --name {found.name} --image-location {location}")
+    say(f"\nnext: aws ec2 register-image --name {shlex.quote(found.name)} --image-location {shlex.quote(location)}")
 
 
 def put_parts(
@@ -277,11 +279,6 @@ def _check_raw(image: Path) -> None:
 
     with image.open("rb") as opened:
         check_raw(opened, image.stat().st_size, image.name)
-
-
-def _architecture(given: str | None) -> str:
-    machine = (given or platform.machine()).lower()
-    return {"amd64": "x86_64", "i486": "i386", "i586": "i386", "i686": "i386"}.get(machine, machine)
 
 
 def _read(path: Path | None) -> bytes | None:

@@ -9,11 +9,18 @@ import os
 from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+from amiable.cli.hints import exit_code_for, hint_for
 from amiable.model.errors import LocalRefusal
 
 WAIT_PAUSE_SECONDS = 0.5
+_WHICH_SERVER = 'does AWS_ENDPOINT_URL name it?  eval "$(amiable env)"'
 T = TypeVar("T")
+
+
+class NothingNamed(LocalRefusal):
+    """Neither environment nor profile names what a request needs: an endpoint, an access key."""
 
 
 def session() -> Any:
@@ -24,11 +31,26 @@ def session() -> Any:
 
 
 def endpoint() -> str:
-    """The server's endpoint, from AWS_ENDPOINT_URL or the profile's endpoint_url."""
+    """The server's endpoint, from AWS_ENDPOINT_URL or the profile's endpoint_url; refuses what is no http URL."""
     found = os.environ.get("AWS_ENDPOINT_URL") or session()._session.get_scoped_config().get("endpoint_url")
     if not found:
-        raise LocalRefusal("no server is named: AWS_ENDPOINT_URL is not set", hint='eval "$(amiable env)"', exit_code=2)
+        raise NothingNamed("no server is named: AWS_ENDPOINT_URL is not set", hint='eval "$(amiable env)"', exit_code=2)
+    if not is_http_url(str(found)):
+        raise LocalRefusal(
+            f"AWS_ENDPOINT_URL is no http URL: {found}",
+            hint='it is like http://127.0.0.1:8775: eval "$(amiable env)"',
+            exit_code=2,
+        )
     return str(found).rstrip("/")
+
+
+def is_http_url(text: str) -> bool:
+    """Whether ``text`` is ``http(s)://HOST[:PORT]``, a path allowed."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def client(service: str, **config: Any) -> Any:
@@ -54,22 +76,35 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     made = session()
     credentials = made.get_credentials()
     if credentials is None:
-        raise LocalRefusal("no access key was found", hint='eval "$(amiable env)"')
+        raise NothingNamed("no access key was found", hint='eval "$(amiable env)"')
     data = json.dumps(body).encode() if body is not None else b""
     request = AWSRequest(
         method, f"{endpoint()}/amiable/v1{path}", headers={"Content-Type": "application/json"}, data=data
     )
     SigV4Auth(credentials.get_frozen_credentials(), "amiable", made.region_name or "us-east-1").add_auth(request)
     answer = URLLib3Session(timeout=300).send(request.prepare())
-    found = json.loads(answer.content) if answer.content else {}
+    try:
+        found = json.loads(answer.content) if answer.content else {}
+    except ValueError:
+        raise LocalRefusal(
+            f"what answers at {endpoint()} is no Amiable server", hint=_WHICH_SERVER, exit_code=69
+        ) from None
     if answer.status_code >= 300:
-        raise LocalRefusal(f"{found.get('Code')}: {found.get('Message')}", hint=found.get("Hint") or "")
+        code, message = str(found.get("Code")), str(found.get("Message"))
+        hint = found.get("Hint") or hint_for(code, message)
+        raise LocalRefusal(f"{code}: {message}", hint=hint, exit_code=exit_code_for(code, answer.status_code))
     return found
 
 
-def tags_of(thing: dict[str, Any]) -> dict[str, str]:
-    """A resource's tags as a mapping."""
-    return {tag["Key"]: tag["Value"] for tag in thing.get("Tags", [])}
+def rehearse(operation: Callable[..., Any], **request: Any) -> None:
+    """Asks with DryRun whether the operation would be done; raises what would refuse it."""
+    from botocore.exceptions import ClientError
+
+    try:
+        operation(**request, DryRun=True)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "DryRunOperation":
+            raise
 
 
 def wait_for(what: str, look: Callable[[], T | None], seconds_max: float) -> T:

@@ -59,7 +59,9 @@ def read_server(folder: Path) -> dict[str, Any]:
         ) from None
     except (FileNotFoundError, ProcessLookupError):
         raise LocalRefusal(
-            f"no server is running on {folder}", hint=f"start one: amiable serve --data {folder}", exit_code=69
+            f"no server is running on {folder}",
+            hint=f"start one: amiable serve --data {shlex.quote(str(folder))}",
+            exit_code=69,
         ) from None
 
 

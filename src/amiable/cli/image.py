@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.client import client, tags_of, wait_for
+from amiable.cli.architecture import architecture_of
+from amiable.cli.client import client, rehearse, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model.errors import LocalRefusal
 from amiable.rules.register import check_device_name, check_name
@@ -34,13 +35,14 @@ def import_(
     output: Output = "id",
 ) -> None:
     """Uploads FILE as a snapshot over EBS direct and registers it as an image.  Prints the image id."""
-    from amiable.cli.upload import upload_snapshot
+    from amiable.cli.upload import delete_after_failure, upload_snapshot
 
+    architecture = architecture_of(arch)
     ec2 = client("ec2")
     called = name or default_name(file)
     request: dict[str, Any] = {
         "Name": called,
-        "Architecture": arch,
+        "Architecture": architecture,
         "VirtualizationType": virtualization,
         "RootDeviceName": root_device,
     }
@@ -57,8 +59,8 @@ def import_(
     ]
     try:
         image = ec2.register_image(**request)["ImageId"]
-    except Exception:  # whatever the reason: no snapshot stays that the user did not ask for
-        ec2.delete_snapshot(SnapshotId=snapshot)
+    except BaseException:  # Ctrl-C too: no snapshot stays that the user did not ask for
+        delete_after_failure(ec2, snapshot, f"stays; to delete it: aws ec2 delete-snapshot --snapshot-id {snapshot}")
         raise
     found = ec2.describe_images(ImageIds=[image])["Images"][0]
     show_one(found, output, identifier="ImageId")
@@ -101,7 +103,7 @@ def list_(
         "type": "VirtualizationType",
         "root": "RootDeviceType",
     }
-    columns |= {"owner": "OwnerId", "": "Visibility", "created": "CreationDate"}
+    columns |= {"owner": "OwnerId", "visibility": "Visibility", "created": "CreationDate"}
     show_rows(sorted(rows, key=lambda row: row["CreationDate"]), columns, output, identifier="ImageId")
 
 
@@ -112,11 +114,7 @@ def show(image: ImageId, /, *, output: Output = "table") -> None:
     row = dict(ec2.describe_images(ImageIds=[image])["Images"][0])
     if row["OwnerId"] == client("sts").get_caller_identity()["Account"]:
         granted = ec2.describe_image_attribute(ImageId=image, Attribute="launchPermission")["LaunchPermissions"]
-        row["LaunchPermissions"] = (
-            granted if output == "json" else ", ".join(g.get("UserId") or g.get("Group") for g in granted)
-        )
-    if output == "table" and row.get("Tags"):
-        row["Tags"] = ", ".join(f"{key}={value}" for key, value in tags_of(row).items())
+        row["LaunchPermissions"] = granted
     show_one(row, output, identifier="ImageId")
 
 
@@ -157,6 +155,7 @@ def deregister(
     ]
     if not yes:
         doomed = "" if keep_snapshots or not snapshots else f" and delete {', '.join(snapshots)}"
+        rehearse(ec2.deregister_image, ImageId=image)
         say(f"would deregister {image} ({found['Name']}){doomed}\n\nhint: add --yes to do it")
         raise SystemExit(1)
     ec2.deregister_image(ImageId=image)

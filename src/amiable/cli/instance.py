@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,14 +10,13 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.client import call, client, wait_for
+from amiable.cli.client import call, client, rehearse, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model.errors import LocalRefusal
 
 app = cyclopts.App(name="instance", help="Instances: list, show, console, ssh, stop, start, terminate.")
 
 STATE_SECONDS_MAX = 180.0
-FOLLOW_PAUSE_SECONDS = 1.0
 
 InstanceId = Annotated[str, Parameter(help="Instance id (i-…).")]
 Wait = Annotated[bool, Parameter(help="Wait until it is done.", negative=())]
@@ -59,20 +57,18 @@ def show(instance: InstanceId, /, *, output: Output = "table") -> None:
 
 @app.command
 def console(
-    instance: InstanceId, /, *, follow: Annotated[bool, Parameter(help="Go on printing.", negative=())] = False
+    instance: InstanceId,
+    /,
+    *,
+    follow: Annotated[bool, Parameter(help="Go on printing until it is terminated.", negative=())] = False,
+    raw: Annotated[
+        bool, Parameter(help="On a terminal too, as the guest wrote it, escape sequences and all.", negative=())
+    ] = False,
 ) -> None:
-    """Prints the serial console's text."""
-    ec2 = client("ec2")
-    shown = ""
-    while True:
-        text = ec2.get_console_output(InstanceId=instance, Latest=True).get("Output", "")
-        new = text[len(shown) :] if text.startswith(shown) else text
-        sys.stdout.write(new)
-        sys.stdout.flush()
-        shown = text
-        if not follow:
-            return
-        time.sleep(FOLLOW_PAUSE_SECONDS)
+    """Prints the serial console's text; on a terminal without what would steer it."""
+    from amiable.cli.console import print_console
+
+    print_console(client("ec2"), instance, follow=follow, raw=raw or not sys.stdout.isatty())
 
 
 @app.command
@@ -172,6 +168,7 @@ def terminate(
     ec2 = client("ec2")
     if not yes:
         row = flat(describe(ec2, instance))
+        rehearse(ec2.terminate_instances, InstanceIds=[instance])
         say(f"would terminate {instance} ({row['State']}, {row['ImageId']})\n\nhint: add --yes to do it")
         raise SystemExit(1)
     changes = ec2.terminate_instances(InstanceIds=[instance])["TerminatingInstances"]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
+from amiable.cli.architecture import architecture_of
 from amiable.cli.client import call, client
 from amiable.cli.output import Output, show_rows
 from amiable.model.errors import LocalRefusal
@@ -29,6 +30,7 @@ def add(
     files = {kind: path for kind, path in (("kernel", kernel), ("ramdisk", ramdisk)) if path is not None}
     if not files:
         raise LocalRefusal("nothing to add", hint="name a file: --kernel FILE, --ramdisk FILE", exit_code=2)
+    architecture = architecture_of(arch)
     bucket = "amiable-kernels-" + client("sts").get_caller_identity()["Account"]
     s3 = client("s3")
     s3.create_bucket(Bucket=bucket)
@@ -39,7 +41,7 @@ def add(
         body = {
             "Name": called,
             "Type": kind,
-            "Architecture": arch,
+            "Architecture": architecture,
             "Description": description,
             "Bucket": bucket,
             "Key": f"{called}/{path.name}",

@@ -36,7 +36,7 @@ def launch(
     optional = {"KeyName": key, "KernelId": kernel, "RamdiskId": ramdisk}
     request |= {field: value for field, value in optional.items() if value is not None}
     if user_data is not None:
-        request["UserData"] = user_data.read_bytes()
+        request["UserData"] = read_user_data(user_data)
     if root_size is not None:
         request["BlockDeviceMappings"] = [{"DeviceName": root_device(ec2, image), "Ebs": {"VolumeSize": root_size}}]
     tags = [{"Key": k, "Value": v} for k, v in (("Name", name), ("amiable:hardware-profile", profile)) if v is not None]
@@ -52,6 +52,19 @@ def launch(
     show_rows(instances, columns, output, identifier="InstanceId")
     if not wait:
         say(f"\nnext: amiable instance show {ids[0]}")
+
+
+def read_user_data(file: Path) -> bytes:
+    """The file's bytes; refuses more than RunInstances takes, before anything is sent."""
+    from amiable.rules.launch import USER_DATA_BYTES_MAX
+
+    data = file.read_bytes()
+    if len(data) > USER_DATA_BYTES_MAX:
+        raise LocalRefusal(
+            f"{file} has {len(data)} bytes; user data is limited to {USER_DATA_BYTES_MAX}",
+            hint="let a short script fetch the rest, or put it into the image",
+        )
+    return data
 
 
 def root_device(ec2: Any, image: str) -> str:

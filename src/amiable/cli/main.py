@@ -10,6 +10,8 @@ import sys
 import cyclopts
 
 from amiable import __version__
+from amiable.cli.hints import exit_code_for, hint_for
+from amiable.cli.terminal_text import plain
 from amiable.model.errors import Refusal
 
 app = cyclopts.App(
@@ -20,6 +22,7 @@ app = cyclopts.App(
     print_error=False,
     exit_on_error=False,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 app.command("amiable.cli.serve:serve", name="serve", help="Start the server.")
 app.command("amiable.cli.env:env", name="env", help="Print what a shell needs to speak to the server.")
@@ -63,10 +66,10 @@ def main(argv: list[str]) -> int:
 
 
 def complain(words: str, hint: str, code: int) -> int:
-    """``error: words``, a blank line and ``hint: hint`` on stderr; returns ``code``."""
-    sys.stderr.write(f"error: {words}\n")
+    """``error: words``, a blank line and ``hint: hint`` on stderr, where nothing in them steers the terminal; returns ``code``."""
+    sys.stderr.write(f"error: {plain(words)}\n")
     if hint:
-        sys.stderr.write(f"\nhint: {hint}\n")
+        sys.stderr.write(f"\nhint: {plain(hint)}\n")
     return code
 
 
@@ -78,9 +81,12 @@ def complain_of_client(error: Exception) -> int:
         if response:
             found = response.get("Error", {})
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-            code = 75 if status == 503 else 74 if status == 507 else 70 if status >= 500 else 1
-            return complain(f"{found.get('Code')}: {found.get('Message')}", hint_for(str(found.get("Code"))), code)
-        if "Connect" in kind or "Endpoint" in kind or "Timeout" in kind:
+            code, message = str(found.get("Code")), str(found.get("Message"))
+            return complain(f"{code}: {message}", hint_for(code, message), exit_code_for(code, status))
+        if "ResponseParser" in kind:
+            words = "what answers at AWS_ENDPOINT_URL is no Amiable server"
+            return complain(words, 'eval "$(amiable env)"', 69)
+        if "Connect" in kind or "Endpoint" in kind or "Timeout" in kind or "HTTPClient" in kind:
             return complain(str(error), 'is the server running?  amiable serve, then eval "$(amiable env)"', 69)
         if "Credential" in kind or "Profile" in kind or "Region" in kind:
             return complain(str(error), 'eval "$(amiable env)"', 1)
@@ -90,23 +96,6 @@ def complain_of_client(error: Exception) -> int:
     if os.environ.get("AMIABLE_DEBUG"):
         raise error
     return complain(f"{kind}: {error}", "this is a bug in amiable; AMIABLE_DEBUG=1 shows where", 70)
-
-
-def hint_for(code: str) -> str:
-    """What to do about an error code of the server, where that is known."""
-    if code in (
-        "AuthFailure",
-        "InvalidClientTokenId",
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    ):
-        return 'the access key is not of this server: eval "$(amiable env)"'
-    if code == "InvalidAMIName.Duplicate":
-        return "choose another --name, or deregister the image that has it"
-    if code in ("InsufficientVolumeCapacity", "ServiceQuotaExceededException"):
-        return "make space on the disk of the server's data directory (amiable doctor shows it), then try again"
-    return ""
 
 
 if __name__ == "__main__":

@@ -33,13 +33,25 @@ def upload_snapshot(file: Path, description: str) -> str:
         check_raw(opened, size, file.name)
         ebs, ec2 = client("ebs", max_pool_connections=WORKERS), client("ec2")
         snapshot = ebs.start_snapshot(VolumeSize=gib_ceil(size), Description=description[:255])["SnapshotId"]
+        then = "stays pending; it expires by itself"
         try:
             digests = put_blocks(ebs, snapshot, opened, size)
+            then = f"stays; to delete it: aws ec2 delete-snapshot --snapshot-id {snapshot}"
             complete(ebs, ec2, snapshot, digests)
         except BaseException:  # Ctrl-C too: nothing half-written stays
-            ec2.delete_snapshot(SnapshotId=snapshot)
+            delete_after_failure(ec2, snapshot, then)
             raise
     return str(snapshot)
+
+
+def delete_after_failure(ec2: Any, snapshot: str, then: str) -> None:
+    """Deletes ``snapshot``; where that fails too, says what ``then`` becomes of it and leaves the first error to be told."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        ec2.delete_snapshot(SnapshotId=snapshot)
+    except (BotoCoreError, ClientError):
+        say(f"{snapshot} {then}")
 
 
 def check_raw(opened: BinaryIO, size: int, name: str) -> None:

@@ -1,0 +1,64 @@
+"""What to do about a refusal of the server, and the exit code that it amounts to: by its code, and where one code has many causes, its words."""
+
+import re
+from typing import Final
+
+_ENV: Final = 'eval "$(amiable env)"'
+NOT_OF_THIS_SERVER: Final = f"the access key is not of this server: {_ENV}"
+MAKE_SPACE: Final = "make space on the disk of the server's data directory (amiable doctor shows it), then try again"
+CLOCKS: Final = "compare this machine's clock with the server's"
+
+HINTS: Final = {
+    "InvalidClientTokenId": NOT_OF_THIS_SERVER,
+    "InvalidAccessKeyId": NOT_OF_THIS_SERVER,
+    "SignatureDoesNotMatch": NOT_OF_THIS_SERVER,
+    "UnrecognizedClientException": NOT_OF_THIS_SERVER,
+    "InvalidSignatureException": NOT_OF_THIS_SERVER,
+    "RequestExpired": CLOCKS,
+    "RequestTimeTooSkewed": CLOCKS,
+    "InvalidAMIName.Duplicate": "choose another --name, or deregister the image that has it",
+    "InsufficientVolumeCapacity": MAKE_SPACE,
+    "ServiceQuotaExceededException": MAKE_SPACE,
+    "InsufficientInstanceCapacity": "terminate or stop instances, or start the server with a larger instances_max",
+}
+WORDS: Final = (
+    (r"this installation is ([\w-]+), not", r"export AWS_REGION=\1 AWS_DEFAULT_REGION=\1"),
+    (r"not yet current|request's time and the server's", CLOCKS),
+    (r"access credentials", NOT_OF_THIS_SERVER),
+    (r"Not authorized for images: \[([\w-]+)\]", r"its owner must share it: amiable image share \1 --account YOURS"),
+    (r"Not authorized for image:", "only its owner may do this: amiable image show tells who that is"),
+    (r"for the installation's administrator", f"speak for the administrator: {_ENV}"),
+    (r"MiB of memory; this host has", "choose a smaller instance type, for example amiable.tiny"),
+)
+"""Patterns of the message and what to do; they come before :data:`HINTS`."""
+
+RETRY_LATER: Final = frozenset(
+    {
+        "InsufficientInstanceCapacity",
+        "RequestThrottledException",
+        "ConcurrentLimitExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
+    }
+)
+DISK_FULL: Final = frozenset({"InsufficientVolumeCapacity", "ServiceQuotaExceededException"})
+
+
+def hint_for(code: str, message: str) -> str:
+    """What to do about the refusal; ``''`` where nothing is known."""
+    for pattern, hint in WORDS:
+        found = re.search(pattern, message)
+        if found:
+            return found.expand(hint)
+    return HINTS.get(code, "")
+
+
+def exit_code_for(code: str, status: int) -> int:
+    """1 refused · 70 our bug · 74 the server's disk is full · 75 try again later."""
+    if code in DISK_FULL or status == 507:
+        return 74
+    if code in RETRY_LATER or status == 503:
+        return 75
+    if status < 500 or status == 501:
+        return 1
+    return 70 if code.startswith("Internal") or code == "500" else 75
