@@ -122,15 +122,19 @@ def _network_hint(kind: str) -> str:
 
 def server() -> list[Finding]:
     """What the running server says of itself."""
-    from amiable.cli.client import call, endpoint
+    from amiable.cli.client import NothingNamed, call, endpoint
 
     try:
         facts = call("GET", "/host")
-    except Refusal as refusal:
+    except NothingNamed as refusal:
         return [Finding("server", "note", refusal.message, refusal.advice)]
+    except Refusal as refusal:
+        return [Finding("server", "broken", refusal.message, refusal.advice)]
     except Exception as error:  # botocore's many kinds of "cannot connect"
         if not type(error).__module__.startswith(("botocore", "urllib3")):
             raise
+        if "Credential" in type(error).__name__ or "Profile" in type(error).__name__:
+            return [Finding("server", "broken", str(error), 'eval "$(amiable env)"')]
         return [Finding("server", "broken", f"no answer at {endpoint()}", "amiable serve")]
     found = [Finding("server", "ok", f"{endpoint()}, version {facts['Version']}")]
     if not facts["QemuInstalled"]:
