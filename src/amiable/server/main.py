@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -124,7 +125,7 @@ def take_lock(data: Path) -> IO[str]:
         lock.close()
         raise LocalRefusal(
             f"a server is already running on {data} (process {pid})",
-            hint='use it as it is (eval "$(amiable env)"), or choose another data directory with --data DIR',
+            hint=f'use it as it is (eval "$(amiable env --data {shlex.quote(str(data))})"), or choose another data directory with --data DIR',
             exit_code=69,
         ) from None
     lock.truncate(0)
@@ -209,7 +210,7 @@ def banner(settings: Settings, data: Path, endpoint: str, first: FirstAccount, a
     """The one block that a start prints."""
     secret = data / "accounts" / first.account_id / "credentials.json"
     free = human_bytes(shutil.disk_usage(data).free)
-    flag = "" if os.environ.get("AMIABLE_DATA") == str(data) else f" --data {data}"
+    flag = "" if os.environ.get("AMIABLE_DATA") == str(data) else f" --data {shlex.quote(str(data))}"
     lines = [
         "Amiable is ready" + (" (first start: an account, its keys and a network were made)" if first.is_new else ""),
         f"  endpoint      {endpoint}",
