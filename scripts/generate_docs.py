@@ -50,17 +50,15 @@ def commands_page() -> str:
         "# Commands\n",
         "Data goes to stdout, talk to stderr. `--output table|json|id` where there is something to print.\n",
     ]
-    for words, command in walk(app, ()):
+    for words in walk(app, ()):
         lines.append(f"## `{' '.join(words)}`\n")
         lines.append("```")
-        lines.append(
-            help_text(command).strip().replace("Usage: " + Path(sys.argv[0]).name, "Usage: " + " ".join(words), 1)
-        )
+        lines.append(help_text(words[1:]).strip())
         lines.append("```\n")
     return "\n".join(lines)
 
 
-def walk(parent: cyclopts.App, words: tuple[str, ...]) -> list[tuple[tuple[str, ...], cyclopts.App]]:
+def walk(parent: cyclopts.App, words: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Every command below ``parent`` that is shown and does something, in order."""
     found = []
     for name in sorted(parent):
@@ -71,14 +69,14 @@ def walk(parent: cyclopts.App, words: tuple[str, ...]) -> list[tuple[tuple[str, 
         if any(not inner.startswith("-") for inner in child):
             found += walk(child, words_of_child)
         else:
-            found.append((words_of_child, child))
+            found.append(words_of_child)
     return found
 
 
-def help_text(command: cyclopts.App) -> str:
-    """``--help`` of a command, without colours, 100 columns wide."""
+def help_text(words: tuple[str, ...]) -> str:
+    """``--help`` of the command that ``words`` name, without colours, 100 columns wide."""
     console = Console(width=100, color_system=None, record=True, file=io.StringIO())
-    command.help_print([], console=console)
+    app.help_print(list(words), console=console)
     text = console.export_text()
     return "\n".join(line.rstrip() for line in text.splitlines())
 
