@@ -136,14 +136,14 @@ def test_an_event_that_changes_nothing_keeps_the_first_reason(services: Services
 def test_only_what_holds_a_machine_counts_against_the_host(services: Services, principal: Principal) -> None:
     instance = make(services, principal)
     with services.database.write() as c:
-        assert instances.count_live(c, services.host) == 1
-        assert instances.count_live(c, "another-host") == 0
+        assert instances.list_live_types(c, services.host) == ["amiable.tiny"]
+        assert instances.list_live_types(c, "another-host") == []
         instances.set_state(c, instance.id, Event.BOOTED, now=services.now())
         instances.set_state(c, instance.id, Event.STOP_ASKED, now=services.now())
         assert [each.id for each in instances.list_states(c, [State.STOPPING], host=services.host)] == [instance.id]
-        assert instances.count_live(c, services.host) == 1
+        assert instances.list_live_types(c, services.host) == ["amiable.tiny"]
         instances.set_state(c, instance.id, Event.STOPPED, now=services.now())
-        assert instances.count_live(c, services.host) == 0
+        assert instances.list_live_types(c, services.host) == []
 
 
 def test_a_terminated_instance_gives_its_address_back(services: Services, principal: Principal) -> None:

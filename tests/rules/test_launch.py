@@ -22,9 +22,10 @@ from amiable.model.errors import (
     Unsupported,
 )
 from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
-from amiable.model.units import GIB
+from amiable.model.instance_type import INSTANCE_TYPES
+from amiable.model.units import GIB, MIB
 from amiable.rules import launch
-from amiable.rules.launch import Asked, AskedMetadata, Known, Plan
+from amiable.rules.launch import Asked, AskedMetadata, Host, Known, Plan
 
 OWNER = "123456789012"
 OTHER = "210987654321"
@@ -74,12 +75,10 @@ PV = image(virtualization_type="paravirtual", kernel_id=AKI, ramdisk_id=ARI)
 KNOWN = Known({each.id: each for each in (kernel(AKI), kernel(AKI_2), kernel(ARI))})
 
 
-def plan(
-    of: Image | None = None, known: Known = KNOWN, account_id: str = OWNER, memory: int = 64 * GIB, **asked: Any
-) -> Plan:
+def plan(of: Image | None = None, known: Known = KNOWN, account_id: str = OWNER, **asked: Any) -> Plan:
     """The plan of a tiny instance."""
     request = Asked(**{"instance_type": "amiable.tiny", **asked})
-    return launch.plan(of or image(), request, known, account_id=account_id, host_memory_bytes=memory)
+    return launch.plan(of or image(), request, known, account_id=account_id)
 
 
 def refusal(kind: type[Refusal], of: Image | None = None, **asked: Any) -> Refusal:
@@ -125,11 +124,6 @@ def test_an_arm64_image_on_an_x86_type_is_refused_naming_both_architectures() ->
 
 def test_an_arm64_image_on_an_arm64_type_cannot_run_here() -> None:
     refusal(Unsupported, image(architecture="arm64"), instance_type="t4g.nano")
-
-
-def test_a_type_that_does_not_fit_the_host_is_refused_with_both_sizes() -> None:
-    message = refusal(InsufficientInstanceCapacity, instance_type="m5.large", memory=4 * GIB).message
-    assert "8192 MiB" in message and "4096 MiB" in message
 
 
 @pytest.mark.parametrize(
@@ -259,14 +253,59 @@ def test_the_profile_tag_is_validated_against_the_image() -> None:
     refusal(InvalidParameterCombination, PV, profile_tag="nitro")
 
 
-@given(st.integers(-3, 40), st.integers(-3, 40), st.integers(-3, 40))
-def test_a_launch_makes_between_min_and_max_as_far_as_there_is_room(minimum: int, maximum: int, room: int) -> None:
+TINY = INSTANCE_TYPES["amiable.tiny"]
+
+
+def host(free_mib: int, **figures: int) -> Host:
+    """A host with that much free memory and a live instance of 1 GiB."""
+    busy = {"instances_max": 32, "live_count": 1, "live_memory_bytes": GIB, **figures}
+    return Host(memory_bytes=launch.HOST_RESERVE_BYTES + busy["live_memory_bytes"] + free_mib * MIB, **busy)
+
+
+@given(st.integers(-3, 40), st.integers(-3, 40), st.integers(-3, 40), st.integers(0, 40 * 256))
+def test_a_launch_makes_between_min_and_max_as_far_as_there_is_room(
+    minimum: int, maximum: int, room: int, free_mib: int
+) -> None:
+    fitting = max(0, min(room, free_mib // TINY.memory_mib))
     try:
-        count = launch.choose_count(minimum, maximum, room=room)
+        count = launch.choose_count(minimum, maximum, type_=TINY, host=host(free_mib, instances_max=1 + room))
     except InsufficientInstanceCapacity:
-        assert room < minimum <= maximum
+        assert fitting < minimum <= maximum
     except InvalidParameterValue:
         assert minimum < 1 or maximum < minimum
     else:
         assert 1 <= minimum <= count <= maximum
-        assert count == min(maximum, room)
+        assert count == min(maximum, fitting)
+
+
+def test_what_does_not_fit_is_refused_with_the_hosts_figures() -> None:
+    with pytest.raises(InsufficientInstanceCapacity) as caught:
+        launch.choose_count(3, 9, type_=TINY, host=host(767))
+    text = caught.value.message
+    for figure in (
+        "768 MiB asked for",
+        "767 MiB free",
+        "(2303 MiB",
+        "512 MiB are the host's own",
+        "1024 MiB",
+        "1 live",
+    ):
+        assert figure in text
+    assert "767 MiB are free" in caught.value.advice
+
+
+@given(st.lists(st.sampled_from(["amiable.tiny", "t3.nano", "t3.small"])), st.integers(0, 8192))
+def test_instances_start_together_where_their_memory_fits_together(names: list[str], free_mib: int) -> None:
+    types = [INSTANCE_TYPES[name] for name in names]
+    fits = sum(type_.memory_mib for type_ in types) <= free_mib
+    try:
+        launch.check_start(types, host(free_mib, instances_max=1000))
+    except InsufficientInstanceCapacity:
+        assert not fits
+    else:
+        assert fits
+
+
+def test_a_host_that_has_more_instances_than_it_should_has_room_for_none() -> None:
+    crowded = host(0, live_memory_bytes=GIB, live_count=40)
+    assert (crowded.free_count, replace(crowded, memory_bytes=MIB).free_memory_bytes) == (0, 0)

@@ -35,6 +35,15 @@ class Tokened(Protocol):
     def client_token(self) -> str | None: ...
 
 
+def check_token(request: Tokened) -> None:
+    """Refuses a client token of the wrong form; a dry run looks no further."""
+    token = request.client_token
+    if token is not None and not (0 < len(token) <= TOKEN_CHARACTERS_MAX and token.isascii()):
+        raise InvalidParameterValue(
+            parameter="ClientToken", value=token, why=f"It has 1 to {TOKEN_CHARACTERS_MAX} ASCII characters."
+        )
+
+
 def recall(
     c: Connection, services: Services, principal: Principal, action: str, request: Tokened
 ) -> tuple[str, ...] | None:
@@ -42,13 +51,10 @@ def recall(
 
     Raises IdempotentParameterMismatch where the token came with other parameters.
     """
+    check_token(request)
     token = request.client_token
     if token is None:
         return None
-    if not token or len(token) > TOKEN_CHARACTERS_MAX or not token.isascii():
-        raise InvalidParameterValue(
-            parameter="ClientToken", value=token, why=f"It has 1 to {TOKEN_CHARACTERS_MAX} ASCII characters."
-        )
     known = client_tokens.find_token(c, principal.account_id, principal.region, action, token, now=services.now())
     if known is None:
         return None

@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 
 from amiable.database.schema import instance as I
 from amiable.database.schema import reservation as R
@@ -76,10 +76,11 @@ def list_states(c: Connection, states: Sequence[State], *, host: str | None = No
     return [_instance(row) for row in c.execute(query.order_by(I.c.id))]
 
 
-def count_live(c: Connection, host: str) -> int:
-    """Instances that hold a machine on ``host`` now or soon: pending, running, stopping, shutting-down."""
+def list_live_types(c: Connection, host: str) -> list[str]:
+    """The type of each instance that holds a machine on ``host`` now or soon: pending, running, stopping, shutting-down."""
     live = [State.PENDING.value, State.RUNNING.value, State.STOPPING.value, State.SHUTTING_DOWN.value]
-    return int(c.execute(select(func.count()).where(and_(I.c.state.in_(live), I.c.host == host))).scalar_one())
+    query = select(I.c.instance_type).where(and_(I.c.state.in_(live), I.c.host == host))
+    return list(c.execute(query.order_by(I.c.id)).scalars())
 
 
 def set_state(

@@ -36,6 +36,8 @@ from amiable.rules.permission import check_launch
 USER_DATA_BYTES_MAX: Final = 16 * 1024
 HOP_LIMITS: Final = range(1, 65)
 PARAVIRTUAL: Final = "paravirtual"
+HOST_RESERVE_BYTES: Final = 512 * MIB
+"""Memory that no instance gets: for the host's system, the server, and what each QEMU takes beside its guest's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,24 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """What a host has for instances, and what its live ones hold of it: each its type's memory, used or not."""
+
+    memory_bytes: int
+    instances_max: int
+    live_count: int = 0
+    live_memory_bytes: int = 0
+
+    @property
+    def free_count(self) -> int:
+        return max(0, self.instances_max - self.live_count)
+
+    @property
+    def free_memory_bytes(self) -> int:
+        return max(0, self.memory_bytes - HOST_RESERVE_BYTES - self.live_memory_bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One instance of the launch; they are all alike."""
 
@@ -86,13 +106,13 @@ class Plan:
     profile: hardware_profile.Choice
 
 
-def plan(image: Image, asked: Asked, known: Known, *, account_id: str, host_memory_bytes: int) -> Plan:
+def plan(image: Image, asked: Asked, known: Known, *, account_id: str) -> Plan:
     """The machine that ``asked`` makes of ``image`` for ``account_id``."""
     if image.image_type is not ImageType.MACHINE:
         raise Malformed("image", image.id, ids.AMI)
     check_launch(image, account_id)
     type_ = choose_type(asked.instance_type)
-    _check_fit(image, type_, host_memory_bytes)
+    _check_fit(image, type_)
     kernel_id, ramdisk_id = _kernel_and_ramdisk(image, asked, known, account_id)
     profile = hardware_profile.choose(
         virtualization_type=image.virtualization_type,
@@ -124,7 +144,7 @@ def choose_type(name: str | None) -> InstanceType:
     return found
 
 
-def _check_fit(image: Image, type_: InstanceType, host_memory_bytes: int) -> None:
+def _check_fit(image: Image, type_: InstanceType) -> None:
     if image.architecture not in type_.architectures:
         raise InvalidParameterValue(
             f"The architecture '{','.join(type_.architectures)}' of the specified instance type '{type_.name}' does not match "
@@ -133,11 +153,6 @@ def _check_fit(image: Image, type_: InstanceType, host_memory_bytes: int) -> Non
         )
     if not type_.is_supported:
         raise Unsupported(f"Instances of architecture {image.architecture} cannot run on this host.")
-    if type_.memory_bytes > host_memory_bytes:
-        raise InsufficientInstanceCapacity(
-            f"The instance type {type_.name} has {type_.memory_mib} MiB of memory; this host has {host_memory_bytes // MIB} MiB.",
-            hint="choose a smaller instance type, for example amiable.tiny",
-        )
 
 
 def choose_boot_mode(image: Image, type_: InstanceType) -> str:
@@ -247,17 +262,34 @@ def _shutdown_behavior(image: Image, asked: str | None) -> str:
     return chosen
 
 
-def choose_count(minimum: int, maximum: int, *, room: int) -> int:
-    """How many instances: as many as there is ``room`` for, up to ``maximum``, never fewer than ``minimum``."""
+def choose_count(minimum: int, maximum: int, *, type_: InstanceType, host: Host) -> int:
+    """How many instances of ``type_``: as many as ``host`` has room for, up to ``maximum``, never fewer than ``minimum``."""
     if minimum < 1:
         raise InvalidParameterValue(parameter="MinCount", value=minimum, why="It must be at least 1.")
     if maximum < minimum:
         raise InvalidParameterValue(
             parameter="MaxCount", value=maximum, why=f"It must not be smaller than MinCount, {minimum}."
         )
-    if room < minimum:
+    _check_room(minimum, minimum * type_.memory_bytes, host)
+    return min(maximum, host.free_count, host.free_memory_bytes // type_.memory_bytes)
+
+
+def check_start(types: Sequence[InstanceType], host: Host) -> None:
+    """Refuses to start an instance of each of ``types`` where ``host`` has no room for all of them."""
+    _check_room(len(types), sum(type_.memory_bytes for type_ in types), host)
+
+
+def _check_room(count: int, memory_bytes: int, host: Host) -> None:
+    if count > host.free_count:
         raise InsufficientInstanceCapacity(
-            f"There is room for {max(room, 0)} more instances on this host; {minimum} were asked for.",
+            f"There is room for {host.free_count} more instances on this host; {count} were asked for.",
             hint="terminate or stop instances, or raise the setting instances_max",
         )
-    return min(maximum, room)
+    if memory_bytes > host.free_memory_bytes:
+        free_mib = host.free_memory_bytes // MIB
+        raise InsufficientInstanceCapacity(
+            f"There is not enough memory on this host: {memory_bytes // MIB} MiB asked for, {free_mib} MiB free"
+            f" ({host.memory_bytes // MIB} MiB, of which {HOST_RESERVE_BYTES // MIB} MiB are the host's own and"
+            f" {host.live_memory_bytes // MIB} MiB those of {host.live_count} live instances).",
+            hint=f"{free_mib} MiB are free: choose a smaller instance type, or terminate or stop instances",
+        )

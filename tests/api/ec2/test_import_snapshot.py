@@ -267,6 +267,7 @@ def test_a_client_token_makes_one_task(services: Services, principal: Principal,
         ({"encrypted": True}, UnsupportedOperation, "Encrypted"),
         ({"kms_key_id": "k"}, UnsupportedOperation, "Encrypted"),
         ({"client_token": "x" * 65}, InvalidParameterValue, "ClientToken"),
+        ({"client_token": "x" * 65, "dry_run": True}, InvalidParameterValue, "ClientToken"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_in_the_call(

@@ -15,8 +15,10 @@ from amiable.database import instances, schema
 from amiable.model.errors import Refusal
 from amiable.model.instance import State
 from amiable.model.principal import Principal
+from amiable.rules.launch import HOST_RESERVE_BYTES
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
+from amiable.vm import host
 from amiable.vm.machine import CONSOLE
 from amiable.wire.generated import ec2
 from tests.api.ec2.launching import make_image, make_instance_store_image, run_one
@@ -206,6 +208,20 @@ def test_a_start_is_refused_where_the_host_is_full(tmp_path: Path) -> None:
         with pytest.raises(Refusal) as caught:
             ask(services, principal, "start", stopped)
         assert caught.value.code == "InsufficientInstanceCapacity"
+
+
+def test_a_start_is_refused_where_the_memory_is_taken(
+    services: Services, principal: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (instance_in(services, principal, State.STOPPED) for _ in range(2))
+    monkeypatch.setattr(host, "memory_bytes", lambda: HOST_RESERVE_BYTES + (300 << 20))
+    with pytest.raises(Refusal, match="512 MiB asked for, 300 MiB free") as caught:
+        ask(services, principal, "start", first, second)
+    assert caught.value.code == "InsufficientInstanceCapacity"
+    assert ask(services, principal, "start", first) == [("stopped", "pending")]
+    assert ask(services, principal, "start", first) == [("pending", "pending")]
+    with pytest.raises(Refusal, match="256 MiB asked for, 44 MiB free"):
+        ask(services, principal, "start", second)
 
 
 def test_a_reboot_is_a_job_and_passes_over_what_has_ended(services: Services, principal: Principal) -> None:

@@ -20,6 +20,7 @@ from amiable.model import ids
 from amiable.model.errors import Refusal
 from amiable.model.key_pair import KeyPair
 from amiable.model.principal import Principal
+from amiable.rules import launch as launch_rules
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
 from amiable.vm import host
@@ -293,6 +294,30 @@ def test_what_is_not_built_is_refused_by_name(
     assert (refused.code, name in refused.message) == ("UnsupportedOperation", True)
 
 
+def test_a_refused_value_is_said_as_it_was_sent(services: Services, principal: Principal) -> None:
+    image = make_image(services, principal)
+    refused = refusal(services, principal, image, monitoring=ec2.RunInstancesMonitoringEnabled(enabled=True))
+    assert '{"Enabled":true} of the parameter Monitoring ' in refused.message
+    for parameter, given in (
+        ("Ipv6Address", {"ipv6_addresses": [ec2.InstanceIpv6Address(ipv6_address="::1")]}),
+        ("LicenseSpecification", {"license_specifications": [ec2.LicenseConfigurationRequest()]}),
+    ):
+        assert f"The parameter {parameter} is" in refusal(services, principal, image, **given).message
+
+
+def test_an_arm_image_may_be_there_and_is_refused_at_the_launch_by_name(
+    services: Services, principal: Principal
+) -> None:
+    image = make_image(services, principal, architecture="arm64")
+    for instance_type, code, words in (
+        ("t3.nano", "InvalidParameterValue", "does not match the architecture 'arm64'"),
+        ("t4g.nano", "Unsupported", "architecture arm64 cannot run on this host"),
+        (None, "InvalidParameterValue", "does not match the architecture 'arm64'"),
+    ):
+        refused = refusal(services, principal, image, instance_type=instance_type)
+        assert refused.code == code and words in refused.message
+
+
 def test_no_parameter_of_the_model_is_ignored() -> None:
     members = set(ec2.RunInstancesRequest.__struct_fields__)
     looked_at = launch_request.CARRIED_OUT | set(launch_request.HARMLESS) | {"network_interfaces"}
@@ -358,12 +383,17 @@ def test_the_setting_instances_max_bounds_what_runs(tmp_path: Path) -> None:
         assert "0 more" in refusal(services, principal, image).message
 
 
-def test_a_type_that_is_larger_than_the_host_is_refused(
+def test_launches_never_take_more_memory_than_the_host_has(
     services: Services, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "memory_bytes", lambda: 128 << 20)
-    refused = refusal(services, principal, make_image(services, principal))
-    assert refused.code == "InsufficientInstanceCapacity" and "256 MiB" in refused.message
+    room = launch_rules.HOST_RESERVE_BYTES + (2 * 256 << 20)
+    monkeypatch.setattr(host, "memory_bytes", lambda: room - 1)
+    image = make_image(services, principal)
+    assert "511 MiB free" in refusal(services, principal, image, min_count=2, max_count=9).message
+    assert "511 MiB free" in refusal(services, principal, image, min_count=2, max_count=9, dry_run=True).message
+    assert len(run(services, principal, image, min_count=1, max_count=9)) == 1
+    refused = refusal(services, principal, image)
+    assert refused.code == "InsufficientInstanceCapacity" and "256 MiB asked for, 255 MiB free" in refused.message
 
 
 # ── dry run, client token ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -373,6 +403,7 @@ def test_a_dry_run_is_refused_last_writes_nothing_and_uses_no_token(services: Se
     image = make_image(services, principal)
     assert refusal(services, principal, image, dry_run=True, client_token="t").code == "DryRunOperation"
     assert refusal(services, principal, image, dry_run=True, instance_type="x.y").code == "InvalidParameterValue"
+    assert refusal(services, principal, image, dry_run=True, client_token="x" * 65).code == "InvalidParameterValue"
     run_one(services, principal, image, client_token="t", user_data="")
     assert refusal(services, principal, image, dry_run=True, client_token="t").code == "DryRunOperation"
 

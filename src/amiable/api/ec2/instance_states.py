@@ -12,12 +12,15 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import views
+from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.instance_ids import find_named
 from amiable.database import instances, jobs
-from amiable.model.errors import InsufficientInstanceCapacity, UnsupportedOperation
+from amiable.model.errors import UnsupportedOperation
 from amiable.model.instance import Instance, State
+from amiable.model.instance_type import INSTANCE_TYPES
 from amiable.model.principal import Principal
 from amiable.rules import lifecycle
+from amiable.rules.launch import check_start
 from amiable.rules.lifecycle import Event, user_initiated
 from amiable.services import Services
 from amiable.vm import console
@@ -67,11 +70,8 @@ def start_instances(
         named = find_named(c, principal, request.instance_ids, now=services.now())
         _check(named, Event.START_ASKED)
         starting = [instance for instance in named if instance.state is State.STOPPED]
-        room = services.settings.instances_max - instances.count_live(c, services.host)
-        if len(starting) > room:
-            raise InsufficientInstanceCapacity(
-                f"There is room for {max(room, 0)} more instances on this host; {len(starting)} were asked for."
-            )
+        if starting:
+            check_start([INSTANCE_TYPES[instance.instance_type] for instance in starting], measure_host(c, services))
         raise_if_dry_run(request)
         changes = [_start(c, services, instance) for instance in named]
     services.wake()

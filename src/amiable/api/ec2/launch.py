@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import launch_request, views
+from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.launch_request import AskedPlace
 from amiable.api.ec2.tags import birth_tags
-from amiable.api.idempotency import recall, remember
+from amiable.api.idempotency import check_token, recall, remember
 from amiable.database import images, instances, jobs, key_pairs, network, snapshots, tags, volumes
 from amiable.model import ids
 from amiable.model.errors import (
@@ -41,11 +42,19 @@ from amiable.rules.devices import AskedDevice, PlannedDisk
 from amiable.rules.hardware_profile import TAG
 from amiable.rules.launch import Asked, Known, Plan
 from amiable.services import Services
-from amiable.vm import host
 from amiable.wire.generated import ec2
 
 ACTION: Final = "RunInstances"
 TAGGABLE: Final = ("instance", "volume")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many instances are asked for, and how many of them the host takes."""
+
+    minimum: int
+    maximum: int
+    chosen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class Place:
 def run_instances(services: Services, principal: Principal, request: ec2.RunInstancesRequest) -> ec2.Reservation:
     """Launches between MinCount and MaxCount instances; the same client token answers with the same ones."""
     launch_request.refuse_unsupported(request)
+    check_token(request)
     born = birth_tags(request.tag_specifications, TAGGABLE)
     asked = launch_request.asked_of(request, born.get("instance", {}).get(TAG))
     asked_place = launch_request.place_of(request)
@@ -71,10 +81,12 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
             return _made_before(c, principal, made)
         image = _find_image(c, principal, request.image_id)
         known = _look_up(c, principal, image, asked)
-        memory = host.memory_bytes()
-        plan = launch.plan(image, asked, known, account_id=principal.account_id, host_memory_bytes=memory)
+        plan = launch.plan(image, asked, known, account_id=principal.account_id)
         key_pair = _find_key_pair(c, principal, request.key_name)
-        place = _choose_place(c, services, principal, asked_place, request)
+        count = launch.choose_count(
+            request.min_count, request.max_count, type_=plan.instance_type, host=measure_host(c, services)
+        )
+        place = _choose_place(c, services, principal, asked_place, Counts(request.min_count, request.max_count, count))
         raise_if_dry_run(request)
         launched = list(_instances(services, principal, request, plan, place, key_pair))
         _insert(c, services, launched, plan, born)
@@ -143,17 +155,13 @@ def _find_key_pair(c: Connection, principal: Principal, name: str | None) -> Key
     return found
 
 
-def _choose_place(
-    c: Connection, services: Services, principal: Principal, asked: AskedPlace, request: ec2.RunInstancesRequest
-) -> Place:
+def _choose_place(c: Connection, services: Services, principal: Principal, asked: AskedPlace, counts: Counts) -> Place:
     subnet = _choose_subnet(c, services, principal, asked)
     groups = _choose_groups(c, principal, subnet, asked)
-    room = services.settings.instances_max - instances.count_live(c, services.host)
-    count = launch.choose_count(request.min_count, request.max_count, room=room)
     if asked.private_ip is not None:
-        return Place(subnet, groups, (_check_address(c, subnet, asked.private_ip, request.max_count),))
-    addresses = network.free_addresses(c, subnet, count)
-    if len(addresses) < request.min_count:
+        return Place(subnet, groups, (_check_address(c, subnet, asked.private_ip, counts.maximum),))
+    addresses = network.free_addresses(c, subnet, counts.chosen)
+    if len(addresses) < counts.minimum:
         raise InsufficientFreeAddressesInSubnet(subnet_id=subnet.id)
     return Place(subnet, groups, tuple(addresses))
 

@@ -21,8 +21,10 @@ from amiable.model.errors import (
 from amiable.rules.devices import AskedDevice
 from amiable.rules.launch import Asked, AskedMetadata
 from amiable.wire.generated import ec2
+from amiable.wire.shape import Structure
 
 Check = Callable[[Any], bool]
+VALUE_CHARACTERS_MAX: Final = 200
 
 
 def anything(value: Any) -> bool:
@@ -133,21 +135,33 @@ def refuse_unsupported(request: ec2.RunInstancesRequest) -> None:
 
 
 def _refuse(value: msgspec.Struct, checks: Mapping[str, Check], where: str) -> None:
+    names = _wire_names(value)
     for name, member in msgspec.structs.asdict(value).items():
         if member is None or member == []:
             continue
         check = checks.get(name)
         if check is None:
-            raise UnsupportedOperation(f"The parameter {where}{_spelled(name)} is not supported by Amiable.")
+            raise UnsupportedOperation(f"The parameter {where}{names[name]} is not supported by Amiable.")
         if not check(member):
-            told = msgspec.json.encode(member).decode()[:200]
+            told = msgspec.json.encode(_as_sent(member)).decode()[:VALUE_CHARACTERS_MAX]
             raise UnsupportedOperation(
-                f"The value {told} of the parameter {where}{_spelled(name)} is not supported by Amiable."
+                f"The value {told} of the parameter {where}{names[name]} is not supported by Amiable."
             )
 
 
-def _spelled(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("_"))
+def _as_sent(value: Any) -> Any:
+    """The value with the wire's names, and without what was not sent."""
+    if isinstance(value, msgspec.Struct):
+        names, members = _wire_names(value), msgspec.structs.asdict(value).items()
+        return {names[name]: _as_sent(member) for name, member in members if member is not None}
+    return [_as_sent(item) for item in value] if isinstance(value, list) else value
+
+
+def _wire_names(value: msgspec.Struct) -> dict[str, str]:
+    """Attribute → the name that requests give it."""
+    shape = ec2.SHAPES[type(value).__name__]
+    assert isinstance(shape, Structure)
+    return {member.attribute: member.request for member in shape.members}
 
 
 def place_of(request: ec2.RunInstancesRequest) -> AskedPlace:
