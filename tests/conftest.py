@@ -13,8 +13,10 @@ from tests.support.server import Server
 from tests.support.services import make_account, open_services
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Boots share one xdist group, so that one worker runs them in turn."""
+    """Boots share one xdist group, so that one worker runs them in turn; the longest ones first."""
+    items.sort(key=lambda item: (not item.get_closest_marker("slow"), not item.get_closest_marker("boot")))
     for item in items:
         if item.get_closest_marker("boot") or item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.xdist_group("boot"))
