@@ -127,6 +127,18 @@ def test_a_body_that_ends_early_or_is_encoded_is_refused(edge: Edge) -> None:
     assert answer.status == 201
 
 
+def test_a_page_of_less_than_a_hundred_blocks_has_a_hundred(edge: Edge) -> None:
+    client = edge.client("ebs")
+    snapshot = client.start_snapshot(VolumeSize=1)["SnapshotId"]
+    client.close()
+    edge.services.blocks.write(snapshot, [(index, bytes(BLOCK_BYTES)) for index in range(101)])
+    edge.services.blocks.complete(snapshot)
+    for asked, status, count in ((-1, 200, 100), (1, 200, 100), (101, 200, 101), (10_000, 200, 101), (10_001, 400, 0)):
+        target = f"/snapshots/{snapshot}/blocks?maxResults={asked}"
+        answer = edge.send("GET", target, headers=edge.sign("GET", target, service="ebs"))
+        assert (answer.status, len(json.loads(answer.body).get("Blocks", []))) == (status, count)
+
+
 def test_what_is_not_built_says_so(edge: Edge) -> None:
     target = "/snapshots/snap-0123456789abcdef0/changedblocks"
     answer = edge.send("GET", target, headers=edge.sign("GET", target, service="ebs"))

@@ -398,6 +398,8 @@ def test_acls_are_spelled_as_grants(s3: Any, bucket: str) -> None:
         "READ",
     )
     assert refusal(s3.put_object, Bucket=bucket, Key="k", Body=b"", ACL="nobody") == ("InvalidArgument", 400)
+    with pytest.raises(ClientError, match=r"'nobody' is not a canned ACL\. There are: private, public-read,"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"", ACL="nobody")
 
 
 def test_what_is_not_done_says_so(s3: Any, bucket: str) -> None:

@@ -163,7 +163,7 @@ BLOCK = {"x-amz-data-length": "3", "x-amz-checksum": "YWJj", "x-amz-checksum-alg
         (
             "ListSnapshotBlocks",
             {"snapshotId": SNAPSHOT},
-            "maxResults=1",
+            "maxResults=4294967296",
             {},
             b"",
             "INVALID_PARAMETER_VALUE",

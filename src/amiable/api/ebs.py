@@ -280,7 +280,7 @@ def list_snapshot_blocks(
     start = request.starting_block_index or 0
     if request.next_token:
         start = _unseal_page(services, snapshot.id, request.next_token)
-    size = min(max(request.max_results or PAGE_MAX, PAGE_MIN), PAGE_MAX)
+    size = _page_size(request.max_results)
     found = services.blocks.blocks_of(snapshot.id, start, size + 1)
     now = services.now()
     next_token = None
@@ -317,6 +317,13 @@ def get_snapshot_block(
 
 
 # ── tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _page_size(asked: int | None) -> int:
+    """Blocks on a page; EBS takes fewer than :data:`PAGE_MIN` as that many."""
+    if asked is not None and asked > PAGE_MAX:
+        raise _invalid("INVALID_PARAMETER_VALUE", f"maxResults is {asked}; it is {PAGE_MAX} at most.")
+    return PAGE_MAX if asked is None else max(asked, PAGE_MIN)
 
 
 def _unseal_page(services: Services, snapshot_id: str, text: str) -> int:

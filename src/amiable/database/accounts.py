@@ -1,5 +1,6 @@
 """Accounts, their access keys and their signing certificates."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -71,6 +72,12 @@ def find_account(c: Connection, account_id: str) -> Account | None:
     """The account of this id."""
     row = c.execute(select(A.c.id, A.c.name, A.c.is_administrator, A.c.created_at).where(A.c.id == account_id)).first()
     return None if row is None else Account(*row)
+
+
+def missing_accounts(c: Connection, account_ids: Collection[str]) -> list[str]:
+    """Those of ``account_ids`` that name no account, in their order."""
+    known = set(c.execute(select(A.c.id).where(A.c.id.in_(account_ids))).scalars())
+    return [account_id for account_id in account_ids if account_id not in known]
 
 
 def list_accounts(c: Connection) -> list[Account]:

@@ -429,6 +429,7 @@ class S3Refusal(Refusal):
     """An S3 error: code, status, text, and the extra elements that this code carries."""
 
     def __init__(self, code: str, status: int, message: str, **elements: str) -> None:
+        assert message, code
         self._code = code
         self._status = status
         self.elements = elements

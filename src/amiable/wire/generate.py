@@ -42,6 +42,7 @@ UNCHECKED = frozenset(
     {
         "InstanceType",  # an installation adds types of its own (``amiable.tiny``)
         "ImageNameRequest",  # the operation's own code: InvalidAMIName.Malformed
+        "MaxResults",  # EBS direct takes less than the model's minimum as that minimum
         "PermissionGroup",  # the operation's own code: InvalidAMIAttributeItemValue
     }
 )

@@ -13,7 +13,7 @@ from amiable.api.ec2.images import FIELDS, creation_date, deregister_image, desc
 from amiable.api.ec2.register_image import register_image
 from amiable.api.ec2.snapshots import describe_snapshots
 from amiable.api.ec2.tags import create_tags
-from amiable.database import images
+from amiable.database import accounts, images
 from amiable.database.images import Selection
 from amiable.model.errors import (
     AuthFailure,
@@ -348,6 +348,9 @@ def test_grants_are_a_set_and_removing_an_absent_one_succeeds(
 def test_the_old_style_shares_too(services: Services, principal: Principal, make_image: MakeImage) -> None:
     image_id = make_image(principal)
     users = [f"{number:012d}" for number in range(500)]
+    with services.database.write() as c:
+        for number, user in enumerate(users):
+            accounts.insert_account(c, accounts.Account(user, f"account {number}", False, services.now()))
     request = ec2.ModifyImageAttributeRequest(
         image_id=image_id, attribute="launchPermission", operation_type="add", user_ids=users, user_groups=["all"]
     )
@@ -355,6 +358,22 @@ def test_the_old_style_shares_too(services: Services, principal: Principal, make
     assert len(grants(services, principal, image_id) or []) == 501
     modify_image_attribute(services, principal, structs.replace(request, operation_type="remove", user_groups=None))
     assert grants(services, principal, image_id) == [ec2.LaunchPermission(group="all")]
+
+
+def test_an_image_is_shared_only_with_accounts_that_there_are(
+    services: Services, principal: Principal, other_principal: Principal, make_image: MakeImage
+) -> None:
+    image_id = make_image(principal)
+    both = [ec2.LaunchPermission(user_id=other_principal.account_id), ec2.LaunchPermission(user_id="000000000001")]
+    request = ec2.ModifyImageAttributeRequest(
+        image_id=image_id, launch_permission=ec2.LaunchPermissionModifications(add=both)
+    )
+    for dry_run in (False, True):
+        with pytest.raises(InvalidAMIAttributeItemValue) as caught:
+            modify_image_attribute(services, principal, structs.replace(request, dry_run=dry_run))
+        assert caught.value.message == "Invalid attribute item value '000000000001' for userId item type."
+    assert grants(services, principal, image_id) == []
+    unshare(services, principal, image_id, user_id="000000000001")
 
 
 def test_nothing_becomes_public_on_an_error_or_in_a_dry_run(

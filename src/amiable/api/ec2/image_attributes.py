@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id, owned_image
-from amiable.database import images
-from amiable.model.errors import AuthFailure, MissingParameter
+from amiable.database import accounts, images
+from amiable.model.errors import AuthFailure, InvalidAMIAttributeItemValue, MissingParameter
 from amiable.model.image import EVERYONE, Image
 from amiable.model.principal import Principal
 from amiable.rules import attributes
@@ -64,6 +64,9 @@ def modify_image_attribute(services: Services, principal: Principal, request: ec
     with services.database.write() as c:
         image = owned_image(c, principal, request.image_id)
         attributes.check_room(images.grantees(c, image.id), change)
+        missing = accounts.missing_accounts(c, sorted(change.add - {EVERYONE}))
+        if missing:
+            raise InvalidAMIAttributeItemValue(value=missing[0], item="userId")
         raise_if_dry_run(request)
         if change.description is not None:
             images.describe(c, image.id, change.description)

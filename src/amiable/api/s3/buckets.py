@@ -89,7 +89,8 @@ def check_owner(services: Services, name: str, expected: str) -> None:
 def check_acl(acl: str) -> None:
     """Refuses a name that is no canned ACL."""
     if acl not in GRANTS:
-        raise S3Refusal("InvalidArgument", 400, "", ArgumentName="x-amz-acl", ArgumentValue=acl)
+        text = f"{acl!r} is not a canned ACL. There are: {', '.join(GRANTS)}."
+        raise S3Refusal("InvalidArgument", 400, text, ArgumentName="x-amz-acl", ArgumentValue=acl)
 
 
 def listable(c: Connection, principal: Principal, name: str) -> Bucket:

@@ -154,7 +154,7 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('block_size', 'BlockSize', 'BlockSize', 'BlockSize'),
         Member('next_token', 'NextToken', 'NextToken', 'PageToken'),
     )),
-    'MaxResults': Scalar('integer', minimum=100, maximum=10000),
+    'MaxResults': Scalar('integer'),
     'OwnerId': Scalar('string', minimum=1, maximum=24, pattern='\\S+'),
     'PageToken': Scalar('string', maximum=256, pattern='^[A-Za-z0-9+/=]+$'),
     'Progress': Scalar('integer', minimum=0, maximum=100),
