@@ -22,6 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("boot"))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The groups took effect: xdist writes them into the ids of the tests."""
+    if not session.config.getoption("loadgroup", False):
+        return
+    lost = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+    assert not lost, f"xdist did not group the boots, as with pytest 9.2: {lost[:3]}"
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Under CI a skipped test is a failure: nothing that is missing may pass unseen."""
