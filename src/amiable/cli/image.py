@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -27,8 +27,11 @@ def import_(
     description: str = "",
     arch: Annotated[str, Parameter(help="Architecture: x86_64 or i386.")] = "x86_64",
     root_device: Annotated[str, Parameter(help="Root device name.")] = "/dev/sda1",
-    virtualization: Annotated[str, Parameter(help="hvm or paravirtual.")] = "hvm",
-    boot_mode: Annotated[str | None, Parameter(help="legacy-bios, uefi or uefi-preferred.")] = None,
+    virtualization: Annotated[Literal["hvm", "paravirtual"], Parameter(help="How it is virtualised.")] = "hvm",
+    boot_mode: Annotated[
+        Literal["legacy-bios", "uefi", "uefi-preferred"] | None,
+        Parameter(help="Firmware. Default: the instance type's."),
+    ] = None,
     kernel: Annotated[str | None, Parameter(help="Default kernel (aki-…), paravirtual only.")] = None,
     ramdisk: Annotated[str | None, Parameter(help="Default ramdisk (ari-…), paravirtual only.")] = None,
     ena: Annotated[bool, Parameter(help="The guest has an ENA driver.", negative=())] = False,
