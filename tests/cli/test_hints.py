@@ -3,12 +3,20 @@
 import pytest
 
 from amiable.cli.hints import NOT_OF_THIS_SERVER, exit_code_for, hint_for
-from amiable.model.errors import AuthFailure, InsufficientInstanceCapacity, InternalError, StorageFull, Unavailable
+from amiable.model.errors import (
+    AuthFailure,
+    InsufficientInstanceCapacity,
+    InternalError,
+    StorageFull,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 def test_only_credentials_make_a_key_foreign() -> None:
-    words = "AWS was not able to validate the provided access credentials"
-    assert hint_for("AuthFailure", words) == NOT_OF_THIS_SERVER
+    for words in (Unauthenticated.template, "The access key id is not known here, or not active."):
+        assert hint_for("AuthFailure", words) == NOT_OF_THIS_SERVER
+    assert hint_for("AuthFailure", "The request carries no signature.") == ""
     assert hint_for("AuthFailure", "Not authorized for kernel images: only the administrator may register them") == ""
 
 

@@ -1,7 +1,9 @@
 """Errors become words, a hint and an exit code; help starts fast because nothing heavy is imported."""
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,27 @@ def test_without_an_endpoint_nothing_is_asked_of_any_cloud() -> None:
 def test_every_noun_has_help(noun: str) -> None:
     done = run(noun, "--help")
     assert done.returncode == 0 and f"amiable {noun}" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "env", "doctor", "launch", "proxy"])
+def test_usage_names_the_program(command: str) -> None:
+    assert run(command, "--help").stdout.startswith(f"Usage: amiable {command} ")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text()
+    assert f"\nUsage: amiable {command} " in page and f"\nUsage: {command}" not in page
+
+
+def test_ctrl_c_says_interrupted_and_exits_130() -> None:
+    environment = {"PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1"}
+    command = [sys.executable, "-m", "amiable.cli.main", "proxy", "--listen", "127.0.0.1:0"]
+    environment |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline().startswith("127.0.0.1:")
+        assert process.stderr is not None and process.stderr.readline().startswith("SOCKS5 until Ctrl-C")
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=120)
+    assert (process.returncode, words) == (130, "error: interrupted\n")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -1,11 +1,12 @@
 """Data on stdout in three forms; progress only on a terminal."""
 
+import io
 import json
 from datetime import UTC, datetime
 
 import pytest
 
-from amiable.cli.output import Progress, show_one, show_rows
+from amiable.cli.output import Progress, say, show_one, show_rows
 
 ROWS = [
     {"ImageId": "ami-1", "Name": "a", "When": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)},
@@ -40,3 +41,26 @@ def test_progress_is_silent_where_there_is_no_terminal(capsys: pytest.CaptureFix
 def test_an_empty_list_still_has_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
     show_rows([], COLUMNS, "table", identifier="ImageId")
     assert capsys.readouterr().out == "IMAGE  NAME  WHEN\n"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_no_bar_is_drawn_before_there_is_a_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", stream := Terminal())
+    with pytest.raises(FileExistsError), Progress("bundle", 0):
+        raise FileExistsError
+    assert stream.getvalue() == ""
+    with Progress("bundle", 0) as progress:
+        progress.total_bytes = 100
+        progress.advance(100)
+    assert "100 B of 100 B (100 %)" in stream.getvalue() and stream.getvalue().endswith("\n")
+
+
+def test_talk_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say("two\nlines \x1b]0;title\x07of\x1b[2J talk")
+    assert capsys.readouterr().err == "two\nlines of talk\n"

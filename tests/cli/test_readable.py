@@ -1,6 +1,7 @@
 """Nested values as a person reads them, one line a thing."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,9 @@ def test_a_date_has_one_form_whether_the_api_gives_it_as_text_or_not() -> None:
 
 
 def test_a_reason_of_many_lines_and_colours_keeps_the_table_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"Id": "i-1", "Reason": "qemu:\n\x1b[31mno\x1b]0;x\x07 memory\r\n"}, {"Id": "i-2", "Reason": None}]
+    rows: list[dict[str, Any]] = [
+        {"Id": "i-1", "Reason": "qemu:\n\x1b[31mno\x1b]0;x\x07 memory\r\n"},
+        {"Id": "i-2", "Reason": None},
+    ]
     show_rows(rows, {"id": "Id", "reason": "Reason"}, "table", identifier="Id")
     assert capsys.readouterr().out == "ID   REASON\ni-1  qemu: no memory\ni-2  -\n"

@@ -1,5 +1,6 @@
 """What steers a terminal never comes through, in one piece or in many."""
 
+import itertools
 import re
 
 import pytest
@@ -69,7 +70,7 @@ def test_a_stream_in_pieces_says_what_the_whole_says(text: str, cuts: list[int])
     data = text.encode("utf-8", "surrogatepass")
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     stream = PlainStream()
-    said = [stream.feed(data[start:end]) for start, end in zip(places, places[1:], strict=False)]
+    said = [stream.feed(data[start:end]) for start, end in itertools.pairwise(places)]
     assert "".join(said) + stream.end() == plain(data.decode("utf-8", "replace"))
 
 

@@ -24,7 +24,7 @@ HINTS: Final = {
 WORDS: Final = (
     (r"this installation is ([\w-]+), not", r"export AWS_REGION=\1 AWS_DEFAULT_REGION=\1"),
     (r"not yet current|request's time and the server's", CLOCKS),
-    (r"access credentials", NOT_OF_THIS_SERVER),
+    (r"access credentials|access key id is not known|signature we calculated", NOT_OF_THIS_SERVER),
     (r"Not authorized for images: \[([\w-]+)\]", r"its owner must share it: amiable image share \1 --account YOURS"),
     (r"Not authorized for image:", "only its owner may do this: amiable image show tells who that is"),
     (r"for the installation's administrator", f"speak for the administrator: {_ENV}"),

@@ -1,0 +1,163 @@
+"""The client's own refusals: an endpoint that is none, an answer of someone else, a rehearsal."""
+
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from amiable.cli.client import is_http_url
+from amiable.cli.main import main
+from amiable.model.image import Image
+from amiable.services import Services
+from tests.api.ec2.launching import make_image
+from tests.server.edge import Edge, running_edge
+from tests.server.fake_machine import running_instance
+from tests.support.services import make_account
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.mark.parametrize(
+    "text", ["nonsense", "localhost:8775", "ftp://host", "http://", "http://host:port", "http://[::1"]
+)
+def test_an_endpoint_that_is_no_url_is_a_usage_error(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not is_http_url(text)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", text)
+    for words in (["image", "list"], ["account", "list"]):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert text in said and "hint: " in said and "bug" not in said
+
+
+@pytest.mark.parametrize("text", ["http://127.0.0.1:8775", "https://host", "http://[::1]:1", "http://host/path"])
+def test_an_endpoint_that_is_one_is_taken(text: str) -> None:
+    assert is_http_url(text)
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Answers everything with a page."""
+
+    def do_POST(self) -> None:
+        body = b"<html>hello<"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def stranger() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_another_kind_of_server_is_named_as_such(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stranger() as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        for words in (["image", "list"], ["account", "list"]):
+            assert main(words) == 69
+            assert "no Amiable server" in capsys.readouterr().err
+
+
+@contextmanager
+def speaking_for(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", edge.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", edge.account.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", edge.account.secret)
+    yield
+
+
+def foreign_image(services: Services) -> Image:
+    _, owner = make_account(services, "owner")
+    return make_image(services, owner, grantees=frozenset({"all"}))
+
+
+def test_what_would_be_refused_is_not_promised(
+    services: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account, principal = make_account(services, "other")
+    theirs, ours = foreign_image(services), make_image(services, principal)
+    with running_edge(services, account) as edge, speaking_for(edge, monkeypatch):
+        assert main(["image", "deregister", theirs.id]) == 1
+        said = capsys.readouterr().err
+        assert "AuthFailure" in said and "would" not in said and "only its owner" in said
+        with pytest.raises(SystemExit):
+            main(["image", "deregister", ours.id])
+        assert f"would deregister {ours.id}" in capsys.readouterr().err
+        assert edge.client("ec2").describe_images(ImageIds=[ours.id])["Images"][0]["State"] == "available"
+
+
+def test_a_rehearsed_termination_terminates_nothing(
+    services: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account, principal = make_account(services, "owner")
+    instance_id = running_instance(services, principal)
+    with running_edge(services, account) as edge, speaking_for(edge, monkeypatch):
+        with pytest.raises(SystemExit):
+            main(["instance", "terminate", instance_id])
+        assert f"would terminate {instance_id} (running" in capsys.readouterr().err
+        assert main(["instance", "show", instance_id]) == 0
+    shown = capsys.readouterr().out
+    assert "running" in shown and "{" not in shown
+
+
+def test_a_list_has_a_heading_over_every_column_and_one_form_of_dates(
+    services: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account, principal = make_account(services, "owner")
+    image = make_image(services, principal)
+    with running_edge(services, account) as edge, speaking_for(edge, monkeypatch):
+        assert main(["image", "list"]) == 0
+        listed = capsys.readouterr().out
+        assert main(["image", "show", image.id]) == 0
+    assert listed.splitlines()[0].split()[-2:] == ["VISIBILITY", "CREATED"]
+    assert f"private     {services.now():%Y-%m-%d }" in listed
+    assert "{" not in capsys.readouterr().out
+
+
+def test_an_image_that_is_not_shared_says_who_must_share_it(
+    services: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account, _ = make_account(services, "other")
+    _, owner = make_account(services, "owner")
+    image = make_image(services, owner)
+    with running_edge(services, account) as edge, speaking_for(edge, monkeypatch):
+        assert main(["launch", image.id]) == 1
+    said = capsys.readouterr().err
+    assert f"amiable image share {image.id} --account" in said and "access key" not in said
+
+
+def test_user_data_that_is_too_large_is_refused_by_name_and_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "script.sh"
+    file.write_bytes(b"#" * (16 * 1024 + 1))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nothing listens: who asks gets another error
+    assert main(["launch", "ami-0123456789abcdef0", "--user-data", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert str(file) in said and "16385 bytes" in said and "16384" in said
