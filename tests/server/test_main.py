@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from amiable.model.errors import LocalRefusal
-from amiable.server.main import bind, endpoint_of, prepare_data, take_lock
+from amiable.model.settings import resolve
+from amiable.server.main import FirstAccount, banner, bind, endpoint_of, prepare_data, take_lock
+from amiable.vm.accelerator import Accelerator, AcceleratorKind
 
 
 def test_an_accepted_connection_sends_at_once() -> None:
@@ -31,6 +33,17 @@ def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
         take_lock(data)
     assert refused.value.exit_code == 69
     take_lock(data).close()
+
+
+def test_what_is_pasted_names_the_data_directory_quoted(tmp_path: Path) -> None:
+    data = prepare_data(tmp_path / "my data")
+    with take_lock(data), pytest.raises(LocalRefusal) as refused:
+        take_lock(data)
+    line = f"eval \"$(amiable env --data '{data}')\""
+    assert line in refused.value.advice
+    settings = resolve({}, {}, {}, default_data=str(data))
+    first = FirstAccount("123456789012", "AKIA", True)
+    assert f"  {line}\n" in banner(settings, data, "http://127.0.0.1:1", first, Accelerator(AcceleratorKind.TCG, "TCG"))
 
 
 def test_the_data_directory_is_closed_to_others(tmp_path: Path) -> None:

@@ -210,7 +210,6 @@ def banner(settings: Settings, data: Path, endpoint: str, first: FirstAccount, a
     """The one block that a start prints."""
     secret = data / "accounts" / first.account_id / "credentials.json"
     free = human_bytes(shutil.disk_usage(data).free)
-    flag = "" if os.environ.get("AMIABLE_DATA") == str(data) else f" --data {shlex.quote(str(data))}"
     lines = [
         "Amiable is ready" + (" (first start: an account, its keys and a network were made)" if first.is_new else ""),
         f"  endpoint      {endpoint}",
@@ -223,7 +222,7 @@ def banner(settings: Settings, data: Path, endpoint: str, first: FirstAccount, a
         "  Ctrl-C ends the server; instances go on running.",
         "",
         "In another terminal:",
-        f'  eval "$(amiable env{flag})"',
+        f'  eval "$(amiable env --data {shlex.quote(str(data))})"',
         "",
     ]
     return "\n".join(lines)
