@@ -39,8 +39,16 @@ def dial() -> Iterator[Dial]:
     def open_tunnel(instance_id: str, port: int) -> Echo:
         assert instance_id == "i-0123456789abcdef0"
         if port == 81:
-            raise LocalRefusal("the guest does not listen there")
-        return Echo()
+            raise LocalRefusal("the instance is not yours")
+        if port == 82:
+            raise LocalRefusal("the instance's port 82 cannot be reached", exit_code=75)
+        echo = Echo()
+        if port == 83:
+            echo.close()  # it ends at once
+        if port == 84:
+            echo.send(b"SSH-2.0-guest")
+            echo.close()
+        return echo
 
     listener = socks.bind("127.0.0.1:0")
     host, port = listener.getsockname()
@@ -90,8 +98,24 @@ def test_anything_that_is_no_instance_is_unreachable(dial: Dial) -> None:
     assert dial(by_address("127.0.0.1", 80)).recv(10)[1] == 4
 
 
-def test_a_port_that_the_guest_does_not_serve_is_told(dial: Dial) -> None:
+def test_a_refused_tunnel_is_a_failure_and_one_without_an_answer_a_refused_connection(dial: Dial) -> None:
     assert dial(by_name("172.31.0.4", 81)).recv(10)[1] == 1
+    assert dial(by_name("172.31.0.4", 82)).recv(10)[1] == 5
+
+
+def test_a_port_that_the_guest_does_not_serve_is_a_refused_connection(dial: Dial) -> None:
+    client = dial(by_name("172.31.0.4", 83))
+    assert client.recv(10)[1] == 5
+    assert client.recv(1) == b""
+
+
+def test_a_guest_that_speaks_first_and_hangs_up_is_heard_whole(dial: Dial) -> None:
+    client = dial(by_name("172.31.0.4", 84))
+    assert client.recv(10)[1] == 0
+    heard = b""
+    while data := client.recv(100):
+        heard += data
+    assert heard == b"SSH-2.0-guest"
 
 
 def test_other_commands_and_address_kinds_are_refused(dial: Dial) -> None:

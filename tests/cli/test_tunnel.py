@@ -114,10 +114,12 @@ def test_closing_while_another_thread_waits_wakes_it(place: Place) -> None:
 
 
 def test_a_refusal_is_told_in_the_servers_words(place: Place) -> None:
-    with pytest.raises(LocalRefusal, match=r"credentials|signature"):
+    with pytest.raises(LocalRefusal, match=r"credentials|signature") as refused:
         place.open(secret="wrong")
-    with pytest.raises(LocalRefusal, match="cannot be reached"):
+    assert refused.value.exit_code == 1 and "not of this server" in refused.value.advice
+    with pytest.raises(LocalRefusal, match="cannot be reached") as unreached:
         place.open()  # it has no machine that answers
+    assert unreached.value.exit_code == 75
 
 
 def test_a_server_that_is_not_there_is_named_with_the_instance(place: Place) -> None:

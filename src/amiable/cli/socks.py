@@ -1,6 +1,10 @@
 """SOCKS5 (RFC 1928) without authentication, CONNECT only, on loopback: each connection becomes a tunnel to a port of an instance.
 
 The target is an instance id or an instance's private address; nothing else is dialled, so the proxy is no way out.
+
+A tunnel opens before the guest has answered: QEMU accepts for it and hangs up when the guest refuses.  So a tunnel that ends
+without a word right after its opening is answered as a refused connection; a guest that is slower to refuse looks like one that
+hangs up.
 """
 
 import ipaddress
@@ -8,6 +12,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from queue import Empty, Queue
 from typing import Final, Protocol
 
 from amiable.cli.output import say
@@ -16,10 +21,13 @@ from amiable.model.errors import LocalRefusal, Refusal
 CONNECTIONS_MAX: Final = 64
 HANDSHAKE_SECONDS_MAX: Final = 30.0
 CHUNK_BYTES: Final = 64 * 1024
+FIRST_WORD_SECONDS: Final = 0.1
+"""How long a tunnel may take to end before it counts as open: a guest refuses within some milliseconds."""
 
+_TRY_LATER: Final = 75  # the exit code of a tunnel that the server cannot open now: nothing answers at that port
 _VERSION: Final = 5
 _CONNECT: Final = 1
-_GRANTED, _FAILED, _NOT_ALLOWED, _UNREACHABLE, _NOT_SUPPORTED, _BAD_ADDRESS = 0, 1, 2, 4, 7, 8
+_GRANTED, _FAILED, _UNREACHABLE, _REFUSED, _NOT_SUPPORTED, _BAD_ADDRESS = 0, 1, 4, 5, 7, 8
 
 
 class Stream(Protocol):
@@ -79,8 +87,7 @@ def _serve_one(
                 return
             tunnel = _connect(client, *target, find, open_tunnel)
             if tunnel is not None:
-                client.settimeout(None)
-                _relay(client, tunnel)
+                _relay(client, tunnel, f"{target[0]}:{target[1]}")
     except (OSError, EOFError):
         return
     finally:
@@ -118,30 +125,52 @@ def _connect(client: socket.socket, host: str, port: int, find: FindInstance, op
         tunnel = open_tunnel(instance_id, port)
     except (Refusal, OSError) as error:
         say(f"{host}:{port}: {error}")
-        _answer(client, _FAILED)
+        _answer(client, _REFUSED if getattr(error, "exit_code", 1) == _TRY_LATER else _FAILED)
         return None
-    _answer(client, _GRANTED)
     return tunnel
 
 
-def _relay(client: socket.socket, tunnel: Stream) -> None:
+def _relay(client: socket.socket, tunnel: Stream, where: str) -> None:
+    """Answers the client, then carries bytes until one side ends."""
+    first: Queue[bytes] = Queue()
+    answered = threading.Event()
+
     def down() -> None:
         try:
-            while data := tunnel.receive():
+            data = tunnel.receive()
+            first.put(data)
+            answered.wait()
+            while data:
                 client.sendall(data)
+                data = tunnel.receive()
         except OSError:
-            pass
+            first.put(b"")
         finally:
             _shut(client)
 
     thread = threading.Thread(target=down, daemon=True)
     thread.start()
     try:
+        if _ends_at_once(first):
+            say(f"{where}: the guest refuses the connection")
+            _answer(client, _REFUSED)
+            return
+        _answer(client, _GRANTED)
+        answered.set()
+        client.settimeout(None)
         while data := client.recv(CHUNK_BYTES):
             tunnel.send(data)
     finally:
+        answered.set()
         tunnel.close()
         thread.join()
+
+
+def _ends_at_once(first: "Queue[bytes]") -> bool:
+    try:
+        return first.get(timeout=FIRST_WORD_SECONDS) == b""
+    except Empty:
+        return False
 
 
 def _shut(client: socket.socket) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
+from amiable.cli.hints import exit_code_for, hint_for
 from amiable.model.errors import LocalRefusal
 
 PRESIGNED_SECONDS: Final = 60
@@ -95,20 +96,22 @@ def open_tunnel(endpoint: str, credentials: Any, region: str, instance_id: str, 
             )
         )
     except InvalidStatus as error:
-        raise LocalRefusal(_words(error.response.body) or f"HTTP {error.response.status_code}") from None
+        raise _refusal(error.response.body, error.response.status_code) from None
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise LocalRefusal(f"no tunnel to {instance_id}: {error}", exit_code=69) from None
     return Tunnel(websocket, held.close)
 
 
-def _words(body: bytes | bytearray | None) -> str:
+def _refusal(body: bytes | bytearray | None, status: int) -> LocalRefusal:
     import json
 
+    text = (body or b"").decode(errors="replace").strip()
     try:
-        found = json.loads(body or b"")
-        return str(found.get("message") or found.get("Message") or "")
-    except (ValueError, AttributeError):
-        return (body or b"").decode(errors="replace").strip()
+        found = json.loads(text)
+        code, words = str(found["Code"]), str(found["Message"])
+    except (ValueError, KeyError, TypeError):
+        return LocalRefusal(text or f"HTTP {status}", exit_code=exit_code_for("", status))
+    return LocalRefusal(words, hint=found.get("Hint") or hint_for(code, words), exit_code=exit_code_for(code, status))
 
 
 def dial(instance_id: str, port: int) -> Tunnel:
