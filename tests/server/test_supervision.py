@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from amiable.api.amiable import ssh_host_keys
 from amiable.database import instances
 from amiable.model.instance import Instance, Reason, State
 from amiable.model.principal import Principal
@@ -17,6 +18,8 @@ from amiable.rules.lifecycle import DISK_FULL
 from amiable.server import supervise
 from amiable.server.supervise import BOOT_FAILURE, Supervisor
 from amiable.services import Services
+from amiable.vm.console import LOG_BYTES_MAX
+from amiable.vm.host_keys import BEGIN, END
 from amiable.vm.process import QEMU_RECORD
 from tests.server.fake_machine import running_instance, serving
 
@@ -79,7 +82,7 @@ class Place:
 
 @pytest.fixture
 def place(services: Services, principal: Principal) -> Iterator[Place]:
-    instance_id = running_instance(services, principal, network="guestfwd")
+    instance_id = running_instance(services, principal, network="guestfwd", boot="1")
     folder = services.data / "instances" / instance_id
     (folder / "console.log").write_bytes(b"")
     (folder / "qemu.log").write_bytes(b"")
@@ -137,6 +140,17 @@ def test_a_guest_that_is_heard_of_at_last_is_well_again(place: Place) -> None:
         instances.set_reason(c, place.instance_id, Reason(BOOT_FAILURE, "silent"))
     place.supervisor.look()
     assert place.row().state_reason_code is None
+
+
+def test_host_keys_stay_known_whatever_is_printed_after_them(place: Place, principal: Principal) -> None:
+    first, later = (f"SHA256:{letter * 43}" for letter in "ab")
+    console = place.services.data / "instances" / place.instance_id / "console.log"
+    for fingerprint in (first, later):
+        with console.open("ab") as file:
+            file.write(b"x" * LOG_BYTES_MAX + BEGIN + fingerprint.encode() + END + b"y" * LOG_BYTES_MAX)
+        place.supervisor.look()
+        assert console.stat().st_size < LOG_BYTES_MAX
+        assert ssh_host_keys(place.services, principal, place.instance_id) == [first]
 
 
 def test_what_a_guest_put_into_its_directory_keeps_no_other_from_being_looked_at(

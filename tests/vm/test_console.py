@@ -5,20 +5,6 @@ from pathlib import Path
 from amiable.vm import console
 from amiable.vm.directory import make_directory, open_directory
 
-PRINTED = b"""noise
------BEGIN SSH HOST KEY FINGERPRINTS-----
-256 SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA root@old (ED25519)
------END SSH HOST KEY FINGERPRINTS-----
-ec2: -----BEGIN SSH HOST KEY FINGERPRINTS-----\r
-ec2: 256 SHA256:M7Xg4dzaSSrZQukOHWeoifTJ8Fd25fn021OAFxpYOnY root@new (ED25519)\r
-ec2: -----END SSH HOST KEY FINGERPRINTS-----\r
-"""
-
-
-def test_the_last_printed_host_keys_are_the_guests() -> None:
-    assert console.host_keys(PRINTED) == ["SHA256:M7Xg4dzaSSrZQukOHWeoifTJ8Fd25fn021OAFxpYOnY"]
-    assert console.host_keys(b"nothing yet") == []
-
 
 def test_a_log_is_cut_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "instances").mkdir()

@@ -10,7 +10,6 @@ from sqlalchemy import func, select
 
 from amiable import __version__
 from amiable.api.ec2.instance_ids import find_named
-from amiable.api.ec2.instance_states import read_console
 from amiable.database import accounts, images, schema
 from amiable.model import ids
 from amiable.model.errors import (
@@ -26,8 +25,9 @@ from amiable.rules.kernel_bytes import HEAD_BYTES, check_boot_bytes
 from amiable.rules.register import check_name
 from amiable.services import Services
 from amiable.services.objects import open_object
-from amiable.vm import console
+from amiable.vm import host_keys
 from amiable.vm.accelerator import Accelerator, choose_accelerator
+from amiable.vm.directory import open_directory
 from amiable.vm.network_kind import Network, choose_network
 
 DESCRIPTION_LENGTH_MAX: Final = 255
@@ -165,10 +165,17 @@ def write_durably(path: Path, stream: BinaryIO) -> None:
 
 
 def ssh_host_keys(services: Services, principal: Principal, instance_id: str) -> list[str]:
-    """Fingerprints (``SHA256:…``) of the host keys that the guest printed on its console at its last boot; none yet: none."""
+    """Fingerprints (``SHA256:…``) of the host keys that the guest printed on its console; none yet: none.
+
+    Which print counts: ``vm/host_keys``.
+    """
     with services.database.read() as c:
         (instance,) = find_named(c, principal, [instance_id], now=services.now())
-    return console.host_keys(read_console(services, instance.id))
+    try:
+        with open_directory(services.data, instance.id) as directory:
+            return list(host_keys.known_keys(directory, instance.boot_count))
+    except OSError:  # before the first boot, after the instance's end, or a link where the log was
+        return []
 
 
 def host_facts(services: Services) -> Host:

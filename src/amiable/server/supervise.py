@@ -39,6 +39,7 @@ from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
 from amiable.services import Services
 from amiable.vm import console, exporter, machine, network
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
+from amiable.vm.host_keys import Search
 from amiable.vm.machine import MachineFailed
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process
@@ -74,6 +75,7 @@ class Watch:
     directory: Directory
     qemu: Process
     pidfd: int
+    host_keys: Search
     events: Qmp | None = None
     listener: socket.socket | None = None
     has_reason: bool = False
@@ -150,7 +152,9 @@ class Supervisor:
             watch = self._attach(instance)
         if watch is None:
             return
-        console.bound(watch.directory)
+        watch.host_keys.look(watch.directory)  # before the log is cut
+        if console.bound(watch.directory):
+            watch.host_keys.begin_again()
         self._keep_holder(watch.directory, watch.qemu, watch.listener)
         if watch.waits_for_space:
             self._look_at_space(watch)
@@ -177,7 +181,7 @@ class Supervisor:
                 self._lost(instance, _ending_words(directory))
                 return None
             stack.callback(os.close, pidfd)
-            watch = Watch(instance.id, directory, qemu, pidfd)
+            watch = Watch(instance.id, directory, qemu, pidfd, Search(int(qemu.facts.get("boot", 0))))
             try:
                 watch.events = machine.open_monitor(directory, qemu, "qmp2.sock", wait_seconds=ATTACH_SECONDS_MAX)
                 stack.callback(watch.events.close)

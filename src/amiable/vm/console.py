@@ -16,11 +16,6 @@ LOG_BYTES_MAX: Final = 4 * MIB
 KEPT_BYTES: Final = 512 * KIB
 """What a cut leaves: the end, far more than GetConsoleOutput shows."""
 
-_FINGERPRINTS = re.compile(
-    rb"-----BEGIN SSH HOST KEY FINGERPRINTS-----(.*?)-----END SSH HOST KEY FINGERPRINTS-----", re.DOTALL
-)
-_FINGERPRINT = re.compile(rb"\bSHA256:[A-Za-z0-9+/]{43}")
-
 NO_BOOT_LOADER: Final = (b"No bootable device", b"Boot failed: not a bootable disk", b"Shell> ")
 """SeaBIOS's last words, and the prompt of the shell that EDK II starts when it finds nothing else."""
 
@@ -33,6 +28,17 @@ def tail(directory: Directory, bytes_max: int) -> bytes:
         return b""
     with os.fdopen(descriptor, "rb") as file:
         file.seek(max(0, os.fstat(descriptor).st_size - bytes_max))
+        return file.read(bytes_max)
+
+
+def read(directory: Directory, start: int, bytes_max: int) -> bytes:
+    """The log from byte ``start`` on, ``bytes_max`` at most; empty before a first boot and behind the end."""
+    try:
+        descriptor = directory.open(CONSOLE, os.O_RDONLY)
+    except FileNotFoundError:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(start)
         return file.read(bytes_max)
 
 
@@ -50,12 +56,6 @@ def bound(directory: Directory) -> bool:
         file.truncate(0)
         file.write(kept)
         return True
-
-
-def host_keys(text: bytes) -> list[str]:
-    """Fingerprints (``SHA256:…``) of the host keys that the guest printed last, as cloud-init does; none: it has not."""
-    blocks = _FINGERPRINTS.findall(text)
-    return [found.decode() for found in _FINGERPRINT.findall(blocks[-1])] if blocks else []
 
 
 def readable(text: bytes, lines_max: int) -> str:

@@ -5,6 +5,7 @@
       console.log            the serial port's output           qemu.log       QEMU's own words
       qmp.sock qmp2.sock serial.sock holder.sock                process.json holder.json   records (the server's uid)
       kernel ramdisk         a paravirtual image's, copied      sercon-port uefi-variables.fd
+      host-keys              what the guest printed (the server's uid)
 
 Started by root, whatever lies in it may have been put there by a guest that broke out of QEMU: every file is opened relative to the
 directory's descriptor, no link is followed, and what we make we make anew.  A UNIX path stops at 107 bytes, so sockets are reached
@@ -88,6 +89,25 @@ class Directory:
                 view = memoryview(chunk)
                 while view:
                     view = view[os.write(target, view) :]
+
+    def keep(self, name: str, body: bytes) -> None:
+        """Makes or replaces ``name`` whole, for the server alone; a guest's QEMU may remove it, but not make one that is ours."""
+        temp = f".{name}.new"
+        self.unlink(temp)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(temp, flags, 0o600, dir_fd=self.descriptor), "wb") as file:
+            file.write(body)
+        os.rename(temp, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+
+    def kept(self, name: str, bytes_max: int) -> bytes | None:
+        """What :meth:`keep` wrote; None without a file that is the server's own."""
+        try:
+            descriptor = self.open(name, os.O_RDONLY)
+        except OSError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            facts = os.fstat(descriptor)
+            return file.read(bytes_max) if facts.st_uid == os.geteuid() and facts.st_nlink == 1 else None
 
     @contextmanager
     def _new(self, name: str) -> Iterator[int]:
