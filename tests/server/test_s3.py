@@ -236,7 +236,24 @@ def test_parts_are_checked_when_an_upload_is_completed(s3: Any, bucket: str) -> 
     done = complete(**where, MultipartUpload={"Parts": parts[1:]})
     assert done["ETag"].endswith('-1"')
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"last"
-    assert refusal(complete, **where, MultipartUpload={"Parts": parts[1:]}) == ("NoSuchUpload", 404)
+    assert refusal(complete, **where, MultipartUpload={"Parts": parts}) == ("NoSuchUpload", 404)
+
+
+def test_a_completion_whose_answer_was_lost_is_answered_again_while_its_object_stands(s3: Any, bucket: str) -> None:
+    where = {"Bucket": bucket, "Key": "k"}
+    where["UploadId"] = s3.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")["UploadId"]
+    etag = s3.upload_part(**where, PartNumber=1, Body=b"last", ChecksumAlgorithm="SHA256")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    complete = s3.complete_multipart_upload
+    first = complete(**where, MultipartUpload=parts, IfNoneMatch="*")
+    again = complete(**where, MultipartUpload=parts, IfNoneMatch="*")
+    assert first.pop("ResponseMetadata") and again.pop("ResponseMetadata") and first == again
+    for others in ({"Parts": [{"PartNumber": 1, "ETag": "x"}]}, {"Parts": [{"PartNumber": 1, "ETag": "00" * 16}]}):
+        assert refusal(complete, **where, MultipartUpload=others) == ("NoSuchUpload", 404)
+    assert refusal(complete, **{**where, "UploadId": "another"}, MultipartUpload=parts) == ("NoSuchUpload", 404)
+    assert refusal(s3.abort_multipart_upload, **where) == ("NoSuchUpload", 404)
+    s3.copy_object(Bucket=bucket, Key="k", CopySource=f"{bucket}/k", MetadataDirective="REPLACE")
+    assert refusal(complete, **where, MultipartUpload=parts) == ("NoSuchUpload", 404)
 
 
 def test_a_whole_objects_crc_is_made_from_its_parts(s3: Any, bucket: str) -> None:

@@ -30,7 +30,9 @@ def put_object(c: Connection, new: Object) -> str | None:
     }
     said = {"etag": new.etag, "content_type": new.headers.content_type, "headers": json.dumps(new.headers.others)}
     checksum = {"checksum_algorithm": new.checksum.algorithm, "checksum": new.checksum.value} if new.checksum else {}
-    c.execute(insert(O).values(**row, **said, **checksum, acl=new.acl, modified_at=new.modified_at))
+    c.execute(
+        insert(O).values(**row, **said, **checksum, acl=new.acl, modified_at=new.modified_at, upload_id=new.upload_id)
+    )
     return old
 
 
@@ -74,4 +76,5 @@ def _object(row: Row[Any]) -> Object:
         checksum=Checksum(row.checksum_algorithm, row.checksum) if row.checksum else None,
         acl=row.acl,
         modified_at=row.modified_at,
+        upload_id=row.upload_id,
     )

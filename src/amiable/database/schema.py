@@ -402,6 +402,7 @@ object_ = Table(
     Column("checksum", String(128)),
     Column("acl", String(32), nullable=False),
     Column("modified_at", Instant, nullable=False),
+    Column("upload_id", String(64)),  # of the upload in parts that made it
 )
 multipart_upload = Table(
     "multipart_upload",

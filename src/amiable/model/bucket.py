@@ -68,6 +68,8 @@ class Object:
     checksum: Checksum | None
     acl: str
     modified_at: datetime
+    upload_id: str | None = None
+    """The upload in parts that made it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def copy_object(services: Services, principal: Principal, request: Copy) -> Obje
     copy = replace(
         source, bucket=target.bucket, key=target.key, file=file, account_id=principal.account_id, headers=headers
     )
-    copy = replace(copy, acl=target.acl, modified_at=services.now())
+    copy = replace(copy, acl=target.acl, modified_at=services.now(), upload_id=None)
     commit_object(services, principal, target, copy)
     return copy
 

@@ -17,7 +17,7 @@ from amiable.api.s3.buckets import check_acl, listable, writable
 from amiable.api.s3.objects import Put, check_source, commit_object
 from amiable.api.s3.receive import Incoming, Received, bad_digest, kept, receive
 from amiable.blocks.objects import read_chunks
-from amiable.database import uploads
+from amiable.database import objects, uploads
 from amiable.model.bucket import KEYS_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Checksum, Object, Part, Upload
 from amiable.model.errors import S3Refusal
 from amiable.model.principal import Principal
@@ -176,7 +176,37 @@ def list_uploads(
 
 
 def complete_upload(services: Services, principal: Principal, address: Address, completion: Completion) -> Object:
-    """Joins the claimed parts into the object, and drops the upload."""
+    """Joins the claimed parts into the object, and drops the upload.
+
+    Repeated after a lost answer it answers the same, as long as the object stands that the upload became.
+    """
+    try:
+        return _complete(services, principal, address, completion)
+    except S3Refusal as refusal:
+        made = _made_before(services, address, completion) if refusal.code == "NoSuchUpload" else None
+        if made is None:
+            raise
+        return made
+
+
+def _made_before(services: Services, address: Address, completion: Completion) -> Object | None:
+    """The object that the upload became, of the parts that are claimed again; whether the caller may write there is known."""
+    with services.database.read() as c:
+        found = objects.find_object(c, address.bucket, address.key)
+    if found is None or found.upload_id != address.upload_id:
+        return None
+    try:
+        return found if found.etag == _etag([claimed.etag.strip('"') for claimed in completion.parts]) else None
+    except ValueError:  # a claimed ETag that is no MD5
+        return None
+
+
+def _etag(parts: Sequence[str]) -> str:
+    digests = md5(b"".join(bytes.fromhex(part) for part in parts), usedforsecurity=False)
+    return f"{digests.hexdigest()}-{len(parts)}"
+
+
+def _complete(services: Services, principal: Principal, address: Address, completion: Completion) -> Object:
     with services.database.read() as c:
         upload = _own_upload(c, principal, address)
         held = {part.number: part for part in uploads.parts_of(c, upload.id)}
@@ -184,7 +214,6 @@ def complete_upload(services: Services, principal: Principal, address: Address, 
     checksum = _whole_checksum(upload, chosen)
     if completion.checksum is not None and completion.checksum != checksum:
         raise bad_digest(completion.checksum.algorithm)
-    digests = md5(b"".join(bytes.fromhex(part.etag) for part in chosen), usedforsecurity=False)
     try:
         file = services.objects.join([part.file for part in chosen], now=services.now())
     except FileNotFoundError:
@@ -195,11 +224,12 @@ def complete_upload(services: Services, principal: Principal, address: Address, 
         file=file,
         account_id=upload.account_id,
         size_bytes=sum(part.size_bytes for part in chosen),
-        etag=f"{digests.hexdigest()}-{len(chosen)}",
+        etag=_etag([part.etag for part in chosen]),
         headers=upload.headers,
         checksum=checksum,
         acl=upload.acl,
         modified_at=services.now(),
+        upload_id=upload.id,
     )
     request = Put(upload.bucket, upload.key, conditions=completion.conditions)
     commit_object(services, principal, request, stored, also=_drop(principal, address, chosen))

@@ -370,6 +370,7 @@ def upgrade() -> None:
         sa.Column("checksum", sa.String(length=128), nullable=True),
         sa.Column("acl", sa.String(length=32), nullable=False),
         sa.Column("modified_at", sa.BigInteger(), nullable=False),
+        sa.Column("upload_id", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["bucket"], ["bucket.name"], name=op.f("fk_object_bucket")),
         sa.PrimaryKeyConstraint("bucket", "key", name=op.f("pk_object")),
     )
