@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from amiable.cli.env import old_aws_cli
 from amiable.cli.output import Output
 from amiable.cli.serve import settings_from
+from amiable.cli.terminal_text import one_line
 from amiable.model.errors import Refusal
 from amiable.model.units import human_bytes
 
@@ -55,9 +56,9 @@ def doctor(
     else:
         width = max(len(finding.what) for finding in findings)
         for finding in findings:
-            print(f"{finding.verdict:<6}  {finding.what.ljust(width)}  {finding.words}")
+            print(f"{finding.verdict:<6}  {finding.what.ljust(width)}  {one_line(finding.words)}")
             if finding.hint:
-                print(f"{'':6}  {'':{width}}  hint: {finding.hint}")
+                print(f"{'':6}  {'':{width}}  hint: {one_line(finding.hint)}")
     return 1 if any(finding.verdict == "broken" for finding in findings) else 0
 
 
