@@ -129,6 +129,7 @@ def test_a_kernel_is_registered_for_all(server: Server, administrator: Api, othe
         ("ramdisk", KERNEL, "a Linux kernel (bzImage)"),
         ("ramdisk", b"hello\n", "text"),
     ],
+    ids=["qcow2", "cpio", "empty", "bzimage", "text"],
 )
 def test_what_is_no_kernel_is_refused_by_name(
     server: Server, administrator: Api, bucket: str, kind: str, body: bytes, seen: str
