@@ -183,7 +183,7 @@ def test_an_import_into_a_full_disk_is_refused_by_name_and_works_once_there_is_s
         ballast = fill(small_file_system, 3 * MIB)
 
         done = journey.amiable(server, "image", "import", str(disk), "--name", "large", check=False)
-        assert (done.returncode, done.stdout) == (1, "")
+        assert (done.returncode, done.stdout) == (74, "")
         assert "The disk of the server's data directory is full" in done.stderr and "\nhint: make space" in done.stderr
         assert import_to_its_end(ec2)["StatusMessage"].endswith("The disk of the server's data directory is full.")
         with pytest.raises(ClientError) as refused:
