@@ -17,6 +17,7 @@ from amiable.model.errors import LocalRefusal
 app = cyclopts.App(name="instance", help="Instances: list, show, console, ssh, stop, start, terminate.")
 
 STATE_SECONDS_MAX = 180.0
+SSH_PORT = 22
 
 InstanceId = Annotated[str, Parameter(help="Instance id (i-…).")]
 Wait = Annotated[bool, Parameter(help="Wait until it is done.", negative=())]
@@ -78,12 +79,14 @@ def ssh(
     *command: Annotated[str, Parameter(help="Command to run there.", allow_leading_hyphen=True)],
     login: Annotated[str, Parameter(name=["--login", "-l"], help="User to log in as.")] = "root",
     identity: Annotated[Path | None, Parameter(name=["--identity", "-i"], help="Private key file.")] = None,
-    wait: Annotated[float, Parameter(help="Seconds to wait for the guest to print its host keys.")] = 0,
+    wait: Annotated[float, Parameter(help="Seconds to wait for the guest's host keys and SSH daemon.")] = 0,
 ) -> None:
     """Logs in through a tunnel of the signed API; the host key is compared with what the guest printed on its console."""
     if shutil.which("ssh") is None:
         raise LocalRefusal("ssh is not installed", hint="apt-get install openssh-client", exit_code=69)
     known = host_keys(instance, wait)
+    if wait:
+        wait_for_daemon(instance, wait)
     me = [sys.executable, "-m", "amiable.cli.main"]
     options = {"ProxyCommand": " ".join([*me, "instance", "tunnel", instance, "%p"]), "UserKnownHostsFile": "/dev/null"}
     if known:
@@ -102,6 +105,31 @@ def ssh(
     ]
     argv += ["-i", str(identity)] if identity is not None else []
     os.execvp("ssh", [*argv, f"{login}@{instance}", *command])
+
+
+def wait_for_daemon(instance: str, seconds: float) -> None:
+    """Returns when the guest's SSH daemon says its first word, or after ``seconds``: ssh itself then tells what is wrong.
+
+    Known host keys do not prove that it listens: after a stop and start they are those of the boot before.
+    """
+    from amiable.cli.tunnel import dial
+
+    def look() -> bool | None:
+        try:
+            with dial(instance, SSH_PORT) as tunnel:
+                return True if tunnel.receive().startswith(b"SSH-") else None
+        except LocalRefusal as refusal:
+            if refusal.exit_code == 75:  # not yet
+                return None
+            raise
+        except OSError:
+            return None
+
+    try:
+        wait_for("the SSH daemon", look, seconds)
+    except LocalRefusal as refusal:
+        if refusal.exit_code != 124:
+            raise
 
 
 def host_keys(instance: str, seconds: float) -> list[str]:
