@@ -120,7 +120,7 @@ def open_stage(story: Story) -> None:
                   "--output", "text", environment=story.user, show=False)  # fmt: skip
         KEY_FILE.touch(mode=0o600)
         KEY_FILE.write_text(key)
-        story.note("key pair", KEY_NAME, "made by stock aws; private half in .demo/work/demo.pem")
+        story.note("key pair", KEY_NAME, "made by stock aws; private half in .demo/made/demo.pem")
 
 
 def hvm_path(story: Story, disk: Path, *, is_debian: bool = False) -> Guest:

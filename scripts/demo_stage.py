@@ -1,6 +1,6 @@
 """Where the demo plays: its folder, its server, its accounts' environments, the commands it runs and shows, and its end.
 
-.demo/data        the server's data directory        .demo/work    keys, user data, the bundle
+.demo/data        the server's data directory        .demo/made    keys, user data, the bundle
 .demo/server.log  what the server says
 """
 
@@ -27,7 +27,7 @@ from amiable.vm import process
 CHECKOUT = Path(__file__).resolve().parents[1]
 FOLDER = CHECKOUT / ".demo"
 DATA = FOLDER / "data"
-WORK = FOLDER / "work"
+WORK = FOLDER / "made"
 SERVER_LOG = FOLDER / "server.log"
 LOCK = CHECKOUT / ".cache" / "demo.lock"
 BIN = CHECKOUT / ".venv" / "bin"

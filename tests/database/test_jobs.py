@@ -65,7 +65,6 @@ def test_a_stale_token_is_refused_after_another_process_took_the_job_over(databa
     for refused in (
         lambda c: jobs.save(c, first, data={"step": 1}, now=NOW),
         lambda c: jobs.finish(c, first, now=NOW),
-        lambda c: jobs.hold(c, first, now=NOW),
     ):
         with pytest.raises(jobs.Lost), database.write() as c:
             refused(c)

@@ -17,10 +17,11 @@ from amiable.model.errors import (
     Refusal,
     UnsupportedOperation,
 )
-from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
+from amiable.model.image import Image, ImageDevice, RootDeviceType
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import GIB
 from amiable.rules.devices import AskedDevice, PlannedDisk, plan_disks
+from tests.rules.images import AN_IMAGE
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROOT, DATA, OTHER = "snap-" + "1" * 17, "snap-" + "2" * 17, "snap-" + "3" * 17
@@ -33,27 +34,12 @@ SNAPSHOT = Snapshot(
     started_at=NOW,
     touched_at=NOW,
 )
-EBS = Image(
+EBS = replace(
+    AN_IMAGE,
     id="ami-" + "1" * 17,
     account_id="123456789012",
-    region="us-east-1",
     name="web",
-    description=None,
-    state=ImageState.AVAILABLE,
-    state_reason=None,
-    image_type=ImageType.MACHINE,
-    architecture="x86_64",
-    virtualization_type="hvm",
-    root_device_type=RootDeviceType.EBS,
-    root_device_name="/dev/sda1",
-    kernel_id=None,
-    ramdisk_id=None,
-    platform=None,
     location="",
-    boot_mode=None,
-    tpm_support=None,
-    imds_support=None,
-    sriov_net_support=None,
     ena_support=False,
     created_at=NOW,
     devices=(

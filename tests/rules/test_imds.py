@@ -6,32 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from amiable.model.instance import Instance, MetadataOptions, State
+from amiable.model.instance import MetadataOptions
 from amiable.rules import imds
+from tests.rules.instances import AN_INSTANCE
 
-INSTANCE = Instance(
+INSTANCE = replace(
+    AN_INSTANCE,
     id="i-0123456789abcdef0",
-    account_id="123456789012",
-    region="us-east-1",
-    zone="us-east-1a",
     reservation_id="r-0123456789abcdef0",
     launch_index=1,
-    client_token=None,
     image_id="ami-0123456789abcdef0",
-    state=State.RUNNING,
-    state_reason_code=None,
-    state_reason_message=None,
-    transition_reason="",
-    instance_type="amiable.tiny",
-    architecture="x86_64",
-    virtualization_type="hvm",
-    root_device_type="ebs",
-    root_device_name="/dev/sda1",
-    boot_mode="legacy-bios",
-    hardware_profile="virtio",
-    hardware_profile_why="",
-    kernel_id=None,
-    ramdisk_id=None,
     key_name="my key",
     public_key="ssh-ed25519 AAAA my-key",
     user_data=b"\x00#!/bin/sh\n",
@@ -39,16 +23,9 @@ INSTANCE = Instance(
     subnet_id="subnet-1",
     security_group_ids=("sg-1",),
     private_ip="172.31.0.10",
-    mac="02:00:00:00:00:01",
     interface_id="eni-1",
-    metadata=MetadataOptions("optional", "enabled", 1, "disabled"),
-    shutdown_behavior="stop",
-    product_codes=(),
     host="here",
-    boot_count=1,
     launched_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-    reached_metadata_at=None,
-    terminated_at=None,
 )
 FACTS = imds.Facts(
     instance=INSTANCE,

@@ -26,6 +26,7 @@ from amiable.model.instance_type import INSTANCE_TYPES
 from amiable.model.units import GIB, MIB
 from amiable.rules import launch
 from amiable.rules.launch import Asked, AskedMetadata, Host, Known, Plan
+from tests.rules.images import AN_IMAGE
 
 OWNER = "123456789012"
 OTHER = "210987654321"
@@ -36,27 +37,12 @@ AKI, AKI_2, ARI = "aki-" + "1" * 17, "aki-" + "2" * 17, "ari-" + "1" * 17
 
 def image(**changes: Any) -> Image:
     """An EBS-backed HVM image of OWNER, but for what is changed."""
-    plain = Image(
+    plain = replace(
+        AN_IMAGE,
         id="ami-" + "1" * 17,
         account_id=OWNER,
-        region="us-east-1",
         name="web",
-        description=None,
-        state=ImageState.AVAILABLE,
-        state_reason=None,
-        image_type=ImageType.MACHINE,
-        architecture="x86_64",
-        virtualization_type="hvm",
-        root_device_type=RootDeviceType.EBS,
-        root_device_name="/dev/sda1",
-        kernel_id=None,
-        ramdisk_id=None,
-        platform=None,
         location=f"{OWNER}/web",
-        boot_mode=None,
-        tpm_support=None,
-        imds_support=None,
-        sriov_net_support=None,
         ena_support=False,
         created_at=NOW,
         devices=(ImageDevice("/dev/sda1", snapshot_id=SNAPSHOT, size_gib=8),),

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 from amiable.blocks.pack import Place
-from amiable.model.units import BLOCK_BYTES
 
 MAGIC: Final = b"AMIMAP01"
 HEAD: Final = struct.Struct("<8sQII")
@@ -110,8 +109,3 @@ class ExportMap:
     def close(self) -> None:
         """Unmaps the file."""
         self._bytes.close()
-
-
-def blocks_in(size_bytes: int) -> int:
-    """Blocks that hold ``size_bytes``."""
-    return -(-size_bytes // BLOCK_BYTES)

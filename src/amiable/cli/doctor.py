@@ -123,6 +123,14 @@ def _network_hint(kind: str) -> str:
 
 def server() -> list[Finding]:
     """What the running server says of itself."""
+    from botocore.exceptions import (
+        BotoCoreError,
+        CredentialRetrievalError,
+        NoCredentialsError,
+        PartialCredentialsError,
+        ProfileNotFound,
+    )
+
     from amiable.cli.client import NothingNamed, call, endpoint
 
     try:
@@ -131,11 +139,9 @@ def server() -> list[Finding]:
         return [Finding("server", "note", refusal.message, refusal.advice)]
     except Refusal as refusal:
         return [Finding("server", "broken", refusal.message, refusal.advice)]
-    except Exception as error:  # botocore's many kinds of "cannot connect"
-        if not type(error).__module__.startswith(("botocore", "urllib3")):
-            raise
-        if "Credential" in type(error).__name__ or "Profile" in type(error).__name__:
-            return [Finding("server", "broken", str(error), 'eval "$(amiable env)"')]
+    except (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+        return [Finding("server", "broken", str(error), 'eval "$(amiable env)"')]
+    except BotoCoreError:  # the many kinds of "cannot connect"
         return [Finding("server", "broken", f"no answer at {endpoint()}", "amiable serve")]
     found = [Finding("server", "ok", f"{endpoint()}, version {facts['Version']}")]
     if not facts["QemuInstalled"]:

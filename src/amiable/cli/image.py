@@ -8,7 +8,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
-from amiable.cli.client import client, rehearse, wait_for
+from amiable.cli.client import client, rehearse
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model.errors import LocalRefusal
 from amiable.rules.register import check_device_name, check_name
@@ -176,19 +176,3 @@ def delete_if_unused(ec2: Any, snapshot: str) -> None:
         print(snapshot)
     except ClientError as error:
         say(f"{snapshot} stays: {error.response['Error']['Message']}")
-
-
-def wait_until_available(ec2: Any, image: str, seconds_max: float) -> dict[str, Any]:
-    """The image once it is available; one that failed is refused with its reason."""
-
-    def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = ec2.describe_images(ImageIds=[image])["Images"][0]
-        if found["State"] == "pending":
-            return None
-        if found["State"] != "available":
-            raise LocalRefusal(
-                f"{image} is {found['State']}: {found.get('StateReason', {}).get('Message', 'no reason given')}"
-            )
-        return found
-
-    return wait_for(f"{image} to be available", look, seconds_max)

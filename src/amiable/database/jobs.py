@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from amiable.database.schema import job as J
 
@@ -84,6 +84,11 @@ def pick(c: Connection, *, kinds: list[str], owner: str, host: str, token: str, 
     return None if row is None else Job(row.key, row.kind, token, row.tries, json.loads(row.data))
 
 
+def _held(job: Job) -> ColumnElement[bool]:
+    """The fence: the row is still this job's, under this token."""
+    return and_(J.c.key == job.key, J.c.token == job.token, J.c.state == "running")
+
+
 def save(c: Connection, job: Job, *, data: dict[str, Any], now: datetime, progress_percent: int = 0) -> Job:
     """Checkpoints: data, progress and lease in one fenced statement.  Raises Lost or Cancelled.
 
@@ -91,7 +96,7 @@ def save(c: Connection, job: Job, *, data: dict[str, Any], now: datetime, progre
     """
     row = c.execute(
         update(J)
-        .where(J.c.key == job.key, J.c.token == job.token, J.c.state == "running")
+        .where(_held(job))
         .values(data=json.dumps(data), progress_percent=progress_percent, lease_until=now + LEASE)
         .returning(J.c.cancel)
     ).first()
@@ -102,26 +107,19 @@ def save(c: Connection, job: Job, *, data: dict[str, Any], now: datetime, progre
     return replace(job, data=data)
 
 
-def hold(c: Connection, job: Job, *, now: datetime) -> None:
-    """Proves that the job is still ours, in the caller's transaction.  Raises Lost."""
-    held = and_(J.c.key == job.key, J.c.token == job.token, J.c.state == "running")
-    if c.execute(update(J).where(held).values(lease_until=now + LEASE).returning(J.c.key)).first() is None:
-        raise Lost(job.key)
-
-
 def finish(c: Connection, job: Job, *, now: datetime, state: str = "done", error: str | None = None) -> None:
     """Ends the job, fenced.  Raises Lost."""
     assert state in ENDED
     values = {"state": state, "error": error, "ended_at": now, "lease_until": None, "progress_percent": 100}
-    held = and_(J.c.key == job.key, J.c.token == job.token, J.c.state == "running")
-    if c.execute(update(J).where(held).values(**values).returning(J.c.key)).first() is None:
+    if c.execute(update(J).where(_held(job)).values(**values).returning(J.c.key)).first() is None:
         raise Lost(job.key)
 
 
 def retry(c: Connection, job: Job, *, now: datetime, after: timedelta, error: str) -> None:
     """Puts the job back into the queue for later, fenced; a job that is no longer ours stays as it is."""
-    held = and_(J.c.key == job.key, J.c.token == job.token, J.c.state == "running")
-    c.execute(update(J).where(held).values(state="queued", due=now + after, error=error, lease_until=None, owner=None))
+    c.execute(
+        update(J).where(_held(job)).values(state="queued", due=now + after, error=error, lease_until=None, owner=None)
+    )
 
 
 def renew(c: Connection, *, owner: str, keys: Collection[str], now: datetime) -> set[str]:

@@ -40,11 +40,6 @@ def volumes_of_many(c: Connection, instance_ids: Sequence[str]) -> dict[str, lis
     return found
 
 
-def set_volume_state(c: Connection, volume_id: str, state: VolumeState) -> None:
-    """Writes the state."""
-    c.execute(update(V).where(V.c.id == volume_id).values(state=state.value))
-
-
 def detach_volume(c: Connection, volume_id: str) -> None:
     """The volume outlives its instance: available, attached to nothing."""
     values = {"state": VolumeState.AVAILABLE.value, "instance_id": None, "device_name": None, "attached_at": None}

@@ -380,10 +380,6 @@ class FilterLimitExceeded(Refusal):
     template = "A request may have {filters_max} filters and {values_max} filter values at most."
 
 
-class OperationNotPermitted(Refusal):
-    code = "OperationNotPermitted"
-
-
 class InaccessibleStorageLocation(Refusal):
     code = "InaccessibleStorageLocation"
     template = "The object s3://{bucket}/{key} cannot be read: {why}"

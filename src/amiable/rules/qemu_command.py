@@ -18,7 +18,6 @@ from ipaddress import IPv4Network
 from typing import Any, Final
 
 from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, NetworkKind, Profile, Uefi
-from amiable.model.units import MIB
 
 SANDBOX: Final = {
     NetworkKind.NAMESPACE: "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
@@ -188,10 +187,4 @@ def direct_append(profile: Profile, extra: str = "") -> str:
     return " ".join(word for word in words if word)
 
 
-def memory_mib_held(memory_mib: int, accelerator: AcceleratorKind) -> int:
-    """What QEMU's process holds at most, about: guest memory, translation cache, QEMU itself."""
-    return memory_mib + (TRANSLATION_CACHE_MIB if accelerator is AcceleratorKind.TCG else 0) + 64
-
-
 assert all(profile in DISK_DRIVERS and profile in ROOT_NAMES for profile in Profile)
-assert MIB == 1 << 20

@@ -71,11 +71,6 @@ class Claim:
     expires_seconds: int | None  # presigned only
     payload: str  # x-amz-content-sha256's word; "" where the request does not say
 
-    @property
-    def is_presigned(self) -> bool:
-        """Whether the query carries the signature."""
-        return self.expires_seconds is not None
-
     def over(self, body_sha256_hex: str) -> "Claim":
         """The claim with the body's hash for the payload, where the request does not state one."""
         return self if self.payload else replace(self, payload=body_sha256_hex)

@@ -1,0 +1,47 @@
+"""An instance as a value, for tests to change one thing of."""
+
+from datetime import UTC, datetime
+
+from amiable.model.instance import Instance, MetadataOptions, State
+
+AN_INSTANCE = Instance(
+    id="i-" + "0" * 17,
+    account_id="123456789012",
+    region="us-east-1",
+    zone="us-east-1a",
+    reservation_id="r-" + "0" * 17,
+    launch_index=0,
+    client_token=None,
+    image_id="ami-" + "0" * 17,
+    state=State.RUNNING,
+    state_reason_code=None,
+    state_reason_message=None,
+    transition_reason="",
+    instance_type="amiable.tiny",
+    architecture="x86_64",
+    virtualization_type="hvm",
+    root_device_type="ebs",
+    root_device_name="/dev/sda1",
+    boot_mode="legacy-bios",
+    hardware_profile="virtio",
+    hardware_profile_why="",
+    kernel_id=None,
+    ramdisk_id=None,
+    key_name=None,
+    public_key=None,
+    user_data=None,
+    vpc_id="vpc-" + "0" * 17,
+    subnet_id="subnet-" + "0" * 17,
+    security_group_ids=(),
+    private_ip="172.31.0.4",
+    mac="02:00:00:00:00:01",
+    interface_id="eni-" + "0" * 17,
+    metadata=MetadataOptions("optional", "enabled", 1, "disabled"),
+    shutdown_behavior="stop",
+    product_codes=(),
+    host=None,
+    boot_count=1,
+    launched_at=datetime(2026, 1, 31, 9, 5, 3, tzinfo=UTC),
+    reached_metadata_at=None,
+    terminated_at=None,
+)
