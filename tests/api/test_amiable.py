@@ -45,7 +45,7 @@ def test_a_kernels_bytes_are_durable_before_its_row(
         events.append("row")
         real_insert(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(amiable.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(amiable.images, "insert_image", insert_image)
     made = amiable.register_kernel(services, administrator, WANTED)
     assert events == ["fsync aki", "fsync kernels", "row"]

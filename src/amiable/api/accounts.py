@@ -9,7 +9,6 @@ written before that transaction, in a folder that gets its name after it:
 
 import base64
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import Connection
 
+from amiable.blocks.files import sync_folder
 from amiable.database import accounts, network
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, ResourceLimitExceeded
@@ -171,8 +171,4 @@ def _write_files(services: Services, name: str, new: NewAccount, *, administrato
 
 def _rename_durably(folder: Path, name: Path) -> None:
     folder.rename(name)
-    descriptor = os.open(name.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(name.parent)

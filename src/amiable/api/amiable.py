@@ -1,15 +1,14 @@
 """Amiable's own calls: what EC2, S3 and STS have no call for."""
 
-import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from sqlalchemy import func, select
 
 from amiable import __version__
 from amiable.api.ec2.instance_ids import find_named
+from amiable.blocks.files import new_file
 from amiable.database import accounts, images, schema
 from amiable.model import ids
 from amiable.model.errors import (
@@ -123,7 +122,8 @@ def register_kernel(services: Services, principal: Principal, wanted: BootFile) 
             raise InvalidParameterValue(parameter="Key", value=wanted.key, why=why)
         check_boot_bytes(wanted.image_type.value, found.stream.read(HEAD_BYTES))
         found.stream.seek(0)
-        write_durably(path, found.stream)
+        with new_file(path) as file:
+            shutil.copyfileobj(found.stream, file, COPY_BYTES)
     image = _image(services, principal, wanted, image_id, found.size_bytes)
     try:
         with services.database.write() as c:
@@ -143,25 +143,6 @@ def settle_kernels(services: Services) -> None:
     for path in (services.data / "kernels").iterdir():
         if path.is_file() and path.name not in known:
             path.unlink()
-
-
-def write_durably(path: Path, stream: BinaryIO) -> None:
-    """The stream's bytes at ``path``, durable on return: temp file, fsync, rename, fsync of the directory."""
-    temp = path.with_name(path.name + ".new")
-    try:
-        with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            shutil.copyfileobj(stream, file, COPY_BYTES)
-            file.flush()
-            os.fsync(file.fileno())
-        temp.rename(path)
-    except BaseException:
-        temp.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def ssh_host_keys(services: Services, principal: Principal, instance_id: str) -> list[str]:

@@ -1,7 +1,10 @@
 """The few file operations that durability rests on, in one place so that tests can record them and drop what was not synced."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 class Files:
@@ -36,11 +39,7 @@ class Files:
 
     def sync_folder(self, folder: Path) -> None:
         """Makes the names in ``folder`` durable."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
 
     def close(self, descriptor: int) -> None:
         """Closes the descriptor."""
@@ -58,3 +57,31 @@ class Files:
             self.close(descriptor)
         self.rename(temporary, path)
         self.sync_folder(path.parent)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file, mode 0600, that takes the name ``path`` when the block ends well, durable, whole or not at all.
+
+    Temporary name, fsync, rename, fsync of the folder.  Whatever the block raises leaves nothing behind.
+    """
+    temporary = path.with_name(path.name + ".new")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

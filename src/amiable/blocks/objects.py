@@ -20,6 +20,7 @@ from typing import BinaryIO, Final, Self
 
 from sqlalchemy import select
 
+from amiable.blocks.files import sync_folder
 from amiable.database.connect import Database, milliseconds
 from amiable.database.schema import multipart_part, object_
 from amiable.model.ids import ulid
@@ -73,7 +74,7 @@ class ObjectFiles:
         except BaseException:
             temp.unlink(missing_ok=True)
             raise
-        self._sync()
+        sync_folder(self.folder)
         return ObjectFile(identifier, size_bytes, digest.digest())
 
     def join(self, identifiers: Sequence[str], *, now: datetime) -> str:
@@ -90,14 +91,14 @@ class ObjectFiles:
         except BaseException:
             temp.unlink(missing_ok=True)
             raise
-        self._sync()
+        sync_folder(self.folder)
         return joined
 
     def link(self, identifier: str, *, now: datetime) -> str:
         """A second file of the same bytes, durable on return, in no time: files never change, so they may share them."""
         copy = ulid(milliseconds(now), os.urandom(10))
         os.link(self._path(identifier), self._path(copy))
-        self._sync()
+        sync_folder(self.folder)
         return copy
 
     def read(self, identifier: str) -> BinaryIO:
@@ -130,13 +131,6 @@ class ObjectFiles:
     def _path(self, identifier: str) -> Path:
         assert _NAME.fullmatch(identifier), identifier
         return self.folder / identifier
-
-    def _sync(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _append(target: int, source: int, size_bytes: int) -> None:

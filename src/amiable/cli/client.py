@@ -38,7 +38,7 @@ def endpoint() -> str:
     if not is_http_url(str(found)):
         raise LocalRefusal(
             f"AWS_ENDPOINT_URL is no http URL: {found}",
-            hint='it is like http://127.0.0.1:8775: eval "$(amiable env)"',
+            hint='it is like http://127.0.0.1:2006: eval "$(amiable env)"',
             exit_code=2,
         )
     return str(found).rstrip("/")

@@ -15,18 +15,15 @@ from amiable.blocks.formats import guess_format, refusal_words, remark
 from amiable.database import import_tasks, snapshots
 from amiable.jobs.block_sink import BlockSink
 from amiable.jobs.context import JobContext
-from amiable.model import ids
+from amiable.jobs.internal_snapshot import begin
 from amiable.model.errors import Refusal
 from amiable.model.import_task import ImportState, ImportTask
-from amiable.model.snapshot import Snapshot
-from amiable.model.units import BLOCK_BYTES, KIB, gib_ceil
+from amiable.model.units import BLOCK_BYTES, KIB
 from amiable.rules.partition_table import HEAD_BYTES, complaint
 from amiable.services.objects import OpenObject, open_object
 
 TAIL_BYTES: Final = 64 * KIB
 """Some formats are known by what stands at their end."""
-NO_TIMEOUT_MINUTES: Final = 525_600
-"""An import's own snapshot waits for the job, however long the server is away."""
 
 
 class DiskRefused(Refusal):
@@ -87,7 +84,15 @@ def _check(context: JobContext, task: ImportTask, source: OpenObject) -> str:
 
 def _copy(context: JobContext, task: ImportTask, source: OpenObject) -> None:
     if "snapshot_id" not in context.data:
-        _begin(context, task, source)
+        begin(
+            context,
+            account_id=task.account_id,
+            region=task.region,
+            size_bytes=source.size_bytes,
+            description=task.description,
+            etag=source.etag,
+            next_index=0,
+        )
     snapshot_id: str = context.data["snapshot_id"]
 
     def checkpoint(c: Connection, following: int) -> None:
@@ -115,26 +120,6 @@ def _stream(context: JobContext, stream: BinaryIO, offset: int, size_bytes: int,
             raise DiskRefused(f"the object is cut short: it ends after {offset} of {size_bytes} bytes")
         sink.write(offset, data)
         offset += len(data)
-
-
-def _begin(context: JobContext, task: ImportTask, source: OpenObject) -> None:
-    services = context.services
-    now = services.now()
-    snapshot = Snapshot(
-        id=services.mint(ids.SNAPSHOT),
-        account_id=task.account_id,
-        region=task.region,
-        state="pending",
-        size_gib=gib_ceil(source.size_bytes),
-        description=task.description,
-        timeout_minutes=NO_TIMEOUT_MINUTES,
-        started_at=now,
-        touched_at=now,
-        is_internal=True,
-    )
-    with services.database.write() as c:
-        snapshots.insert_snapshot(c, snapshot)
-        context.save(c, {**context.data, "snapshot_id": snapshot.id, "etag": source.etag, "next_index": 0})
 
 
 def _publish(context: JobContext, task: ImportTask, words: str) -> None:

@@ -8,29 +8,25 @@ wrong with the bundle ends the image as ``failed`` with a StateReason that says 
 """
 
 import hashlib
-import os
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from sqlalchemy import Connection
 
+from amiable.blocks.files import new_file
 from amiable.bundle.manifest_xml import read_manifest
 from amiable.bundle.parts import PartOpener
 from amiable.bundle.unbundle import open_image
 from amiable.database import images, snapshots
 from amiable.jobs.block_sink import BlockSink
 from amiable.jobs.context import JobContext
-from amiable.model import ids
+from amiable.jobs.internal_snapshot import begin
 from amiable.model.errors import BundleRefusal, InvalidManifest, Refusal, S3Refusal
 from amiable.model.image import KERNEL_BYTES_MAX, Image, ImageState, ImageType, StateReason
 from amiable.model.manifest import Manifest
-from amiable.model.snapshot import Snapshot
-from amiable.model.units import gib_ceil
 from amiable.rules.acl import SERVICE
 from amiable.services.manifests import read_manifest_object, split_location, why_unreadable
 from amiable.services.objects import open_file, readable
-
-NO_TIMEOUT_MINUTES: Final = 525_600
 
 
 def register_manifest(context: JobContext) -> None:
@@ -116,7 +112,13 @@ def _opener(context: JobContext, image: Image) -> PartOpener:
 
 def _convert_root(context: JobContext, image: Image, manifest: Manifest, opener: PartOpener) -> None:
     services = context.services
-    snapshot_id = _begin(context, image, manifest)
+    snapshot_id = begin(
+        context,
+        account_id=image.account_id,
+        region=image.region,
+        size_bytes=manifest.size_bytes,
+        description=f"The root of {image.id}",
+    )
 
     def checkpoint(c: Connection, _: int) -> None:
         context.save(c, progress_percent=percent[0])
@@ -137,27 +139,6 @@ def _convert_root(context: JobContext, image: Image, manifest: Manifest, opener:
         _drop_half(context)
 
 
-def _begin(context: JobContext, image: Image, manifest: Manifest) -> str:
-    services = context.services
-    now = services.now()
-    snapshot = Snapshot(
-        id=services.mint(ids.SNAPSHOT),
-        account_id=image.account_id,
-        region=image.region,
-        state="pending",
-        size_gib=gib_ceil(manifest.size_bytes),
-        description=f"The root of {image.id}",
-        timeout_minutes=NO_TIMEOUT_MINUTES,
-        started_at=now,
-        touched_at=now,
-        is_internal=True,
-    )
-    with services.database.write() as c:
-        snapshots.insert_snapshot(c, snapshot)
-        context.save(c, {**context.data, "snapshot_id": snapshot.id})
-    return snapshot.id
-
-
 # ── kernels and ramdisks ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -171,32 +152,16 @@ def _keep_bytes(context: JobContext, image: Image, manifest: Manifest, opener: P
     if manifest.size_bytes > KERNEL_BYTES_MAX:
         raise InvalidManifest(f"The {image.image_type} has {manifest.size_bytes} bytes, {KERNEL_BYTES_MAX} at most.")
     path = _kernel_file(context)
-    temp = path.with_name(path.name + ".new")
-    try:
-        with temp.open("wb") as file:
-            file.truncate(manifest.size_bytes)
+    with new_file(path) as file:
+        file.truncate(manifest.size_bytes)
 
-            def sink(offset: int, data: bytes) -> None:
-                file.seek(offset)
-                file.write(data)
+        def sink(offset: int, data: bytes) -> None:
+            file.seek(offset)
+            file.write(data)
 
-            open_image(manifest, opener, services.installation.bundling_key_pem, sink)
-            file.flush()
-            os.fsync(file.fileno())
-        temp.rename(path)
-    finally:
-        temp.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        open_image(manifest, opener, services.installation.bundling_key_pem, sink)
     with services.database.write() as c:
         is_wanted = images.make_available(c, image.id, content_file=path.name, size_bytes=manifest.size_bytes)
         context.save(c, progress_percent=100)
     if not is_wanted:
         path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
 
+from amiable.blocks.files import new_file
+
 VALID = timedelta(days=3650)
 
 
@@ -42,19 +44,9 @@ class Installation:
 
 
 def write_private(path: Path, body: bytes) -> None:
-    """Writes ``body`` to ``path`` with mode 0600: temp file, fsync, rename, fsync of the directory."""
-    temp = path.with_name(path.name + ".new")
-    descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    """Puts ``body`` at ``path`` with mode 0600, durable, whole or not at all."""
+    with new_file(path) as file:
         file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    temp.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def open_installation(data: Path) -> Installation:
