@@ -14,6 +14,7 @@ class Profile(StrEnum):
     NITRO = "nitro"  # NVMe disks, virtio network (QEMU has no ENA)
     DIRECT = "direct"  # a paravirtual image's kernel started without firmware; virtio disk, its ramdisk has the driver
     DIRECT_NVME = "direct-nvme"  # the same with NVMe disks: kernels that have the driver built in need no ramdisk
+    XEN_PV = "xen-pv"  # a paravirtual image's kernel run unmodified by a real Xen inside the machine
 
 
 class AcceleratorKind(StrEnum):

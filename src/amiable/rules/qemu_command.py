@@ -41,12 +41,14 @@ DISK_DRIVERS: Final = {
     Profile.NITRO: "nvme",
     Profile.DIRECT: "virtio-blk-pci",
     Profile.DIRECT_NVME: "nvme",
+    Profile.XEN_PV: "virtio-blk-pci",
 }
 ROOT_NAMES: Final = {
     Profile.VIRTIO: "/dev/vda",
     Profile.NITRO: "/dev/nvme0n1",
     Profile.DIRECT: "/dev/vda",
     Profile.DIRECT_NVME: "/dev/nvme0n1",
+    Profile.XEN_PV: "/dev/sda1",
 }
 """What the guest calls its first disk."""
 
