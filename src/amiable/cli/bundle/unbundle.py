@@ -1,0 +1,56 @@
+"""``amiable bundle unbundle``: from a bundle back to the image."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from amiable.cli.bundle.options import (
+    Cert,
+    Key,
+    ManifestPath,
+    Source,
+    WaiveImageDigest,
+    WaiveSignature,
+    need_pem,
+    read_pem,
+    telling,
+)
+from amiable.cli.output import Progress
+from amiable.model.errors import LocalRefusal
+
+
+def unbundle(
+    manifest: ManifestPath,
+    *,
+    cert: Cert = None,
+    privatekey: Key = None,
+    source: Source = None,
+    destination: Annotated[
+        Path, Parameter(name=["--destination", "-d"], help="Folder (the image gets its own name there) or new file.")
+    ] = Path(),
+    waive_signature: WaiveSignature = False,
+    waive_image_digest: WaiveImageDigest = False,
+    force: Annotated[bool, Parameter(negative=(), help="Replace a file of that name.")] = False,
+) -> None:
+    """Opens a bundle: verifies, decrypts, unpacks, holes kept.  Prints the image's path."""
+    from amiable.bundle import unbundle as opening
+
+    waivers = opening.Waivers(waive_signature, waive_image_digest)
+    certificates = read_pem(cert)
+    path = destination
+    if destination.is_dir():
+        path = destination / opening.read_bundle(manifest, certificates, waivers).name
+    if path.exists() and not force:
+        raise LocalRefusal(f"{path} exists already", hint="--force replaces it; -d names another folder or file")
+    with Progress("unbundle", 0) as progress:
+        opening.unbundle(
+            manifest,
+            path,
+            private_key_pem=need_pem(privatekey, "-k", "EC2_PRIVATE_KEY"),
+            certificates_pem=certificates,
+            source=source,
+            waivers=waivers,
+            progress=telling(progress),
+        )
+    print(path)

@@ -1,0 +1,48 @@
+"""``amiable bundle verify``: everything about a bundle checked, nothing written."""
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from amiable.cli.bundle.facts import facts
+from amiable.cli.bundle.options import (
+    Cert,
+    Key,
+    ManifestPath,
+    Source,
+    WaiveImageDigest,
+    WaiveSignature,
+    read_pem,
+    telling,
+)
+from amiable.cli.output import Progress, show_one
+
+
+def verify(
+    manifest: ManifestPath,
+    *,
+    cert: Cert = None,
+    privatekey: Key = None,
+    source: Source = None,
+    waive_signature: WaiveSignature = False,
+    waive_image_digest: WaiveImageDigest = False,
+    output: Annotated[Literal["table", "json"], Parameter(help="table or json.")] = "table",
+) -> None:
+    """Checks signature, parts and, with a private key, all that lies beneath.  Writes nothing; prints what the manifest says."""
+    from amiable.bundle import unbundle as opening
+
+    with Progress("verify", 0) as progress:
+        found = opening.verify(
+            manifest,
+            private_key_pem=read_pem(privatekey),
+            certificates_pem=read_pem(cert),
+            source=source,
+            waivers=opening.Waivers(waive_signature, waive_image_digest),
+            progress=telling(progress),
+        )
+    seen = {
+        "Signature": "not checked" if waive_signature else "valid",
+        "Parts": f"{len(found.parts)}, sound",
+        "Image": "sound" if privatekey else "not opened: no private key",
+    }
+    show_one({**facts(found), **seen}, output, identifier="Name")
