@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from guests.packages import default_cache
-from guests.run import BuildFailure
+from amiable.vm.appliance.programs import BuildFailure
+from guests.outputs import default_cache
 
 
 def main(module: str, build: Callable[[Path, Path], bool]) -> int:

@@ -14,10 +14,10 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from amiable.vm.appliance.programs import BuildFailure, run
 from guests import disk, ext4
 from guests.command import main
 from guests.outputs import build_once, builder_sources, digest_of_files
-from guests.run import BuildFailure, run
 
 SUITE = "bookworm"
 LABEL = "debian-root"

@@ -11,9 +11,9 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+from amiable.vm.appliance.programs import run
 from guests.ext4 import NAMESPACE
 from guests.grub import SECTOR_BYTES, core_image, embed_bios, write_efi_partition
-from guests.run import run
 
 BIOS_START, BIOS_SECTORS = 2048, 6144
 EFI_START, EFI_SECTORS = 8192, 32768

@@ -12,8 +12,8 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from guests.run import run
-from guests.tree import CharacterDevice, Directory, Entry, File, Link, Tree
+from amiable.vm.appliance.programs import run
+from amiable.vm.appliance.tree import CharacterDevice, Directory, Entry, File, Link, Tree
 
 EPOCH = 1_700_000_000
 """The one time that every entry carries, in Unix seconds."""

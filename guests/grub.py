@@ -12,8 +12,8 @@ import struct
 import tempfile
 from pathlib import Path
 
+from amiable.vm.appliance.programs import BuildFailure, run
 from guests.ext4 import EPOCH
-from guests.run import BuildFailure, run
 
 SECTOR_BYTES = 512
 GRUB_FOLDER = Path("/usr/lib/grub")

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from amiable.vm.appliance import cpio, modules, tree
+
 RECORD = "inputs.json"
+
+
+def default_cache() -> Path:
+    """``.cache`` of the checkout."""
+    return Path(__file__).parents[1] / ".cache"
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
@@ -28,7 +35,8 @@ def builder_sources(guest: str) -> list[Path]:
     package = Path(__file__).parent
     left_out = {"__pycache__", "tiny", "tiny.py", "debian", "debian.py"} - {guest, f"{guest}.py"}
     files = [path for path in package.rglob("*") if path.is_file()]
-    return [path for path in files if left_out.isdisjoint(path.relative_to(package).parts)]
+    shared = [Path(str(module.__file__)) for module in (cpio, modules, tree)]
+    return shared + [path for path in files if left_out.isdisjoint(path.relative_to(package).parts)]
 
 
 def build_once(folder: Path, inputs: dict[str, str], build: Callable[[Path], None]) -> bool:

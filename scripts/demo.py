@@ -15,9 +15,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from amiable.vm.appliance.programs import BuildFailure
 from guests import debian
-from guests.packages import default_cache
-from guests.run import BuildFailure
+from guests.outputs import default_cache
 from guests.tiny.build import build_cached
 from scripts import demo_stage as stage
 from scripts.demo_stage import WORK, DemoFailure, run, say

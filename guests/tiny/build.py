@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from amiable.vm.appliance.cpio import write_initrd
+from amiable.vm.appliance.modules import Kernel
+from amiable.vm.appliance.packages import Packages
+from amiable.vm.appliance.programs import find_program, run
+from amiable.vm.appliance.tree import CharacterDevice, Directory, File, Link, Tree
 from guests import disk, ext4
-from guests.cpio import write_initrd
-from guests.kernel import Kernel, read_kernel
+from guests.kernel import read_kernel
 from guests.outputs import build_once, builder_sources, digest_of_files
-from guests.packages import Packages
-from guests.run import find_program, run
-from guests.tree import CharacterDevice, Directory, File, Link, Tree
 
 MAIN_KERNEL = "linux-image-cloud-amd64"
 OTHER_KERNELS = r"linux-image-[0-9.]+-[0-9]+-cloud-amd64"

@@ -3,8 +3,8 @@
 import gzip
 import subprocess
 
-from guests.cpio import write_initrd
-from guests.tree import CharacterDevice, File, Link, Tree
+from amiable.vm.appliance.cpio import write_initrd
+from amiable.vm.appliance.tree import CharacterDevice, File, Link, Tree
 
 
 def archive() -> bytes:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from amiable.vm.appliance.programs import find_program
+from amiable.vm.appliance.tree import Directory, File, Link, Tree
 from guests.ext4 import write_ext4
-from guests.run import find_program
-from guests.tree import Directory, File, Link, Tree
 
 SIZE_BYTES = 8 << 20
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from amiable.vm.appliance.programs import BuildFailure
 from guests import kernel
 from guests.kernel import read_kernel
-from guests.run import BuildFailure
 
 VERSION = "6.1.0-1-test"
 

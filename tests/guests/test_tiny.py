@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from amiable.vm.appliance.programs import BuildFailure, find_program
+from amiable.vm.appliance.tree import File, Tree
 from guests import disk
 from guests.disk import BIOS_START, EFI_SECTORS, EFI_START, ROOT_OFFSET_BYTES, ROOT_START
 from guests.ext4 import write_ext4
 from guests.grub import SECTOR_BYTES
-from guests.run import BuildFailure, find_program
 from guests.tiny.build import LABEL, plan
-from guests.tree import File, Tree
 from tests.support.guests import TinyGuest, guest_cache, tiny_guest
 
 

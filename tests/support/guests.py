@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from guests import debian
-from guests.packages import default_cache
+from guests.outputs import default_cache
 from guests.tiny.build import build_cached
 
 

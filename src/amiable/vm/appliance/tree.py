@@ -1,10 +1,8 @@
 """A root file system as a value: paths with what stands there, in the order of their paths.
 
-Every entry belongs to root and carries no time of its own: the writers (``guests.cpio``, ``guests.ext4``) give all entries the
+Every entry belongs to root and carries no time of its own: the writers (``cpio``, ``guests.ext4``) give all entries the
 same one, so equal trees make equal images.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

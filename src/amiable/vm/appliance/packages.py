@@ -3,18 +3,11 @@
 ``apt`` is used as it is configured: which mirror, which keyring and which proxy are the machine's affair.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path
 
-from guests.run import BuildFailure, run
-
-
-def default_cache() -> Path:
-    """``.cache`` of the checkout."""
-    return Path(__file__).parents[1] / ".cache"
+from amiable.vm.appliance.programs import BuildFailure, run
 
 
 class Packages:

@@ -1,7 +1,5 @@
 """Programs of the host, run to their end, with what they said when they fail."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -3,23 +3,28 @@
     070701 inode mode uid gid links mtime size major minor rmajor rminor namelen check   (8 hex digits each)
     name NUL, padded to 4    content, padded to 4    …    TRAILER!!!
 
-Written here rather than by ``cpio`` because device nodes then need no privilege.
+Written here rather than by ``cpio`` because device nodes then need no privilege.  Archives may follow one another: Linux unpacks
+each, so what one instance needs is appended to what all share.
 Source: Documentation/driver-api/early-userspace/buffer-format.rst of Linux.
 """
 
-from __future__ import annotations
-
 import gzip
 import stat
+from collections.abc import Iterator
 
-from guests.tree import CharacterDevice, Directory, Entry, File, Link, Tree
+from amiable.vm.appliance.tree import CharacterDevice, Directory, Entry, File, Link, Tree
 
 
 def write_initrd(tree: Tree) -> bytes:
     """The gzip-compressed archive of ``tree``; the same bytes for the same tree."""
-    records = [_record(number, path, entry) for number, (path, entry) in enumerate(tree, start=1)]
-    records.append(_newc(0, "TRAILER!!!", mode=0, content=b""))
-    return gzip.compress(b"".join(records), compresslevel=6, mtime=0)
+    return gzip.compress(b"".join(write_cpio(tree)), compresslevel=6, mtime=0)
+
+
+def write_cpio(tree: Tree) -> Iterator[bytes]:
+    """The archive of ``tree``, entry by entry; its length is a multiple of 4, so another may follow."""
+    for number, (path, entry) in enumerate(tree, start=1):
+        yield _record(number, path, entry)
+    yield _newc(0, "TRAILER!!!", mode=0, content=b"")
 
 
 def _record(inode: int, path: str, entry: Entry) -> bytes:
