@@ -28,7 +28,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from amiable.bundle.pipeline import Recipe, create, find_extents
+from amiable.bundle.layout import find_extents
+from amiable.bundle.pipeline import Recipe, create
 from amiable.bundle.unbundle import unbundle
 from amiable.model.units import MIB
 

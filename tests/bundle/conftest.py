@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from amiable.bundle.pipeline import Recipe, find_extents
+from amiable.bundle.layout import find_extents
+from amiable.bundle.pipeline import Recipe
 from tests.support.cases import cases_dir
 
 

@@ -3,15 +3,19 @@
 import hashlib
 import io
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
 from amiable.bundle.parts import (
     SPOOL_BYTES,
-    PartWriter,
+    HandedOn,
+    PartCutter,
+    PartFiles,
     folder_opener,
     open_checked,
     part_count_max,
@@ -32,37 +36,105 @@ def part(index: int, data: bytes) -> Part:
     return Part(index, f"n.part.{index:02d}", hashlib.sha1(data).hexdigest())
 
 
-@pytest.mark.parametrize("sizes", [[1], [PART_BYTES], [PART_BYTES + 1], [7, PART_BYTES, PART_BYTES - 7]])
+def cipher() -> tuple[CipherContext, CipherContext]:
+    """Encryption and decryption under the same key."""
+    made = Cipher(algorithms.AES(bytes(16)), modes.CBC(bytes(16)))
+    return made.encryptor(), made.decryptor()
+
+
+@pytest.mark.parametrize("sizes", [[16], [PART_BYTES], [PART_BYTES + 16], [7, PART_BYTES, PART_BYTES - 7], [1] * 48])
 def test_parts_are_cut_at_exactly_10_mib_and_none_is_empty(tmp_path: Path, sizes: list[int]) -> None:
-    writer = PartWriter(tmp_path, "n", 2)
-    data = os.urandom(sum(sizes))
-    at = 0
-    for size in sizes:
-        writer.write(data[at : at + size])
-        at += size
-    parts = writer.finish()
+    encryptor, decryptor = cipher()
+    with HandedOn(PartFiles(tmp_path).write, workers=1, waiting_max=1) as sink:
+        cutter = PartCutter(sink, "n", digits=2, encryptor=encryptor)
+        data = os.urandom(sum(sizes))
+        at = 0
+        for size in sizes:
+            cutter.write(data[at : at + size])
+            at += size
+        parts = cutter.finish()
+        sink.finish()
     files = [(tmp_path / part.filename).read_bytes() for part in parts]
-    assert b"".join(files) == data
+    assert decryptor.update(b"".join(files)) == data
     assert [len(file) for file in files[:-1]] == [PART_BYTES] * (len(files) - 1)
     assert 0 < len(files[-1]) <= PART_BYTES
     assert [part.sha1 for part in parts] == [hashlib.sha1(file).hexdigest() for file in files]
-    assert b"".join(read_parts(manifest(parts, len(data)), folder_opener(tmp_path))) == data
+    assert b"".join(read_parts(manifest(parts, len(data)), folder_opener(tmp_path))) == b"".join(files)
 
 
 def test_what_was_written_can_be_discarded(tmp_path: Path) -> None:
-    writer = PartWriter(tmp_path, "n", 2)
-    writer.write(bytes(PART_BYTES + 5))
-    writer.discard()
+    files = PartFiles(tmp_path)
+    files.write(part(0, b"x"), memoryview(b"x"))
+    files.write(part(1, b"y"), memoryview(b"y"))
+    files.discard()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_way_is_refused_and_stays(tmp_path: Path) -> None:
     (tmp_path / "n.part.00").write_bytes(b"mine")
-    writer = PartWriter(tmp_path, "n", 2)
+    files = PartFiles(tmp_path)
     with pytest.raises(LocalRefusal, match="exists already"):
-        writer.write(b"x")
-    writer.discard()
+        files.write(part(0, b"x"), memoryview(b"x"))
+    files.discard()
     assert (tmp_path / "n.part.00").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(("workers", "waiting_max"), [(1, 1), (1, 3), (3, 3)])
+def test_no_more_parts_are_on_their_way_than_may_be(workers: int, waiting_max: int) -> None:
+    made, consumed, most = 0, [], 0
+
+    def consume(part: Part, body: memoryview) -> None:
+        consumed.append((part.index, bytes(body)))
+
+    with HandedOn(consume, workers=workers, waiting_max=waiting_max) as sink:
+        for index in range(40):
+            sink.put(part(index, b"x"), memoryview(b"%d" % index))
+            made += 1
+            most = max(most, made - len(consumed))
+        sink.finish()
+    assert most <= waiting_max
+    assert sorted(consumed) == [(index, b"%d" % index) for index in range(40)]
+
+
+def test_an_error_of_the_consumer_ends_the_producer() -> None:
+    def consume(part: Part, body: memoryview) -> None:
+        if part.index == 3:
+            raise LocalRefusal("the bucket is gone")
+
+    put = 0
+    with pytest.raises(LocalRefusal, match="the bucket is gone"), HandedOn(consume, workers=1, waiting_max=2) as sink:
+        for index in range(1000):
+            sink.put(part(index, b"x"), memoryview(b"x"))
+            put += 1
+    assert put <= 6
+
+
+def test_the_last_parts_error_comes_out_when_the_sink_is_finished() -> None:
+    def consume(part: Part, body: memoryview) -> None:
+        raise LocalRefusal("the bucket is gone")
+
+    with HandedOn(consume, workers=1, waiting_max=2) as sink:
+        sink.put(part(0, b"x"), memoryview(b"x"))
+        with pytest.raises(LocalRefusal, match="the bucket is gone"):
+            sink.finish()
+
+
+def test_an_error_of_the_producer_drops_what_waits() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    consumed: list[int] = []
+
+    def consume(part: Part, body: memoryview) -> None:
+        consumed.append(part.index)
+        begun.set()
+        go_on.wait(60)
+
+    with pytest.raises(KeyboardInterrupt), HandedOn(consume, workers=1, waiting_max=3) as sink:
+        for index in range(3):
+            sink.put(part(index, b"x"), memoryview(b"x"))
+        begun.wait(60)
+        threading.Timer(0.05, go_on.set).start()
+        raise KeyboardInterrupt
+    assert consumed == [0]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from amiable.bundle import pipeline
 from amiable.bundle.keys import load_private_key
-from amiable.bundle.pipeline import Recipe, create, find_extents
+from amiable.bundle.layout import find_extents
+from amiable.bundle.pipeline import Recipe, create
 from amiable.bundle.unbundle import Waivers, read_bundle, unbundle, unwrap_keys, verify
 from amiable.model.errors import LocalRefusal
 from amiable.model.manifest import Mapping

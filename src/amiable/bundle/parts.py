@@ -10,11 +10,14 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, Final
+from typing import IO, BinaryIO, Final, Protocol
 
-from amiable.bundle.new_file import told_when_full
+from cryptography.hazmat.primitives.ciphers import CipherContext
+
+from amiable.bundle.new_file import told_when_full, write_at
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import Manifest, Part
 from amiable.model.units import PART_BYTES
@@ -27,6 +30,7 @@ SINGLE_PART_BYTES_MAX: Final = 5 << 30
 """What one PUT of S3 takes."""
 
 READ_BYTES: Final = 1 << 20
+AES_BLOCK: Final = 16
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
@@ -109,75 +113,135 @@ def _check_part(part: Part, opener: PartOpener, bytes_max: int, spool: IO[bytes]
     return size
 
 
-class PartWriter:
-    """Cuts what is written into files ``NAME.part.N`` of 10 MiB in ``folder``; never makes an empty one.
+class PartSink(Protocol):
+    """Takes the parts of one bundle as they are made."""
 
-    A file is durable before it counts.  ``discard`` removes what was written.
+    def put(self, part: Part, body: memoryview) -> None:
+        """Takes ``part``, whole, after the one before it; ``body`` is nobody else's.  May wait, and may raise what went wrong."""
+
+    def finish(self) -> None:
+        """Returns once every part has arrived for good, or raises what went wrong."""
+
+
+class HandedOn:
+    """A sink that gives every part to ``consume``, in ``workers`` threads; at most ``waiting_max`` parts wait or are under way.
+
+    What ``consume`` raises is raised by the next ``put`` or ``finish``, which ends the producer.  When the block is left before
+    ``finish``, parts that wait are dropped, and those under way are waited for.
     """
 
-    def __init__(self, folder: Path, name: str, digits: int) -> None:
+    def __init__(self, consume: Callable[[Part, memoryview], object], *, workers: int, waiting_max: int) -> None:
+        assert 1 <= workers <= waiting_max
+        self._consume = consume
+        self._threads = ThreadPoolExecutor(workers, "bundle-part")
+        self._waiting_max = waiting_max
+        self._under_way: set[Future[object]] = set()
+
+    def __enter__(self) -> "HandedOn":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def put(self, part: Part, body: memoryview) -> None:
+        """Hands ``part`` on, waiting while as many as may be are on their way."""
+        self._settle(self._waiting_max - 1)
+        self._under_way.add(self._threads.submit(self._consume, part, body))
+
+    def finish(self) -> None:
+        """Returns once every part was consumed."""
+        self._settle(0)
+
+    def _settle(self, count_max: int) -> None:
+        """Waits until at most ``count_max`` parts are on their way; raises what became of one that failed."""
+        ended, self._under_way = wait(self._under_way, 0)
+        while len(self._under_way) > count_max:
+            more, self._under_way = wait(self._under_way, return_when=FIRST_COMPLETED)
+            ended |= more
+        for future in ended:
+            future.result()
+
+
+class PartFiles:
+    """Parts as files in ``folder``, each durable once written.  ``discard`` removes what was written."""
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.name = name
-        self.digits = digits
-        self.parts: list[Part] = []
-        self.size_bytes = 0
         self._made: list[Path] = []
-        self._file: BinaryIO | None = None
-        self._left = 0
-        self._digest = hashlib.sha1(usedforsecurity=False)
 
-    def write(self, data: bytes) -> None:
-        """Appends ``data``, ending parts as they fill."""
-        with told_when_full(self.folder / f"{self.name}.part.*"):
-            self._write(memoryview(data))
-
-    def _write(self, view: memoryview) -> None:
-        while view:
-            if self._file is None:
-                self._begin()
-            assert self._file is not None
-            piece = view[: self._left]
-            self._file.write(piece)
-            self._digest.update(piece)
-            self._left -= len(piece)
-            self.size_bytes += len(piece)
-            view = view[len(piece) :]
-            if not self._left:
-                self._end()
-
-    def finish(self) -> tuple[Part, ...]:
-        """Ends the last part; all of them, in order."""
-        with told_when_full(self.folder / f"{self.name}.part.*"):
-            if self._file is not None:
-                self._end()
-        return tuple(self.parts)
-
-    def discard(self) -> None:
-        """Removes every part that was written."""
-        if self._file is not None:
-            # What is still buffered finds no room on a full disk, and is not wanted.
-            with suppress(OSError):
-                self._file.close()
-            self._file = None
-        for path in self._made:
-            path.unlink(missing_ok=True)
-
-    def _begin(self) -> None:
-        path = self.folder / f"{self.name}.part.{len(self.parts):0{self.digits}d}"
+    def write(self, part: Part, body: memoryview) -> None:
+        """Writes the new file of ``part``; refuses to replace one."""
+        path = self.folder / part.filename
         try:
-            self._file = path.open("xb")
+            file = path.open("xb", buffering=0)
         except FileExistsError as error:
             raise LocalRefusal(
                 f"{path} exists already", hint="remove the old bundle, or pass --force to replace it"
             ) from error
         self._made.append(path)
-        self._left = PART_BYTES
-        self._digest = hashlib.sha1(usedforsecurity=False)
+        with told_when_full(path), file:
+            write_at(file.fileno(), body, 0)
+            os.fsync(file.fileno())
+
+    def discard(self) -> None:
+        """Removes every part that was written."""
+        for path in self._made:
+            path.unlink(missing_ok=True)
+
+
+class PartCutter:
+    """Encrypts what is written and cuts it into parts ``NAME.part.N`` of 10 MiB for ``sink``; never makes an empty one."""
+
+    def __init__(
+        self,
+        sink: PartSink,
+        name: str,
+        *,
+        digits: int,
+        encryptor: CipherContext,
+        told: Callable[[Part, memoryview], object] | None = None,
+    ) -> None:
+        self.parts: list[Part] = []
+        self.size_bytes = 0
+        self._sink = sink
+        self._name = name
+        self._digits = digits
+        self._encryptor = encryptor
+        self._told = told
+        self._body = memoryview(b"")
+        self._fed = 0
+        self._filled = 0
+
+    def write(self, data: bytes) -> None:
+        """Encrypts ``data``, ending parts as they fill."""
+        view = memoryview(data)
+        while view:
+            if not self._fed:
+                # The cipher asks for room beyond what it will write; it holds back what is no whole block of its own.
+                self._body = memoryview(bytearray(PART_BYTES + AES_BLOCK))
+            piece = view[: PART_BYTES - self._fed]
+            self._filled += self._encryptor.update_into(piece, self._body[self._filled :])
+            self._fed += len(piece)
+            view = view[len(piece) :]
+            if self._fed == PART_BYTES:
+                self._end()
+
+    def finish(self) -> tuple[Part, ...]:
+        """Ends the last part; all of them, in order.  What was written must be whole blocks of the cipher."""
+        if self._fed:
+            self._end()
+        assert self._encryptor.finalize() == b""
+        return tuple(self.parts)
 
     def _end(self) -> None:
-        assert self._file is not None
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._file = None
-        self.parts.append(Part(len(self.parts), self._made[-1].name, self._digest.hexdigest()))
+        assert self._filled == self._fed, "a part is whole blocks"
+        body = self._body[: self._filled]
+        index = len(self.parts)
+        digest = hashlib.sha1(body, usedforsecurity=False).hexdigest()
+        part = Part(index, f"{self._name}.part.{index:0{self._digits}d}", digest)
+        self.parts.append(part)
+        self.size_bytes += len(body)
+        self._fed = self._filled = 0
+        if self._told is not None:
+            self._told(part, body)
+        self._sink.put(part, body)

@@ -9,34 +9,44 @@ reader stops early in it, as several do after the first of many members.  No int
 the manifest, last, makes the bundle.
 """
 
-import errno
 import hashlib
 import os
 import secrets
-import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from isal import isal_zlib
 
 from amiable import __version__
 from amiable.bundle import keys, sparse_tar
 from amiable.bundle.flow import ahead
-from amiable.bundle.manifest_xml import IMAGE_BYTES_MAX, write_manifest
+from amiable.bundle.layout import Layout, open_image_file
+from amiable.bundle.manifest_xml import write_manifest
 from amiable.bundle.new_file import new_file, sync_folder, write_at
-from amiable.bundle.parts import NAME, PartWriter, part_count_max, part_digits
-from amiable.bundle.sparse_tar import Extent
-from amiable.bundle.unbundle import AES_BLOCK, Progress
+from amiable.bundle.parts import (
+    AES_BLOCK,
+    NAME,
+    HandedOn,
+    PartCutter,
+    PartFiles,
+    PartSink,
+    part_count_max,
+    part_digits,
+)
+from amiable.bundle.recorder import Recorder
+from amiable.bundle.unbundle import Progress
 from amiable.model.errors import LocalRefusal
 from amiable.model.ids import is_account
-from amiable.model.manifest import IMAGE_TYPES, MACHINE, Bundler, Manifest, Mapping, WrappedKey
+from amiable.model.manifest import IMAGE_TYPES, MACHINE, Bundler, Manifest, Mapping, Part, WrappedKey
 from amiable.model.units import MIB
 
 CHUNK_BYTES: Final = MIB
@@ -53,15 +63,23 @@ GZIP_END: Final = bytes.fromhex("0300")
 WORKERS_MAX: Final = 8
 CHUNKS_WAITING_PER_WORKER: Final = 2
 CHUNKS_READ_AHEAD: Final = 4
-EXTENTS_MAX: Final = 1 << 18
-"""More than these are not written, for the sake of memory: the shortest holes are stored as zeros then."""
+PARTS_WAITING_MAX: Final = 3
+"""Parts in memory that wait to be written into a folder."""
+
+Deflated = tuple[bytes, int]
+"""A chunk's raw deflate, and the CRC-32 of what it holds."""
+
+_ZERO_CHUNK: Final = bytes(CHUNK_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to bundle, as whom and for whom.  ``name`` is also the prefix of the parts; PEM texts are of RSA keys."""
+    """What to bundle, as whom and for whom.  ``name`` is also the prefix of the parts; PEM texts are of RSA keys.
 
-    image: Path
+    ``ancestor_ami_ids`` are the images that this one came from, oldest first; ``kernel_name`` belongs to a kernel only.
+    """
+
+    image: Path | Layout
     name: str
     account_id: str
     architecture: str
@@ -73,66 +91,97 @@ class Recipe:
     block_device_mapping: tuple[Mapping, ...] = ()
     product_codes: tuple[str, ...] = ()
     image_type: str = MACHINE
+    kernel_name: str | None = None
+    ancestor_ami_ids: tuple[str, ...] = ()
     level: int = LEVEL
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """An open image: its size, and where its data lies, as the file system tells it."""
-
-    descriptor: int
-    size_bytes: int
-    extents: tuple[Extent, ...]
-    modified_ns: int
-
-    def check_unchanged(self) -> None:
-        """Refuses an image that was written to since it was opened."""
-        if os.fstat(self.descriptor).st_mtime_ns != self.modified_ns:
-            raise LocalRefusal(
-                "the image was changed while it was read", hint="bundle an image that nothing writes to."
-            )
-
-
-def create(recipe: Recipe, folder: Path, *, force: bool = False, progress: Progress | None = None) -> Path:
+def create(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+    recorder: Recorder | None = None,
+) -> Path:
     """The path of the manifest of a new bundle of ``recipe.image`` in ``folder``.
 
-    ``progress`` counts the bytes of the image's data.  The manifest is written last, and after the parts are durable; when anything
-    fails, nothing of the bundle remains.  ``force`` replaces a bundle of the same name.
+    The manifest is written last, and after the parts are durable; when anything fails, nothing of the bundle remains.  ``force``
+    replaces a bundle of the same name.
     """
     check_recipe(recipe)
+    _load_keys(recipe)
+    manifest_path = folder / f"{recipe.name}.manifest.xml"
+    with open_layout(recipe.image) as layout, ExitStack() as undo:
+        _clear(folder, recipe.name, force)
+        files = PartFiles(folder)
+        undo.callback(files.discard)
+        with HandedOn(files.write, workers=1, waiting_max=PARTS_WAITING_MAX) as sink:
+            document = create_into(replace(recipe, image=layout), sink, progress=progress, recorder=recorder)
+        sync_folder(folder)
+        with new_file(manifest_path) as file:
+            write_at(file.fileno(), document, 0)
+        undo.pop_all()
+    return manifest_path
+
+
+def create_into(
+    recipe: Recipe, sink: PartSink, *, progress: Progress | None = None, recorder: Recorder | None = None
+) -> bytes:
+    """The manifest's document of a new bundle of ``recipe.image``, after all its parts went to ``sink`` for good.
+
+    ``progress`` counts the bytes of the image's data.  ``recorder`` is told of every chunk, part and digest.  When anything fails,
+    what ``sink`` did with the parts is the caller's to undo.
+    """
+    check_recipe(recipe)
+    private_key, user_key, cloud_key = _load_keys(recipe)
+    key, iv = secrets.token_bytes(AES_BLOCK), secrets.token_bytes(AES_BLOCK)
+    with open_layout(recipe.image) as layout, ExitStack() as reading:
+        header = sparse_tar.header(recipe.name, layout.size_bytes, layout.extents)
+        if recorder is not None:
+            recorder.begin(layout.size_bytes, len(header))
+        cutter = PartCutter(
+            sink,
+            recipe.name,
+            digits=part_digits(part_count_max(len(header) + sparse_tar.stored_bytes(layout.extents))),
+            encryptor=Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor(),
+            told=_part_teller(recorder),
+        )
+        chunks = reading.enter_context(closing(ahead(_tar_chunks(header, layout, recorder), CHUNKS_READ_AHEAD)))
+        reading.callback(layout.stop)
+        meter = _Meter(layout, progress)
+        image_sha1 = _pack(chunks, cutter, level=recipe.level, meter=meter, recorder=recorder)
+        layout.check()
+        parts = cutter.finish()
+        sink.finish()
+        manifest = replace(
+            _describe(recipe),
+            image_sha1=image_sha1,
+            size_bytes=layout.size_bytes,
+            parts=parts,
+            bundled_size_bytes=cutter.size_bytes,
+            ec2=WrappedKey(keys.wrap(key, cloud_key), keys.wrap(iv, cloud_key)),
+            user=WrappedKey(keys.wrap(key, user_key), keys.wrap(iv, user_key)),
+        )
+    return write_manifest(manifest, private_key)
+
+
+def _load_keys(recipe: Recipe) -> tuple[rsa.RSAPrivateKey, rsa.RSAPublicKey, rsa.RSAPublicKey]:
+    """The user's private key, the user's public key and the cloud's; the first two are a pair."""
     private_key = keys.load_private_key(recipe.private_key_pem)
     user_key = keys.load_public_keys(recipe.certificate_pem)[0]
-    cloud_key = keys.load_public_keys(recipe.cloud_certificate_pem)[0]
     if not keys.is_pair(private_key, user_key):
         raise LocalRefusal(
             "the certificate and the private key do not belong together",
             hint="pass a pair with -c and -k: a bundle is signed with one and verified with the other",
         )
-    manifest_path = folder / f"{recipe.name}.manifest.xml"
-    key, iv = secrets.token_bytes(AES_BLOCK), secrets.token_bytes(AES_BLOCK)
-    with open_layout(recipe.image) as layout, ExitStack() as undo:
-        _clear(folder, recipe.name, force)
-        header = sparse_tar.header(recipe.name, layout.size_bytes, layout.extents)
-        digits = part_digits(part_count_max(len(header) + sparse_tar.stored_bytes(layout.extents)))
-        writer = PartWriter(folder, recipe.name, digits)
-        undo.callback(writer.discard)
-        with closing(ahead(_tar_chunks(header, layout), CHUNKS_READ_AHEAD)) as chunks:
-            image_sha1 = _pack(chunks, writer, key=key, iv=iv, level=recipe.level, meter=_Meter(layout, progress))
-        layout.check_unchanged()
-        manifest = replace(
-            _describe(recipe),
-            image_sha1=image_sha1,
-            size_bytes=layout.size_bytes,
-            parts=writer.finish(),
-            bundled_size_bytes=writer.size_bytes,
-            ec2=WrappedKey(keys.wrap(key, cloud_key), keys.wrap(iv, cloud_key)),
-            user=WrappedKey(keys.wrap(key, user_key), keys.wrap(iv, user_key)),
-        )
-        sync_folder(folder)
-        with new_file(manifest_path) as file:
-            write_at(file.fileno(), write_manifest(manifest, private_key), 0)
-        undo.pop_all()
-    return manifest_path
+    return private_key, user_key, keys.load_public_keys(recipe.cloud_certificate_pem)[0]
+
+
+def _part_teller(recorder: Recorder | None) -> Callable[[Part, memoryview], object] | None:
+    if recorder is None:
+        return None
+    return lambda part, body: recorder.part(part.index, hashlib.sha256(body).digest())
 
 
 def _describe(recipe: Recipe) -> Manifest:
@@ -153,6 +202,8 @@ def _describe(recipe: Recipe) -> Manifest:
         block_device_mapping=recipe.block_device_mapping,
         product_codes=recipe.product_codes,
         image_type=recipe.image_type,
+        kernel_name=recipe.kernel_name,
+        ancestor_ami_ids=recipe.ancestor_ami_ids,
     )
 
 
@@ -174,53 +225,13 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 @contextmanager
-def open_layout(path: Path) -> Iterator[Layout]:
-    """The image at ``path``, a file or a block device, opened, and where its data lies."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise LocalRefusal(f"{path} cannot be read: {error.strerror}") from error
-    with ExitStack() as opened:
-        opened.callback(os.close, descriptor)
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISBLK(facts.st_mode):
-            raise LocalRefusal(f"{path} is no disk image: neither a file nor a block device")
-        size_bytes = os.lseek(descriptor, 0, os.SEEK_END)
-        if not 0 < size_bytes <= IMAGE_BYTES_MAX:
-            raise LocalRefusal(f"{path} has {size_bytes} bytes: an image has 1 to {IMAGE_BYTES_MAX}")
-        least_hole = sparse_tar.BLOCK
-        while (extents := find_extents(descriptor, size_bytes, least_hole=least_hole)) is None:
-            least_hole *= 8
-        yield Layout(descriptor, size_bytes, tuple(extents), facts.st_mtime_ns)
-
-
-def find_extents(
-    descriptor: int, size_bytes: int, *, least_hole: int = sparse_tar.BLOCK, extents_max: int = EXTENTS_MAX
-) -> list[Extent] | None:
-    """Where the file has data, rounded outward to 512 bytes; holes shorter than ``least_hole`` count as data.
-
-    ``None`` where there are more than ``extents_max`` extents.
-    """
-    extents: list[Extent] = []
-    at = 0
-    while at < size_bytes:
-        try:
-            start = os.lseek(descriptor, at, os.SEEK_DATA)
-            end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size_bytes)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                break
-            start, end = at, size_bytes
-        start -= start % sparse_tar.BLOCK
-        end = min(-(-end // sparse_tar.BLOCK) * sparse_tar.BLOCK, size_bytes)
-        if extents and start - sum(extents[-1]) < least_hole:
-            extents[-1] = (extents[-1][0], end - extents[-1][0])
-        else:
-            extents.append((start, end - start))
-            if len(extents) > extents_max:
-                return None
-        at = end
-    return extents
+def open_layout(image: Path | Layout) -> Iterator[Layout]:
+    """The image, opened; one that is open already stays so."""
+    if isinstance(image, Layout):
+        yield image
+    else:
+        with open_image_file(image) as layout:
+            yield layout
 
 
 def _clear(folder: Path, name: str, force: bool) -> None:
@@ -256,12 +267,12 @@ class _Meter:
             self._progress(self._done, self._total)
 
 
-def _tar_chunks(header: bytes, layout: Layout) -> Iterator[bytearray]:
+def _tar_chunks(header: bytes, layout: Layout, recorder: Recorder | None) -> Iterator[bytearray]:
     """The tar stream in chunks of 1 MiB, the last shorter."""
     end = sparse_tar.trailer(len(header), sparse_tar.stored_bytes(layout.extents))
     regions = chain(
         [(len(header), _from_bytes(header))],
-        ((length, _from_image(layout.descriptor, offset)) for offset, length in layout.extents),
+        ((length, _from_image(layout, offset, recorder)) for offset, length in layout.extents),
         [(len(end), _from_bytes(end))],
     )
     chunk, filled = bytearray(CHUNK_BYTES), 0
@@ -285,33 +296,29 @@ def _from_bytes(data: bytes) -> Callable[[memoryview, int], None]:
     return read_into
 
 
-def _from_image(descriptor: int, offset: int) -> Callable[[memoryview, int], None]:
+def _from_image(layout: Layout, offset: int, recorder: Recorder | None) -> Callable[[memoryview, int], None]:
     def read_into(view: memoryview, at: int) -> None:
-        while view:
-            size = os.preadv(descriptor, [view], offset + at)
-            if not size:
-                raise LocalRefusal(
-                    "the image became shorter while it was read", hint="bundle an image that nothing writes to."
-                )
-            view, at = view[size:], at + size
+        layout.read_into(view, offset + at)
+        if recorder is not None:
+            recorder.data(offset + at, view)
 
     return read_into
 
 
 def _pack(
-    chunks: Iterator[bytearray], writer: PartWriter, *, key: bytes, iv: bytes, level: int, meter: "_Meter"
+    chunks: Iterator[bytearray], cutter: PartCutter, *, level: int, meter: "_Meter", recorder: Recorder | None
 ) -> str:
-    """Writes ``chunks`` as gzip, encrypted, to ``writer``; the SHA-1 of the chunks, in hex."""
-    encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
+    """Writes ``chunks`` as gzip to ``cutter``; the SHA-1 of the chunks, in hex."""
     digest = hashlib.sha1(usedforsecurity=False)
+    modern_digest = hashlib.sha256()
     workers = min(WORKERS_MAX, os.cpu_count() or 1)
-    waiting: deque[tuple[int, Future[tuple[bytes, int]], Future[None]]] = deque()
+    waiting: deque[tuple[int, Future[Deflated], Future[None]]] = deque()
     plain_bytes, crc, gzip_bytes = 0, 0, 0
 
     def put(data: bytes) -> None:
         nonlocal gzip_bytes
         gzip_bytes += len(data)
-        writer.write(encryptor.update(data))
+        cutter.write(data)
 
     def put_oldest() -> None:
         nonlocal plain_bytes, crc
@@ -321,12 +328,19 @@ def _pack(
         put(deflated)
         crc = isal_zlib.crc32_combine(crc, chunk_crc, size)
         plain_bytes += size
+        if recorder is not None:
+            recorder.chunk(size, len(deflated))
         meter.add(size)
+
+    def hash_chunk(chunk: bytearray) -> None:
+        digest.update(chunk)
+        if recorder is not None:
+            modern_digest.update(chunk)
 
     put(GZIP_HEADER)
     with ThreadPoolExecutor(1, "bundle-sha1") as hasher, ThreadPoolExecutor(workers, "bundle-deflate") as deflaters:
         for chunk in chunks:
-            waiting.append((len(chunk), deflaters.submit(_deflate, chunk, level), hasher.submit(digest.update, chunk)))
+            waiting.append((len(chunk), deflaters.submit(_deflate, chunk, level), hasher.submit(hash_chunk, chunk)))
             if len(waiting) > workers * CHUNKS_WAITING_PER_WORKER:
                 put_oldest()
         while waiting:
@@ -334,11 +348,23 @@ def _pack(
     put(GZIP_END + crc.to_bytes(4, "little") + (plain_bytes & 0xFFFFFFFF).to_bytes(4, "little"))
     padding = AES_BLOCK - gzip_bytes % AES_BLOCK
     put(bytes([padding]) * padding)
-    writer.write(encryptor.finalize())
+    if recorder is not None:
+        recorder.stream(modern_digest.digest())
     return digest.hexdigest()
 
 
-def _deflate(chunk: bytearray, level: int) -> tuple[bytes, int]:
+def _deflate(chunk: bytearray, level: int) -> Deflated:
     """Raw deflate of ``chunk`` that refers to nothing before it and ends on a byte; and its CRC-32."""
+    if chunk == _ZERO_CHUNK:
+        return _zeros_deflated(level)
+    return _deflate_afresh(chunk, level)
+
+
+@cache
+def _zeros_deflated(level: int) -> Deflated:
+    return _deflate_afresh(_ZERO_CHUNK, level)
+
+
+def _deflate_afresh(chunk: bytearray | bytes, level: int) -> Deflated:
     compressor = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -15)
     return compressor.compress(chunk) + compressor.flush(isal_zlib.Z_FULL_FLUSH), isal_zlib.crc32(chunk)

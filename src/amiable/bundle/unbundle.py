@@ -23,7 +23,7 @@ from amiable.bundle import keys, sparse_tar
 from amiable.bundle.flow import ahead
 from amiable.bundle.manifest_xml import MANIFEST_BYTES_MAX, read_manifest, verify_signature
 from amiable.bundle.new_file import new_file, write_at
-from amiable.bundle.parts import PartOpener, folder_opener, read_parts
+from amiable.bundle.parts import AES_BLOCK, PartOpener, folder_opener, read_parts
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import Manifest
 
@@ -36,7 +36,6 @@ Progress = Callable[[int, int], object]
 PIECE_BYTES: Final = 1 << 20
 IsalError: Final[type[Exception]] = getattr(igzip_lib, "IsalError")  # noqa: B009 - its stub takes the class for an instance
 INFLATE_INPUT_BYTES: Final = 1 << 16
-AES_BLOCK: Final = 16
 HOLE_BYTES: Final = 4096
 AHEAD_PIECES: Final = 8
 
