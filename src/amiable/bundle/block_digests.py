@@ -64,7 +64,7 @@ class BlockDigests:
     def _end_block(self) -> None:
         if not self._pieces:
             return
-        self._waiting.append((self._index, self._hashers.submit(_digest_of, self._pieces)))
+        self._waiting.append((self._index, self._hashers.submit(digest_of, self._pieces)))
         self._pieces = []
         if len(self._waiting) > self._waiting_max:
             self._take_oldest()
@@ -74,7 +74,7 @@ class BlockDigests:
         self._found(index, hashing.result())
 
 
-def _digest_of(pieces: list[tuple[int, memoryview]]) -> bytes:
+def digest_of(pieces: list[tuple[int, memoryview]]) -> bytes:
     """The SHA-256 of the block that holds ``pieces``, as (offset in the block, bytes), and zeros elsewhere."""
     digest, at = hashlib.sha256(), 0
     for start, view in pieces:

@@ -28,6 +28,8 @@ from isal import isal_zlib
 
 from amiable import __version__
 from amiable.bundle import keys, sparse_tar
+from amiable.bundle.assurance import SUFFIX, sidecar_name, write_sidecar
+from amiable.bundle.dsse import load_signing_key
 from amiable.bundle.flow import ahead
 from amiable.bundle.layout import Layout, open_image_file
 from amiable.bundle.manifest_xml import write_manifest
@@ -77,6 +79,7 @@ class Recipe:
     """What to bundle, as whom and for whom.  ``name`` is also the prefix of the parts; PEM texts are of RSA keys.
 
     ``ancestor_ami_ids`` are the images that this one came from, oldest first; ``kernel_name`` belongs to a kernel only.
+    ``assurance_key_pem``, RSA or Ed25519, signs the assurance sidecar in place of the user's key.
     """
 
     image: Path | Layout
@@ -94,6 +97,7 @@ class Recipe:
     kernel_name: str | None = None
     ancestor_ami_ids: tuple[str, ...] = ()
     level: int = LEVEL
+    assurance_key_pem: str | bytes | None = None
 
 
 def create(
@@ -107,11 +111,13 @@ def create(
     """The path of the manifest of a new bundle of ``recipe.image`` in ``folder``.
 
     The manifest is written last, and after the parts are durable; when anything fails, nothing of the bundle remains.  ``force``
-    replaces a bundle of the same name.
+    replaces a bundle of the same name.  With a ``recorder`` the assurance sidecar is written too, before the manifest.
     """
     check_recipe(recipe)
     _load_keys(recipe)
+    signing_keys = [load_signing_key(recipe.assurance_key_pem or recipe.private_key_pem)] if recorder else []
     manifest_path = folder / f"{recipe.name}.manifest.xml"
+    sidecar_path = folder / sidecar_name(manifest_path.name)
     with open_layout(recipe.image) as layout, ExitStack() as undo:
         _clear(folder, recipe.name, force)
         files = PartFiles(folder)
@@ -119,6 +125,10 @@ def create(
         with HandedOn(files.write, workers=1, waiting_max=PARTS_WAITING_MAX) as sink:
             document = create_into(replace(recipe, image=layout), sink, progress=progress, recorder=recorder)
         sync_folder(folder)
+        if recorder is not None:
+            undo.callback(sidecar_path.unlink, missing_ok=True)
+            with new_file(sidecar_path) as file:
+                write_at(file.fileno(), write_sidecar(recorder, document, signing_keys), 0)
         with new_file(manifest_path) as file:
             write_at(file.fileno(), document, 0)
         undo.pop_all()
@@ -139,7 +149,7 @@ def create_into(
     with open_layout(recipe.image) as layout, ExitStack() as reading:
         header = sparse_tar.header(recipe.name, layout.size_bytes, layout.extents)
         if recorder is not None:
-            recorder.begin(layout.size_bytes, len(header))
+            recorder.begin(layout.size_bytes, len(header), (key, iv))
         cutter = PartCutter(
             sink,
             recipe.name,
@@ -236,7 +246,8 @@ def open_layout(image: Path | Layout) -> Iterator[Layout]:
 
 def _clear(folder: Path, name: str, force: bool) -> None:
     """Makes room for a bundle ``name``; refuses where one lies already, unless forced."""
-    old = [folder / f"{name}.manifest.xml"] if (folder / f"{name}.manifest.xml").exists() else []
+    files = [folder / f"{name}.manifest.xml", folder / f"{name}{SUFFIX}"]
+    old = [path for path in files if path.exists()]
     try:
         found = sorted(path for path in folder.iterdir() if path.name.startswith(f"{name}.part."))
     except OSError as error:

@@ -32,6 +32,7 @@ class Recorder:
         self.block_digests = bytearray()
         self.part_digests: list[bytes] = []
         self.stream_digest = b""
+        self.secrets = (b"", b"")
         self.is_complete = True
         """Whether the tables hold everything: false once a limit was passed."""
 
@@ -46,9 +47,12 @@ class Recorder:
     ) -> None:
         self._blocks.__exit__(kind, error, traceback)
 
-    def begin(self, size_bytes: int, header_bytes: int) -> None:
-        """The image has ``size_bytes``; its first stored byte is ``header_bytes`` into the tar stream.  Called first."""
-        self.size_bytes, self.header_bytes = size_bytes, header_bytes
+    def begin(self, size_bytes: int, header_bytes: int, secrets: tuple[bytes, bytes]) -> None:
+        """The image has ``size_bytes``; its first stored byte is ``header_bytes`` into the tar stream.  Called first.
+
+        ``secrets`` are the bundle's AES key and IV.
+        """
+        self.size_bytes, self.header_bytes, self.secrets = size_bytes, header_bytes, secrets
         self._content = ContentDigest(size_bytes)
 
     def data(self, image_offset: int, view: memoryview | bytes | bytearray) -> None:
