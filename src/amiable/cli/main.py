@@ -28,7 +28,7 @@ app.command("amiable.cli.serve:serve", name="serve", help="Start the server.")
 app.command("amiable.cli.env:env", name="env", help="Print what a shell needs to speak to the server.")
 app.command("amiable.cli.doctor:doctor", name="doctor", help="Check this host and the server.")
 app.command("amiable.cli.image:app", name="image", help="Machine images: import, list, show, share, deregister.")
-app.command("amiable.cli.bundle:app", name="bundle", help="Classic bundles: create, verify, unbundle, upload.")
+app.command("amiable.cli.bundle:app", name="bundle", help="Classic bundles: create, publish, upload, migrate, …")
 app.command("amiable.cli.kernel:app", name="kernel", help="Kernels and ramdisks for paravirtual images: add, list.")
 app.command("amiable.cli.launch:launch", name="launch", help="Launch instances of an image.")
 app.command(

@@ -15,10 +15,10 @@ def test_upload_makes_the_bucket_and_lets_the_service_read(
     said = capsys.readouterr()
     assert said.out == "images/web/v1/small.img.manifest.xml\n"
     assert "--image-location images/web/v1/small.img.manifest.xml" in said.err
-    assert sent[:2] == [("HEAD images", None), ("PUT images", None)]
-    assert {acl for _, acl in sent[2:]} == {"aws-exec-read"}
+    assert sent[:3] == [("HEAD images", None), ("PUT images", None), ("GET images", None)]
+    assert {acl for _, acl in sent[3:]} == {"aws-exec-read"}
     assert sent[-1][0] == "PUT images/web/v1/small.img.manifest.xml"
-    assert len(sent) == 7
+    assert len(sent) == 8
     keys = {row["Key"]: row for row in s3.list_objects_v2(Bucket="images")["Contents"]}
     parts = {f"web/v1/small.img.part.{index:02d}" for index in range(4)}
     assert set(keys) == {"web/v1/small.img.manifest.xml", *parts}

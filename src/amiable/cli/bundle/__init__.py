@@ -6,8 +6,14 @@ What works on the bundle is imported when a command runs: it costs more than ``-
 
 import cyclopts
 
-app = cyclopts.App(name="bundle", help="Classic bundles: create, verify, unbundle, upload.")
-app.command("amiable.cli.bundle.create:create", name="create", help="Bundle a disk image: compress, encrypt, sign, cut into parts.")
-app.command("amiable.cli.bundle.verify:verify", name="verify", help="Check a bundle; write nothing.")
-app.command("amiable.cli.bundle.unbundle:unbundle", name="unbundle", help="Open a bundle: the image, holes kept.")
-app.command("amiable.cli.bundle.upload:upload", name="upload", help="Upload a bundle to a bucket.")
+from amiable.cli.bundle.create import create
+from amiable.cli.bundle.delete import delete
+from amiable.cli.bundle.download import download
+from amiable.cli.bundle.show import show
+from amiable.cli.bundle.unbundle import unbundle
+from amiable.cli.bundle.upload import upload
+from amiable.cli.bundle.verify import verify
+
+app = cyclopts.App(name="bundle", help="Classic bundles: create, publish, upload, migrate, …")
+for verb in (create, delete, download, show, unbundle, upload, verify):
+    app.command(verb)

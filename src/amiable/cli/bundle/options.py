@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from amiable.cli.client import call
 from amiable.cli.output import Progress
@@ -13,14 +14,27 @@ from amiable.model.errors import LocalRefusal
 if TYPE_CHECKING:
     from amiable.model.manifest import Mapping
 
-Cert = Annotated[Path | None, Parameter(name=["--cert", "-c"], env_var="EC2_CERT", help="The user's certificate, PEM.")]
+Cert = Annotated[
+    Path | None,
+    Parameter(name=["--cert", "-c"], env_var=["EC2_CERT", "EUCA_CERT"], help="The user's certificate, PEM."),
+]
 Key = Annotated[
-    Path | None, Parameter(name=["--privatekey", "-k"], env_var="EC2_PRIVATE_KEY", help="The private key, PEM.")
+    Path | None,
+    Parameter(
+        name=["--privatekey", "-k"], env_var=["EC2_PRIVATE_KEY", "EUCA_PRIVATE_KEY"], help="The private key, PEM."
+    ),
 ]
 ManifestPath = Annotated[Path, Parameter(name=["--manifest", "-m"], help="The bundle's manifest.")]
 Source = Annotated[
     Path | None, Parameter(name=["--source", "-s"], help="Folder of the parts. Default: the manifest's.")
 ]
+Bucket = Annotated[str, Parameter(name=["--bucket", "-b"], help="BUCKET or BUCKET/PREFIX.")]
+Acl = Annotated[Literal["aws-exec-read", "public-read", "private"], Parameter(help="Who may read it.")]
+Location = Annotated[
+    str | None, Parameter(help="Where the bucket is made; one elsewhere is refused. Default: the region.")
+]
+Workers = Annotated[int, Parameter(validator=Number(gte=1, lte=64), help="How many parts at once.")]
+Batch = Annotated[bool, Parameter(negative=(), help="Ask nothing.")]
 WaiveSignature = Annotated[bool, Parameter(negative=(), help="Open it though unsigned or signed by someone unknown.")]
 WaiveImageDigest = Annotated[
     bool, Parameter(negative=(), help="Open it though the image's digest is wrong (euca2ools before 1.3.2).")
@@ -38,6 +52,16 @@ def mappings(text: str) -> "tuple[Mapping, ...]":
     if len({virtual for virtual, _, _ in pairs}) != len(pairs):
         raise LocalRefusal(f"{text!r} maps a name twice", exit_code=2)
     return tuple(Mapping(virtual, device) for virtual, _, device in pairs)
+
+
+def need_name(manifest: str | None, prefix: str | None) -> str:
+    """The manifest's file name, from ``-m`` or made of ``-p``: one of them; refuses what is no plain name."""
+    if (manifest is None) == (prefix is None):
+        raise LocalRefusal("which bundle?", hint="either -m NAME.manifest.xml or -p NAME", exit_code=2)
+    name = manifest if manifest is not None else f"{prefix}.manifest.xml"
+    if "/" in name or name in ("", ".", ".."):
+        raise LocalRefusal(f"{name!r} is no plain name", hint="the folder goes to -b BUCKET/PREFIX", exit_code=2)
+    return name
 
 
 def cloud_certificate() -> str:

@@ -1,0 +1,79 @@
+"""Which servers a verb speaks to, and as whom: what the environment says, unless flags say otherwise."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from amiable.cli.client import endpoint, is_http_url, session
+from amiable.cli.output import say
+from amiable.model.errors import LocalRefusal
+
+if TYPE_CHECKING:
+    from amiable.bundle.transfer import Patience
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Flags of ec2-ami-tools that name a server and credentials.  The library tries again, so the clients do not."""
+
+    url: Annotated[str | None, Parameter(help="S3 endpoint. Default: AWS_ENDPOINT_URL.")] = None
+    region: Annotated[str | None, Parameter(help="Region. Default: AWS_REGION.")] = None
+    access_key: Annotated[
+        str | None, Parameter(name=["--access-key", "-a"], help="Access key id. Default: the environment's.")
+    ] = None
+    secret_key: Annotated[
+        str | None,
+        Parameter(name=["--secret-key", "-s"], help="Its secret; others on this host see it: rather the environment."),
+    ] = None
+    delegation_token: Annotated[
+        str | None, Parameter(name=["--delegation-token", "-t"], help="Session token of temporary credentials.")
+    ] = None
+    sigv: Annotated[Literal["2", "4"], Parameter(help="Version of S3's signature.")] = "4"
+    retry: Annotated[bool, Parameter(help="Try again what passes by itself: lost connections, a busy server.")] = True
+
+    def s3(self) -> Any:
+        """A client of S3."""
+        return self._client(
+            "s3", s3={"addressing_style": "path"}, signature_version="s3v4" if self.sigv == "4" else "s3"
+        )
+
+    def ec2(self) -> Any:
+        """A client of EC2."""
+        return self._client("ec2")
+
+    def of_region(self, region: str | None, url: str | None) -> "Connection":
+        """The same credentials at another region's or server's endpoint."""
+        return replace(self, region=region or self.region, url=url or self.url)
+
+    def patience(self) -> "Patience":
+        """How often the library tries again; it says so when it does."""
+        from amiable.bundle.transfer import ONE_TRY, Patience
+
+        return Patience(tell=say) if self.retry else replace(ONE_TRY)
+
+    def _client(self, service: str, **config: Any) -> Any:
+        from botocore.config import Config
+
+        if (self.access_key is None) != (self.secret_key is None):
+            raise LocalRefusal("an access key and its secret go together", hint="-a KEY -s SECRET", exit_code=2)
+        if self.url is not None and not is_http_url(self.url):
+            raise LocalRefusal(f"--url is no http URL: {self.url}", hint="--url http://HOST:PORT", exit_code=2)
+        settings: dict[str, Any] = {
+            "connect_timeout": 10,
+            "read_timeout": 300,
+            "retries": {"total_max_attempts": 1},
+            # Older S3 servers know neither trailers nor checksums but MD5.
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        }
+        return session().client(
+            service,
+            endpoint_url=self.url.rstrip("/") if self.url else endpoint(),
+            region_name=self.region,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            aws_session_token=self.delegation_token,
+            config=Config(**settings, **config),
+        )

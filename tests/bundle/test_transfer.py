@@ -1,0 +1,131 @@
+"""What is tried again and when, what a place is, and that work in parallel ends with its reader."""
+
+import threading
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amiable.bundle.transfer import (
+    ONE_TRY,
+    Patience,
+    Place,
+    in_parallel,
+    is_part_name,
+    is_transient,
+    read_place,
+    region_of_location,
+    sidecar_name,
+)
+from amiable.model.errors import LocalRefusal
+from tests.bundle.clients import answered, impatient, lost
+
+
+def test_a_place_is_a_bucket_and_a_folder() -> None:
+    assert read_place("images") == Place("images")
+    assert read_place("/images//web/v1/") == Place("images", "web/v1/")
+    assert read_place("images/web").location("a.manifest.xml") == "images/web/a.manifest.xml"
+    for nothing in ("", "/", "//"):
+        with pytest.raises(LocalRefusal):
+            read_place(nothing)
+
+
+def test_what_passes_by_itself_is_tried_again_and_what_was_refused_is_not() -> None:
+    for error in (lost(), ConnectTimeoutError(endpoint_url="x"), *(answered(s) for s in (429, 500, 502, 503, 504))):
+        assert is_transient(error)
+    assert is_transient(answered(400, "RequestTimeout"))
+    for error in (answered(403, "AccessDenied"), answered(404), answered(400, "InvalidArgument"), OSError()):
+        assert not is_transient(error)
+
+
+def test_pauses_double_up_to_a_cap() -> None:
+    pauses: list[float] = []
+    failures = [lost()] * 7
+
+    def action() -> str:
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    assert impatient(pauses).run("it", action) == "done"
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 20]
+
+
+def test_the_last_failure_is_raised_when_patience_ends() -> None:
+    pauses: list[float] = []
+
+    def action() -> None:
+        raise lost()
+
+    with pytest.raises(type(lost())):
+        impatient(pauses, attempts_max=3).run("it", action)
+    assert len(pauses) == 2
+    with pytest.raises(type(lost())):
+        ONE_TRY.run("it", action)
+
+
+@given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
+def test_chance_shortens_a_pause_by_at_most_a_half(attempt: int, chance: float) -> None:
+    whole = Patience(chance=lambda: 1.0).pause_seconds(attempt)
+    assert whole / 2 <= Patience(chance=lambda: chance).pause_seconds(attempt) <= whole <= 20
+
+
+def test_nothing_is_tried_again_once_another_has_failed() -> None:
+    patience = impatient()
+    patience.stopped.set()
+    calls = []
+
+    def action() -> None:
+        calls.append(1)
+        raise lost()
+
+    with pytest.raises(type(lost())):
+        patience.run("it", action)
+    assert calls == [1]
+
+
+def test_work_in_parallel_gives_every_result() -> None:
+    assert sorted(in_parallel(lambda n: n * n, range(50), impatient(), workers=3)) == [n * n for n in range(50)]
+
+
+def test_the_first_failure_ends_work_in_parallel() -> None:
+    patience, started = impatient(), []
+    release = threading.Event()
+
+    def work(number: int) -> int:
+        started.append(number)
+        if number == 1:
+            release.set()
+            raise ValueError("one")
+        assert release.wait(30)
+        return number
+
+    with pytest.raises(ValueError, match="one"):
+        list(in_parallel(work, range(1000), patience, workers=2))
+    assert patience.stopped.is_set()
+    assert len(started) < 10
+
+
+def test_a_location_names_a_region() -> None:
+    assert region_of_location(None) == region_of_location("") == region_of_location("US") == "us-east-1"
+    assert region_of_location("EU") == "eu-west-1"
+    assert region_of_location("sa-east-1") == "sa-east-1"
+
+
+def test_the_sidecar_lies_beside_the_manifest() -> None:
+    assert sidecar_name("web.img.manifest.xml") == "web.img.assurance.json"
+    assert sidecar_name("web.img.manifest") == "web.img.assurance.json"
+
+
+@pytest.mark.parametrize("name", ["web.part.0", "small.img.part.003", "a b.part.12", "_.part.0"])
+def test_the_names_that_writers_give_parts_are_taken(name: str) -> None:
+    assert is_part_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["authorized_keys", ".bashrc", ".x.part.0", "a/b.part.0", "../x.part.0", "x.part.", "x.part.0\n", "é.part.0"],
+)
+def test_names_that_could_be_anything_else_are_not(name: str) -> None:
+    assert not is_part_name(name)
