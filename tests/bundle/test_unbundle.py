@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from amiable.bundle import unbundle as opening
 from amiable.bundle.keys import load_private_key
 from amiable.bundle.manifest_xml import read_manifest, signed_text, verify_signature, write_manifest
 from amiable.bundle.parts import folder_opener
@@ -230,22 +229,6 @@ def test_an_image_that_was_there_stays_when_its_bundle_is_refused(small: Path, p
     assert out.read_bytes() == b"old"
     unbundle(small, out, private_key_pem=pem("user.key"), certificates_pem=pem("user.crt"))
     assert out.read_bytes() == (small.parent / "in").read_bytes()
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 50])
-def test_gzip_in_many_members_is_read_whole(count: int) -> None:
-    import gzip
-
-    data = os.urandom(100_000)
-    cut = len(data) // count + 1
-    stream = b"".join(gzip.compress(data[at : at + cut]) for at in range(0, len(data), cut))
-    for piece in (1, 7, 1000, len(stream)):
-        pieces = (stream[at : at + piece] for at in range(0, len(stream), piece))
-        assert b"".join(opening._inflate(pieces)) == data
-    for bad in (stream + b"\0", stream + b"\x1f", stream + b"\x1f\x8b", stream[:-1], stream[:-9], b""):
-        with pytest.raises(BundleRefusal) as refused:
-            list(opening._inflate(iter([bad])))
-        assert refused.value.stage == "gzip"
 
 
 def test_a_manifest_that_is_not_there_is_refused(pem: Pem, tmp_path: Path) -> None:

@@ -66,11 +66,9 @@ def read_parts(manifest: Manifest, opener: PartOpener) -> Iterator[bytes]:
     """
     left = manifest.bundled_size_bytes
     for part in manifest.parts:
-        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
-            left -= _check_part(part, opener, left, spool)
-            spool.seek(0)
-            while piece := spool.read(READ_BYTES):
-                yield piece
+        with _Spool() as spool:
+            left -= _check_part(part, opener, left, spool.add)
+            yield from spool.pieces()
     if left:
         raise BundleRefusal("parts", f"The parts hold {left} bytes less than the manifest's bundled_size.")
 
@@ -79,12 +77,48 @@ def read_parts(manifest: Manifest, opener: PartOpener) -> Iterator[bytes]:
 def open_checked(part: Part, opener: PartOpener) -> Iterator[IO[bytes]]:
     """The bytes of ``part`` from the beginning, its SHA-1 checked before."""
     with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
-        _check_part(part, opener, SINGLE_PART_BYTES_MAX, spool)
+        _check_part(part, opener, SINGLE_PART_BYTES_MAX, spool.write)
         spool.seek(0)
         yield spool
 
 
-def _check_part(part: Part, opener: PartOpener, bytes_max: int, spool: IO[bytes]) -> int:
+class _Spool:
+    """Pieces that wait until their part is known to be good: in memory, and beyond ``SPOOL_BYTES`` in a file without a name."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._room = SPOOL_BYTES
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> "_Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, piece: bytes) -> None:
+        """``piece`` comes next."""
+        if self._file is None and len(piece) <= self._room:
+            self._pieces.append(piece)
+            self._room -= len(piece)
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the spool
+        self._file.write(piece)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of them, in order; each is let go once taken."""
+        self._pieces.reverse()
+        while self._pieces:
+            yield self._pieces.pop()
+        if self._file is not None:
+            self._file.seek(0)
+            while piece := self._file.read(READ_BYTES):
+                yield piece
+
+
+def _check_part(part: Part, opener: PartOpener, bytes_max: int, keep: Callable[[bytes], object]) -> int:
     digest = hashlib.sha1(usedforsecurity=False)
     size = 0
     try:
@@ -103,7 +137,7 @@ def _check_part(part: Part, opener: PartOpener, bytes_max: int, spool: IO[bytes]
                     "parts", f"Part {part.filename} is longer than the manifest's bundled_size leaves room for."
                 )
             digest.update(piece)
-            spool.write(piece)
+            keep(piece)
     if digest.hexdigest() != part.sha1:
         raise BundleRefusal(
             "parts",

@@ -8,19 +8,22 @@ image only once the call returns: after any refusal the caller discards it.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from isal import igzip_lib
 
 from amiable.bundle import keys, sparse_tar
+from amiable.bundle.assurance import Assurance, Watch, checked_opener
+from amiable.bundle.assurance_tables import unseal
 from amiable.bundle.flow import ahead
+from amiable.bundle.inflate import PIECE_BYTES, inflate
 from amiable.bundle.manifest_xml import MANIFEST_BYTES_MAX, read_manifest, verify_signature
 from amiable.bundle.new_file import new_file, write_at
 from amiable.bundle.parts import AES_BLOCK, PartOpener, folder_opener, read_parts
@@ -33,11 +36,9 @@ Sink = Callable[[int, bytes], object]
 Progress = Callable[[int, int], object]
 """Told (bytes done, bytes in all), now and then."""
 
-PIECE_BYTES: Final = 1 << 20
-IsalError: Final[type[Exception]] = getattr(igzip_lib, "IsalError")  # noqa: B009 - its stub takes the class for an instance
-INFLATE_INPUT_BYTES: Final = 1 << 16
 HOLE_BYTES: Final = 4096
 AHEAD_PIECES: Final = 8
+HASHING_PIECES_MAX: Final = 4
 
 _HOLE: Final = bytes(HOLE_BYTES)
 
@@ -50,29 +51,44 @@ def open_image(
     *,
     progress: Progress | None = None,
     waive_image_digest: bool = False,
+    assurance: Assurance | None = None,
 ) -> None:
     """Gives ``sink`` every byte of the image that is not zero; raises BundleRefusal where anything is wrong.
 
     ``private_key_pem`` is the user's or the cloud's.  ``progress`` counts bytes of the bundle.  The signature is not looked at:
     :func:`manifest_xml.verify_signature` is called before.  ``waive_image_digest`` is for bundles of euca2ools before 1.3.2, which
-    wrote a wrong one.
+    wrote a wrong one.  With ``assurance``, the bundle's verified sidecar, its SHA-256s must fit too.
     """
     key, iv = unwrap_keys(manifest, keys.load_private_key(private_key_pem))
-    cipher_text = _counted(read_parts(manifest, opener), manifest.bundled_size_bytes, progress)
+    with ExitStack() as watching:
+        watch = None
+        if assurance is not None:
+            watch = watching.enter_context(Watch(assurance, unseal(assurance.sealed, key, iv, manifest)))
+            opener = checked_opener(assurance, opener)
+        cipher_text = _counted(read_parts(manifest, opener), manifest.bundled_size_bytes, progress)
+        digest = _unpack(_decrypt(cipher_text, key, iv), manifest.size_bytes, sink, watch)
+        if digest != manifest.image_sha1 and not waive_image_digest:
+            raise BundleRefusal(
+                "image", "The image's digest is not the manifest's, though every part fits: the bundler erred, or lied."
+            )
+        if watch is not None:
+            watch.finish()
+
+
+def _unpack(gzip: Iterator[bytearray], size_bytes: int, sink: Sink, watch: Watch | None) -> str:
+    """Gives ``sink`` the image in the stream ``gzip``; the SHA-1 of the tar stream."""
     with (
         ThreadPoolExecutor(1, "bundle-sha1") as hasher,
-        closing(ahead(_inflate(_decrypt(cipher_text, key, iv)), AHEAD_PIECES)) as pieces,
+        closing(ahead(inflate(gzip), AHEAD_PIECES)) as pieces,
     ):
-        stream = _Stream(pieces, hasher)
-        member = sparse_tar.read_member(stream, manifest.size_bytes)
+        stream = _Stream(pieces, hasher, watch)
+        member = sparse_tar.read_member(stream, size_bytes)
         for offset, piece in sparse_tar.read_extents(stream, member, PIECE_BYTES):
-            for start, data in _without_holes(piece):
+            for start, data in _without_holes(piece, offset):
+                if watch is not None:
+                    watch.data(offset + start, data)
                 sink(offset + start, data)
-        digest = stream.finish()
-    if digest != manifest.image_sha1 and not waive_image_digest:
-        raise BundleRefusal(
-            "image", "The image's digest is not the manifest's, though every part fits: the bundler erred, or lied."
-        )
+        return stream.finish()
 
 
 def unwrap_keys(manifest: Manifest, private_key: rsa.RSAPrivateKey) -> tuple[bytes, bytes]:
@@ -99,60 +115,36 @@ def _counted(pieces: Iterator[bytes], total_bytes: int, progress: Progress | Non
             progress(done, total_bytes)
 
 
-def _decrypt(pieces: Iterator[bytes], key: bytes, iv: bytes) -> Iterator[bytes]:
+def _decrypt(pieces: Iterator[bytes], key: bytes, iv: bytes) -> Iterator[bytearray]:
     decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
-    last = b""
+    last = bytearray()
     for piece in pieces:
-        plain = last + decryptor.update(piece)
-        cut = max(0, len(plain) - AES_BLOCK)
-        last = plain[cut:]
-        yield plain[:cut]
+        plain = bytearray(len(piece) + AES_BLOCK)
+        del plain[decryptor.update_into(piece, plain) :]
+        if plain:
+            yield last
+            last = plain
     # bundled_size is a multiple of 16 and was counted, so the last block is whole.
-    assert len(last) == AES_BLOCK
+    assert len(last) >= AES_BLOCK
+    assert not len(last) % AES_BLOCK
     count = last[-1]
     if not 1 <= count <= AES_BLOCK or last[-count:] != bytes([count]) * count:
         raise BundleRefusal(
             "cipher", "The last block is not padded as AES-128-CBC demands: wrong key, or a damaged end."
         )
-    yield last[:-count]
-
-
-def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The contents of one or more gzip members, and nothing else behind them."""
-    member, fresh = _gzip_reader(), True
-    any_ended = False
-    for piece in pieces:
-        for start in range(0, len(piece), INFLATE_INPUT_BYTES):
-            data = piece[start : start + INFLATE_INPUT_BYTES]
-            while data or not (fresh or member.needs_input):
-                if data and any_ended and fresh and data[:2] not in (b"\x1f\x8b", b"\x1f"):
-                    raise BundleRefusal("gzip", "After the gzip stream come bytes that are no gzip.")
-                fresh = False
-                try:
-                    plain = member.decompress(data, PIECE_BYTES)
-                except IsalError as error:
-                    raise BundleRefusal("gzip", f"The decrypted stream is not sound gzip: {error}.") from error
-                if plain:
-                    yield plain
-                data = b""
-                if member.eof:
-                    data, member, fresh, any_ended = member.unused_data, _gzip_reader(), True, True
-    if not fresh or not any_ended:
-        raise BundleRefusal("gzip", "The gzip stream is cut short.")
-
-
-def _gzip_reader() -> igzip_lib.IgzipDecompressor:
-    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+    del last[-count:]
+    yield last
 
 
 class _Stream:
     """The tar stream as ``sparse_tar`` reads it; its SHA-1 is taken in a thread beside."""
 
-    def __init__(self, pieces: Iterator[bytes], hasher: ThreadPoolExecutor) -> None:
+    def __init__(self, pieces: Iterator[bytes], hasher: ThreadPoolExecutor, watch: Watch | None) -> None:
         self._pieces = pieces
+        self._watch = watch
         self._hasher = hasher
         self._digest = hashlib.sha1(usedforsecurity=False)
-        self._hashing: Future[None] | None = None
+        self._hashing: deque[Future[None]] = deque()
         self._piece = b""
         self._at = 0
 
@@ -178,32 +170,43 @@ class _Stream:
     def finish(self) -> str:
         """The SHA-1 of all that was read, in hex; the stream must have ended."""
         assert self._at == len(self._piece)
-        if self._hashing is not None:
-            self._hashing.result()
+        while self._hashing:
+            self._hashing.popleft().result()
         return self._digest.hexdigest()
 
     def _next(self) -> bool:
         piece = next(self._pieces, b"")
         if not piece:
             return False
-        if self._hashing is not None:
-            self._hashing.result()
-        self._hashing = self._hasher.submit(self._digest.update, piece)
+        if len(self._hashing) == HASHING_PIECES_MAX:
+            self._hashing.popleft().result()
+        self._hashing.append(self._hasher.submit(self._hash, piece))
         self._piece, self._at = piece, 0
         return True
 
+    def _hash(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        if self._watch is not None:
+            self._watch.stream(piece)
 
-def _without_holes(piece: bytes) -> Iterator[tuple[int, bytes]]:
-    """The runs of ``piece`` that hold data: (offset in the piece, bytes), blocks of 4 KiB that are all zero left out."""
+
+def _without_holes(piece: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    """The runs of ``piece``, which lies at ``offset`` of the image, that hold data: (offset in the piece, bytes).
+
+    Blocks of 4 KiB of the image that are all zero, as far as they lie in the piece, are left out.
+    """
     start: int | None = None
-    for at in range(0, len(piece), HOLE_BYTES):
-        block = piece[at : at + HOLE_BYTES]
+    at = 0
+    while at < len(piece):
+        end = at + HOLE_BYTES - (offset + at) % HOLE_BYTES
+        block = piece[at:end]
         if block == _HOLE or (len(block) < HOLE_BYTES and block.count(0) == len(block)):
             if start is not None:
                 yield start, piece[start:at]
                 start = None
         elif start is None:
             start = at
+        at = end
     if start is not None:
         yield start, piece[start:] if start else piece
 
@@ -225,6 +228,7 @@ def unbundle(
     source: Path | None = None,
     waivers: Waivers = Waivers(),
     progress: Progress | None = None,
+    assurance: Assurance | None = None,
 ) -> Manifest:
     """Writes the image of the bundle at ``manifest_path`` to the file ``destination``, holes kept.
 
@@ -241,6 +245,7 @@ def unbundle(
             lambda offset, data: write_at(file.fileno(), data, offset),
             progress=progress,
             waive_image_digest=waivers.image_digest,
+            assurance=assurance,
         )
     return manifest
 
@@ -253,6 +258,7 @@ def verify(
     source: Path | None = None,
     waivers: Waivers = Waivers(),
     progress: Progress | None = None,
+    assurance: Assurance | None = None,
 ) -> Manifest:
     """Checks everything about the bundle at ``manifest_path`` and writes nothing.
 
@@ -261,7 +267,8 @@ def verify(
     manifest = read_bundle(manifest_path, certificates_pem, waivers)
     opener = folder_opener(source or manifest_path.parent)
     if private_key_pem is None:
-        for _ in _counted(read_parts(manifest, opener), manifest.bundled_size_bytes, progress):
+        checked = opener if assurance is None else checked_opener(assurance, opener)
+        for _ in _counted(read_parts(manifest, checked), manifest.bundled_size_bytes, progress):
             pass
     else:
         open_image(
@@ -271,6 +278,7 @@ def verify(
             lambda *_: None,
             progress=progress,
             waive_image_digest=waivers.image_digest,
+            assurance=assurance,
         )
     return manifest
 

@@ -1,0 +1,249 @@
+"""Inflation of a gzip stream, on all cores where its chunks stand alone, else on one.
+
+Bundles of ours, and those of ``pigz -i``, are chunks deflated on their own, each ended by a full flush: an empty stored block, whose
+last four bytes ``00 00 ff ff`` end on a byte.  Nothing says where chunks begin, so it is guessed:
+
+    header ─▶ cut after each mark ─▶ inflate the segment alone, an empty last block (03 00) put behind it
+                                        │ ends just there                 its bytes are the stream's next
+                                        │ wants more                      the mark was data: joined to the next segment
+                                        └ fails, ends early, is too long  from here on: one decompressor, in order
+
+A segment that begins where a block does and inflates by itself gives what a decompressor in order gives, for it refers to nothing
+before it.  CRC-32 and length of every member are checked in both ways, so a wrong guess cannot pass.  The guessing is given up for
+the whole stream when it fails once: what a hostile stream can cost stays in proportion to its length.
+"""
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from isal import igzip_lib, isal_zlib
+
+from amiable.model.errors import BundleRefusal
+from amiable.model.units import KIB, MIB
+
+PIECE_BYTES: Final = MIB
+"""Inflation never makes more than this at a time."""
+
+WORKERS_MAX: Final = 8
+SEGMENTS_WAITING_PER_WORKER: Final = 3
+SEGMENT_BYTES_MIN: Final = 512
+SEGMENT_BYTES_MAX: Final = 2 * MIB
+SEGMENT_PLAIN_BYTES_MAX: Final = 4 * MIB
+JOINS_MAX: Final = 8
+INPUT_BYTES: Final = 64 * KIB
+HEADER_TEXT_BYTES_MAX: Final = 64 * KIB
+
+MAGIC: Final = b"\x1f\x8b"
+MARK: Final = b"\0\0\xff\xff"
+LAST_BLOCK: Final = b"\x03\0"
+WINDOW_BYTES: Final = 32 * KIB
+IsalError: Final[type[Exception]] = getattr(igzip_lib, "IsalError")  # noqa: B009 - its stub takes the class for an instance
+
+
+def inflate(pieces: Iterable[bytes | bytearray]) -> Generator[bytes, None, None]:
+    """The contents of one or more gzip members, in pieces of at most 1 MiB; refuses whatever else stands behind them."""
+    source = _Source(iter(pieces))
+    _read_header(source)
+    plain = _Plain()
+    for piece in _alone(source):
+        plain.add(piece)
+        yield piece
+    while True:
+        for piece in _in_order(source, plain.window):
+            plain.add(piece)
+            yield piece
+        plain.check(source.take(8))
+        if not source.fill(1):
+            return
+        if source.held[:2] not in (MAGIC, MAGIC[:1]):
+            raise _fault("After the gzip stream come bytes that are no gzip.")
+        _read_header(source)
+        plain = _Plain()
+
+
+def _fault(message: str) -> BundleRefusal:
+    return BundleRefusal("gzip", message)
+
+
+class _Source:
+    """The compressed stream, as far as it has been fetched."""
+
+    def __init__(self, pieces: Iterator[bytes | bytearray]) -> None:
+        self.held = bytearray()
+        self._pieces = pieces
+
+    def fill(self, size: int) -> bool:
+        """Whether ``size`` bytes are held now; the stream ends before where not."""
+        while len(self.held) < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return False
+            self.held += piece
+        return True
+
+    def take(self, size: int) -> bytes:
+        """The next ``size`` bytes; refuses a stream that ends before."""
+        if not self.fill(size):
+            raise _fault("The gzip stream is cut short.")
+        return self.take_some(size)
+
+    def take_some(self, size: int) -> bytes:
+        """At most ``size`` of the bytes that are held."""
+        taken = bytes(memoryview(self.held)[:size])
+        del self.held[:size]
+        return taken
+
+    def give_back(self, data: bytes) -> None:
+        """Puts ``data`` in front of what comes next."""
+        self.held[:0] = data
+
+    def take_segment(self) -> bytes | None:
+        """What stands up to the next mark and with it; ``None`` where none is near."""
+        at = SEGMENT_BYTES_MIN
+        while True:
+            found = self.held.find(MARK, at, SEGMENT_BYTES_MAX)
+            if found >= 0:
+                return self.take_some(found + len(MARK))
+            at = max(at, len(self.held) - len(MARK) + 1)
+            if len(self.held) >= SEGMENT_BYTES_MAX or not self.fill(len(self.held) + 1):
+                return None
+
+
+class _Plain:
+    """What a member was inflated to so far: its CRC-32, its length, and what a later part of it may refer to."""
+
+    def __init__(self) -> None:
+        self.window = b""
+        self._crc = 0
+        self._size_bytes = 0
+
+    def add(self, piece: bytes) -> None:
+        """``piece`` comes next."""
+        self._crc = isal_zlib.crc32(piece, self._crc)
+        self._size_bytes += len(piece)
+        self.window = (piece if len(piece) >= WINDOW_BYTES else self.window + piece)[-WINDOW_BYTES:]
+
+    def check(self, trailer: bytes) -> None:
+        """Refuses a member that is not what its trailer says."""
+        if int.from_bytes(trailer[:4], "little") != self._crc:
+            raise _fault("The decrypted stream is not sound gzip: its CRC-32 is wrong.")
+        if int.from_bytes(trailer[4:], "little") != self._size_bytes & 0xFFFFFFFF:
+            raise _fault("The decrypted stream is not sound gzip: its length is wrong.")
+
+
+def _read_header(source: _Source) -> None:
+    """Takes a member's header, RFC 1952, 2.3."""
+    header = source.take(10)
+    flags = header[3]
+    if header[:3] != MAGIC + b"\x08" or flags & 0xE0:
+        raise _fault("The decrypted stream is not sound gzip: no header of gzip begins it.")
+    if flags & 0x04:
+        length = source.take(2)
+        header += length + source.take(int.from_bytes(length, "little"))
+    for flag in (0x08, 0x10):
+        if flags & flag:
+            header += _take_text(source)
+    if flags & 0x02 and int.from_bytes(source.take(2), "little") != isal_zlib.crc32(header) & 0xFFFF:
+        raise _fault("The decrypted stream is not sound gzip: its header's checksum is wrong.")
+
+
+def _take_text(source: _Source) -> bytes:
+    at = 0
+    while (end := source.held.find(0, at)) < 0:
+        at = len(source.held)
+        if at > HEADER_TEXT_BYTES_MAX or not source.fill(at + 1):
+            raise _fault("The decrypted stream is not sound gzip: a name in its header does not end.")
+    return source.take(end + 1)
+
+
+# ── on all cores ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _NotAlone(Exception):
+    """The segment cannot be inflated by itself."""
+
+
+def _alone(source: _Source) -> Iterator[bytes]:
+    """What the segments at the beginning of ``source`` hold, as long as they stand alone; the others stay in ``source``."""
+    workers = min(WORKERS_MAX, os.cpu_count() or 1)
+    waiting: deque[tuple[bytes, Future[list[bytes] | None]]] = deque()
+    with ThreadPoolExecutor(workers, "bundle-inflate") as pool:
+        try:
+            while True:
+                while len(waiting) < workers * SEGMENTS_WAITING_PER_WORKER:
+                    segment = source.take_segment()
+                    if segment is None:
+                        break
+                    waiting.append((segment, pool.submit(_inflate_alone, segment)))
+                plain = _oldest(waiting)
+                if plain is None:
+                    return
+                yield from plain
+        finally:
+            for _, job in waiting:
+                job.cancel()
+            source.give_back(b"".join(segment for segment, _ in waiting))
+
+
+def _oldest(waiting: deque[tuple[bytes, Future[list[bytes] | None]]]) -> list[bytes] | None:
+    """What the oldest segment holds, which is removed then; ``None`` where it does not stand alone, or there is none."""
+    if not waiting:
+        return None
+    segment, job = waiting[0]
+    try:
+        plain, joined = job.result(), 1
+        while plain is None and joined < min(len(waiting), JOINS_MAX):
+            segment, joined = segment + waiting[joined][0], joined + 1
+            plain = _inflate_alone(segment)
+    except _NotAlone:
+        return None
+    if plain is not None:
+        for _ in range(joined):
+            waiting.popleft()
+    return plain
+
+
+def _inflate_alone(segment: bytes) -> list[bytes] | None:
+    """What ``segment`` holds, in pieces; ``None`` where it goes on.  Raises _NotAlone where no more bytes would help."""
+    member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
+    data = segment + LAST_BLOCK
+    pieces: list[bytes] = []
+    for _ in range(SEGMENT_PLAIN_BYTES_MAX // PIECE_BYTES + 1):
+        try:
+            piece = member.decompress(data, PIECE_BYTES)
+        except IsalError as error:
+            raise _NotAlone from error
+        if piece:
+            pieces.append(piece)
+        if member.eof:
+            if member.unused_data:
+                raise _NotAlone
+            return pieces
+        if member.needs_input:
+            return None
+        data = b""
+    raise _NotAlone
+
+
+# ── in order ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _in_order(source: _Source, window: bytes) -> Iterator[bytes]:
+    """What the rest of the member's deflate stream holds, which may refer to ``window``, the plain bytes before it."""
+    member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE, zdict=window)
+    while not member.eof:
+        data = b""
+        if member.needs_input:
+            if not source.fill(1):
+                raise _fault("The gzip stream is cut short.")
+            data = source.take_some(INPUT_BYTES)
+        try:
+            piece = member.decompress(data, PIECE_BYTES)
+        except IsalError as error:
+            raise _fault(f"The decrypted stream is not sound gzip: {error}.") from error
+        if piece:
+            yield piece
+    source.give_back(member.unused_data)
