@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, NetworkKind, Profile, Uefi
+from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, NetworkKind, Profile, Uefi, XenBoot
 from amiable.rules.qemu_command import direct_append, qemu_arguments
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -29,6 +29,9 @@ MACHINES = {
     "direct": replace(PLAIN, profile=Profile.DIRECT, direct=DirectBoot(direct_append(Profile.DIRECT), True)),
     "direct-nvme": replace(
         PLAIN, profile=Profile.DIRECT_NVME, direct=DirectBoot(direct_append(Profile.DIRECT_NVME), False)
+    ),
+    "xen-pv": replace(
+        PLAIN, profile=Profile.XEN_PV, xen=XenBoot(("sda1", "sdb"), "root=/dev/sda1 ro console=hvc0", True)
     ),
 }
 
@@ -73,6 +76,15 @@ def test_every_machine_is_sandboxed_and_takes_nothing_from_defaults(name: str) -
     assert sandbox.startswith("on,") and "resourcecontrol=deny" in sandbox
     assert ("spawn=deny" in sandbox) == (MACHINES[name].network is NetworkKind.NAMESPACE)
     assert "-daemonize" not in words and "-runas" not in words and "-pidfile" not in words
+
+
+def test_under_xen_the_second_serial_port_is_the_guests_console_and_the_memory_is_the_sum_of_all() -> None:
+    words = qemu_arguments(MACHINES["xen-pv"])
+    serials = [after for word, after in zip(words, words[1:], strict=False) if word == "-serial"]
+    assert serials == ["chardev:appliance", "chardev:serial"]
+    assert int(words[words.index("-m") + 1].removesuffix("M")) >= 256 + 224 + 80
+    dom0 = words[words.index("-initrd") + 1]
+    assert dom0.count(",") == 1  # parts the modules: a second one would be another module
 
 
 def test_a_machine_in_no_namespace_is_reached_by_nothing_and_reaches_its_metadata_only() -> None:

@@ -1,6 +1,6 @@
 """From an instance's row to a running guest.
 
-    directory → lock → [live QEMU of this boot? adopt it] → exports → overlays → kernel → holder → QEMU ═ running
+    directory → [Xen appliance] → lock → [live QEMU of this boot? adopt it] → exports → overlays → kernel → holder → QEMU ═ running
 
 Safe to run twice: a QEMU that runs already is found by its record and adopted; what is half made is undone on failure and made again
 on the next try.  A first boot that cannot be made terminates the instance (as EC2 does), a later one leaves it stopped; the state
@@ -13,6 +13,7 @@ from pathlib import Path
 from amiable.database import instances, volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, Facts, export, facts_of, forget_volume, move, unexport, words
+from amiable.jobs.xen_boot import place_xen_parts, xen_parts
 from amiable.model.errors import IncorrectInstanceState
 from amiable.model.hardware import Hardware
 from amiable.model.instance import State
@@ -59,6 +60,7 @@ def start(services: Services, facts: Facts) -> None:
         range(settings.guest_uid_first, settings.guest_uid_first + settings.guest_uid_count),
     )
     accelerator = choose_accelerator(services.data, settings)
+    xen = xen_parts(services, facts)
     hardware = hardware_of(
         instance,
         facts.volumes,
@@ -66,6 +68,7 @@ def start(services: Services, facts: Facts) -> None:
         subnet=facts.subnet,
         accelerator=accelerator.kind,
         network=choose_network(settings).kind,
+        xen=None if xen is None else xen.boot,
     )
     machine.find_program(settings.qemu, "qemu-system-x86")
     with open_directory(services.data, instance.id) as directory, locked(directory) as lock:
@@ -79,6 +82,8 @@ def start(services: Services, facts: Facts) -> None:
         with contextlib.ExitStack() as undo:
             undo.callback(unexport, services, facts.volumes)
             _prepare(services, directory, facts, hardware)
+            if xen is not None:
+                place_xen_parts(directory, xen, hardware)
             machine.start_machine(directory, lock, hardware, settings.qemu, boot=this_boot)
             undo.pop_all()
 

@@ -75,6 +75,19 @@ class DirectBoot:
 
 
 @dataclass(frozen=True, slots=True)
+class XenBoot:
+    """A kernel that Xen runs: the machine holds Xen, dom0 and, as the one domain, the instance."""
+
+    disk_names: tuple[str, ...]  # what the guest is told to call its disks, in the order of the machine's: sda1, sdb
+    append: str
+    has_ramdisk: bool
+    dom0_mib: int = 224
+    hypervisor: str = "xen"
+    dom0: str = "vmlinux"
+    ramdisk: str = "instance.cpio"
+
+
+@dataclass(frozen=True, slots=True)
 class Uefi:
     """UEFI firmware: the code is the host's, the variables are the instance's own copy."""
 
@@ -96,5 +109,6 @@ class Hardware:
     disks: tuple[Disk, ...]
     interface: Interface
     direct: DirectBoot | None = None
+    xen: XenBoot | None = None
     uefi: Uefi | None = None
     network: NetworkKind = NetworkKind.NAMESPACE

@@ -72,6 +72,12 @@ SETTINGS: Final = (
     Setting(
         "zones", _words, (), "Availability zones, space- or comma-separated. Default: the region's name with an a."
     ),
+    Setting(
+        "signature_v2",
+        _choice("on", "off"),
+        "on",
+        "Whether requests signed by version 2 (HMAC-SHA1, HMAC-SHA256) are taken, which the classic tools send.",
+    ),
     Setting("accelerator", _choice("auto", "kvm", "tcg"), "auto", "auto proves KVM and falls back to TCG."),
     Setting(
         "network",
@@ -87,6 +93,7 @@ SETTINGS: Final = (
     ),
     Setting("guest_uid_count", _positive, 10_000, "How many uids that range has."),
     Setting("qemu", _text, "qemu-system-x86_64", "QEMU's program, a name on the PATH or a path."),
+    Setting("appliance", _text, "", "Directory of the Xen appliance. Default: appliance in the data directory."),
 )
 
 
@@ -99,6 +106,7 @@ class Settings:
     database_url: str
     region: str
     zones: tuple[str, ...]
+    signature_v2: str
     accelerator: str
     network: str
     compression: str
@@ -107,6 +115,7 @@ class Settings:
     guest_uid_first: int
     guest_uid_count: int
     qemu: str
+    appliance: str
 
 
 assert tuple(f.name for f in fields(Settings)) == tuple(s.name for s in SETTINGS)
@@ -130,6 +139,7 @@ def resolve(
     values["data"] = values["data"] or default_data
     values["zones"] = values["zones"] or (values["region"] + "a",)
     values["database_url"] = values["database_url"] or f"sqlite:///{values['data']}/amiable.db"
+    values["appliance"] = values["appliance"] or f"{values['data']}/appliance"
     return Settings(**values)
 
 

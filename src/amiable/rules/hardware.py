@@ -4,11 +4,21 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, NetworkKind, Profile, Uefi
+from amiable.model.hardware import (
+    AcceleratorKind,
+    DirectBoot,
+    Disk,
+    Hardware,
+    Interface,
+    NetworkKind,
+    Profile,
+    Uefi,
+    XenBoot,
+)
 from amiable.model.instance import Instance
 from amiable.model.instance_type import InstanceType
 from amiable.model.volume import Volume
-from amiable.rules.hardware_profile import PARAVIRTUAL
+from amiable.rules.hardware_profile import DIRECT
 from amiable.rules.qemu_command import direct_append
 
 UEFI_CODE: Final = "/usr/share/OVMF/OVMF_CODE_4M.fd"
@@ -24,11 +34,13 @@ def hardware_of(
     subnet: str,
     accelerator: AcceleratorKind,
     network: NetworkKind,
+    xen: XenBoot | None = None,
 ) -> Hardware:
-    """The machine of one boot; ``subnet`` is the subnet's CIDR."""
+    """The machine of one boot; ``subnet`` is the subnet's CIDR, ``xen`` what the profile ``xen-pv`` needs."""
     profile = Profile(instance.hardware_profile)
-    is_direct = profile in PARAVIRTUAL
+    is_direct = profile in DIRECT
     assert not is_direct or instance.kernel_id is not None
+    assert (xen is not None) == (profile is Profile.XEN_PV)
     return Hardware(
         instance_id=instance.id,
         instance_type=instance.instance_type,
@@ -40,7 +52,8 @@ def hardware_of(
         disks=tuple(disk_of(volume) for volume in in_guest_order(volumes, instance.root_device_name)),
         interface=Interface(instance.mac, instance.private_ip, subnet),
         direct=DirectBoot(direct_append(profile), instance.ramdisk_id is not None) if is_direct else None,
-        uefi=Uefi(UEFI_CODE) if instance.boot_mode == "uefi" and not is_direct else None,
+        xen=xen,
+        uefi=Uefi(UEFI_CODE) if instance.boot_mode == "uefi" and not is_direct and xen is None else None,
         network=network,
     )
 

@@ -112,6 +112,15 @@ def when_process_died(instance: Instance, what: str) -> Ending:
     return Ending(Event.TERMINATE_ASKED, reason, "terminate")
 
 
+def when_guest_crashed(instance: Instance, what: str, *, is_ours: bool) -> Ending:
+    """The guest's kernel crashed under Xen, or (``is_ours``) what runs it failed: a volume survives it.  ``what`` says how."""
+    code = "Server.InternalError" if is_ours else "Client.InternalError"
+    reason = Reason(code, f"{code}: {what}", code)
+    if instance.is_ebs:
+        return Ending(Event.PROCESS_DIED, reason, "stop")
+    return Ending(Event.TERMINATE_ASKED, reason, "terminate")
+
+
 DISK_FULL: Final = "Server.InsufficientVolumeCapacity"
 """The reason's code while a guest stands still because its disk cannot grow on the host's."""
 

@@ -9,6 +9,8 @@ socket's path stays under 107 bytes.  Nothing is taken from configuration files 
 * two monitors: one client a socket; one is the supervisor's for events, the other is for commands.
 * SMBIOS: what cloud-init's ds-identify takes for EC2: system uuid and serial both begin with ec2 and are equal.
 * ``reconnect-delay``: while the exporter restarts a guest's read waits; it does not fail.
+* ``pvpanic``: how Xen's dom0 tells that the guest's kernel crashed; QEMU then stands still, visible as a power-off is.
+* ``smap=off`` with Xen under TCG: dom0 dies at its first instruction stream otherwise.
 * ``etc/sercon-port``: SeaBIOS mirrors its text (``No bootable device``) and the boot loader's on the serial port.
 """
 
@@ -17,7 +19,18 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Any, Final
 
-from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, NetworkKind, Profile, Uefi
+from amiable.model.hardware import (
+    AcceleratorKind,
+    DirectBoot,
+    Disk,
+    Hardware,
+    Interface,
+    NetworkKind,
+    Profile,
+    Uefi,
+    XenBoot,
+)
+from amiable.rules.xen_domain import machine_mib
 
 SANDBOX: Final = {
     NetworkKind.NAMESPACE: "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
@@ -35,6 +48,15 @@ PORTS: Final = 8
 SERCON_FILE: Final = "sercon-port"
 SERCON_BYTES: Final = b"\xf8\x03"
 """The first serial port's address, as SeaBIOS reads it."""
+
+APPLIANCE_LOG: Final = "appliance.log"
+APPLIANCE_FAILED: Final = "amiable-appliance: failed:"
+"""What dom0 writes there when it, and not the guest, is at fault (``vm/appliance/files/init``)."""
+XEN_WORDS: Final = "dom0_max_vcpus=1 bootscrub=0 no-real-mode edd=off spec-ctrl=no xpti=no pv-l1tf=no"
+"""No scrubbing of fresh memory, and no defence of one guest against another: there is one, and QEMU is the border around it."""
+DOM0_WORDS: Final = "console=hvc0 quiet loglevel=0 panic=5 mitigations=off cryptomgr.notests swiotlb=512"
+PANIC_PORT: Final = 1285
+"""Where ``vm/appliance/files/init`` writes."""
 
 DISK_DRIVERS: Final = {
     Profile.VIRTIO: "virtio-blk-pci",
@@ -56,7 +78,8 @@ ROOT_NAMES: Final = {
 def qemu_arguments(hardware: Hardware) -> list[str]:
     """The arguments after the program's name."""
     assert hardware.uuid.lower().startswith("ec2") and hardware.disks
-    assert hardware.direct is None or hardware.uefi is None
+    assert [hardware.direct, hardware.xen, hardware.uefi].count(None) >= 2
+    assert (hardware.xen is not None) == (hardware.profile is Profile.XEN_PV)
     return [word for pair in _pairs(hardware) for word in pair]
 
 
@@ -69,15 +92,20 @@ def _pairs(hardware: Hardware) -> Iterator[tuple[str, ...]]:
     yield from _machine(hardware)
     yield from _identity(hardware)
     yield from _monitors()
+    if hardware.xen:
+        yield from _appliance_log()
     yield from _serial()
-    if hardware.direct:
+    if hardware.xen:
+        yield from _xen(hardware.xen)
+    elif hardware.direct:
         yield from _direct(hardware.direct)
     elif hardware.uefi:
         yield from _uefi(hardware.uefi)
     else:
         yield ("-fw_cfg", f"name=etc/sercon-port,file={SERCON_FILE}")
+    is_bootable = hardware.direct is None and hardware.xen is None
     for position, disk in enumerate(hardware.disks):
-        yield from _disk(disk, position, DISK_DRIVERS[hardware.profile], is_bootable=hardware.direct is None)
+        yield from _disk(disk, position, DISK_DRIVERS[hardware.profile], is_bootable=is_bootable)
     yield from _interface(hardware.interface, hardware.network)
     yield ("-object", "rng-random,id=entropy,filename=/dev/urandom")
     yield ("-device", "virtio-rng-pci,rng=entropy,addr=0x1e")
@@ -92,9 +120,10 @@ def _machine(hardware: Hardware) -> Iterator[tuple[str, ...]]:
         yield ("-cpu", "host")
     else:
         yield ("-accel", f"tcg,thread=multi,tb-size={TRANSLATION_CACHE_MIB}")
-        yield ("-cpu", "max,la57=off")
+        yield ("-cpu", "max,la57=off,smap=off" if hardware.xen else "max,la57=off")
     yield ("-smp", str(hardware.vcpus))
-    yield ("-m", f"{hardware.memory_mib}M")
+    memory_mib = hardware.memory_mib if hardware.xen is None else machine_mib(hardware.memory_mib, hardware.xen)
+    yield ("-m", f"{memory_mib}M")
     yield ("-display", "none")
     yield ("-rtc", "base=utc,driftfix=slew")
 
@@ -116,6 +145,21 @@ def _monitors() -> Iterator[tuple[str, ...]]:
 def _serial() -> Iterator[tuple[str, ...]]:
     yield ("-chardev", "socket,id=serial,path=serial.sock,server=on,wait=off,logfile=console.log,logappend=on")
     yield ("-serial", "chardev:serial")
+
+
+def _appliance_log() -> Iterator[tuple[str, ...]]:
+    """Xen's and dom0's own words: the first serial port; the guest's console is the second."""
+    yield ("-chardev", f"file,id=appliance,path={APPLIANCE_LOG},append=on")
+    yield ("-serial", "chardev:appliance")
+
+
+def _xen(boot: XenBoot) -> Iterator[tuple[str, ...]]:
+    """Xen as QEMU's kernel, dom0's kernel with its command line and its ramdisk as multiboot modules: a comma parts them."""
+    memory = f"dom0_mem={boot.dom0_mib}M,max:{boot.dom0_mib}M"
+    yield ("-kernel", boot.hypervisor)
+    yield ("-append", f"console=com1 com1=115200,8n1 {memory} {XEN_WORDS}")
+    yield ("-initrd", f"{boot.dom0} {DOM0_WORDS},{boot.ramdisk}")
+    yield ("-device", f"pvpanic,ioport={PANIC_PORT}")
 
 
 def _direct(direct: DirectBoot) -> Iterator[tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Supervision: one thread that watches every machine of this host and makes the facts follow what it sees.
 
     QEMU: power-off by the guest       → stopping or shutting-down, as the launch said, and the job that finishes it
+    Xen: the guest's kernel crashed    → stopping or shutting-down, with the console's last lines as the reason
     QEMU: its process ends             → stopping (or shutting-down) with its last words as the reason
     guest: a metadata connection       → ``server/imds``, a thread each
     firmware: nothing to boot          → a state reason with the console's last lines
@@ -34,6 +35,7 @@ from amiable.model.instance import Instance, Reason, State
 from amiable.model.units import MIB
 from amiable.rules import lifecycle
 from amiable.rules.lifecycle import DISK_FULL, Ending
+from amiable.rules.qemu_command import APPLIANCE_FAILED, APPLIANCE_LOG
 from amiable.server.imds import MetadataService
 from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
 from amiable.services import Services
@@ -81,6 +83,11 @@ class Watch:
     has_reason: bool = False
     waits_for_space: bool = False
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @property
+    def is_xen(self) -> bool:
+        """Whether the machine holds the Xen appliance."""
+        return self.directory.exists(APPLIANCE_LOG)
 
 
 class Supervisor:
@@ -153,6 +160,8 @@ class Supervisor:
         if watch is None:
             return
         watch.host_keys.look(watch.directory)  # before the log is cut
+        if watch.is_xen:
+            console.bound(watch.directory, APPLIANCE_LOG)
         if console.bound(watch.directory):
             watch.host_keys.begin_again()
         self._keep_holder(watch.directory, watch.qemu, watch.listener)
@@ -249,7 +258,7 @@ class Supervisor:
     def _read_events(self, watch: Watch) -> None:
         """Handles all that has come: what QEMU sent in one piece makes the socket readable once."""
         assert watch.events is not None
-        has_powered_off = has_reset = False
+        has_powered_off = has_reset = has_crashed = False
         try:
             while (event := watch.events.event(0)) is not None:
                 log.info("%s: %s %s", watch.instance_id, event["event"], event.get("data", ""))
@@ -257,6 +266,7 @@ class Supervisor:
                 if event["event"] == "BLOCK_IO_ERROR" and facts.get("nospace") and facts.get("action") == "stop":
                     watch.waits_for_space, watch.has_reason = True, False
                 has_reset |= event["event"] == "RESET" and bool(facts.get("guest"))
+                has_crashed |= event["event"] == "GUEST_PANICKED"
                 has_powered_off |= event["event"] == "SHUTDOWN" and bool(facts.get("guest"))
         except (QmpGone, QmpError, ValueError):
             if not watch.qemu.is_alive():
@@ -267,8 +277,8 @@ class Supervisor:
         if has_reset:
             with self._services.database.write() as c:
                 instances.set_rebooted(c, watch.instance_id, self._services.now())
-        if has_powered_off:
-            self._powered_off(watch)
+        if has_powered_off or has_crashed:
+            self._powered_off(watch, has_crashed=has_crashed)
 
     def _check_status(self, watch: Watch) -> None:
         """A power-off that happened while no server looked is still to be seen."""
@@ -277,16 +287,17 @@ class Supervisor:
             status = watch.events.execute("query-status")["status"]
         except (QmpGone, QmpError, TimeoutError):
             return
-        if status == "shutdown":
-            self._powered_off(watch)
+        if status in ("shutdown", "guest-panicked"):
+            self._powered_off(watch, has_crashed=status == "guest-panicked")
         watch.waits_for_space = status == "io-error"  # for another reason than space: it stops again at once
 
-    def _powered_off(self, watch: Watch) -> None:
+    def _powered_off(self, watch: Watch, *, has_crashed: bool) -> None:
         with self._services.database.read() as c:
             instance = instances.get_instance(c, watch.instance_id)
             is_rebooting = jobs.is_live(c, f"{watch.instance_id}:reboot")
         if instance is not None and instance.state is State.RUNNING and not is_rebooting:
-            self._write(instance.id, lifecycle.when_guest_powered_off(instance))
+            ending = _crash(watch, instance) if has_crashed else lifecycle.when_guest_powered_off(instance)
+            self._write(instance.id, ending)
 
     def _ended(self, watch: Watch) -> None:
         words = _ending_words(watch.directory)
@@ -356,6 +367,18 @@ class Supervisor:
         if exporter.find(self._services.data) is None and (self._services.data / "exporter" / "exports.json").exists():
             log.warning("the block exporter ended; starting it again")
             exporter.ensure_running(self._services.data)
+
+
+def _crash(watch: Watch, instance: Instance) -> Ending:
+    """How a machine ended whose panic device was written to: by the guest's kernel, or by the appliance itself."""
+    own = console.readable(console.tail(watch.directory, TAIL_BYTES, APPLIANCE_LOG), TAIL_LINES)
+    if APPLIANCE_FAILED in own:
+        return lifecycle.when_guest_crashed(
+            instance, f"The Xen appliance failed. Its log ends with: {own}", is_ours=True
+        )
+    lines = console.readable(console.tail(watch.directory, TAIL_BYTES), TAIL_LINES)
+    what = f"The guest's kernel crashed. Its console ends with: {lines or '(nothing)'}"
+    return lifecycle.when_guest_crashed(instance, what, is_ours=False)
 
 
 def _ending_words(directory: Directory) -> str:

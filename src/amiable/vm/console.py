@@ -20,10 +20,10 @@ NO_BOOT_LOADER: Final = (b"No bootable device", b"Boot failed: not a bootable di
 """SeaBIOS's last words, and the prompt of the shell that EDK II starts when it finds nothing else."""
 
 
-def tail(directory: Directory, bytes_max: int) -> bytes:
+def tail(directory: Directory, bytes_max: int, name: str = CONSOLE) -> bytes:
     """The log's last ``bytes_max`` bytes; empty before a first boot."""
     try:
-        descriptor = directory.open(CONSOLE, os.O_RDONLY)
+        descriptor = directory.open(name, os.O_RDONLY)
     except FileNotFoundError:
         return b""
     with os.fdopen(descriptor, "rb") as file:
@@ -42,10 +42,10 @@ def read(directory: Directory, start: int, bytes_max: int) -> bytes:
         return file.read(bytes_max)
 
 
-def bound(directory: Directory) -> bool:
+def bound(directory: Directory, name: str = CONSOLE) -> bool:
     """Cuts a log that is too long to its end; whether it did.  What QEMU writes during the cut may be lost."""
     try:
-        descriptor = directory.open(CONSOLE, os.O_RDWR | os.O_APPEND)
+        descriptor = directory.open(name, os.O_RDWR | os.O_APPEND)
     except FileNotFoundError:
         return False
     with os.fdopen(descriptor, "r+b", buffering=0) as file:

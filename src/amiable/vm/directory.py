@@ -5,6 +5,7 @@
       console.log            the serial port's output           qemu.log       QEMU's own words
       qmp.sock qmp2.sock serial.sock holder.sock                process.json holder.json   records (the server's uid)
       kernel ramdisk         a paravirtual image's, copied      sercon-port uefi-variables.fd
+      xen vmlinux            the Xen appliance's, linked        instance.cpio appliance.log
       host-keys              what the guest printed (the server's uid)
 
 Started by root, whatever lies in it may have been put there by a guest that broke out of QEMU: every file is opened relative to the
@@ -21,7 +22,7 @@ import stat
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,13 +83,25 @@ class Directory:
         with self._new(name) as file:
             os.write(file, body)
 
+    def write_parts(self, name: str, parts: Iterable[bytes]) -> None:
+        """Makes ``name`` anew of ``parts``, for QEMU to read."""
+        with self._new(name) as target:
+            for part in parts:
+                _write_all(target, part)
+
+    def link_in(self, source: Path, name: str) -> None:
+        """Makes ``name`` anew as the file ``source``, which nobody may write to; a copy where it lies on another file system."""
+        self.unlink(name)
+        try:
+            os.link(source, name, dst_dir_fd=self.descriptor)
+        except OSError:
+            self.copy_in(source, name)
+
     def copy_in(self, source: Path, name: str) -> None:
         """Makes ``name`` anew with the bytes of ``source``."""
         with self._new(name) as target, source.open("rb") as file:
             while chunk := file.read(COPY_BYTES):
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(target, view) :]
+                _write_all(target, chunk)
 
     def keep(self, name: str, body: bytes) -> None:
         """Makes or replaces ``name`` whole, for the server alone; a guest's QEMU may remove it, but not make one that is ours."""
@@ -121,6 +134,12 @@ class Directory:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _write_all(target: int, body: bytes) -> None:
+    view = memoryview(body)
+    while view:
+        view = view[os.write(target, view) :]
 
 
 @contextmanager

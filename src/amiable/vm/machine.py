@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from amiable.model.hardware import AcceleratorKind, Disk, Hardware, NetworkKind
-from amiable.rules.qemu_command import SERCON_BYTES, SERCON_FILE, qemu_arguments
+from amiable.rules.qemu_command import APPLIANCE_LOG, SERCON_BYTES, SERCON_FILE, qemu_arguments
 from amiable.vm import network, process
 from amiable.vm.directory import LOG, Directory, peer_pid
 from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process
@@ -104,6 +104,8 @@ def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str
         directory.unlink(name)
     directory.write(CONSOLE, b"")
     directory.write(LOG, b"")
+    if hardware.xen is not None:
+        directory.write(APPLIANCE_LOG, b"")
     log = directory.open(LOG, os.O_WRONLY | os.O_APPEND)
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, log)

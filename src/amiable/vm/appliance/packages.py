@@ -1,13 +1,35 @@
 """Packages of the host's own Debian sources, fetched and unpacked beside the system, never installed.
 
-``apt`` is used as it is configured: which mirror, which keyring and which proxy are the machine's affair.
+``apt`` is used as it is configured: which mirror, which keyring and which proxy are the machine's affair; it checks the
+signatures.  Root is not needed.
 """
 
 import os
 import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from amiable.vm.appliance.programs import BuildFailure, run
+
+UNPACKED_BYTES_MAX: Final = 2 << 30
+"""Of one package, as its control file declares it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """One package file as apt would fetch it now."""
+
+    package: str
+    file_name: str
+    size_bytes: int
+
+    @property
+    def folder_name(self) -> str:
+        """Where it is unpacked: the package's name, version and architecture."""
+        return Path(self.file_name).stem.replace("%3a", ":")
 
 
 class Packages:
@@ -31,40 +53,63 @@ class Packages:
         names = [name for name in self._apt_cache("pkgnames").split() if re.fullmatch(pattern, name)]
         return sorted(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
-    def unpack(self, name: str) -> Path:
-        """The folder with the files of package ``name``, in the version that apt would install."""
-        file_name = self._archive_name(name)
-        unpacked = self._folder / Path(file_name).stem.replace("%3a", ":")
-        if unpacked.is_dir():
-            return unpacked
-        archive = self._folder / file_name
-        if not archive.exists():
-            self._download(name)
-        partial = unpacked.with_name(f"{unpacked.name}.{os.getpid()}.partial")
-        run(["dpkg-deb", "-x", str(archive), str(partial)])
-        partial.rename(unpacked)
-        archive.unlink()
-        return unpacked
-
-    def _archive_name(self, name: str) -> str:
+    def archives(self, names: Sequence[str]) -> list[Archive]:
+        """What apt would fetch for ``names`` now, in their order; nothing is fetched."""
         try:
-            said = self._apt_get("download", "--print-uris", name)
+            said = self._apt_get("download", "--print-uris", *names)
         except BuildFailure:
             self._update()
-            said = self._apt_get("download", "--print-uris", name)
-        found = re.search(r"^'\S+' (\S+) \d+", said, re.MULTILINE)
-        if found is None:
-            raise BuildFailure(f"apt does not say where {name} lies", hint="sudo apt-get update")
-        return found[1]
+            said = self._apt_get("download", "--print-uris", *names)
+        found = {
+            file_name.partition("_")[0]: Archive(file_name.partition("_")[0], file_name, int(size))
+            for file_name, size in re.findall(r"^'\S+' (\S+) (\d+)", said, re.MULTILINE)
+        }
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise BuildFailure(f"apt does not say where {', '.join(missing)} lies", hint="sudo apt-get update")
+        return [found[name] for name in names]
 
-    def _download(self, name: str) -> None:
+    def unpack(self, name: str) -> Path:
+        """The folder with the files of package ``name``, in the version that apt would install."""
+        return self.unpack_all(self.archives([name]))[0]
+
+    def unpack_all(self, archives: Sequence[Archive]) -> list[Path]:
+        """The folders with the packages' files, in their order; what is not there is fetched in one go."""
+        missing = [
+            archive
+            for archive in archives
+            if not self._unpacked(archive).is_dir() and not (self._folder / archive.file_name).exists()
+        ]
+        if missing:
+            self._download([archive.package for archive in missing])
+        return [self._unpack(archive) for archive in archives]
+
+    def _unpacked(self, archive: Archive) -> Path:
+        return self._folder / archive.folder_name
+
+    def _unpack(self, archive: Archive) -> Path:
+        unpacked = self._unpacked(archive)
+        if unpacked.is_dir():
+            return unpacked
+        file = self._folder / archive.file_name
+        size = run(["dpkg-deb", "-f", str(file), "Installed-Size"]).stdout.strip()
+        if not size.isdigit() or int(size) * 1024 > UNPACKED_BYTES_MAX:
+            raise BuildFailure(f"{archive.package} says that it needs {size or 'no'} KiB; that is not believed")
+        partial = unpacked.with_name(f"{unpacked.name}.{os.getpid()}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        run(["dpkg-deb", "-x", str(file), str(partial)])
+        partial.rename(unpacked)
+        file.unlink()
+        return unpacked
+
+    def _download(self, names: Sequence[str]) -> None:
         try:
-            self._apt_get("download", name)
+            self._apt_get("download", *names)
         except BuildFailure:
             if self._private_lists:
                 raise
             self._update()
-            self._apt_get("download", name)
+            self._apt_get("download", *names)
 
     def _update(self) -> None:
         """The machine's package lists are missing or old: lists of our own, which need no root."""
