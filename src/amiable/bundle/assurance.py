@@ -11,10 +11,10 @@ not fit.  Readers that do not know it ignore it.  ``docs/formats/assurance.md`` 
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, BinaryIO, Final, Protocol, cast
 
 import msgspec
@@ -259,23 +259,36 @@ def checked_opener(assurance: Assurance, opener: PartOpener) -> PartOpener:
     return open_part
 
 
-class Sink(Protocol):
-    """Takes the image's bytes: (offset, data), in rising order; what is not given is zeros."""
+class Watch:
+    """Checks what is opened against a sidecar: every part, the tar stream and the image.  A context manager, that its threads end."""
 
-    def __call__(self, offset: int, data: bytes, /) -> object: ...
+    def __init__(self, assurance: Assurance, contents: Contents) -> None:
+        self._assurance = assurance
+        self._expected = contents.content_digest
+        self._content = ContentDigest(assurance.image_bytes)
+        self._stream = hashlib.sha256()
+        self._blocks = BlockDigests(self._content.add)
 
+    def __enter__(self) -> "Watch":
+        return self
 
-@contextmanager
-def checked_sink(contents: Contents, size_bytes: int, sink: Sink) -> Iterator[Sink]:
-    """A sink before ``sink``; where the block ends well, what went through has the sidecar's content digest, else BundleRefusal."""
-    content = ContentDigest(size_bytes)
-    with BlockDigests(content.add) as blocks:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._blocks.__exit__(kind, error, traceback)
 
-        def take(offset: int, data: bytes) -> None:
-            blocks.add(offset, data)
-            sink(offset, data)
+    def data(self, offset: int, data: bytes) -> None:
+        """``data`` lies at ``offset`` of the image; offsets rise, and what is not given is zeros."""
+        self._blocks.add(offset, data)
 
-        yield take
-        blocks.finish()
-    if content.digest() != contents.content_digest:
-        raise fault("The image is not the one that was bundled: its content digest is not the sidecar's.")
+    def stream(self, piece: bytes) -> None:
+        """``piece`` comes next in the tar stream."""
+        self._stream.update(piece)
+
+    def finish(self) -> None:
+        """Refuses, at stage assurance, what was not the stream or the image that was bundled."""
+        if self._stream.digest() != self._assurance.stream_sha256:
+            raise fault("The tar stream is not the one that was bundled: its SHA-256 is not the sidecar's.")
+        self._blocks.finish()
+        if self._content.digest() != self._expected:
+            raise fault("The image is not the one that was bundled: its content digest is not the sidecar's.")
