@@ -53,6 +53,7 @@ def serve(
     database_url: Annotated[str | None, Parameter(help=_HELP["database_url"])] = None,
     region: Annotated[str | None, Parameter(help=_HELP["region"])] = None,
     zones: Annotated[str | None, Parameter(help=_HELP["zones"])] = None,
+    signature_v2: Annotated[str | None, Parameter(help=_HELP["signature_v2"])] = None,
     accelerator: Annotated[str | None, Parameter(help=_HELP["accelerator"])] = None,
     network: Annotated[str | None, Parameter(help=_HELP["network"])] = None,
     compression: Annotated[str | None, Parameter(help=_HELP["compression"])] = None,
@@ -61,6 +62,7 @@ def serve(
     guest_uid_first: Annotated[str | None, Parameter(help=_HELP["guest_uid_first"])] = None,
     guest_uid_count: Annotated[str | None, Parameter(help=_HELP["guest_uid_count"])] = None,
     qemu: Annotated[str | None, Parameter(help=_HELP["qemu"])] = None,
+    appliance: Annotated[str | None, Parameter(help=_HELP["appliance"])] = None,
 ) -> None:
     """Starts the server: one process, one port, local files.  Ctrl-C ends it; instances go on running."""
     given = locals()  # not within the comprehension, which has a scope of its own

@@ -1,0 +1,103 @@
+"""Paravirtual images under Xen: their own kernels, their own menus, and how they end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import journey
+from tests.support.guests import tiny_guest
+from tests.support.server import Server
+from tests.support.xen import xen_server
+
+UNDER_XEN = [{"ResourceType": "instance", "Tags": [{"Key": "amiable:hardware-profile", "Value": "xen-pv"}]}]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = xen_server(tmp_path_factory.mktemp("s"))
+    yield running
+    left = running.close()
+    assert left == []
+
+
+def add_kernel(server: Server, path: Path, name: str, kind: str = "kernel") -> str:
+    return journey.amiable(
+        server, "kernel", "add", f"--{kind}", str(path), "--name", name, "--output", "id"
+    ).stdout.strip()
+
+
+def import_image(server: Server, path: Path, name: str, *words: str) -> str:
+    """An EBS-backed paravirtual image of the file system or disk in ``path``."""
+    words = ("image", "import", str(path), "--name", name, "--virtualization", "paravirtual", *words)
+    return journey.amiable(server, *words).stdout.strip()
+
+
+def launch(server: Server, image: str, key_name: str, **more: Any) -> str:
+    run = {"ImageId": image, "InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1, "KeyName": key_name}
+    found: str = server.client("ec2").run_instances(**run, **more)["Instances"][0]["InstanceId"]
+    journey.wait_for_state(server, found, "running")
+    return found
+
+
+def appliance_log(server: Server, instance: str) -> str:
+    return (server.data / "instances" / instance / "appliance.log").read_text(errors="replace")
+
+
+@pytest.mark.boot
+def test_one_image_runs_directly_and_under_xen_and_is_stopped_rebooted_and_told_from_a_crash(
+    server: Server, tmp_path: Path
+) -> None:
+    guest, ec2 = tiny_guest(), server.client("ec2")
+    key, public = journey.make_key(tmp_path)
+    ec2.import_key_pair(KeyName="xen", PublicKeyMaterial=public.encode())
+    aki = add_kernel(server, guest.kernel, "tiny")
+    ari = add_kernel(server, guest.ramdisk, "tiny-ramdisk", "ramdisk")
+    image = import_image(server, guest.pv, "tiny pv", "--kernel", aki, "--ramdisk", ari)
+
+    direct = launch(server, image, "xen")
+    told = journey.facts(server, direct, key)
+    assert (told["instance-id"], told["root-device"]) == (direct, "/dev/vda")
+    journey.terminate(server, direct)
+
+    more = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}]
+    instance = launch(server, image, "xen", TagSpecifications=UNDER_XEN, BlockDeviceMappings=more)
+    told = journey.facts(server, instance, key)
+    assert (told["instance-id"], told["root-device"], told["kernel"]) == (instance, "/dev/xvda1", guest.kernel_version)
+    assert (told["kernel-id"], told["ramdisk-id"]) == (aki, ari)
+    assert told["local-ipv4"] == journey.describe(ec2, instance)["PrivateIpAddress"]
+    seen = journey.ssh(
+        server, instance, key, "cat /sys/hypervisor/uuid /sys/hypervisor/guest_type /sys/class/block/xvdf/size"
+    ).split()
+    assert seen[0].startswith("ec2") and seen[1:] == ["PV", str(1 << 21)]
+
+    server.kill()
+    server.start()
+    assert journey.facts(server, instance, key)["boot-id"] == told["boot-id"]
+
+    journey.amiable(server, "instance", "ssh", instance, "--login", "root", "--identity", str(key), "--", "reboot")
+    again = journey.wait_until("another boot", lambda: another_boot(server, instance, key, told["boot-id"]))
+    assert journey.describe(ec2, instance)["State"]["Name"] == "running"
+
+    ec2.stop_instances(InstanceIds=[instance])
+    journey.wait_for_state(server, instance, "stopped")
+    assert "state --ps-- reason 0" in appliance_log(server, instance) or "off" in appliance_log(server, instance)
+    ec2.start_instances(InstanceIds=[instance])
+    journey.wait_for_state(server, instance, "running")
+    assert journey.facts(server, instance, key)["boot-id"] not in (told["boot-id"], again)
+
+    words = "nohup sh -c 'sleep 1; echo c >/proc/sysrq-trigger' >/dev/null 2>&1 &"
+    journey.ssh(server, instance, key, words)
+    found = journey.wait_for_state(server, instance, "stopped")
+    assert found["StateReason"]["Code"] == "Client.InternalError"
+    assert "kernel crashed" in found["StateReason"]["Message"]
+    journey.terminate(server, instance)
+
+
+def another_boot(server: Server, instance: str, key: Path, boot_id: str) -> str | None:
+    """The boot id of a guest that answers and is not the boot of before."""
+    words = ["instance", "ssh", instance, "--login", "root", "--identity", str(key), "--wait", "20", "--"]
+    done = journey.amiable(server, *words, "cat", "/proc/sys/kernel/random/boot_id", check=False)
+    found = done.stdout.strip()
+    return found if done.returncode == 0 and found and found != boot_id else None
