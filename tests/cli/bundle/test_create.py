@@ -77,6 +77,43 @@ def test_where_no_room_is_left_the_place_is_named_and_nothing_remains(image: Pat
     assert sorted(image.parent.iterdir()) == before
 
 
+def create_from_input(folder: Path, source: Any, *more: str) -> "subprocess.CompletedProcess[bytes]":
+    code = "import sys; from amiable.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    words = ["bundle", "create", "-i", "-", "-d", str(folder), "-r", "x86_64", *local(), *more]
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], stdin=source, capture_output=True, check=False, timeout=120
+    )
+
+
+def test_standard_input_is_bundled_from_a_pipe_of_the_declared_size_or_a_file(image: Path, tmp_path: Path) -> None:
+    for number, more in enumerate([("--image-size", str(image.stat().st_size)), ()]):
+        with subprocess.Popen(["cat", str(image)], stdout=subprocess.PIPE) as cat, image.open("rb") as file:
+            done = create_from_input(tmp_path, cat.stdout if more else file, "-p", f"piped{number}", *more)
+        assert done.returncode == 0, done.stderr
+        manifest = Path(done.stdout.decode().strip())
+        assert manifest == tmp_path / f"piped{number}.manifest.xml"
+        assert main(["bundle", "unbundle", "-m", str(manifest), "-d", str(tmp_path)]) == 0
+        assert (tmp_path / f"piped{number}").read_bytes() == image.read_bytes()
+
+
+def test_a_pipe_needs_its_size_and_every_input_a_name(image: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(["cat", str(image)], stdout=subprocess.PIPE) as cat:
+        done = create_from_input(tmp_path, cat.stdout, "-p", "piped")
+        assert cat.stdout is not None
+        cat.stdout.close()
+    assert done.returncode == 1
+    assert b"must be declared\n\nhint: pass --image-size" in done.stderr
+    assert create_from_input(tmp_path, subprocess.DEVNULL, "--image-size", "5").returncode == 2
+    assert main(["bundle", "create", "-i", str(image), "-d", str(tmp_path), *local(), "--image-size", "5"]) == 2
+
+
+def test_the_assurance_is_written_unless_it_is_not_wanted(image: Path) -> None:
+    assert create(image, *local()) == 0
+    assert (image.parent / "web.img.assurance.json").is_file()
+    assert create(image, *local("-p", "plain", "--no-assurance")) == 0
+    assert not (image.parent / "plain.assurance.json").exists()
+
+
 class Cloud(BaseHTTPRequestHandler):
     """Answers what ``create`` asks of a server: the account, the bundling certificate."""
 
