@@ -51,9 +51,10 @@ def image(**changes: Any) -> Image:
 
 
 def kernel(image_id: str, **changes: Any) -> Image:
-    """A kernel or ramdisk, public."""
+    """A kernel or ramdisk, public and approved."""
     kind = ImageType.RAMDISK if image_id.startswith("ari") else ImageType.KERNEL
-    facts = {"id": image_id, "image_type": kind, "devices": (), "grantees": frozenset({"all"}), **changes}
+    facts = {"id": image_id, "image_type": kind, "devices": (), "grantees": frozenset({"all"})}
+    facts |= {"approved_at": NOW, **changes}
     return image(**facts)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from amiable.database.schema import access_key as K
 from amiable.database.schema import account as A
@@ -25,17 +25,36 @@ class AccessKey:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account."""
+    """One account; a partner is trusted by the administrator to register kernels and ramdisks."""
 
     id: str
     name: str
     is_administrator: bool
     created_at: datetime
+    is_partner: bool = False
+
+    @property
+    def may_register_kernels(self) -> bool:
+        return self.is_administrator or self.is_partner
 
 
+@dataclass(frozen=True, slots=True)
+class SigningCertificate:
+    """One certificate whose key signs the account's manifests."""
+
+    id: str
+    pem: str
+    state: str
+    """``active`` or ``inactive``."""
+    created_at: datetime
+
+
+_CERTIFICATES = select(C.c.id, C.c.pem, C.c.state, C.c.created_at)
 _KEYS = select(K.c.id, K.c.account_id, K.c.secret_sealed, K.c.state, A.c.is_administrator, K.c.created_at).join(
     A, A.c.id == K.c.account_id
 )
+
+_ACCOUNTS = select(A.c.id, A.c.name, A.c.is_administrator, A.c.created_at, func.coalesce(A.c.is_partner, False))
 
 
 def find_access_key(c: Connection, key_id: str) -> AccessKey | None:
@@ -70,8 +89,13 @@ def delete_access_key(c: Connection, *, account_id: str, key_id: str) -> bool:
 
 def find_account(c: Connection, account_id: str) -> Account | None:
     """The account of this id."""
-    row = c.execute(select(A.c.id, A.c.name, A.c.is_administrator, A.c.created_at).where(A.c.id == account_id)).first()
+    row = c.execute(_ACCOUNTS.where(A.c.id == account_id)).first()
     return None if row is None else Account(*row)
+
+
+def set_partner(c: Connection, account_id: str, is_partner: bool) -> bool:
+    """Makes the account a partner, or takes it away; says whether there is such an account."""
+    return c.execute(update(A).where(A.c.id == account_id).values(is_partner=is_partner)).rowcount > 0
 
 
 def missing_accounts(c: Connection, account_ids: Collection[str]) -> list[str]:
@@ -82,12 +106,7 @@ def missing_accounts(c: Connection, account_ids: Collection[str]) -> list[str]:
 
 def list_accounts(c: Connection) -> list[Account]:
     """Every account, oldest first."""
-    return [
-        Account(*row)
-        for row in c.execute(
-            select(A.c.id, A.c.name, A.c.is_administrator, A.c.created_at).order_by(A.c.created_at, A.c.id)
-        )
-    ]
+    return [Account(*row) for row in c.execute(_ACCOUNTS.order_by(A.c.created_at, A.c.id))]
 
 
 def insert_account(c: Connection, account: Account) -> None:
@@ -100,8 +119,25 @@ def insert_account(c: Connection, account: Account) -> None:
 
 
 def insert_signing_certificate(c: Connection, *, certificate_id: str, account_id: str, pem: str, now: datetime) -> None:
-    """Enrols an active certificate; ``certificate_id`` is the SHA-256 of its DER form, in hex."""
+    """Enrols an active certificate."""
     c.execute(insert(C).values(id=certificate_id, account_id=account_id, pem=pem, state="active", created_at=now))
+
+
+def list_signing_certificates(c: Connection, account_id: str) -> list[SigningCertificate]:
+    """The account's certificates, oldest first."""
+    rows = c.execute(_CERTIFICATES.where(C.c.account_id == account_id).order_by(C.c.created_at, C.c.id))
+    return [SigningCertificate(*row) for row in rows]
+
+
+def set_signing_certificate_state(c: Connection, *, account_id: str, certificate_id: str, state: str) -> bool:
+    """Switches the account's certificate to ``active`` or ``inactive``; says whether there is one."""
+    mine = update(C).where(C.c.id == certificate_id, C.c.account_id == account_id)
+    return c.execute(mine.values(state=state)).rowcount > 0
+
+
+def delete_signing_certificate(c: Connection, *, account_id: str, certificate_id: str) -> bool:
+    """Removes the account's certificate; says whether there was one."""
+    return c.execute(delete(C).where(C.c.id == certificate_id, C.c.account_id == account_id)).rowcount > 0
 
 
 def signing_certificates(c: Connection, account_id: str) -> list[str]:

@@ -20,13 +20,16 @@ from amiable.database.schema import launch_permission as P
 from amiable.database.schema import volume as V
 from amiable.database.tags import batches
 from amiable.model.image import EVERYONE, Image, ImageDevice, ImageState, ImageType, RootDeviceType, StateReason
+from amiable.model.kernel import KernelFacts, KernelKind
 
 _PLAIN: Final = tuple(
     name
     for name in Image.__dataclass_fields__
-    if name not in ("state", "state_reason", "image_type", "root_device_type", "devices", "grantees", "tags")
+    if name
+    not in ("state", "state_reason", "image_type", "root_device_type", "kernel_kind", "devices", "grantees", "tags")
 )
 _DEVICE: Final = tuple(ImageDevice.__dataclass_fields__)
+KERNELS: Final = (ImageType.KERNEL.value, ImageType.RAMDISK.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def insert_image(c: Connection, image: Image) -> None:
         "state": str(image.state),
         "image_type": str(image.image_type),
         "root_device_type": str(image.root_device_type),
+        "kernel_kind": None if image.kernel_kind is None else image.kernel_kind.value,
     }
     c.execute(insert(I).values(**values))
     rows = [
@@ -104,6 +108,40 @@ def list_images(c: Connection, selection: Selection) -> list[Image]:
     return _read(c, query, viewer=selection.viewer)
 
 
+def list_kernels(c: Connection, viewer: str, region: str) -> list[Image]:
+    """Every kernel and ramdisk of the region, whoever owns it, none deregistered, oldest first: for the administrator."""
+    here = and_(I.c.region == region, I.c.image_type.in_(KERNELS), I.c.state != ImageState.DEREGISTERED)
+    return _read(c, select(I).where(here).order_by(I.c.created_at, I.c.id), viewer=viewer)
+
+
+def kernels_not_looked_at(c: Connection) -> list[str]:
+    """Ids of the available kernels whose kind is not known yet."""
+    query = select(I.c.id).where(
+        I.c.image_type == ImageType.KERNEL, I.c.state == ImageState.AVAILABLE, I.c.kernel_kind.is_(None)
+    )
+    return list(c.execute(query.order_by(I.c.id)).scalars())
+
+
+def set_kernel_facts(c: Connection, image_id: str, facts: KernelFacts) -> None:
+    """Records what was seen in a kernel's bytes."""
+    c.execute(update(I).where(I.c.id == image_id).values(**kernel_values(facts)))
+
+
+def kernel_values(facts: KernelFacts) -> dict[str, Any]:
+    """The columns of ``facts``."""
+    return {
+        "kernel_kind": facts.kind.value,
+        "kernel_version": None if facts.version is None else facts.version[:255],
+        "kernel_kind_why": facts.why[:255],
+        "boots_directly": facts.boots_directly,
+    }
+
+
+def approve(c: Connection, image_id: str, moment: datetime | None) -> None:
+    """Sets the approved mark of a kernel or ramdisk, or with None takes it away."""
+    c.execute(update(I).where(I.c.id == image_id).values(approved_at=moment))
+
+
 def _visible(viewer: str) -> ColumnElement[bool]:
     granted = select(P.c.image_id).where(P.c.grantee.in_((viewer, EVERYONE)))
     return or_(I.c.account_id == viewer, I.c.id.in_(granted))
@@ -150,6 +188,7 @@ def _image(row: Any, devices: tuple[ImageDevice, ...], grantees: frozenset[str],
         state_reason=reason,
         image_type=ImageType(row.image_type),
         root_device_type=RootDeviceType(row.root_device_type),
+        kernel_kind=None if row.kernel_kind is None else KernelKind(row.kernel_kind),
         devices=devices,
         grantees=grantees,
         tags=tags,

@@ -41,6 +41,7 @@ account = Table(
     Column("name", String(255), nullable=False),
     Column("is_administrator", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("is_partner", Boolean),  # may register kernels; absent: no
 )
 access_key = Table(
     "access_key",
@@ -54,7 +55,7 @@ access_key = Table(
 signing_certificate = Table(
     "signing_certificate",
     metadata,
-    Column("id", String(64), primary_key=True),  # SHA-256 of the DER form, hex
+    Column("id", String(64), primary_key=True),  # 24 to 64 letters and digits
     Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
     Column("pem", Text, nullable=False),
     Column("state", String(16), nullable=False),
@@ -180,6 +181,26 @@ import_snapshot_task = Table(
     Index("ix_import_snapshot_task_account_region", "account_id", "region"),
 )
 
+bundle_task = Table(
+    "bundle_task",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("region", String(32), nullable=False),
+    Column("instance_id", String(32), nullable=False, index=True),
+    Column("state", String(32), nullable=False),  # pending | waiting-for-shutdown | bundling | storing | …
+    Column("progress_percent", Integer, nullable=False),
+    Column("bucket", String(255), nullable=False),
+    Column("prefix", String(1024), nullable=False),
+    Column("object_owner_id", String(12), nullable=False),  # the account whose key signed the upload policy
+    Column("acl", String(64), nullable=False),  # canned, of what is written
+    Column("error_code", String(64)),
+    Column("error_message", String(1000)),
+    Column("started_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index("ix_bundle_task_account_region", "account_id", "region"),
+)
+
 # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 image = Table(
@@ -213,6 +234,11 @@ image = Table(
     Column("ena_support", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("deregistered_at", Instant),
+    Column("approved_at", Instant),  # kernels and ramdisks: since when the administrator lets them be launched
+    Column("kernel_kind", String(16)),  # kernels: model/kernel; absent: not looked at yet
+    Column("kernel_version", String(255)),
+    Column("kernel_kind_why", String(255)),
+    Column("boots_directly", Boolean),
     Index("ix_image_account_region", "account_id", "region"),
     Index("ix_image_region_name", "region", "name"),
     Index(

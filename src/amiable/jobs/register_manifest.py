@@ -25,6 +25,8 @@ from amiable.model.errors import BundleRefusal, InvalidManifest, Refusal, S3Refu
 from amiable.model.image import KERNEL_BYTES_MAX, Image, ImageState, ImageType, StateReason
 from amiable.model.manifest import Manifest
 from amiable.rules.acl import SERVICE
+from amiable.rules.kernel_kind import check_declared
+from amiable.services.kernels import look_at
 from amiable.services.manifests import read_manifest_object, split_location, why_unreadable
 from amiable.services.objects import open_file, readable
 
@@ -160,8 +162,11 @@ def _keep_bytes(context: JobContext, image: Image, manifest: Manifest, opener: P
             file.write(data)
 
         open_image(manifest, opener, services.installation.bundling_key_pem, sink)
+    facts: dict[str, object] = {}
+    if image.image_type is ImageType.KERNEL:
+        facts = images.kernel_values(check_declared(look_at(path), image.architecture, None))
     with services.database.write() as c:
-        is_wanted = images.make_available(c, image.id, content_file=path.name, size_bytes=manifest.size_bytes)
+        is_wanted = images.make_available(c, image.id, content_file=path.name, size_bytes=manifest.size_bytes, **facts)
         context.save(c, progress_percent=100)
     if not is_wanted:
         path.unlink(missing_ok=True)

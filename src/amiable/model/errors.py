@@ -6,7 +6,7 @@
     ├─ identifiers                   NotFound and Malformed, one pair a noun
     ├─ state                         IncorrectInstanceState, InvalidSnapshotInUse, …
     ├─ EBS direct                    EbsRefusal: code, status, reason
-    ├─ S3                            S3Refusal: code, status
+    ├─ S3, IAM                       S3Refusal, IamRefusal: code, status
     ├─ bundles                       BundleRefusal: stage and fault
     └─ local                         LocalRefusal: what the command line or the server's start refuses
     DryRunOperation                  what a dry run answers instead of doing it
@@ -46,7 +46,7 @@ class Unauthenticated(Refusal):
     """Who asks could not be established.  ``kind`` is translated per service by the edge (401 on EC2, 403 elsewhere).
 
     Kinds: missing, malformed, unknown-key, wrong-signature, skewed (a header's time), expired (a presigned request), wrong-body,
-    wrong-scope.
+    wrong-scope, wrong-token and expired-token (of a session).
     """
 
     code = "AuthFailure"
@@ -227,6 +227,7 @@ WORDS = {
     "vpc": "vpc ID",
     "security_group": "security group",
     "import_task": "import task",
+    "bundle_task": "bundle task",
     "resource": "ID",
     "instance_type": "instance type",
 }
@@ -242,6 +243,7 @@ NOT_FOUND = {
     "vpc": "InvalidVpcID.NotFound",
     "security_group": "InvalidGroup.NotFound",
     "import_task": "InvalidConversionTaskId",
+    "bundle_task": "InvalidBundleID.NotFound",
     "resource": "InvalidID",
     "instance_type": "InvalidInstanceType",
 }
@@ -272,6 +274,10 @@ class InvalidUserIDMalformed(Refusal):
 class InvalidAMIIDUnavailable(Refusal):
     code = "InvalidAMIID.Unavailable"
     template = "The image id '[{image_id}]' is no longer available"
+
+
+class OperationNotPermitted(Refusal):
+    code = "OperationNotPermitted"
 
 
 class InvalidAMINameDuplicate(Refusal):
@@ -327,6 +333,11 @@ class BlockDamaged(Refusal):
 class IncorrectInstanceState(Refusal):
     code = "IncorrectInstanceState"
     template = "The instance '{instance_id}' is not in a state from which it can be {verb}."
+
+
+class BundlingInProgress(Refusal):
+    code = "BundlingInProgress"
+    template = "The instance '{instance_id}' has a bundle task already, {bundle_id}: it is {state}."
 
 
 class InvalidKeyPairDuplicate(Refusal):
@@ -438,6 +449,33 @@ class S3Refusal(Refusal):
     @property
     def status(self) -> int:  # type: ignore[override]
         return self._status
+
+
+class IamRefusal(Refusal):
+    """An IAM error: its code, and the status that IAM's model gives that code."""
+
+    STATUSES: ClassVar[dict[str, int]] = {
+        "NoSuchEntity": 404,
+        "LimitExceeded": 409,
+        "DuplicateCertificate": 409,
+        "EntityAlreadyExists": 409,
+        "MalformedCertificate": 400,
+        "InvalidCertificate": 400,
+        "InvalidInput": 400,
+        "AccessDenied": 403,
+    }
+
+    def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
+        self._code = code
+        super().__init__(message, hint=hint)
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        return self._code
+
+    @property
+    def status(self) -> int:  # type: ignore[override]
+        return self.STATUSES[self._code]
 
 
 # ── bundles and local commands ──────────────────────────────────────────────────────────────────────────────────────────

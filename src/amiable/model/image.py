@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from amiable.model.kernel import KernelKind
 from amiable.model.units import MIB
 
 EVERYONE: Final = "all"
@@ -96,6 +97,11 @@ class Image:
     root_snapshot_id: str | None = None  # instance-store: the internal snapshot of the converted root
     size_bytes: int | None = None  # instance-store, kernel, ramdisk: the bundled image's length
     manifest_digest: bytes | None = None  # SHA-256 of the manifest as registered
+    approved_at: datetime | None = None  # kernels and ramdisks: since when the administrator lets them be launched
+    kernel_kind: KernelKind | None = None  # kernels; None: not looked at yet
+    kernel_version: str | None = None
+    kernel_kind_why: str | None = None
+    boots_directly: bool | None = None
     grantees: frozenset[str] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
 

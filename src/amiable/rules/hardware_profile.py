@@ -2,10 +2,14 @@
 
 A tag ``amiable:hardware-profile`` of the instance wins (EC2 has no parameter for it); else the image's own facts decide:
 
+    paravirtual, PV-GRUB        xen-pv        the kernel is in the image, and only Xen's own GRUB finds it
+    paravirtual, Xen PV only    xen-pv        the kernel has no other entry (xenU, NetBSD, OpenSolaris)
     paravirtual, ramdisk        direct        its ramdisk brings the disk's driver
     paravirtual, no ramdisk     direct-nvme   only what the kernel has built in; Debian's cloud kernel has NVMe and ext4
     hvm, ena flag               nitro         what an image of that era was made for
     hvm                         virtio
+
+A profile in which the kernel has no entry is refused, whoever chose it; a kernel of which nothing is known is tried.
 """
 
 from dataclasses import dataclass
@@ -13,38 +17,64 @@ from typing import Final
 
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue
 from amiable.model.hardware import Profile
+from amiable.model.image import Image
+from amiable.model.kernel import PV_GRUB, XEN_PV, KernelKind
+from amiable.rules.kernel_choice import BootImages
 
 TAG: Final = "amiable:hardware-profile"
-PARAVIRTUAL: Final = (Profile.DIRECT, Profile.DIRECT_NVME)
+DIRECT: Final = (Profile.DIRECT, Profile.DIRECT_NVME)
+PARAVIRTUAL: Final = (*DIRECT, Profile.XEN_PV)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A profile and why."""
+    """A profile, why, and whether its hypervisor must be the one that is built for 32-bit guests."""
 
     profile: Profile
     why: str
+    needs_pv32: bool = False
 
 
-def choose(*, virtualization_type: str, has_ramdisk: bool, ena_support: bool, override: str | None) -> Choice:
-    """The profile of a launch; an override that is unknown, or does not fit the image, is refused."""
-    is_paravirtual = virtualization_type == "paravirtual"
+def choose(image: Image, boot: BootImages, override: str | None) -> Choice:
+    """The profile of a launch of ``image`` with ``boot``; an override that is unknown, or does not fit, is refused."""
+    kernel = boot.kernel
     if override is not None:
-        return _overridden(override, is_paravirtual)
-    if is_paravirtual and has_ramdisk:
-        return Choice(
-            Profile.DIRECT, "paravirtual image with a ramdisk: its kernel is started directly on a virtio disk"
-        )
-    if is_paravirtual:
-        return Choice(
-            Profile.DIRECT_NVME, "paravirtual image without a ramdisk: its kernel is started directly on an NVMe disk"
-        )
-    if ena_support:
+        chosen = _overridden(override, is_paravirtual=kernel is not None)
+    elif kernel is not None:
+        chosen = _for_kernel(kernel, has_ramdisk=boot.ramdisk is not None)
+    elif image.ena_support:
         return Choice(Profile.NITRO, "the image has the ENA flag: NVMe disks, as the types of that era have")
-    return Choice(Profile.VIRTIO, "an HVM image without the ENA flag: virtio disk and network")
+    else:
+        return Choice(Profile.VIRTIO, "an HVM image without the ENA flag: virtio disk and network")
+    if kernel is None:
+        return chosen
+    _check_entry(kernel, chosen.profile)
+    is_pv32 = chosen.profile is Profile.XEN_PV and kernel.architecture == "i386"
+    return Choice(chosen.profile, chosen.why, needs_pv32=is_pv32)
 
 
-def _overridden(override: str, is_paravirtual: bool) -> Choice:
+def _for_kernel(kernel: Image, *, has_ramdisk: bool) -> Choice:
+    kind = kernel.kernel_kind
+    if kind in PV_GRUB:
+        return Choice(Profile.XEN_PV, f"the kernel is {kind}: it loads the image's own kernel, under Xen")
+    if kind in XEN_PV and kernel.boots_directly is False:
+        return Choice(
+            Profile.XEN_PV,
+            f"the kernel starts under Xen only: {kernel.kernel_kind_why}",
+        )
+    both = f"; the kernel can also run under Xen: tag {TAG} of xen-pv" if kind in XEN_PV else ""
+    if has_ramdisk:
+        return Choice(
+            Profile.DIRECT,
+            f"paravirtual image with a ramdisk: its kernel is started directly on a virtio disk{both}",
+        )
+    return Choice(
+        Profile.DIRECT_NVME,
+        f"paravirtual image without a ramdisk: its kernel is started directly on an NVMe disk{both}",
+    )
+
+
+def _overridden(override: str, *, is_paravirtual: bool) -> Choice:
     try:
         profile = Profile(override)
     except ValueError:
@@ -54,3 +84,18 @@ def _overridden(override: str, is_paravirtual: bool) -> Choice:
         kind = "a paravirtual" if is_paravirtual else "an HVM"
         raise InvalidParameterCombination(f"The hardware profile '{override}' does not fit {kind} image.")
     return Choice(profile, f"tag {TAG}")
+
+
+def _check_entry(kernel: Image, profile: Profile) -> None:
+    """Refuses a profile in which ``kernel`` cannot be started."""
+    if profile is Profile.XEN_PV:
+        if kernel.kernel_kind is KernelKind.PLAIN:
+            raise InvalidParameterCombination(
+                f"The kernel {kernel.id} cannot run under Xen: {kernel.kernel_kind_why}.",
+                hint="choose a kernel whose kind is xen-pv (amiable kernel list), or leave the profile out",
+            )
+    elif kernel.kernel_kind in PV_GRUB or kernel.boots_directly is False:
+        hint = "" if kernel.kernel_kind is KernelKind.PLAIN else "leave the profile out: xen-pv is then chosen"
+        raise InvalidParameterCombination(
+            f"The kernel {kernel.id} cannot be started directly: {kernel.kernel_kind_why}.", hint=hint
+        )

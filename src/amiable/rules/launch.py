@@ -4,8 +4,7 @@
     type  ─┼─▶ fits? ─▶ kernel and ramdisk ─▶ disks ─▶ metadata options ─▶ profile ─▶ Plan
     asked ─┘
 
-A kernel or ramdisk comes from the request, else from the image; an HVM image has neither.  Source: EC2 API, RunInstances; User
-Guide, "User provided kernels".
+Source: EC2 API, RunInstances.
 """
 
 import base64
@@ -21,7 +20,6 @@ from amiable.model.errors import (
     InvalidParameterValue,
     InvalidUserDataMalformed,
     Malformed,
-    NotFound,
     Unsupported,
 )
 from amiable.model.image import Image, ImageType
@@ -31,11 +29,11 @@ from amiable.model.snapshot import Snapshot
 from amiable.model.units import MIB
 from amiable.rules import hardware_profile
 from amiable.rules.devices import AskedDevice, PlannedDisk, plan_disks
+from amiable.rules.kernel_choice import PARAVIRTUAL, choose_boot_images
 from amiable.rules.permission import check_launch
 
 USER_DATA_BYTES_MAX: Final = 16 * 1024
 HOP_LIMITS: Final = range(1, 65)
-PARAVIRTUAL: Final = "paravirtual"
 HOST_RESERVE_BYTES: Final = 512 * MIB
 """Memory that no instance gets: for the host's system, the server, and what each QEMU takes beside its guest's memory."""
 
@@ -113,19 +111,16 @@ def plan(image: Image, asked: Asked, known: Known, *, account_id: str) -> Plan:
     check_launch(image, account_id)
     type_ = choose_type(asked.instance_type)
     _check_fit(image, type_)
-    kernel_id, ramdisk_id = _kernel_and_ramdisk(image, asked, known, account_id)
-    profile = hardware_profile.choose(
-        virtualization_type=image.virtualization_type,
-        has_ramdisk=ramdisk_id is not None,
-        ena_support=image.ena_support,
-        override=asked.profile_tag,
+    boot = choose_boot_images(
+        image, kernel_id=asked.kernel_id, ramdisk_id=asked.ramdisk_id, known=known.images, account_id=account_id
     )
+    profile = hardware_profile.choose(image, boot, asked.profile_tag)
     return Plan(
         image=image,
         instance_type=type_,
         boot_mode=choose_boot_mode(image, type_),
-        kernel_id=kernel_id,
-        ramdisk_id=ramdisk_id,
+        kernel_id=boot.kernel.id if boot.kernel else None,
+        ramdisk_id=boot.ramdisk.id if boot.ramdisk else None,
         disks=plan_disks(image, asked.devices, known.snapshots),
         user_data=decode_user_data(asked.user_data),
         shutdown_behavior=_shutdown_behavior(image, asked.shutdown_behavior),
@@ -168,42 +163,6 @@ def choose_boot_mode(image: Image, type_: InstanceType) -> str:
             f"The boot mode {wanted} of image {image.id} is not one of the instance type {type_.name}: {modes}."
         )
     return wanted
-
-
-def _kernel_and_ramdisk(image: Image, asked: Asked, known: Known, account_id: str) -> tuple[str | None, str | None]:
-    if image.virtualization_type != PARAVIRTUAL:
-        for parameter, value in (("KernelId", asked.kernel_id), ("RamdiskId", asked.ramdisk_id)):
-            if value is not None:
-                raise InvalidParameterCombination(
-                    f"{parameter} is for paravirtual images; {image.id} is {image.virtualization_type} and brings its own kernel."
-                )
-        return None, None
-    kernel_id = asked.kernel_id or image.kernel_id
-    ramdisk_id = asked.ramdisk_id or image.ramdisk_id
-    if kernel_id is None:
-        raise InvalidParameterCombination(
-            f"The image {image.id} is paravirtual and names no kernel.",
-            hint="give KernelId, or register the image with one",
-        )
-    _check_kernel(image, kernel_id, ImageType.KERNEL, known, account_id)
-    if ramdisk_id is not None:
-        _check_kernel(image, ramdisk_id, ImageType.RAMDISK, known, account_id)
-    return kernel_id, ramdisk_id
-
-
-def _check_kernel(image: Image, kernel_id: str, kind: ImageType, known: Known, account_id: str) -> None:
-    prefix = ids.AKI if kind is ImageType.KERNEL else ids.ARI
-    if not ids.is_well_formed(prefix, kernel_id):
-        raise Malformed(kind.value, kernel_id, prefix)
-    found = known.images.get(kernel_id)
-    if found is None or found.image_type is not kind:
-        raise NotFound(kind.value, [kernel_id])
-    check_launch(found, account_id)
-    pair = {found.architecture, image.architecture}
-    if len(pair) > 1 and pair != {"i386", "x86_64"}:
-        raise InvalidParameterCombination(
-            f"The {kind.value} {kernel_id} is for {found.architecture}, the image {image.id} for {image.architecture}."
-        )
 
 
 def decode_user_data(text: str | None) -> bytes | None:

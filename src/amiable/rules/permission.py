@@ -6,11 +6,13 @@
     public     a launch permission names the group all   yes     if available    AuthFailure
     none       otherwise                                 no      AuthFailure     AuthFailure
 
+A kernel or ramdisk must besides be approved by the administrator: for its owner's launches too, and before it may be public.
+
 Source: EC2 API, DescribeImages; User Guide, "Shared AMIs".
 """
 
-from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable
-from amiable.model.image import Image, ImageState
+from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, OperationNotPermitted
+from amiable.model.image import Image, ImageState, ImageType
 
 
 def may_see(image: Image, account_id: str) -> bool:
@@ -28,6 +30,24 @@ def check_registered(image: Image) -> None:
     """Refuses an image that was deregistered."""
     if image.state is ImageState.DEREGISTERED:
         raise InvalidAMIIDUnavailable(image_id=image.id)
+
+
+def check_approved(image: Image) -> None:
+    """Refuses a kernel or ramdisk that the administrator has not approved."""
+    if image.approved_at is None:
+        raise AuthFailure(
+            f"Not authorized for images: [{image.id}]. This {image.image_type} is not on the list of approved kernels.",
+            hint=f"choose an approved one (amiable kernel list), or ask the administrator: amiable kernel approve {image.id}",
+        )
+
+
+def check_publish(image: Image) -> None:
+    """Refuses to make a kernel or ramdisk public that is not approved; any machine image may be."""
+    if image.image_type is not ImageType.MACHINE and image.approved_at is None:
+        raise OperationNotPermitted(
+            f"The {image.image_type} {image.id} cannot be made public before the administrator has approved it.",
+            hint=f"amiable kernel approve {image.id}",
+        )
 
 
 def check_launch(image: Image, account_id: str) -> None:

@@ -2,7 +2,10 @@
 
     GET    accounts                            POST  accounts {Name}                                     administrator
     GET    access-keys                         POST  access-keys            DELETE access-keys/{id}      the caller's own
-    GET    kernels                             POST  kernels {Name, Type, Architecture, Bucket, Key}     POST: administrator
+    PUT    accounts/{id}/partner {Partner}                                                               administrator
+    GET    kernels                             POST  kernels {Name, Type, Architecture, Bucket, Key}     POST: administrator, partners
+    PUT    kernels/{id}/approval {Approved}                                                              administrator
+    GET    instances/{id}/hardware
     GET    bundling-certificate                GET   host
     GET    instances/{id}/ssh-host-keys        (instances/{id}/tunnel: ``server/tunnel.py``)
 
@@ -16,9 +19,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 from starlette.responses import Response
 
-from amiable.api import accounts, amiable
+from amiable.api import accounts, amiable, kernels
+from amiable.database.accounts import Account
 from amiable.model.errors import InvalidAction, InvalidParameterValue
 from amiable.model.image import Image, ImageType
+from amiable.model.kernel import PV_GRUB, KernelKind
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.limits import AMIABLE_BODY_BYTES_MAX
 from amiable.services import Services
@@ -46,6 +51,19 @@ class RegisterKernel(msgspec.Struct, frozen=True, rename="pascal", forbid_unknow
     key: str
     architecture: str = "x86_64"
     description: str = ""
+    kind: str | None = None
+
+
+class Approval(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_fields=True):
+    """The body of PUT kernels/{id}/approval."""
+
+    approved: bool
+
+
+class Partner(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_fields=True):
+    """The body of PUT accounts/{id}/partner."""
+
+    partner: bool
 
 
 async def handle(services: Services, request: Authenticated) -> Response:
@@ -70,11 +88,23 @@ def _read(body: bytes, shape: type[T]) -> T:
 
 def _list_accounts(services: Services, request: Authenticated, _id: str, _body: bytes) -> Answer:
     found = amiable.list_accounts(services, request.principal)
-    rows = [
-        {"AccountId": a.id, "Name": a.name, "IsAdministrator": a.is_administrator, "CreatedAt": _instant(a.created_at)}
-        for a in found
-    ]
-    return {"Accounts": rows}
+    return {"Accounts": [_account(each) for each in found]}
+
+
+def _account(it: Account) -> Answer:
+    return {
+        "AccountId": it.id,
+        "Name": it.name,
+        "IsAdministrator": it.is_administrator,
+        "IsPartner": it.is_partner,
+        "CreatedAt": _instant(it.created_at),
+    }
+
+
+def _set_partner(services: Services, request: Authenticated, account_id: str, body: bytes) -> Answer:
+    amiable.check_administrator(request.principal)
+    wanted = _read(body, Partner)
+    return _account(amiable.set_partner(services, request.principal, account_id, wanted.partner))
 
 
 def _create_account(services: Services, request: Authenticated, _id: str, body: bytes) -> Answer:
@@ -106,19 +136,39 @@ def _delete_access_key(services: Services, request: Authenticated, key_id: str, 
 
 
 def _list_kernels(services: Services, request: Authenticated, _id: str, _body: bytes) -> Answer:
-    return {"Kernels": [_kernel(image) for image in amiable.list_kernels(services, request.principal)]}
+    return {"Kernels": [_kernel(image) for image in kernels.list_kernels(services, request.principal)]}
 
 
 def _register_kernel(services: Services, request: Authenticated, _id: str, body: bytes) -> Answer:
-    amiable.check_administrator(request.principal)
     wanted = _read(body, RegisterKernel)
     types = {name: image_type for image_type, name in NAME_OF_TYPE.items()}
     if wanted.type not in types:
         raise InvalidParameterValue(parameter="Type", value=wanted.type, why="Give kernel or ramdisk.")
-    boot_file = amiable.BootFile(
-        wanted.name, types[wanted.type], wanted.architecture, wanted.bucket, wanted.key, wanted.description
+    boot_file = kernels.BootFile(
+        wanted.name,
+        types[wanted.type],
+        wanted.architecture,
+        wanted.bucket,
+        wanted.key,
+        wanted.description,
+        _pv_grub(wanted.kind),
     )
-    return _kernel(amiable.register_kernel(services, request.principal, boot_file))
+    return _kernel(kernels.register_kernel(services, request.principal, boot_file))
+
+
+def _pv_grub(kind: str | None) -> KernelKind | None:
+    """The kind that a request declares: PV-GRUB's only, the others are read from the bytes."""
+    if kind is None:
+        return None
+    if kind not in PV_GRUB:
+        raise InvalidParameterValue(parameter="Kind", value=kind, why=f"Give {' or '.join(PV_GRUB)}, or none.")
+    return KernelKind(kind)
+
+
+def _approve_kernel(services: Services, request: Authenticated, image_id: str, body: bytes) -> Answer:
+    amiable.check_administrator(request.principal)
+    wanted = _read(body, Approval)
+    return _kernel(kernels.set_approved(services, request.principal, image_id, wanted.approved))
 
 
 def _kernel(image: Image) -> Answer:
@@ -130,6 +180,12 @@ def _kernel(image: Image) -> Answer:
         "Description": image.description or "",
         "SizeBytes": image.size_bytes,
         "State": image.state.value,
+        "OwnerId": image.account_id,
+        "Public": image.is_public,
+        "Approved": image.approved_at is not None,
+        "Kind": None if image.kernel_kind is None else image.kernel_kind.value,
+        "KindWhy": image.kernel_kind_why,
+        "Version": image.kernel_version,
         "CreatedAt": _instant(image.created_at),
     }
 
@@ -156,6 +212,11 @@ def _host(services: Services, _request: Authenticated, _id: str, _body: bytes) -
     }
 
 
+def _hardware(services: Services, request: Authenticated, instance_id: str, _body: bytes) -> Answer:
+    found = amiable.hardware_of(services, request.principal, instance_id)
+    return {"Profile": found.hardware_profile, "Why": found.hardware_profile_why}
+
+
 def _ssh_host_keys(services: Services, request: Authenticated, instance_id: str, _body: bytes) -> Answer:
     return {"Fingerprints": amiable.ssh_host_keys(services, request.principal, instance_id)}
 
@@ -167,12 +228,15 @@ def _instant(moment: datetime) -> str:
 ROUTES: Final[dict[tuple[str, str], Handler]] = {
     ("GET",    "accounts"):                     _list_accounts,
     ("POST",   "accounts"):                     _create_account,
+    ("PUT",    "accounts/{}/partner"):          _set_partner,
     ("GET",    "access-keys"):                  _list_access_keys,
     ("POST",   "access-keys"):                  _create_access_key,
     ("DELETE", "access-keys/{}"):               _delete_access_key,
     ("GET",    "kernels"):                      _list_kernels,
     ("POST",   "kernels"):                      _register_kernel,
+    ("PUT",    "kernels/{}/approval"):          _approve_kernel,
     ("GET",    "bundling-certificate"):         _bundling_certificate,
     ("GET",    "host"):                         _host,
+    ("GET",    "instances/{}/hardware"):        _hardware,
     ("GET",    "instances/{}/ssh-host-keys"):   _ssh_host_keys,
 }  # fmt: skip

@@ -24,7 +24,7 @@ import uvicorn
 from sqlalchemy import select
 
 from amiable.api.accounts import create_account, settle_accounts, settle_networks
-from amiable.api.amiable import settle_kernels
+from amiable.api.kernels import settle_kernels
 from amiable.blocks.objects import ObjectFiles
 from amiable.blocks.store import BlockStore
 from amiable.database import schema

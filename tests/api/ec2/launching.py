@@ -89,12 +89,11 @@ def make_instance_store_image(services: Services, owner: Principal, **facts: Any
     )
 
 
-def make_kernel(services: Services, owner: Principal, prefix: str = ids.AKI) -> Image:
-    """A public kernel or ramdisk."""
+def make_kernel(services: Services, owner: Principal, prefix: str = ids.AKI, **facts: Any) -> Image:
+    """A public, approved kernel or ramdisk."""
     kind = ImageType.KERNEL if prefix == ids.AKI else ImageType.RAMDISK
-    return make_image(
-        services, owner, id=services.mint(prefix), image_type=kind, root_device_name=None, grantees=frozenset({"all"})
-    )
+    values = {"root_device_name": None, "grantees": frozenset({"all"}), "approved_at": services.now(), **facts}
+    return make_image(services, owner, id=services.mint(prefix), image_type=kind, **values)
 
 
 def run(services: Services, principal: Principal, image: Image, **parameters: Any) -> list[ec2.Instance]:

@@ -12,7 +12,7 @@ from amiable.database import accounts, images
 from amiable.model.errors import AuthFailure, InvalidAMIAttributeItemValue, MissingParameter
 from amiable.model.image import EVERYONE, Image
 from amiable.model.principal import Principal
-from amiable.rules import attributes
+from amiable.rules import attributes, permission
 from amiable.rules.attributes import Asked, Permission
 from amiable.services import Services
 from amiable.wire.generated import ec2
@@ -64,6 +64,8 @@ def modify_image_attribute(services: Services, principal: Principal, request: ec
     with services.database.write() as c:
         image = owned_image(c, principal, request.image_id)
         attributes.check_room(images.grantees(c, image.id), change)
+        if EVERYONE in change.add:
+            permission.check_publish(image)
         missing = accounts.missing_accounts(c, sorted(change.add - {EVERYONE}))
         if missing:
             raise InvalidAMIAttributeItemValue(value=missing[0], item="userId")

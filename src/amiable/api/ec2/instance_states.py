@@ -14,14 +14,15 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import views
 from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.instance_ids import find_named
-from amiable.database import instances, jobs
-from amiable.model.errors import UnsupportedOperation
+from amiable.database import bundle_tasks, images, instances, jobs
+from amiable.model.errors import IncorrectInstanceState, UnsupportedOperation
 from amiable.model.instance import Instance, State
 from amiable.model.instance_type import INSTANCE_TYPES
 from amiable.model.principal import Principal
 from amiable.rules import lifecycle
 from amiable.rules.launch import check_start
 from amiable.rules.lifecycle import Event, user_initiated
+from amiable.rules.permission import check_approved
 from amiable.services import Services
 from amiable.vm import console
 from amiable.vm.directory import open_directory
@@ -60,6 +61,17 @@ def _stop(c: Connection, services: Services, before: Instance, *, force: bool) -
     return _change(before, after)
 
 
+def _check_no_bundling(c: Connection, starting: Sequence[Instance]) -> None:
+    """Refuses to start what is being bundled: its disk is read as it lies."""
+    for instance in starting:
+        task = bundle_tasks.live_task_of(c, instance.id)
+        if task is not None:
+            raise IncorrectInstanceState(
+                f"The instance '{instance.id}' cannot be started while the bundle task {task.id} reads its root volume.",
+                hint="wait for the task, or cancel it",
+            )
+
+
 def start_instances(
     services: Services, principal: Principal, request: ec2.StartInstancesRequest
 ) -> ec2.StartInstancesResult:
@@ -71,11 +83,21 @@ def start_instances(
         _check(named, Event.START_ASKED)
         starting = [instance for instance in named if instance.state is State.STOPPED]
         if starting:
+            _check_no_bundling(c, starting)
+            _check_kernels(c, principal, starting)
             check_start([INSTANCE_TYPES[instance.instance_type] for instance in starting], measure_host(c, services))
         raise_if_dry_run(request)
         changes = [_start(c, services, instance) for instance in named]
     services.wake()
     return ec2.StartInstancesResult(starting_instances=changes)
+
+
+def _check_kernels(c: Connection, principal: Principal, starting: Sequence[Instance]) -> None:
+    """Refuses to start what boots with a kernel or ramdisk that is not approved any more; a deregistered one still boots."""
+    for image_id in {each for instance in starting for each in (instance.kernel_id, instance.ramdisk_id) if each}:
+        found = images.get(c, principal.region, image_id, viewer=principal.account_id)
+        if found is not None:
+            check_approved(found)
 
 
 def _start(c: Connection, services: Services, before: Instance) -> ec2.InstanceStateChange:

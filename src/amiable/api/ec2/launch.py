@@ -252,7 +252,7 @@ def _instances(
             root_device_name=plan.image.root_device_name,
             boot_mode=plan.boot_mode,
             hardware_profile=plan.profile.profile.value,
-            hardware_profile_why=plan.profile.why,
+            hardware_profile_why=plan.profile.why[:255],
             kernel_id=plan.kernel_id,
             ramdisk_id=plan.ramdisk_id,
             key_name=key_pair.name if key_pair else None,

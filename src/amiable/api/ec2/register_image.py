@@ -8,6 +8,7 @@ RegisterImage has no client token: who lost the answer finds the id in InvalidAM
 """
 
 import hashlib
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection
@@ -35,6 +36,7 @@ from amiable.model.manifest import Manifest
 from amiable.model.principal import Principal
 from amiable.rules import permission, register
 from amiable.rules.attributes import check_description
+from amiable.rules.kernel_choice import check_no_ramdisk
 from amiable.rules.register import Hardware, RequestedDevice, RequestedVolume
 from amiable.services import Services
 from amiable.services.manifests import read_manifest_object
@@ -146,7 +148,7 @@ def requested_volume(volume: ec2.EbsBlockDevice) -> RequestedVolume:
 
 
 def _check_boot_images(c: Connection, principal: Principal, kernel_id: str | None, ramdisk_id: str | None) -> None:
-    """Refuses kernels and ramdisks that the caller cannot see, or that are none."""
+    """Refuses kernels and ramdisks that the caller cannot see, or that are none; whether they are approved binds at launch."""
     for image_id, image_type in ((kernel_id, ImageType.KERNEL), (ramdisk_id, ImageType.RAMDISK)):
         if image_id is None:
             continue
@@ -156,6 +158,7 @@ def _check_boot_images(c: Connection, principal: Principal, kernel_id: str | Non
         )
         if found is None or not usable or found.state is not ImageState.AVAILABLE:
             raise NotFound(str(image_type), [image_id])
+        check_no_ramdisk(found, ramdisk_id)
 
 
 def _image(
@@ -230,11 +233,13 @@ def _from_manifest(
     manifest = read_manifest(document)
     _check_bundler(services, principal, manifest)
     image_type = register.image_type_of(manifest)
-    if image_type is not ImageType.MACHINE and not principal.is_administrator:
-        raise AuthFailure(what=f"{image_type} images: only the administrator may register them")
+    if image_type is not ImageType.MACHINE:
+        _check_may_register(services, principal, image_type)
     image = _manifest_image(
         services, principal, request, manifest, image_type, location, hashlib.sha256(document).digest()
     )
+    if image_type is not ImageType.MACHINE and principal.is_administrator:
+        image = replace(image, approved_at=image.created_at)
     with services.database.write() as c:
         _check_manifest_kernels(c, principal, request, image)
         _insert(services, c, request, image, tags)
@@ -242,6 +247,13 @@ def _from_manifest(
         jobs.enqueue(c, JOB, f"{image.id}:{JOB}", data=data, now=services.now())
     services.wake()
     return ec2.RegisterImageResult(image_id=image.id)
+
+
+def _check_may_register(services: Services, principal: Principal, image_type: ImageType) -> None:
+    with services.database.read() as c:
+        account = accounts.find_account(c, principal.account_id)
+    if not principal.is_administrator and (account is None or not account.may_register_kernels):
+        raise AuthFailure(what=f"{image_type} images: only the administrator and partners may register them")
 
 
 def _check_bundler(services: Services, principal: Principal, manifest: Manifest) -> None:
