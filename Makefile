@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Boots run one at a time (tests/conftest.py puts them into one group); two workers suit two cores.
 PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup
 
-.PHONY: help setup demo demo-stop test lint bench docs wire torture
+.PHONY: help setup setup-test demo demo-stop test lint bench docs wire torture fuzz
 
 help:
 	@echo "make setup      install what is needed (Debian packages, .venv)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test       lint, types, contracts, tests, boots"
 	@echo "make lint       lint, types, contracts, generated code up to date"
 	@echo "make torture    many rounds of kill -9"
+	@echo "make fuzz       hostile input by the million; SECONDS_EACH=60 for each reader"
 	@echo "make bench      measure against the classic tools"
 	@echo "make docs       generate the reference pages"
 	@echo "make wire       generate the wire types from botocore's model"
@@ -21,28 +22,35 @@ help:
 setup:
 	@scripts/setup.sh
 
+setup-test:
+	@scripts/setup.sh test
+
 demo: setup
 	@$(PYTHON) -m scripts.demo start $(if $(GUEST),--guest $(GUEST))
 
 demo-stop:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m scripts.demo stop; else echo "there is no demo"; fi
 
-test: lint
+test: setup-test lint
 	$(PYTEST) -m "not torture" $(PYTEST_ARGUMENTS)
 
 lint: setup
 	ruff check .
 	ruff format --check .
 	mypy
-	mypy -p guests -p scripts
+	mypy -p guests -p scripts -p fuzz
 	lint-imports
 	$(PYTHON) -m amiable.wire.generate --check
 	$(PYTHON) scripts/generate_docs.py --check
 
-torture: setup
+torture: setup-test
 	$(PYTHON) -m pytest -s -m torture $(PYTEST_ARGUMENTS)
 
-bench: setup
+fuzz: setup
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	$(PYTHON) -m fuzz --seconds $(or $(SECONDS_EACH),60)
+
+bench: setup-test
 	@set -e; for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program; done
 
 docs: setup

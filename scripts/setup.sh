@@ -1,8 +1,12 @@
 #!/bin/sh
 # Makes this checkout ready: Debian packages (scripts/apt-packages.txt), then .venv with the versions of constraints.txt.
+# "setup.sh test" also installs what only tests and benchmarks run (scripts/apt-packages-test.txt): other people's readers of our files.
 # Run again, it says what is there already and changes nothing.
 set -eu
 cd "$(dirname "$0")/.."
+
+lists=scripts/apt-packages.txt
+[ "${1:-}" = test ] && lists="$lists scripts/apt-packages-test.txt"
 
 say() { echo "setup: $*" >&2; }
 fail() {
@@ -11,7 +15,8 @@ fail() {
 }
 
 missing_packages() {
-	grep -v '^#' scripts/apt-packages.txt | while read -r package; do
+	# shellcheck disable=SC2086 # one word a list
+	cat $lists | grep -v '^#' | while read -r package; do
 		[ -z "$package" ] && continue
 		status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) || status=
 		case $status in ii*) ;; *) echo "$package" ;; esac

@@ -36,6 +36,9 @@ PARTS_MAX: Final = 100_000
 IMAGE_BYTES_MAX: Final = 1 << 44
 """16 TiB: no image of a bundle is larger; a declared size above it is an attack or a mistake."""
 
+ARCHITECTURE_UNSAID: Final = "i386"
+"""What a manifest without an architecture means: version 3 knew no other."""
+
 FILENAME_BYTES_MAX: Final = 255
 READABLE_VERSIONS: Final = ("2007-10-10", "2007-08-29", "20070829", "3")
 
@@ -250,7 +253,7 @@ def _machine(manifest: Manifest) -> Element:
     return Element(
         "machine_configuration",
         children=[
-            *_present(architecture=manifest.architecture),
+            *_present(architecture=manifest.architecture or ARCHITECTURE_UNSAID),
             *_listed("block_device_mapping", mappings),
             *_present(kernel_id=manifest.kernel_id, ramdisk_id=manifest.ramdisk_id),
             *_listed("product_codes", [Element("product_code", code) for code in manifest.product_codes]),
