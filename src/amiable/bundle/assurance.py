@@ -253,8 +253,9 @@ def checked_opener(assurance: Assurance, opener: PartOpener) -> PartOpener:
     """Parts of ``opener`` that refuse to end, at stage assurance, where their SHA-256 is not the sidecar's."""
 
     def open_part(filename: str) -> BinaryIO:
-        stream = opener(filename)
-        return cast(BinaryIO, _CheckedPart(stream, filename, assurance.part_sha256s[filename]))
+        if filename not in assurance.part_sha256s:
+            raise fault(f"The sidecar has no SHA-256 of part {filename}.")
+        return cast(BinaryIO, _CheckedPart(opener(filename), filename, assurance.part_sha256s[filename]))
 
     return open_part
 

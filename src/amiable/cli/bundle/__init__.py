@@ -9,11 +9,14 @@ import cyclopts
 from amiable.cli.bundle.create import create
 from amiable.cli.bundle.delete import delete
 from amiable.cli.bundle.download import download
+from amiable.cli.bundle.publish import publish
+from amiable.cli.bundle.read import read
 from amiable.cli.bundle.show import show
 from amiable.cli.bundle.unbundle import unbundle
 from amiable.cli.bundle.upload import upload
 from amiable.cli.bundle.verify import verify
+from amiable.cli.bundle.volume import volume
 
 app = cyclopts.App(name="bundle", help="Classic bundles: create, publish, upload, migrate, …")
-for verb in (create, delete, download, show, unbundle, upload, verify):
+for verb in (create, delete, download, publish, read, show, unbundle, upload, verify, volume):
     app.command(verb)

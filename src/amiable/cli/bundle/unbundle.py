@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from amiable.cli.bundle.assurance import AssuranceKey, WaiveAssurance, find_assurance
 from amiable.cli.bundle.options import (
     Cert,
     Key,
@@ -31,6 +32,8 @@ def unbundle(
     ] = Path(),
     waive_signature: WaiveSignature = False,
     waive_image_digest: WaiveImageDigest = False,
+    assurance_key: AssuranceKey = None,
+    waive_assurance: WaiveAssurance = False,
     force: Annotated[bool, Parameter(negative=(), help="Replace a file of that name.")] = False,
 ) -> None:
     """Opens a bundle: verifies, decrypts, unpacks, holes kept.  Prints the image's path."""
@@ -38,9 +41,9 @@ def unbundle(
 
     waivers = opening.Waivers(waive_signature, waive_image_digest)
     certificates = read_pem(cert)
-    path = destination
-    if destination.is_dir():
-        path = destination / opening.read_bundle(manifest, certificates, waivers).name
+    found = opening.read_bundle(manifest, certificates, waivers)
+    assurance = find_assurance(manifest, found, certificates, assurance_key, waived=waive_assurance)
+    path = destination / found.name if destination.is_dir() else destination
     if path.exists() and not force:
         raise LocalRefusal(f"{path} exists already", hint="--force replaces it; -d names another folder or file")
     with Progress("unbundle", 0) as progress:
@@ -52,5 +55,6 @@ def unbundle(
             source=source,
             waivers=waivers,
             progress=telling(progress),
+            assurance=assurance,
         )
     print(path)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from amiable.cli.bundle.assurance import AssuranceKey, WaiveAssurance, assurance_state, find_assurance
 from amiable.cli.bundle.facts import facts
 from amiable.cli.bundle.options import (
     Cert,
@@ -26,23 +27,30 @@ def verify(
     source: Source = None,
     waive_signature: WaiveSignature = False,
     waive_image_digest: WaiveImageDigest = False,
+    assurance_key: AssuranceKey = None,
+    waive_assurance: WaiveAssurance = False,
     output: Annotated[Literal["table", "json"], Parameter(help="table or json.")] = "table",
 ) -> None:
     """Checks signature, parts and, with a private key, all that lies beneath.  Writes nothing; prints what the manifest says."""
     from amiable.bundle import unbundle as opening
 
+    certificates, waivers = read_pem(cert), opening.Waivers(waive_signature, waive_image_digest)
+    said = opening.read_bundle(manifest, certificates, waivers)
+    assurance = find_assurance(manifest, said, certificates, assurance_key, waived=waive_assurance)
     with Progress("verify", 0) as progress:
         found = opening.verify(
             manifest,
             private_key_pem=read_pem(privatekey),
-            certificates_pem=read_pem(cert),
+            certificates_pem=certificates,
             source=source,
-            waivers=opening.Waivers(waive_signature, waive_image_digest),
+            waivers=waivers,
             progress=telling(progress),
+            assurance=assurance,
         )
     seen = {
         "Signature": "not checked" if waive_signature else "valid",
         "Parts": f"{len(found.parts)}, sound",
         "Image": "sound" if privatekey else "not opened: no private key",
+        "Assurance": assurance_state(assurance, is_opened=privatekey is not None),
     }
     show_one({**facts(found), **seen}, output, identifier="Name")

@@ -1,0 +1,103 @@
+"""``amiable bundle read``, and what ``verify`` and ``unbundle`` do with a sidecar."""
+
+import os
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from amiable.cli.main import main
+from tests.cli.bundle.bundles import CASE, create, local
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.img"
+    with path.open("wb") as file:
+        file.truncate(6 << 20)
+        os.pwrite(file.fileno(), b"first" * 1000, 0)
+        os.pwrite(file.fileno(), b"later" * 100_000, 3 << 20)
+    return path
+
+
+def manifest_of(image: Path) -> str:
+    return str(image.with_name("disk.img.manifest.xml"))
+
+
+def sidecar_of(image: Path) -> Path:
+    return image.with_name("disk.img.assurance.json")
+
+
+def test_read_writes_the_bytes_that_were_asked_for(image: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert create(image, *local()) == 0
+    capfdbinary.readouterr()
+    assert main(["bundle", "read", "-m", manifest_of(image), "--offset", str((3 << 20) - 3), "--size", "9"]) == 0
+    assert capfdbinary.readouterr().out == b"\0\0\0laterl"
+
+
+def test_read_without_a_size_writes_the_whole_image_to_a_new_file(image: Path, tmp_path: Path) -> None:
+    assert create(image, *local()) == 0
+    out = tmp_path / "out"
+    assert main(["bundle", "read", "-m", manifest_of(image), "-d", str(out)]) == 0
+    assert out.read_bytes() == image.read_bytes()
+    assert main(["bundle", "read", "-m", manifest_of(image), "-d", str(out)]) == 1
+
+
+def test_read_needs_the_sidecar(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert create(image, *local("--no-assurance")) == 0
+    assert not sidecar_of(image).exists()
+    assert main(["bundle", "read", "-m", manifest_of(image)]) == 1
+    assert "no assurance" in capsys.readouterr().err
+
+
+def test_verify_says_what_the_sidecar_adds(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert create(image, *local()) == 0
+    assert main(["bundle", "verify", "-m", manifest_of(image)]) == 0
+    assert "bound by SHA-256" in capsys.readouterr().out
+    assert main(["bundle", "verify", str(CASE)]) == 0
+    assert "SHA-1 only" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["verify", "unbundle"])
+def test_a_sidecar_that_does_not_fit_is_refused_unless_it_is_waived(
+    verb: str, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert create(image, *local()) == 0
+    old = sidecar_of(image).read_bytes()
+    assert create(image, *local("--force")) == 0
+    sidecar_of(image).write_bytes(old)
+    words = ["bundle", verb, "-m", manifest_of(image), *(["-d", str(tmp_path / "out")] if verb == "unbundle" else [])]
+    assert main(words) == 1
+    assert "belongs to another manifest" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--waive-assurance"]) == 0
+
+
+def test_an_ed25519_key_signs_and_its_public_key_verifies(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    private, public = tmp_path / "ed25519.key", tmp_path / "ed25519.pub"
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    public.write_bytes(
+        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    assert create(image, *local("--assurance-key", str(private))) == 0
+    assert main(["bundle", "verify", "-m", manifest_of(image), "--assurance-key", str(public)]) == 0
+    assert main(["bundle", "verify", "-m", manifest_of(image)]) == 1
+    assert "not signed by a key that is trusted" in capsys.readouterr().err
+    sidecar_of(image).unlink()
+    assert main(["bundle", "verify", "-m", manifest_of(image)]) == 0
+    assert main(["bundle", "verify", "-m", manifest_of(image), "--assurance-key", str(public)]) == 1
+
+
+def test_without_a_certificate_the_sidecar_is_not_read_and_that_is_said(
+    image: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert create(image, *local()) == 0
+    monkeypatch.delenv("EC2_CERT")
+    assert main(["bundle", "verify", "-m", manifest_of(image), "--waive-signature"]) == 0
+    assert "assurance was not read" in capsys.readouterr().err
