@@ -23,9 +23,10 @@ from amiable.bundle import keys, sparse_tar
 from amiable.bundle.assurance import Assurance, Watch, checked_opener
 from amiable.bundle.assurance_tables import unseal
 from amiable.bundle.flow import ahead
+from amiable.bundle.image_writer import ImageWriter
 from amiable.bundle.inflate import PIECE_BYTES, inflate
 from amiable.bundle.manifest_xml import MANIFEST_BYTES_MAX, read_manifest, verify_signature
-from amiable.bundle.new_file import new_file, write_at
+from amiable.bundle.new_file import new_file
 from amiable.bundle.parts import AES_BLOCK, PartOpener, folder_opener, read_parts
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import Manifest
@@ -79,7 +80,9 @@ def _unpack(gzip: Iterator[bytearray], size_bytes: int, sink: Sink, watch: Watch
     """Gives ``sink`` the image in the stream ``gzip``; the SHA-1 of the tar stream."""
     with (
         ThreadPoolExecutor(1, "bundle-sha1") as hasher,
-        closing(ahead(inflate(gzip), AHEAD_PIECES)) as pieces,
+        closing(ahead(gzip, AHEAD_PIECES)) as fetched,
+        closing(inflate(fetched)) as inflated,
+        closing(ahead(inflated, AHEAD_PIECES)) as pieces,
     ):
         stream = _Stream(pieces, hasher, watch)
         member = sparse_tar.read_member(stream, size_bytes)
@@ -237,16 +240,17 @@ def unbundle(
     """
     manifest = read_bundle(manifest_path, certificates_pem, waivers)
     with new_file(destination) as file:
-        file.truncate(manifest.size_bytes)
+        writer = ImageWriter(file.fileno())
         open_image(
             manifest,
             folder_opener(source or manifest_path.parent),
             private_key_pem,
-            lambda offset, data: write_at(file.fileno(), data, offset),
+            writer.write,
             progress=progress,
             waive_image_digest=waivers.image_digest,
             assurance=assurance,
         )
+        writer.finish(manifest.size_bytes)
     return manifest
 
 

@@ -1,0 +1,56 @@
+"""Images are written whole, with their holes, whether past the page cache or through it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from amiable.bundle.image_writer import BLOCK_BYTES, BUFFER_BYTES, ImageWriter
+from tests.bundle.conftest import allocated_bytes
+
+GAPS = st.sampled_from([0, 0, 0, 1, 511, 512, 4095, 4096, 4097, 3 * BLOCK_BYTES, BUFFER_BYTES, 5_000_000])
+LENGTHS = st.sampled_from([1, 512, 4095, 4096, 4097, BUFFER_BYTES - 512, BUFFER_BYTES, 2 * BUFFER_BYTES + 7])
+
+
+def written(path: Path, runs: list[tuple[int, bytes]], size: int, *, is_direct: bool) -> bytes:
+    with path.open("w+b", buffering=0) as file:
+        writer = ImageWriter(file.fileno(), is_direct=is_direct)
+        for offset, data in runs:
+            writer.write(offset, data)
+        writer.finish(size)
+    return path.read_bytes()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(st.tuples(GAPS, LENGTHS), max_size=6),
+    tail=st.sampled_from([0, 1, 512, 5000, 9_000_000]),
+    is_direct=st.booleans(),
+)
+def test_every_run_lands_where_it_belongs(
+    tmp_path: Path, steps: list[tuple[int, int]], tail: int, is_direct: bool
+) -> None:
+    runs: list[tuple[int, bytes]] = []
+    at = 0
+    for gap, length in steps:
+        runs.append((at + gap, os.urandom(length)))
+        at += gap + length
+    image = bytearray(at + tail)
+    blocks = set()
+    for offset, data in runs:
+        image[offset : offset + len(data)] = data
+        blocks |= set(range(offset // BLOCK_BYTES, (offset + len(data) - 1) // BLOCK_BYTES + 1))
+    path = tmp_path / "image"
+    path.unlink(missing_ok=True)
+    assert written(path, runs, len(image), is_direct=is_direct) == image
+    assert allocated_bytes(path) <= (len(blocks) + 2) * BLOCK_BYTES
+
+
+@pytest.mark.parametrize("is_direct", [True, False])
+def test_runs_in_one_block_share_it(tmp_path: Path, is_direct: bool) -> None:
+    runs = [(1, b"a"), (512, b"b"), (4095, b"c"), (4096, b"d"), (8192 + 5, b"e")]
+    image = written(tmp_path / "image", runs, 8200, is_direct=is_direct)
+    assert [image[offset : offset + 1] for offset, _ in runs] == [data for _, data in runs]
+    assert image.count(0) == 8200 - len(runs)
