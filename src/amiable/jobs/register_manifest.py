@@ -1,22 +1,27 @@
-"""register-manifest: a bundle's parts into what its image boots from; data {"image_id", "account_id", "region", "snapshot_id"?}.
+"""register-manifest: a bundle's parts into what its image boots from.
+
+Data: {"image_id", "account_id", "region", "assurance"?, "snapshot_id"?}.
 
     manifest (as registered?) ─▶ parts: SHA-1 ─▶ decrypt ─▶ gunzip ─▶ untar ─┬─▶ machine: an internal snapshot ═ available
                                                                             └─▶ kernel, ramdisk: kernels/<id> ═ available
 
 A cipher stream cannot be entered in the middle, so a job that was killed drops what it had written and starts again.  Whatever is
 wrong with the bundle ends the image as ``failed`` with a StateReason that says which, and leaves neither snapshot nor file.
+``assurance`` is the SHA-256 of the sidecar that the image was registered with: parts, stream and image must fit it then.
 """
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy import Connection
 
 from amiable.blocks.files import new_file
+from amiable.bundle.assurance import Assurance
 from amiable.bundle.manifest_xml import read_manifest
 from amiable.bundle.parts import PartOpener
-from amiable.bundle.unbundle import open_image
+from amiable.bundle.unbundle import Progress, Sink, open_image
 from amiable.database import images, snapshots
 from amiable.jobs.block_sink import BlockSink
 from amiable.jobs.context import JobContext
@@ -26,6 +31,7 @@ from amiable.model.image import KERNEL_BYTES_MAX, Image, ImageState, ImageType, 
 from amiable.model.manifest import Manifest
 from amiable.rules.acl import SERVICE
 from amiable.rules.kernel_kind import check_declared
+from amiable.services.assurance import read_sidecar
 from amiable.services.kernels import look_at
 from amiable.services.manifests import read_manifest_object, split_location, why_unreadable
 from amiable.services.objects import open_file, readable
@@ -38,12 +44,11 @@ def register_manifest(context: JobContext) -> None:
     if image is None or image.state is not ImageState.PENDING:
         return
     try:
-        manifest = _manifest(context, image)
-        opener = _opener(context, image)
+        source = _source(context, image)
         if image.image_type is ImageType.MACHINE:
-            _convert_root(context, image, manifest, opener)
+            _convert_root(context, image, source)
         else:
-            _keep_bytes(context, image, manifest, opener)
+            _keep_bytes(context, image, source)
     except Refusal as refusal:
         side = "Server" if refusal.status >= 500 else "Client"
         _fail(context, StateReason(f"{side}.{refusal.code}", f"{side}.{refusal.code}: {refusal.message}"))
@@ -82,11 +87,35 @@ def _drop_half(context: JobContext) -> None:
         context.save(c, {key: value for key, value in context.data.items() if key != "snapshot_id"})
 
 
-def _manifest(context: JobContext, image: Image) -> Manifest:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A bundle as the image service reads it; ``assurance`` where the image was registered with a sidecar."""
+
+    manifest: Manifest
+    opener: PartOpener
+    assurance: Assurance | None
+
+    def open(self, private_key_pem: str, sink: Sink, progress: Progress | None = None) -> None:
+        """Gives ``sink`` the image; raises BundleRefusal where anything is wrong."""
+        open_image(self.manifest, self.opener, private_key_pem, sink, progress=progress, assurance=self.assurance)
+
+
+def _source(context: JobContext, image: Image) -> _Source:
+    """Manifest and sidecar must still be those that the image was registered with."""
     document = read_manifest_object(context.services, image.account_id, image.location)
     if hashlib.sha256(document).digest() != image.manifest_digest:
         raise InvalidManifest(f"The manifest s3://{image.location} was changed after the image was registered.")
-    return read_manifest(document)
+    manifest = read_manifest(document)
+    assurance = None
+    expected = context.data.get("assurance")
+    if expected is not None:
+        sidecar = read_sidecar(context.services, image.account_id, image.location, manifest, document)
+        if sidecar is None or sidecar.digest.hex() != expected:
+            raise InvalidManifest(
+                f"The assurance sidecar of s3://{image.location} was changed or removed after the image was registered."
+            )
+        assurance = sidecar.assurance
+    return _Source(manifest, _opener(context, image), assurance)
 
 
 def _opener(context: JobContext, image: Image) -> PartOpener:
@@ -112,8 +141,8 @@ def _opener(context: JobContext, image: Image) -> PartOpener:
 # ── machine images ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _convert_root(context: JobContext, image: Image, manifest: Manifest, opener: PartOpener) -> None:
-    services = context.services
+def _convert_root(context: JobContext, image: Image, source: _Source) -> None:
+    services, manifest = context.services, source.manifest
     snapshot_id = begin(
         context,
         account_id=image.account_id,
@@ -131,7 +160,7 @@ def _convert_root(context: JobContext, image: Image, manifest: Manifest, opener:
         percent[0] = min(99, 100 * done // max(1, total))
 
     sink = BlockSink(services.blocks, snapshot_id, checkpoint)
-    open_image(manifest, opener, services.installation.bundling_key_pem, sink.write, progress=progress)
+    source.open(services.installation.bundling_key_pem, sink.write, progress)
     sink.finish()
     services.blocks.complete(snapshot_id)
     with services.database.write() as c:
@@ -148,9 +177,9 @@ def _kernel_file(context: JobContext) -> Path:
     return context.services.data / "kernels" / str(context.data["image_id"])
 
 
-def _keep_bytes(context: JobContext, image: Image, manifest: Manifest, opener: PartOpener) -> None:
+def _keep_bytes(context: JobContext, image: Image, source: _Source) -> None:
     """The plain bytes at ``kernels/<id>``: durable before the row names them."""
-    services = context.services
+    services, manifest = context.services, source.manifest
     if manifest.size_bytes > KERNEL_BYTES_MAX:
         raise InvalidManifest(f"The {image.image_type} has {manifest.size_bytes} bytes, {KERNEL_BYTES_MAX} at most.")
     path = _kernel_file(context)
@@ -161,7 +190,7 @@ def _keep_bytes(context: JobContext, image: Image, manifest: Manifest, opener: P
             file.seek(offset)
             file.write(data)
 
-        open_image(manifest, opener, services.installation.bundling_key_pem, sink)
+        source.open(services.installation.bundling_key_pem, sink)
     facts: dict[str, object] = {}
     if image.image_type is ImageType.KERNEL:
         facts = images.kernel_values(check_declared(look_at(path), image.architecture, None))

@@ -1,8 +1,8 @@
 """RegisterImage: an image from snapshots, or from the manifest of a bundle.
 
     snapshots  every rule in the call; the image is available at once
-    manifest   manifest, signature, owner and ACL in the call; the parts by the job ``register-manifest``: pending, then available
-               or failed with a StateReason
+    manifest   manifest, signature, owner, ACL and assurance sidecar in the call; the parts by the job ``register-manifest``:
+               pending, then available or failed with a StateReason
 
 RegisterImage has no client token: who lost the answer finds the id in InvalidAMIName.Duplicate.
 """
@@ -39,6 +39,7 @@ from amiable.rules.attributes import check_description
 from amiable.rules.kernel_choice import check_no_ramdisk
 from amiable.rules.register import Hardware, RequestedDevice, RequestedVolume
 from amiable.services import Services
+from amiable.services.assurance import read_sidecar
 from amiable.services.manifests import read_manifest_object
 from amiable.wire.generated import ec2
 
@@ -232,6 +233,7 @@ def _from_manifest(
     document = read_manifest_object(services, principal.account_id, location)
     manifest = read_manifest(document)
     _check_bundler(services, principal, manifest)
+    sidecar = read_sidecar(services, principal.account_id, location, manifest, document)
     image_type = register.image_type_of(manifest)
     if image_type is not ImageType.MACHINE:
         _check_may_register(services, principal, image_type)
@@ -244,6 +246,8 @@ def _from_manifest(
         _check_manifest_kernels(c, principal, request, image)
         _insert(services, c, request, image, tags)
         data = {"image_id": image.id, "account_id": image.account_id, "region": image.region}
+        if sidecar is not None:
+            data["assurance"] = sidecar.digest.hex()
         jobs.enqueue(c, JOB, f"{image.id}:{JOB}", data=data, now=services.now())
     services.wake()
     return ec2.RegisterImageResult(image_id=image.id)
