@@ -304,9 +304,13 @@ def test_an_amz_header_that_is_not_signed_is_refused() -> None:
     assert refusal(with_header(sign(), "x-amz-meta-a", "1")) == "malformed"
 
 
-def test_a_session_token_is_refused_while_there_are_no_temporary_credentials() -> None:
+def test_a_sessions_token_is_read_from_header_or_query_and_must_be_one() -> None:
     request = sign(headers={"x-amz-security-token": "t"})
-    assert refusal(request) == "unknown-key"
+    assert sigv4.security_token(request) == "t"
+    assert sigv4.security_token(sign()) is None
+    with_two = sigv4.Request("GET", "/", "X-Amz-Security-Token=u", request.headers)
+    with pytest.raises(Unauthenticated):
+        sigv4.security_token(with_two)
 
 
 @pytest.mark.parametrize(

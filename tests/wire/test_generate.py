@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from amiable.wire import generate, operations
-from amiable.wire.generated import ebs, ec2, sts
+from amiable.wire.generated import ebs, ec2, iam, sts
 from amiable.wire.parameters import parse
 from amiable.wire.query_codec import QueryCodec
 from amiable.wire.shape import Scalar, Service
@@ -22,6 +22,7 @@ def test_every_listed_operation_is_generated() -> None:
     assert tuple(ec2.OPERATIONS) == operations.EC2
     assert tuple(ebs.OPERATIONS) == operations.EBS
     assert tuple(sts.OPERATIONS) == operations.STS
+    assert tuple(iam.OPERATIONS) == operations.IAM
     assert set(operations.EC2) <= ec2.ACTIONS
     assert len(ec2.ACTIONS) > 800
 

@@ -1,4 +1,4 @@
-"""The plain query protocol, which STS speaks, against botocore."""
+"""The plain query protocol, which STS and IAM speak, against botocore."""
 
 import xml.etree.ElementTree as ElementTree
 
@@ -7,41 +7,47 @@ import pytest
 from amiable.model.errors import InvalidAction, NoSuchVersion, NotImplementedAction, UnknownParameter
 from amiable.wire import operations, query
 from amiable.wire.ec2_query import take_frame
-from amiable.wire.generated import sts
+from amiable.wire.generated import iam, sts
 from amiable.wire.parameters import Node, parse
 from amiable.wire.query_codec import QueryCodec
 from amiable.wire.shape import ListOf, Member, Operation, Scalar, Service, Structure
 from tests.wire import oracle
 
+PROTOCOLS = {"sts": (query.STS, sts), "iam": (query.IAM, iam)}
+NAMED = [(service, name) for service in PROTOCOLS for name in operations.SERVICES[service]]
 
-@pytest.mark.parametrize("name", operations.STS)
+
+@pytest.mark.parametrize(("service", "name"), NAMED)
 @pytest.mark.parametrize("seed", range(5))
-def test_requests_and_answers_agree_with_the_client(name: str, seed: int) -> None:
-    model = oracle.model("sts").operation_model(name)
+def test_requests_and_answers_agree_with_the_client(service: str, name: str, seed: int) -> None:
+    protocol, generated = PROTOCOLS[service]
+    model = oracle.model(service).operation_model(name)
     maker = oracle.Maker(seed, chance=0.7)
-    asked, answered = maker.value(model.input_shape), maker.value(model.output_shape)
-    root = parse(oracle.form("sts", name, asked))
-    operation = query.operation_of(take_frame(root, query.VERSIONS)[0])
-    assert oracle.agrees(model.input_shape, query.read_request(operation, root), asked)
-    body = query.write_response(operation, oracle.typed(sts, model.output_shape, answered), request_id="r-1")
-    assert oracle.parse("sts", name, body) == answered
+    asked = maker.value(model.input_shape)
+    root = parse(oracle.form(service, name, asked))
+    operation = protocol.operation_of(take_frame(root, protocol.versions)[0])
+    assert oracle.agrees(model.input_shape, protocol.read_request(operation, root), asked)
+    answered = maker.value(model.output_shape) if model.output_shape else {}
+    result = oracle.typed(generated, model.output_shape, answered) if model.output_shape else None
+    body = protocol.write_response(operation, result, request_id="r-1")
+    assert oracle.parse(service, name, body) == answered
     assert b"<ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata>" in body
 
 
 def test_unknown_things_are_refused() -> None:
     with pytest.raises(NotImplementedAction):
-        query.operation_of("AssumeRole")
+        query.STS.operation_of("AssumeRole")
     with pytest.raises(InvalidAction):
-        query.operation_of("MakeCoffee")
+        query.STS.operation_of("MakeCoffee")
     with pytest.raises(NoSuchVersion):
-        take_frame(parse("Action=GetCallerIdentity&Version=2016-11-15"), query.VERSIONS)
+        take_frame(parse("Action=GetCallerIdentity&Version=2016-11-15"), query.STS.versions)
     with pytest.raises(UnknownParameter):
-        query.read_request(query.operation_of("GetCallerIdentity"), parse("Colour=red"))
+        query.STS.read_request(query.STS.operation_of("GetCallerIdentity"), parse("Colour=red"))
 
 
 def test_an_error_says_whose_fault_it_is() -> None:
     for fault, word in ((True, "Sender"), (False, "Receiver")):
-        root = ElementTree.fromstring(query.write_error("Code", "why", request_id="r-1", is_senders_fault=fault))
+        root = ElementTree.fromstring(query.STS.write_error("Code", "why", request_id="r-1", is_senders_fault=fault))
         space = "{https://sts.amazonaws.com/doc/2011-06-15/}"
         assert root.findtext(f"{space}Error/{space}Type") == word
         assert root.findtext(f"{space}RequestId") == "r-1"

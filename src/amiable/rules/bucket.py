@@ -9,6 +9,7 @@ from amiable.model.errors import S3Refusal
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS: Final = re.compile(r"\d+\.\d+\.\d+\.\d+", re.ASCII)
 _PREFIXES: Final = ("xn--", "sthree-", "amzn-s3-demo-")
+_VIRTUAL_HOST: Final = re.compile(r"(.+)\.localhost(?::\d+)?")
 _SUFFIXES: Final = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 LOCATIONS: Final = {"EU": "eu-west-1", "US": "us-east-1"}
@@ -36,6 +37,12 @@ def check_key(key: str) -> None:
         raise S3Refusal("KeyTooLongError", 400, "Your key is too long", **facts)
     if not key or "\0" in key:
         raise S3Refusal("InvalidArgument", 400, "A key is 1 to 1024 bytes of UTF-8 without NUL.")
+
+
+def virtual_bucket(host: str) -> str | None:
+    """The bucket that a Host header names (``bucket.localhost:2006``); ``None`` where the path does."""
+    found = _VIRTUAL_HOST.fullmatch(host)
+    return found[1] if found else None
 
 
 def region_of(location: str, installation: str) -> str:

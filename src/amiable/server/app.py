@@ -1,9 +1,11 @@
 """One port for every protocol: who asks, which service, one answer.
 
-    request ─▶ claim in header or query? ─no─▶ landing page, /health; all else is refused
-                    │ yes: the credential scope names the service
-                    ▼
-               authenticate ─▶ ec2 · sts · ebs · s3 · amiable ─▶ answer        a refusal on the way ─▶ refusals ─▶ answer
+    request ─▶ claim in header or query? ─no─▶ claim in a form? ─no─▶ landing page, /health, cert-ec2.pem; all else is refused
+                    │ yes: the credential scope          │ yes: Version, or that it is an upload to a bucket,
+                    ▼      names the service             ▼      names the service
+               authenticate ─▶ ec2 · sts · iam · ebs · s3 · amiable · bootstrap ─▶ answer
+
+A refusal on the way is worded by ``refusals`` for the service at hand.
 
 One UUID4 a request stands in the body, the header and the log.
 """
@@ -13,6 +15,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
@@ -23,9 +26,17 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from amiable.model.errors import RequestTooLarge, Unauthenticated, UnsupportedOperation
 from amiable.rules import sigv2, sigv4
-from amiable.server import amiable, ebs, ec2, limits, refusals, s3, sts
-from amiable.server.authenticate import authenticate, authenticate_websocket, signed_request
+from amiable.server import amiable, bootstrap, ebs, ec2, iam, limits, refusals, s3, s3_form, sts
+from amiable.server.authenticate import (
+    authenticate,
+    authenticate_form,
+    authenticate_websocket,
+    find_claim,
+    read_signed_form,
+    signed_request,
+)
 from amiable.server.contracts import Authenticated
+from amiable.server.forms import FORM_TYPE
 from amiable.server.landing import landing_page
 from amiable.server.tunnel import tunnel
 from amiable.services import Services
@@ -37,10 +48,15 @@ Handle = Callable[[Services, Authenticated], Awaitable[Response]]
 HANDLERS: Final[dict[str, Handle]] = {
     "ec2": ec2.handle,
     "sts": sts.handle,
+    "iam": iam.handle,
     "ebs": ebs.handle,
     "s3": s3.handle,
     "amiable": amiable.handle,
+    "bootstrap": bootstrap.handle,
 }
+QUERY_SERVICES: Final = ("ec2", "sts", "iam")
+"""What an unsigned-looking form at ``/`` may be for: version 2 signs in the form itself."""
+CERTIFICATE_PATH: Final = "/amiable/cert-ec2.pem"
 TUNNEL_PATH: Final = re.compile(r"/amiable/v1/instances/[^/]+/tunnel")
 
 
@@ -56,23 +72,34 @@ def build_app(services: Services) -> ASGIApp:
     return app
 
 
+@dataclass(slots=True)
+class Exchange:
+    """One request while it is answered; a form tells only in its body for which service it is."""
+
+    signed: sigv4.Request
+    request_id: str
+    service: str
+
+
 async def _serve_http(services: Services, scope: Scope, receive: Receive, send: Send) -> None:
     request_id, started = str(uuid.uuid4()), time.monotonic()
     signed = signed_request(scope)
-    service = service_of(signed)
+    exchange = Exchange(signed, request_id, service_of(signed))
     reading = Reading(receive)
     try:
-        response = await _respond(services, service, signed, Request(scope, reading), request_id)
+        response = await _respond(services, exchange, Request(scope, reading))
     except ClientDisconnect:
-        log.info("%s %s %s: the client went away; request %s", service, signed.method, signed.raw_path, request_id)
+        log.info(
+            "%s %s %s: the client went away; request %s", exchange.service, signed.method, signed.raw_path, request_id
+        )
         return
     except Exception as error:  # noqa: BLE001 - the outermost loop of requests
-        response = _refuse(services, service, error, signed, request_id)
-    response.headers["x-amz-request-id" if service == "s3" else "x-amzn-RequestId"] = request_id
+        response = _refuse(services, exchange.service, error, signed, request_id)
+    response.headers["x-amz-request-id" if exchange.service == "s3" else "x-amzn-RequestId"] = request_id
     milliseconds = (time.monotonic() - started) * 1000
     log.info(
         "%s %s %s %d %.1f ms request %s",
-        service,
+        exchange.service,
         signed.method,
         signed.raw_path,
         response.status_code,
@@ -123,27 +150,46 @@ def service_of(signed: sigv4.Request) -> str:
     named = sigv4.named_service(signed)
     if named:
         return named
+    if sigv2.has_header(signed):
+        return "s3"
     if signed.raw_path == "/":
+        if "Version=2010-05-08" in signed.raw_query:
+            return "iam"
         return "sts" if "Version=2011-06-15" in signed.raw_query else "ec2"
     if signed.raw_path.startswith("/amiable/"):
         return "amiable"
     return "ebs" if signed.raw_path.startswith("/snapshots/") or signed.raw_path == "/snapshots" else "s3"
 
 
-async def _respond(services: Services, service: str, signed: sigv4.Request, http: Request, request_id: str) -> Response:
+async def _respond(services: Services, exchange: Exchange, http: Request) -> Response:
+    signed = exchange.signed
     _check_headers(signed)
-    claim = sigv4.find_claim(signed)
-    if claim is None and service == "s3":
-        claim = sigv2.find_claim(signed, services.settings.region)
+    claim = find_claim(services, signed, exchange.service)
     if claim is None:
-        return _unsigned(services, signed)
-    handle = HANDLERS.get(service)
+        return await _respond_to_form(services, exchange, http) or _unsigned(services, signed)
+    handle = HANDLERS.get(exchange.service)
     if handle is None:
         raise UnsupportedOperation(
-            f"The service {service} is not spoken here; these are: {', '.join(sorted(HANDLERS))}."
+            f"The service {exchange.service} is not spoken here; these are: {', '.join(sorted(HANDLERS))}."
         )
-    request = await authenticate(services, signed, claim, http.stream(), request_id)
+    request = await authenticate(services, signed, claim, http.stream(), exchange.request_id)
     return await handle(services, request)
+
+
+async def _respond_to_form(services: Services, exchange: Exchange, http: Request) -> Response | None:
+    """The answer to a form that carries its signature among its fields; ``None`` where it carries none."""
+    signed = exchange.signed
+    media_type = next(iter(signed.values("content-type")), FORM_TYPE).partition(";")[0].strip().lower()
+    if exchange.service == "s3" and signed.method == "POST" and media_type == s3_form.MEDIA_TYPE:
+        return await s3_form.handle(services, signed, http.stream(), exchange.request_id)
+    if exchange.service not in QUERY_SERVICES or signed.raw_path != "/" or media_type != FORM_TYPE:
+        return None
+    form = await read_signed_form(services, signed, http.stream())
+    if form is None:
+        return None
+    exchange.service = form.claim.scope.service
+    request = await authenticate_form(services, signed, form, exchange.request_id)
+    return await HANDLERS[exchange.service](services, request)
 
 
 def _check_headers(signed: sigv4.Request) -> None:
@@ -153,8 +199,10 @@ def _check_headers(signed: sigv4.Request) -> None:
 
 
 def _unsigned(services: Services, signed: sigv4.Request) -> Response:
-    """The landing page and the health check; nothing else answers without a signature."""
+    """The landing page, the health check and the public bundling certificate; nothing else answers without a signature."""
     if signed.method in ("GET", "HEAD"):
+        if signed.raw_path == CERTIFICATE_PATH:
+            return Response(services.installation.bundling_pem, headers={"Content-Type": "application/x-pem-file"})
         if signed.raw_path == "/health":
             return JSONResponse({"status": "ok"})
         if signed.raw_path == "/" and "Action=" not in signed.raw_query:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from amiable.api import iam as iam_operations
 from amiable.api import sts as sts_operations
 from amiable.api.ec2 import (
+    bundle_tasks,
     image_attributes,
     images,
     import_snapshot,
@@ -30,6 +32,9 @@ EC2: Final[dict[str, Operation]] = {
     "DeregisterImage": images.deregister_image,
     "ModifyImageAttribute": image_attributes.modify_image_attribute,
     "DescribeImageAttribute": image_attributes.describe_image_attribute,
+    "BundleInstance": bundle_tasks.bundle_instance,
+    "DescribeBundleTasks": bundle_tasks.describe_bundle_tasks,
+    "CancelBundleTask": bundle_tasks.cancel_bundle_task,
     "ImportSnapshot": import_snapshot.import_snapshot,
     "DescribeImportSnapshotTasks": import_snapshot.describe_import_snapshot_tasks,
     "DescribeSnapshots": snapshots.describe_snapshots,
@@ -59,4 +64,12 @@ EC2: Final[dict[str, Operation]] = {
 
 STS: Final[dict[str, Operation]] = {
     "GetCallerIdentity": sts_operations.get_caller_identity,
+    "GetSessionToken": sts_operations.get_session_token,
+}
+
+IAM: Final[dict[str, Operation]] = {
+    "UploadSigningCertificate": iam_operations.upload_signing_certificate,
+    "ListSigningCertificates": iam_operations.list_signing_certificates,
+    "UpdateSigningCertificate": iam_operations.update_signing_certificate,
+    "DeleteSigningCertificate": iam_operations.delete_signing_certificate,
 }

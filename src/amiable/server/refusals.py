@@ -1,10 +1,11 @@
 """Errors, translated once: each service's own document, code and status.
 
     EC2       <Response><Errors><Error>…      AuthFailure 401
-    STS       <ErrorResponse><Error>…         InvalidClientTokenId, SignatureDoesNotMatch 403
+    STS, IAM  <ErrorResponse><Error>…         InvalidClientTokenId, SignatureDoesNotMatch 403
     EBS       {"Message", "Reason"}           UnrecognizedClientException 403
     S3        <Error><Code>…                  InvalidAccessKeyId, SignatureDoesNotMatch 403
     amiable   {"Code", "Message", "Hint"}     AuthFailure 401
+    bootstrap as EC2
 
 What is no refusal is our own fault: InternalError, 500, logged with the request id; but a full disk has a name.
 """
@@ -29,24 +30,35 @@ from amiable.model.errors import (
     Unavailable,
 )
 from amiable.wire import ec2_query, query, rest_json
+from amiable.wire.query import QueryProtocol
 from amiable.wire.scalars import xml_text
 
 log = logging.getLogger("amiable.server")
 
 XML_TYPE: Final = "application/xml"
 
-EC2_AUTHENTICATION: Final = {"skewed": ("RequestExpired", 400), "expired": ("RequestExpired", 400)}
+EC2_AUTHENTICATION: Final = {
+    "skewed": ("RequestExpired", 400),
+    "expired": ("RequestExpired", 400),
+    "expired-token": ("RequestExpired", 400),
+}
 STS_AUTHENTICATION: Final = {
     "missing": ("MissingAuthenticationToken", 403),
     "malformed": ("IncompleteSignature", 400),
     "unknown-key": ("InvalidClientTokenId", 403),
     "skewed": ("SignatureDoesNotMatch", 403),
     "expired": ("SignatureDoesNotMatch", 403),
+    "wrong-token": ("InvalidClientTokenId", 403),
+    "expired-token": ("ExpiredToken", 403),
 }
+IAM_CODES: Final = {"InvalidParameterValue": "ValidationError", "MissingParameter": "ValidationError"}
+"""IAM's word for what the wire refuses."""
 EBS_AUTHENTICATION: Final = {
     "missing": ("MissingAuthenticationTokenException", 403),
     "malformed": ("IncompleteSignatureException", 403),
     "unknown-key": ("UnrecognizedClientException", 403),
+    "wrong-token": ("UnrecognizedClientException", 403),
+    "expired-token": ("ExpiredTokenException", 403),
 }
 S3_AUTHENTICATION: Final = {
     "missing": ("AccessDenied", 403),
@@ -56,6 +68,8 @@ S3_AUTHENTICATION: Final = {
     "expired": ("AccessDenied", 403),
     "wrong-body": ("XAmzContentSHA256Mismatch", 400),
     "wrong-scope": ("AuthorizationHeaderMalformed", 400),
+    "wrong-token": ("InvalidToken", 400),
+    "expired-token": ("ExpiredToken", 400),
 }
 
 
@@ -81,7 +95,9 @@ def answer(service: str, refusal: Refusal, *, request_id: str, resource: str, re
     """``refusal`` in the words of ``service``; ``resource`` is the path, ``region`` the installation's, for S3's elements."""
     match service:
         case "sts":
-            return _sts(refusal, request_id)
+            return _query(query.STS, refusal, request_id)
+        case "iam":
+            return _query(query.IAM, refusal, request_id)
         case "ebs":
             return _ebs(refusal)
         case "s3":
@@ -98,9 +114,11 @@ def _ec2(refusal: Refusal, request_id: str) -> Response:
     return Response(body, status, {"Content-Type": ec2_query.CONTENT_TYPE})
 
 
-def _sts(refusal: Refusal, request_id: str) -> Response:
+def _query(protocol: QueryProtocol, refusal: Refusal, request_id: str) -> Response:
     code, status = _code(refusal, STS_AUTHENTICATION, ("SignatureDoesNotMatch", 403))
-    body = query.write_error(code, refusal.message, request_id=request_id, is_senders_fault=status < 500)
+    if protocol is query.IAM:
+        code = IAM_CODES.get(code, code)
+    body = protocol.write_error(code, refusal.message, request_id=request_id, is_senders_fault=status < 500)
     return Response(body, status, {"Content-Type": query.CONTENT_TYPE})
 
 

@@ -14,10 +14,9 @@ from starlette.responses import Response
 
 from amiable.api.s3 import buckets, listing, objects, uploads
 from amiable.api.s3.listing import Listing, Page
-from amiable.model.bucket import KEYS_MAX, Bucket, Object
+from amiable.model.bucket import KEYS_MAX
 from amiable.model.errors import S3Refusal
-from amiable.rules.acl import GRANTS, ZA_TEAM_ID, Grantee, Holding, canonical_id
-from amiable.server import s3_objects, s3_uploads
+from amiable.server import s3_acl, s3_objects, s3_uploads
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.s3_answer import owner_of, xml
 from amiable.server.s3_request import Call, check_headers, has_digest, read_call, read_document, read_number
@@ -88,7 +87,7 @@ async def _list_buckets(services: Services, call: Call) -> Response:
 
 async def _create_bucket(services: Services, call: Call) -> Response:
     location = spell.read_create_bucket(await read_document(call))
-    acl = call.header("x-amz-acl") or "private"
+    acl = s3_acl.new_bucket_acl(call)
     await in_thread(buckets.create_bucket, services, call.request.principal, call.bucket, acl=acl, location=location)
     return Response(status_code=200, headers={"Location": f"/{call.bucket}"})
 
@@ -105,51 +104,6 @@ async def _delete_bucket(services: Services, call: Call) -> Response:
 
 async def _bucket_location(services: Services, call: Call) -> Response:
     return xml(spell.location(await in_thread(buckets.bucket_location, services, call.request.principal, call.bucket)))
-
-
-async def _bucket_acl(services: Services, call: Call) -> Response:
-    found = await in_thread(buckets.bucket_acl, services, call.request.principal, call.bucket)
-    return xml(_acl_document(found, None))
-
-
-async def _put_bucket_acl(services: Services, call: Call) -> Response:
-    acl = await _canned(call)
-    await in_thread(buckets.put_bucket_acl, services, call.request.principal, call.bucket, acl)
-    return Response(status_code=200)
-
-
-async def _object_acl(services: Services, call: Call) -> Response:
-    holder, found = await in_thread(objects.object_acl, services, call.request.principal, call.bucket, call.key)
-    return xml(_acl_document(holder, found))
-
-
-async def _put_object_acl(services: Services, call: Call) -> Response:
-    acl = await _canned(call)
-    await in_thread(objects.put_object_acl, services, call.request.principal, call.bucket, call.key, acl)
-    return Response(status_code=200)
-
-
-async def _canned(call: Call) -> str:
-    """The canned ACL that is to be set; an ACL written out in the body is not taken."""
-    acl = call.header("x-amz-acl")
-    if acl is None or (await read_document(call)).strip():
-        raise S3Refusal("NotImplemented", 501, "Only canned ACLs (x-amz-acl) are implemented by Amiable.")
-    return acl
-
-
-def _acl_document(bucket: Bucket, found: Object | None) -> bytes:
-    holding = Holding(
-        found.account_id if found else bucket.account_id, found.acl if found else bucket.acl, bucket.account_id
-    )
-    who = {
-        Grantee.EVERYONE: ("Group", "http://acs.amazonaws.com/groups/global/AllUsers"),
-        Grantee.AUTHENTICATED: ("Group", "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"),
-        Grantee.BUCKET_OWNER: ("CanonicalUser", canonical_id(holding.bucket_owner_id)),
-        Grantee.SERVICE: ("CanonicalUser", ZA_TEAM_ID),
-    }
-    grants = [("CanonicalUser", canonical_id(holding.owner_id), "FULL_CONTROL")]
-    grants += [(*who[grantee], permission.value) for grantee, permission in GRANTS[holding.acl]]
-    return spell.access_control_policy(owner_of(holding.owner_id), grants)
 
 
 # ── listings ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -317,8 +271,8 @@ ROUTES: Final[dict[tuple[str, str, str], Route]] = {
     ("GET",    "bucket",  ""):          Route(_list_v1, LIST_PARAMETERS | {"marker"}),
     ("GET",    "bucket",  "list-type"): Route(_list_v2, LIST_PARAMETERS | {"continuation-token", "start-after", "fetch-owner"}),
     ("GET",    "bucket",  "location"):  Route(_bucket_location),
-    ("GET",    "bucket",  "acl"):       Route(_bucket_acl),
-    ("PUT",    "bucket",  "acl"):       Route(_put_bucket_acl),
+    ("GET",    "bucket",  "acl"):       Route(s3_acl.bucket_acl),
+    ("PUT",    "bucket",  "acl"):       Route(s3_acl.put_bucket_acl),
     ("GET",    "bucket",  "uploads"):   Route(
         _list_uploads, frozenset({"prefix", "max-uploads", "key-marker", "upload-id-marker", "encoding-type"})
     ),
@@ -327,8 +281,8 @@ ROUTES: Final[dict[tuple[str, str, str], Route]] = {
     ("GET",    "object",  ""):          Route(s3_objects.get, RESPONSE_PARAMETERS),
     ("HEAD",   "object",  ""):          Route(s3_objects.head, RESPONSE_PARAMETERS),
     ("DELETE", "object",  ""):          Route(s3_objects.delete),
-    ("GET",    "object",  "acl"):       Route(_object_acl),
-    ("PUT",    "object",  "acl"):       Route(_put_object_acl),
+    ("GET",    "object",  "acl"):       Route(s3_acl.object_acl),
+    ("PUT",    "object",  "acl"):       Route(s3_acl.put_object_acl),
     ("POST",   "object",  "uploads"):   Route(s3_uploads.create),
     ("PUT",    "object",  "uploadId"):  Route(s3_uploads.put_part, frozenset({"partNumber"})),
     ("POST",   "object",  "uploadId"):  Route(s3_uploads.complete),

@@ -11,6 +11,7 @@ from amiable.model.bucket import Object
 from amiable.model.errors import S3Refusal
 from amiable.rules.conditions import Verdict, slice_of
 from amiable.server.contracts import in_thread
+from amiable.server.s3_acl import read_acl
 from amiable.server.s3_answer import checksum_headers, object_headers, transfer, xml
 from amiable.server.s3_request import Call, read_conditions, read_incoming, read_put
 from amiable.services import Services
@@ -33,7 +34,8 @@ async def put(services: Services, call: Call) -> Response:
     """PutObject, or CopyObject where a source is named."""
     if call.header("x-amz-copy-source") is not None:
         return await _copy(services, call)
-    stored = await transfer(objects.put_object, services, call.request.principal, read_put(call), read_incoming(call))
+    request = read_put(call, await read_acl(services, call))
+    stored = await transfer(objects.put_object, services, call.request.principal, request, read_incoming(call))
     return Response(status_code=200, headers={"ETag": spell.quoted(stored.etag), **checksum_headers(stored.checksum)})
 
 
@@ -90,7 +92,8 @@ async def _copy(services: Services, call: Call) -> Response:
             ArgumentName="x-amz-metadata-directive",
             ArgumentValue=directive,
         )
-    request = objects.Copy(bucket, key, read_put(call), directive == "REPLACE", read_conditions(call, COPY_CONDITIONS))
+    target = read_put(call, await read_acl(services, call))
+    request = objects.Copy(bucket, key, target, directive == "REPLACE", read_conditions(call, COPY_CONDITIONS))
     return xml(spell.copy_result(await in_thread(objects.copy_object, services, call.request.principal, request)))
 
 

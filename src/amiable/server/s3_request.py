@@ -6,7 +6,6 @@ are part of keys.  A header or parameter that asks for something Amiable does no
 
 import base64
 import binascii
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,10 +21,11 @@ from amiable.api.s3.receive import Incoming, bad_digest
 from amiable.model.bucket import METADATA_BYTES_MAX, Checksum, ObjectHeaders
 from amiable.model.errors import RequestTooLarge, S3Refusal
 from amiable.rules import sigv2
+from amiable.rules.bucket import virtual_bucket
 from amiable.rules.chunk_signature import ChunkChain
 from amiable.rules.conditions import Conditions
 from amiable.rules.object_checksum import ALGORITHMS, checksum_of, is_well_formed
-from amiable.server.contracts import Authenticated
+from amiable.server.contracts import Authenticated, Body
 from amiable.wire.aws_chunked import decode
 
 DOCUMENT_BYTES_MAX: Final = 8 << 20
@@ -51,8 +51,17 @@ SIGNATURE_PARAMETERS: Final = frozenset(
     )
 )
 
+GRANT_HEADERS: Final = {
+    "x-amz-grant-full-control": "FULL_CONTROL",
+    "x-amz-grant-read": "READ",
+    "x-amz-grant-read-acp": "READ_ACP",
+    "x-amz-grant-write": "WRITE",
+    "x-amz-grant-write-acp": "WRITE_ACP",
+}
+
 _KNOWN_HEADERS: Final = frozenset(
     {
+        *GRANT_HEADERS,
         "x-amz-acl",
         "x-amz-content-sha256",
         "x-amz-copy-source",
@@ -69,6 +78,7 @@ _KNOWN_HEADERS: Final = frozenset(
         "x-amz-optional-object-attributes",
         "x-amz-request-payer",
         "x-amz-sdk-checksum-algorithm",
+        "x-amz-security-token",
         "x-amz-source-expected-bucket-owner",
         "x-amz-storage-class",
         "x-amz-te",
@@ -76,7 +86,6 @@ _KNOWN_HEADERS: Final = frozenset(
         "x-amz-user-agent",
     }
 )
-_VIRTUAL_HOST: Final = re.compile(r"(.+)\.localhost(?::\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ def read_call(request: Authenticated) -> Call:
         if name in query:
             raise S3Refusal("InvalidArgument", 400, "A query parameter is given more than once.", ArgumentName=name)
         query[name] = value
-    bucket, key = _address(request.raw_path, request.headers.get("host", ""))
+    bucket, key = address_of(request.raw_path, request.headers.get("host", ""))
     is_version_2 = sigv2.SIGNATURE in query
     kept = {}
     hoisted = []
@@ -115,12 +124,12 @@ def read_call(request: Authenticated) -> Call:
     return Call(request, bucket, key, kept, Headers(raw=[*request.headers.raw, *hoisted]))
 
 
-def _address(raw_path: str, host: str) -> tuple[str, str]:
+def address_of(raw_path: str, host: str) -> tuple[str, str]:
     """Bucket and key, path style, or virtual-hosted under ``localhost``."""
     try:
-        virtual = _VIRTUAL_HOST.fullmatch(host)
-        if virtual:
-            return virtual[1], _decoded(raw_path.removeprefix("/"))
+        virtual = virtual_bucket(host)
+        if virtual is not None:
+            return virtual, _decoded(raw_path.removeprefix("/"))
         bucket, _, key = raw_path.removeprefix("/").partition("/")
         return _decoded(bucket), _decoded(key)
     except UnicodeDecodeError:
@@ -148,11 +157,9 @@ def check_headers(call: Call) -> None:
         )
 
 
-def read_put(call: Call) -> Put:
+def read_put(call: Call, acl: str) -> Put:
     """Address, headers, ACL and conditions of what is to be stored."""
-    return Put(
-        call.bucket, call.key, read_object_headers(call), call.header("x-amz-acl") or "private", read_conditions(call)
-    )
+    return Put(call.bucket, call.key, read_object_headers(call), acl, read_conditions(call))
 
 
 def read_object_headers(call: Call) -> ObjectHeaders:
@@ -216,7 +223,7 @@ def read_incoming(call: Call) -> Incoming:
     """The body as a stream of the object's bytes; iterate it in a worker thread only."""
     request = call.request
     payload = request.signature.payload
-    raw = _blocking(request)
+    raw = blocking(request.body)
     trailers: dict[str, str] = {}
     trailing = _trailing_algorithm(call)
     if payload.startswith("STREAMING-"):
@@ -231,8 +238,14 @@ def read_incoming(call: Call) -> Incoming:
     return Incoming(chunks, size_bytes, _md5(call), _header_checksum(call), trailing, trailers)
 
 
-def _blocking(request: Authenticated) -> Iterator[bytes]:
-    reader = request.body.reader()
+def read_form_file(call: Call, chunks: Iterator[bytes]) -> Incoming:
+    """The file of a form, whose length nobody says; what the form says about its bytes is compared."""
+    return Incoming(chunks, None, _md5(call), _header_checksum(call))
+
+
+def blocking(body: Body) -> Iterator[bytes]:
+    """The body's chunks for code that runs in a worker thread."""
+    reader = body.reader()
     while chunk := reader.read(READ_BYTES):
         yield chunk
 

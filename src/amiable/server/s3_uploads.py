@@ -8,6 +8,7 @@ from amiable.model.bucket import KEYS_MAX, PARTS_MAX, Checksum
 from amiable.model.errors import S3Refusal
 from amiable.rules.object_checksum import COMPOSITE, FULL_OBJECT
 from amiable.server.contracts import in_thread
+from amiable.server.s3_acl import read_acl
 from amiable.server.s3_answer import checksum_headers, owner_of, transfer, xml
 from amiable.server.s3_objects import COPY_CONDITIONS, copy_source
 from amiable.server.s3_request import (
@@ -35,7 +36,7 @@ async def create(services: Services, call: Call) -> Response:
         uploads.create_upload,
         services,
         call.request.principal,
-        read_put(call),
+        read_put(call, await read_acl(services, call)),
         algorithm=algorithm,
         checksum_type=checksum_type,
     )

@@ -1,4 +1,6 @@
-"""STS over HTTP."""
+"""STS and IAM over HTTP: the plain query protocol."""
+
+from collections.abc import Mapping
 
 from starlette.responses import Response
 
@@ -9,16 +11,27 @@ from amiable.server.forms import read_form
 from amiable.services import Services
 from amiable.wire import query
 from amiable.wire.ec2_query import take_frame
+from amiable.wire.query import QueryProtocol
 
 
 async def handle(services: Services, request: Authenticated) -> Response:
     """The answer to one STS request; raises refusals."""
+    return await answer(services, request, query.STS, operations.STS)
+
+
+async def answer(
+    services: Services,
+    request: Authenticated,
+    protocol: QueryProtocol,
+    functions: Mapping[str, operations.Operation],
+) -> Response:
+    """The answer of the service that ``protocol`` and ``functions`` make up."""
     root = await read_form(request, limits.QUERY_BODY_BYTES_MAX)
-    action, _ = take_frame(root, query.VERSIONS)
-    operation = query.operation_of(action)
-    function = operations.STS.get(action)
+    action, _ = take_frame(root, protocol.versions)
+    operation = protocol.operation_of(action)
+    function = functions.get(action)
     if function is None:
         raise NotImplementedAction(action=action)
-    result = await in_thread(function, services, request.principal, query.read_request(operation, root))
-    body = query.write_response(operation, result, request_id=request.request_id)
+    result = await in_thread(function, services, request.principal, protocol.read_request(operation, root))
+    body = protocol.write_response(operation, result, request_id=request.request_id)
     return Response(body, headers={"Content-Type": query.CONTENT_TYPE})

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from amiable.database import instances, jobs
 from amiable.model.instance import Instance, State
 from amiable.services import Services
-from amiable.vm import machine
+from amiable.vm import disk_export, machine
 from amiable.vm.directory import DirectoryBusy, locked, open_directory, remove_directory
 from amiable.vm.machine import MachineFailed
 
@@ -69,4 +69,5 @@ def _sweep_one(services: Services, instance_id: str, *, is_gone: bool) -> None:
             log.warning("%s: left over from an instance that is not running; ending it", instance_id)
             machine.end_machine(directory)
             if is_gone:
+                disk_export.end_still_disk(directory)
                 remove_directory(services.data, instance_id)

@@ -1,4 +1,4 @@
-"""Writes ``generated/{ec2,ebs,sts}.py`` from botocore's service model: ``python -m amiable.wire.generate [--check]``.
+"""Writes ``generated/{ec2,ebs,sts,iam}.py`` from botocore's service model: ``python -m amiable.wire.generate [--check]``.
 
 Development time only.  One ``msgspec.Struct`` a structure that a listed operation reaches, and the tables that the codecs compile.
 Wire names are resolved here, once: EC2 names a request's member ``queryName``, else ``locationName`` with its first letter raised,

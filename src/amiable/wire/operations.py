@@ -12,6 +12,10 @@ EC2: Final = (
     "DeregisterImage",
     "ModifyImageAttribute",
     "DescribeImageAttribute",
+    # bundle tasks
+    "BundleInstance",
+    "DescribeBundleTasks",
+    "CancelBundleTask",
     # snapshots
     "ImportSnapshot",
     "DescribeImportSnapshotTasks",
@@ -52,6 +56,13 @@ EBS: Final = (
     "GetSnapshotBlock",
 )
 
-STS: Final = ("GetCallerIdentity",)
+STS: Final = ("GetCallerIdentity", "GetSessionToken")
 
-SERVICES: Final = {"ec2": EC2, "ebs": EBS, "sts": STS}
+IAM: Final = (
+    "UploadSigningCertificate",
+    "ListSigningCertificates",
+    "UpdateSigningCertificate",
+    "DeleteSigningCertificate",
+)
+
+SERVICES: Final = {"ec2": EC2, "ebs": EBS, "sts": STS, "iam": IAM}

@@ -11,6 +11,7 @@ from amiable.model.errors import S3Refusal
 from amiable.wire.rest_xml import NAMESPACE, Children, document, malformed_xml, read
 
 _XSI: Final = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+PERMISSIONS: Final = ("READ", "WRITE", "READ_ACP", "WRITE_ACP", "FULL_CONTROL")
 ALGORITHMS: Final = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 
 
@@ -168,6 +169,26 @@ def deleted(done: Sequence[tuple[str, S3Refusal | None]], *, is_quiet: bool) -> 
         elif not is_quiet:
             rows.append(("Deleted", [("Key", key)]))
     return document("DeleteResult", rows)
+
+
+def read_access_control_policy(body: bytes) -> tuple[str | None, list[tuple[str, str, str]]]:
+    """The owner's canonical id, if said, and each grant: (``id``, ``uri`` or ``emailAddress``; whom; permission)."""
+    root = read(body, "AccessControlPolicy")
+    root.check_children("Owner", "AccessControlList")
+    lists, owners = root.all("AccessControlList"), root.all("Owner")
+    if len(lists) != 1 or len(owners) > 1:
+        raise malformed_xml()
+    lists[0].check_children("Grant")
+    kinds = {"ID": "id", "URI": "uri", "EmailAddress": "emailAddress"}
+    grants = []
+    for grant in lists[0].children:
+        grant.check_children("Grantee", "Permission")
+        grantee, permission = grant.all("Grantee"), grant.get("Permission")
+        named = [child for child in grantee[0].children if child.name in kinds] if len(grantee) == 1 else []
+        if len(named) != 1 or permission not in PERMISSIONS:
+            raise malformed_xml()
+        grants.append((kinds[named[0].name], named[0].text.strip(), permission))
+    return (owners[0].get("ID") if owners else None), grants
 
 
 def read_create_bucket(body: bytes) -> str:

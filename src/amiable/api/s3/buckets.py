@@ -6,7 +6,7 @@ from amiable.database import buckets, objects, uploads
 from amiable.model.bucket import BUCKETS_MAX, Bucket
 from amiable.model.errors import S3Refusal
 from amiable.model.principal import Principal
-from amiable.rules.acl import GRANTS, Permission, may
+from amiable.rules.acl import GRANTS, Permission, Written, canned_of, may
 from amiable.rules.bucket import check_bucket_name, region_of
 from amiable.services import Services
 from amiable.services.objects import access_denied, bucket_of, holding_of
@@ -60,12 +60,26 @@ def bucket_acl(services: Services, principal: Principal, name: str) -> Bucket:
         return permitted(c, principal, name, Permission.READ_ACP)
 
 
-def put_bucket_acl(services: Services, principal: Principal, name: str, acl: str) -> None:
-    """Replaces the bucket's canned ACL."""
-    check_acl(acl)
+def put_bucket_acl(services: Services, principal: Principal, name: str, acl: str | Written) -> None:
+    """Replaces the bucket's ACL by a canned one, or by grants that are those of one."""
     with services.database.write() as c:
-        permitted(c, principal, name, Permission.WRITE_ACP)
-        buckets.set_bucket_acl(c, name, acl)
+        owner = permitted(c, principal, name, Permission.WRITE_ACP).account_id
+        buckets.set_bucket_acl(c, name, canned(acl, owner_id=owner, bucket_owner_id=owner))
+
+
+def acl_for_new(services: Services, principal: Principal, name: str, acl: Written) -> str:
+    """The canned ACL that ``acl`` is on what the caller makes in the bucket."""
+    with services.database.read() as c:
+        owner = bucket_of(c, name).account_id
+    return canned(acl, owner_id=principal.account_id, bucket_owner_id=owner)
+
+
+def canned(acl: str | Written, *, owner_id: str, bucket_owner_id: str) -> str:
+    """The canned ACL of that name, or that grants the same; refuses others."""
+    if isinstance(acl, Written):
+        return canned_of(acl, owner_id=owner_id, bucket_owner_id=bucket_owner_id)
+    check_acl(acl)
+    return acl
 
 
 def delete_bucket(services: Services, principal: Principal, name: str) -> None:

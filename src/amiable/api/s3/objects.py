@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from amiable.api.s3.buckets import check_acl, writable
+from amiable.api.s3.buckets import canned, check_acl, writable
 from amiable.api.s3.receive import Incoming, kept, receive
 from amiable.database import objects
 from amiable.model.bucket import Bucket, Object, ObjectHeaders
 from amiable.model.errors import S3Refusal
 from amiable.model.principal import Principal
-from amiable.rules.acl import Permission, may
+from amiable.rules.acl import Permission, Written, may
 from amiable.rules.bucket import check_key
 from amiable.rules.conditions import Conditions, Verdict, check_write, judge, precondition_failed
 from amiable.services import Services
@@ -112,12 +112,12 @@ def object_acl(services: Services, principal: Principal, bucket: str, key: str) 
         return _permitted(c, principal, bucket, key, Permission.READ_ACP)
 
 
-def put_object_acl(services: Services, principal: Principal, bucket: str, key: str, acl: str) -> None:
-    """Replaces the object's canned ACL."""
-    check_acl(acl)
+def put_object_acl(services: Services, principal: Principal, bucket: str, key: str, acl: str | Written) -> None:
+    """Replaces the object's ACL by a canned one, or by grants that are those of one."""
     with services.database.write() as c:
-        _permitted(c, principal, bucket, key, Permission.WRITE_ACP)
-        objects.set_object_acl(c, bucket, key, acl)
+        holder, found = _permitted(c, principal, bucket, key, Permission.WRITE_ACP)
+        name = canned(acl, owner_id=found.account_id, bucket_owner_id=holder.account_id)
+        objects.set_object_acl(c, bucket, key, name)
 
 
 def delete_object(services: Services, principal: Principal, bucket: str, key: str, conditions: Conditions) -> None:

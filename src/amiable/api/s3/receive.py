@@ -18,7 +18,8 @@ class Incoming:
     """A body, freed from its framing, and what was said about it."""
 
     chunks: Iterable[bytes]
-    size_bytes: int
+    size_bytes: int | None
+    """``None`` where nobody says beforehand: a file in a form ends with its boundary."""
     md5: bytes | None = None
     checksum: Checksum | None = None
     trailing_algorithm: str | None = None
@@ -42,9 +43,7 @@ class Received:
 
 def receive(services: Services, incoming: Incoming, *, algorithm: str | None = None) -> Received:
     """Stores the body and verifies length, MD5 and checksum.  ``algorithm``: the checksum to make when the client sent none."""
-    if incoming.size_bytes > PUT_BYTES_MAX:
-        facts = {"ProposedSize": str(incoming.size_bytes), "MaxSizeAllowed": str(PUT_BYTES_MAX)}
-        raise S3Refusal("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size", **facts)
+    _check_size(incoming.size_bytes or 0)
     algorithm = incoming.algorithm or algorithm
     summing = Summing(algorithm) if algorithm else None
     file = services.objects.write(_measured(incoming, summing), now=services.now())
@@ -74,14 +73,22 @@ def _measured(incoming: Incoming, summing: Summing | None) -> Iterator[bytes]:
     size_bytes = 0
     for chunk in incoming.chunks:
         size_bytes += len(chunk)
-        if size_bytes > incoming.size_bytes:
+        if incoming.size_bytes is None:
+            _check_size(size_bytes)
+        elif size_bytes > incoming.size_bytes:
             raise S3Refusal("InvalidRequest", 400, "The body is longer than the request says.")
         if summing is not None:
             summing.update(chunk)
         yield chunk
-    if size_bytes < incoming.size_bytes:
+    if incoming.size_bytes is not None and size_bytes < incoming.size_bytes:
         text = "You did not provide the number of bytes specified by the Content-Length HTTP header"
         raise S3Refusal("IncompleteBody", 400, text)
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > PUT_BYTES_MAX:
+        facts = {"ProposedSize": str(size_bytes), "MaxSizeAllowed": str(PUT_BYTES_MAX)}
+        raise S3Refusal("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size", **facts)
 
 
 def _check_checksum(incoming: Incoming, calculated: Checksum | None) -> None:

@@ -64,6 +64,41 @@ class BlockPublicAccessStates(msgspec.Struct, kw_only=True, frozen=True):
     internet_gateway_block_mode: str | None = None
 
 
+class BundleInstanceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str
+    storage: Storage
+    dry_run: bool | None = None
+
+
+class BundleInstanceResult(msgspec.Struct, kw_only=True, frozen=True):
+    bundle_task: BundleTask | None = None
+
+
+class BundleTask(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str | None = None
+    bundle_id: str | None = None
+    state: str | None = None
+    start_time: datetime | None = None
+    update_time: datetime | None = None
+    storage: Storage | None = None
+    progress: str | None = None
+    bundle_task_error: BundleTaskError | None = None
+
+
+class BundleTaskError(msgspec.Struct, kw_only=True, frozen=True):
+    code: str | None = None
+    message: str | None = None
+
+
+class CancelBundleTaskRequest(msgspec.Struct, kw_only=True, frozen=True):
+    bundle_id: str
+    dry_run: bool | None = None
+
+
+class CancelBundleTaskResult(msgspec.Struct, kw_only=True, frozen=True):
+    bundle_task: BundleTask | None = None
+
+
 class CapacityReservationSpecification(msgspec.Struct, kw_only=True, frozen=True):
     capacity_reservation_preference: str | None = None
     capacity_reservation_target: CapacityReservationTarget | None = None
@@ -189,6 +224,16 @@ class DescribeAvailabilityZonesRequest(msgspec.Struct, kw_only=True, frozen=True
 
 class DescribeAvailabilityZonesResult(msgspec.Struct, kw_only=True, frozen=True):
     availability_zones: list[AvailabilityZone] | None = None
+
+
+class DescribeBundleTasksRequest(msgspec.Struct, kw_only=True, frozen=True):
+    bundle_ids: list[str] | None = None
+    dry_run: bool | None = None
+    filters: list[Filter] | None = None
+
+
+class DescribeBundleTasksResult(msgspec.Struct, kw_only=True, frozen=True):
+    bundle_tasks: list[BundleTask] | None = None
 
 
 class DescribeImageAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -1373,6 +1418,14 @@ class RunInstancesRequest(msgspec.Struct, kw_only=True, frozen=True):
     ebs_optimized: bool | None = None
 
 
+class S3Storage(msgspec.Struct, kw_only=True, frozen=True):
+    aws_access_key_id: str | None = None
+    bucket: str | None = None
+    prefix: str | None = None
+    upload_policy: bytes | None = None
+    upload_policy_signature: str | None = None
+
+
 class ScanResults(msgspec.Struct, kw_only=True, frozen=True):
     highest_finding_severity_label: str | None = None
     finding_scan_date: datetime | None = None
@@ -1476,6 +1529,10 @@ class StopInstancesRequest(msgspec.Struct, kw_only=True, frozen=True):
 
 class StopInstancesResult(msgspec.Struct, kw_only=True, frozen=True):
     stopping_instances: list[InstanceStateChange] | None = None
+
+
+class Storage(msgspec.Struct, kw_only=True, frozen=True):
+    s3: S3Storage | None = None
 
 
 class Subnet(msgspec.Struct, kw_only=True, frozen=True):
@@ -1716,7 +1773,40 @@ SHAPES: Final[dict[str, Shape]] = {
     'BootModeType': Scalar('string', enum=frozenset({'legacy-bios', 'uefi'})),
     'BootModeTypeList': ListOf('BootModeType', 'item'),
     'BootModeValues': Scalar('string', enum=frozenset({'legacy-bios', 'uefi', 'uefi-preferred'})),
+    'BundleId': Scalar('string'),
+    'BundleIdStringList': ListOf('BundleId', 'BundleId'),
+    'BundleInstanceRequest': Structure(BundleInstanceRequest, (
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('storage', 'Storage', 'Storage', 'Storage', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'BundleInstanceResult': Structure(BundleInstanceResult, (
+        Member('bundle_task', 'BundleInstanceTask', 'bundleInstanceTask', 'BundleTask'),
+    )),
+    'BundleTask': Structure(BundleTask, (
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('bundle_id', 'BundleId', 'bundleId', 'String'),
+        Member('state', 'State', 'state', 'BundleTaskState'),
+        Member('start_time', 'StartTime', 'startTime', 'DateTime'),
+        Member('update_time', 'UpdateTime', 'updateTime', 'DateTime'),
+        Member('storage', 'Storage', 'storage', 'Storage'),
+        Member('progress', 'Progress', 'progress', 'String'),
+        Member('bundle_task_error', 'Error', 'error', 'BundleTaskError'),
+    )),
+    'BundleTaskError': Structure(BundleTaskError, (
+        Member('code', 'Code', 'code', 'String'),
+        Member('message', 'Message', 'message', 'String'),
+    )),
+    'BundleTaskList': ListOf('BundleTask', 'item'),
+    'BundleTaskState': Scalar('string', enum=frozenset({'bundling', 'cancelling', 'complete', 'failed', 'pending', 'storing', 'waiting-for-shutdown'})),
     'BurstablePerformanceFlag': Scalar('boolean'),
+    'CancelBundleTaskRequest': Structure(CancelBundleTaskRequest, (
+        Member('bundle_id', 'BundleId', 'BundleId', 'BundleId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CancelBundleTaskResult': Structure(CancelBundleTaskResult, (
+        Member('bundle_task', 'BundleInstanceTask', 'bundleInstanceTask', 'BundleTask'),
+    )),
     'CapacityReservationId': Scalar('string'),
     'CapacityReservationPreference': Scalar('string', enum=frozenset({'capacity-reservations-only', 'none', 'open'})),
     'CapacityReservationSpecification': Structure(CapacityReservationSpecification, (
@@ -1837,6 +1927,14 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'DescribeAvailabilityZonesResult': Structure(DescribeAvailabilityZonesResult, (
         Member('availability_zones', 'AvailabilityZoneInfo', 'availabilityZoneInfo', 'AvailabilityZoneList'),
+    )),
+    'DescribeBundleTasksRequest': Structure(DescribeBundleTasksRequest, (
+        Member('bundle_ids', 'BundleId', 'BundleId', 'BundleIdStringList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+    )),
+    'DescribeBundleTasksResult': Structure(DescribeBundleTasksResult, (
+        Member('bundle_tasks', 'BundleInstanceTasksSet', 'bundleInstanceTasksSet', 'BundleTaskList'),
     )),
     'DescribeImageAttributeRequest': Structure(DescribeImageAttributeRequest, (
         Member('attribute', 'Attribute', 'Attribute', 'ImageAttributeName', required=True),
@@ -3082,6 +3180,14 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('ebs_optimized', 'EbsOptimized', 'ebsOptimized', 'Boolean'),
     )),
     'RunInstancesUserData': Scalar('string'),
+    'S3Storage': Structure(S3Storage, (
+        Member('aws_access_key_id', 'AWSAccessKeyId', 'AWSAccessKeyId', 'String'),
+        Member('bucket', 'Bucket', 'bucket', 'String'),
+        Member('prefix', 'Prefix', 'prefix', 'String'),
+        Member('upload_policy', 'UploadPolicy', 'uploadPolicy', 'SecureBlob'),
+        Member('upload_policy_signature', 'UploadPolicySignature', 'uploadPolicySignature', 'S3StorageUploadPolicySignature'),
+    )),
+    'S3StorageUploadPolicySignature': Scalar('string'),
     'SSEType': Scalar('string', enum=frozenset({'none', 'sse-ebs', 'sse-kms'})),
     'ScanResults': Structure(ScanResults, (
         Member('highest_finding_severity_label', 'HighestFindingSeverityLabel', 'highestFindingSeverityLabel', 'SeverityLabel'),
@@ -3098,6 +3204,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'SecondaryNetworkId': Scalar('string'),
     'SecondaryNetworkSupportedFlag': Scalar('boolean'),
     'SecondarySubnetId': Scalar('string'),
+    'SecureBlob': Scalar('blob'),
     'SecurityGroup': Structure(SecurityGroup, (
         Member('group_id', 'GroupId', 'groupId', 'String'),
         Member('ip_permissions_egress', 'IpPermissionsEgress', 'ipPermissionsEgress', 'IpPermissionList'),
@@ -3200,6 +3307,9 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'StopInstancesResult': Structure(StopInstancesResult, (
         Member('stopping_instances', 'InstancesSet', 'instancesSet', 'InstanceStateChangeList'),
+    )),
+    'Storage': Structure(Storage, (
+        Member('s3', 'S3', 'S3', 'S3Storage'),
     )),
     'StorageTier': Scalar('string', enum=frozenset({'archive', 'standard'})),
     'String': Scalar('string'),
@@ -3405,6 +3515,9 @@ OPERATIONS: Final = {
     'DeregisterImage': Operation('DeregisterImage', 'DeregisterImageRequest', 'DeregisterImageResult', 'POST', '/'),
     'ModifyImageAttribute': Operation('ModifyImageAttribute', 'ModifyImageAttributeRequest', None, 'POST', '/'),
     'DescribeImageAttribute': Operation('DescribeImageAttribute', 'DescribeImageAttributeRequest', 'ImageAttribute', 'POST', '/'),
+    'BundleInstance': Operation('BundleInstance', 'BundleInstanceRequest', 'BundleInstanceResult', 'POST', '/'),
+    'DescribeBundleTasks': Operation('DescribeBundleTasks', 'DescribeBundleTasksRequest', 'DescribeBundleTasksResult', 'POST', '/'),
+    'CancelBundleTask': Operation('CancelBundleTask', 'CancelBundleTaskRequest', 'CancelBundleTaskResult', 'POST', '/'),
     'ImportSnapshot': Operation('ImportSnapshot', 'ImportSnapshotRequest', 'ImportSnapshotResult', 'POST', '/'),
     'DescribeImportSnapshotTasks': Operation('DescribeImportSnapshotTasks', 'DescribeImportSnapshotTasksRequest', 'DescribeImportSnapshotTasksResult', 'POST', '/'),
     'DescribeSnapshots': Operation('DescribeSnapshots', 'DescribeSnapshotsRequest', 'DescribeSnapshotsResult', 'POST', '/'),

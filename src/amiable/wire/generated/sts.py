@@ -3,11 +3,19 @@
 # fmt: off
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from amiable.wire.shape import ListOf, Member, Operation, Scalar, Service, Shape, Structure
+
+
+class Credentials(msgspec.Struct, kw_only=True, frozen=True):
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    expiration: datetime
 
 
 class GetCallerIdentityRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -20,20 +28,61 @@ class GetCallerIdentityResponse(msgspec.Struct, kw_only=True, frozen=True):
     arn: str | None = None
 
 
+class GetSessionTokenRequest(msgspec.Struct, kw_only=True, frozen=True):
+    duration_seconds: int | None = None
+    serial_number: str | None = None
+    token_code: str | None = None
+    minimum_session_token_size: int | None = None
+
+
+class GetSessionTokenResponse(msgspec.Struct, kw_only=True, frozen=True):
+    credentials: Credentials | None = None
+    session_token_utilization: int | None = None
+    session_token_size: int | None = None
+
+
 SHAPES: Final[dict[str, Shape]] = {
+    'Credentials': Structure(Credentials, (
+        Member('access_key_id', 'AccessKeyId', 'AccessKeyId', 'accessKeyIdType', required=True),
+        Member('secret_access_key', 'SecretAccessKey', 'SecretAccessKey', 'accessKeySecretType', required=True),
+        Member('session_token', 'SessionToken', 'SessionToken', 'tokenType', required=True),
+        Member('expiration', 'Expiration', 'Expiration', 'dateType', required=True),
+    )),
     'GetCallerIdentityRequest': Structure(GetCallerIdentityRequest, ()),
     'GetCallerIdentityResponse': Structure(GetCallerIdentityResponse, (
         Member('user_id', 'UserId', 'UserId', 'userIdType'),
         Member('account', 'Account', 'Account', 'accountType'),
         Member('arn', 'Arn', 'Arn', 'arnType'),
     )),
+    'GetSessionTokenRequest': Structure(GetSessionTokenRequest, (
+        Member('duration_seconds', 'DurationSeconds', 'DurationSeconds', 'durationSecondsType'),
+        Member('serial_number', 'SerialNumber', 'SerialNumber', 'serialNumberType'),
+        Member('token_code', 'TokenCode', 'TokenCode', 'tokenCodeType'),
+        Member('minimum_session_token_size', 'MinimumSessionTokenSize', 'MinimumSessionTokenSize', 'minimumSessionTokenSizeType'),
+    )),
+    'GetSessionTokenResponse': Structure(GetSessionTokenResponse, (
+        Member('credentials', 'Credentials', 'Credentials', 'Credentials'),
+        Member('session_token_utilization', 'SessionTokenUtilization', 'SessionTokenUtilization', 'sessionTokenUtilizationType'),
+        Member('session_token_size', 'SessionTokenSize', 'SessionTokenSize', 'sessionTokenSizeType'),
+    )),
+    'accessKeyIdType': Scalar('string', minimum=16, maximum=128, pattern='[\\w]*'),
+    'accessKeySecretType': Scalar('string'),
     'accountType': Scalar('string'),
     'arnType': Scalar('string', minimum=20, maximum=2048, pattern='[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u0085\\u00A0-\\uD7FF\\uE000-\\uFFFD\\u10000-\\u10FFFF]+'),
+    'dateType': Scalar('timestamp'),
+    'durationSecondsType': Scalar('integer', minimum=900, maximum=129600),
+    'minimumSessionTokenSizeType': Scalar('integer', minimum=0, maximum=4096),
+    'serialNumberType': Scalar('string', minimum=9, maximum=256, pattern='[\\w+=/:,.@-]*'),
+    'sessionTokenSizeType': Scalar('integer', minimum=0),
+    'sessionTokenUtilizationType': Scalar('integer', minimum=0),
+    'tokenCodeType': Scalar('string', minimum=6, maximum=6, pattern='[\\d]*'),
+    'tokenType': Scalar('string'),
     'userIdType': Scalar('string'),
 }
 
 OPERATIONS: Final = {
     'GetCallerIdentity': Operation('GetCallerIdentity', 'GetCallerIdentityRequest', 'GetCallerIdentityResponse', 'POST', '/'),
+    'GetSessionToken': Operation('GetSessionToken', 'GetSessionTokenRequest', 'GetSessionTokenResponse', 'POST', '/'),
 }
 
 ACTIONS: Final = frozenset({

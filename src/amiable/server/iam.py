@@ -1,0 +1,13 @@
+"""IAM over HTTP: the signing certificates of accounts."""
+
+from starlette.responses import Response
+
+from amiable.server import operations, sts
+from amiable.server.contracts import Authenticated
+from amiable.services import Services
+from amiable.wire import query
+
+
+async def handle(services: Services, request: Authenticated) -> Response:
+    """The answer to one IAM request; raises refusals."""
+    return await sts.answer(services, request, query.IAM, operations.IAM)
