@@ -30,7 +30,10 @@ RECORD_ONLY = {
 OWN_API = {
     "GET, POST /amiable/v1/accounts": "list and create accounts (administrator)",
     "GET, POST /amiable/v1/access-keys, DELETE /amiable/v1/access-keys/{id}": "the caller's access keys",
-    "GET, POST /amiable/v1/kernels": "kernels and ramdisks (POST: administrator)",
+    "PUT /amiable/v1/accounts/{id}/partner": "trusts an account to register kernels (administrator)",
+    "GET, POST /amiable/v1/kernels": "kernels and ramdisks (POST: administrator and partners)",
+    "PUT /amiable/v1/kernels/{id}/approval": "the list of approved kernels and ramdisks (administrator)",
+    "GET /amiable/v1/instances/{id}/hardware": "the instance's hardware profile and why it was chosen",
     "GET /amiable/v1/bundling-certificate": "the certificate that bundle keys are wrapped for",
     "GET /amiable/v1/host": "what `doctor` shows",
     "GET /amiable/v1/instances/{id}/ssh-host-keys": "fingerprints that the guest printed on its console",

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -13,7 +13,15 @@ from amiable.cli.output import Output, say, show_one, show_rows
 SHOWN = ("AccountId", "Name", "AccessKeyId", "CredentialsFile")
 """What ``create`` prints of a new account; its secret and private key lie in files."""
 
-app = cyclopts.App(name="account", help="Accounts (administrator): create, list.")
+COLUMNS = {
+    "account": "AccountId",
+    "name": "Name",
+    "administrator": "IsAdministrator",
+    "partner": "IsPartner",
+    "created": "CreatedAt",
+}
+
+app = cyclopts.App(name="account", help="Accounts (administrator): create, list, partner.")
 
 
 @app.command
@@ -32,5 +40,17 @@ def create(name: Annotated[str, Parameter(help="A name to tell it by.")], /, *, 
 def list_(*, output: Output = "table") -> None:
     """Lists the accounts."""
     rows = call("GET", "/accounts")["Accounts"]
-    columns = {"account": "AccountId", "name": "Name", "administrator": "IsAdministrator", "created": "CreatedAt"}
-    show_rows(rows, columns, output, identifier="AccountId")
+    show_rows(rows, COLUMNS, output, identifier="AccountId")
+
+
+@app.command
+def partner(
+    account: Annotated[str, Parameter(help="Account id.")],
+    state: Annotated[Literal["on", "off"], Parameter(help="Whether it is a partner.")],
+    /,
+    *,
+    output: Output = "table",
+) -> None:
+    """Trusts an account to register kernels and ramdisks, or no longer; what it registers must still be approved."""
+    row = call("PUT", f"/accounts/{account}/partner", {"Partner": state == "on"})
+    show_rows([row], COLUMNS, output, identifier="AccountId")

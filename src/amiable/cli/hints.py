@@ -25,6 +25,12 @@ WORDS: Final = (
     (r"this installation is ([\w-]+), not", r"export AWS_REGION=\1 AWS_DEFAULT_REGION=\1"),
     (r"not yet current|request's time and the server's", CLOCKS),
     (r"access credentials|access key id is not known|signature we calculated", NOT_OF_THIS_SERVER),
+    (
+        r"\[([\w-]+)\]\. This \w+ is not on the list of approved",
+        r"choose an approved one (amiable kernel list), or ask the administrator: amiable kernel approve \1",
+    ),
+    (r"before the administrator has approved it", "ask the administrator: amiable kernel approve"),
+    (r"needs the hypervisor for 32-bit guests", "build it once, on the server's host: amiable kernel build-pv32"),
     (r"Not authorized for images: \[([\w-]+)\]", r"its owner must share it: amiable image share \1 --account YOURS"),
     (r"Not authorized for image:", "only its owner may do this: amiable image show tells who that is"),
     (r"for the installation's administrator", f"speak for the administrator: {_ENV}"),

@@ -53,6 +53,8 @@ def show(instance: InstanceId, /, *, output: Output = "table") -> None:
     for status in statuses:
         row["InstanceStatus"] = status["InstanceStatus"]["Status"]
         row["SystemStatus"] = status["SystemStatus"]["Status"]
+    hardware = call("GET", f"/instances/{instance}/hardware")
+    row |= {"HardwareProfile": hardware["Profile"], "HardwareProfileWhy": hardware["Why"]}
     show_one(row, output, identifier="InstanceId")
 
 

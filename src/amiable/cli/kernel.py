@@ -1,17 +1,32 @@
 """``amiable kernel``: kernels (AKI) and ramdisks (ARI) that paravirtual images point to."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
+from amiable.cli.bundle.options import Cert, Key, WaiveSignature
 from amiable.cli.client import call, client
-from amiable.cli.output import Output, show_rows
+from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 
-app = cyclopts.App(name="kernel", help="Kernels and ramdisks for paravirtual images: add, list.")
+app = cyclopts.App(name="kernel", help="Kernels and ramdisks for paravirtual images: add, list, approve, disapprove.")
+
+COLUMNS = {
+    "image": "ImageId",
+    "type": "ImageType",
+    "name": "Name",
+    "arch": "Architecture",
+    "kind": "Kind",
+    "version": "Version",
+    "approved": "Approved",
+    "visibility": "Visibility",
+    "owner": "OwnerId",
+}
+PV_GRUB = {"hd0": "pv-grub-hd0", "hd00": "pv-grub-hd00"}
+Ids = Annotated[str, Parameter(help="Kernel (aki-…) or ramdisk (ari-…).")]
 
 
 @app.command
@@ -19,53 +34,96 @@ def add(
     *,
     kernel: Annotated[Path | None, Parameter(help="Kernel file (bzImage, ELF or gzip).")] = None,
     ramdisk: Annotated[Path | None, Parameter(help="Ramdisk file (initrd).")] = None,
+    manifest: Annotated[
+        Path | None, Parameter(name=["--manifest", "-m"], help="A kernel's or ramdisk's bundle on this disk.")
+    ] = None,
+    location: Annotated[str | None, Parameter(help="A bundle in a bucket: BUCKET/PATH/NAME.manifest.xml.")] = None,
     name: Annotated[
         str | None, Parameter(help="Name; default: the file's. Both files: NAME-kernel, NAME-ramdisk.")
     ] = None,
-    arch: Annotated[str, Parameter(help="Architecture: x86_64 or i386.")] = "x86_64",
+    arch: Annotated[
+        str | None, Parameter(help="Architecture: x86_64 or i386. Default: the bundle's, or x86_64.")
+    ] = None,
     description: str = "",
+    pv_grub: Annotated[
+        Literal["hd0", "hd00"] | None, Parameter(help="The kernel is a PV-GRUB that looks there (administrator only).")
+    ] = None,
+    cert: Cert = None,
+    privatekey: Key = None,
+    waive_signature: WaiveSignature = False,
     output: Output = "table",
 ) -> None:
-    """Adds a kernel, a ramdisk or both (administrator only).  Prints what was made."""
+    """Adds a kernel, a ramdisk or both, from files or from a bundle.  Prints what was made.
+
+    The administrator's are approved and public; a partner's are private until approved (amiable account partner).
+    """
     files = {kind: path for kind, path in (("kernel", kernel), ("ramdisk", ramdisk)) if path is not None}
-    if not files:
-        raise LocalRefusal("nothing to add", hint="name a file: --kernel FILE, --ramdisk FILE", exit_code=2)
-    architecture = architecture_of(arch)
+    if bool(files) + (manifest is not None) + (location is not None) != 1:
+        raise LocalRefusal(
+            "what is to be added?",
+            hint="--kernel FILE, --ramdisk FILE or both; --manifest FILE; --location BUCKET/KEY",
+            exit_code=2,
+        )
+    architecture = None if arch is None else architecture_of(arch)
+    if files:
+        made = []
+        for kind, path in files.items():
+            called = path.name if name is None else name if len(files) == 1 else f"{name}-{kind}"
+            facts: dict[str, Any] = {"Name": called, "Type": kind, "Architecture": architecture or "x86_64", "Description": description}
+            made.append(register_file(path, facts, PV_GRUB[pv_grub] if pv_grub and kind == "kernel" else None))
+    elif pv_grub is not None:
+        raise LocalRefusal("--pv-grub is for a kernel file", exit_code=2)
+    elif manifest is not None:
+        from amiable.cli.kernel_bundle import Keys, add_bundle
+
+        facts = {"Name": name, "Architecture": architecture, "Description": description}
+        made = [add_bundle(manifest, facts, Keys(cert, privatekey, waive_signature))]
+    else:
+        from amiable.cli.kernel_bundle import register_bundle
+
+        assert location is not None
+        made = [register_bundle(location, {"Name": name, "Architecture": architecture, "Description": description})]
+    show_rows(made, COLUMNS, output, identifier="ImageId")
+    waiting = [row["ImageId"] for row in made if not row["Approved"]]
+    if waiting and output != "id":
+        say(f"\nnot approved yet: the administrator does it with amiable kernel approve {' '.join(waiting)}")
+
+
+def register_file(path: Path, facts: dict[str, Any], kind: str | None = None) -> dict[str, Any]:
+    """Registers one file; ``facts`` are Name, Type, Architecture and Description of POST kernels, ``kind`` a PV-GRUB's."""
     bucket = "amiable-kernels-" + client("sts").get_caller_identity()["Account"]
+    key = f"{facts['Name']}/{path.name}"
     s3 = client("s3")
     s3.create_bucket(Bucket=bucket)
-    made: list[dict[str, Any]] = []
-    for kind, path in files.items():
-        called = path.name if name is None else name if len(files) == 1 else f"{name}-{kind}"
-        s3.upload_file(str(path), bucket, f"{called}/{path.name}")
-        body = {
-            "Name": called,
-            "Type": kind,
-            "Architecture": architecture,
-            "Description": description,
-            "Bucket": bucket,
-            "Key": f"{called}/{path.name}",
-        }
-        made.append(call("POST", "/kernels", body))
-        s3.delete_object(Bucket=bucket, Key=f"{called}/{path.name}")
-    show_rows(
-        made,
-        {"image": "ImageId", "type": "ImageType", "name": "Name", "arch": "Architecture"},
-        output,
-        identifier="ImageId",
-    )
+    s3.upload_file(str(path), bucket, key)
+    try:
+        found: dict[str, Any] = call("POST", "/kernels", {**facts, "Bucket": bucket, "Key": key, "Kind": kind})
+    finally:
+        s3.delete_object(Bucket=bucket, Key=key)
+    return found
 
 
 @app.command(name="list")
 def list_(*, output: Output = "table") -> None:
-    """Lists the kernels and ramdisks that you may use."""
-    filters = [{"Name": "image-type", "Values": ["kernel", "ramdisk"]}]
-    rows = client("ec2").describe_images(Filters=filters)["Images"]
-    columns = {
-        "image": "ImageId",
-        "type": "ImageType",
-        "name": "Name",
-        "arch": "Architecture",
-        "created": "CreationDate",
-    }
-    show_rows(sorted(rows, key=lambda row: row["CreationDate"]), columns, output, identifier="ImageId")
+    """Lists the kernels and ramdisks that you see; the administrator sees all."""
+    show_rows(call("GET", "/kernels")["Kernels"], COLUMNS, output, identifier="ImageId")
+
+
+@app.command
+def approve(*image: Ids, output: Output = "table") -> None:
+    """Puts kernels or ramdisks on the list of those that may be launched (administrator only)."""
+    set_approved(image, True, output)
+
+
+@app.command
+def disapprove(*image: Ids, output: Output = "table") -> None:
+    """Takes kernels or ramdisks off that list (administrator only); what runs goes on, and is refused at its next start."""
+    set_approved(image, False, output)
+
+
+def set_approved(images: tuple[str, ...], is_approved: bool, output: Output) -> None:
+    """Sets or takes the mark of each; the first refusal ends it."""
+    if not images:
+        raise LocalRefusal("which kernel?", hint="amiable kernel list shows their ids", exit_code=2)
+    rows = [call("PUT", f"/kernels/{each}/approval", {"Approved": is_approved}) for each in images]
+    show_rows(rows, COLUMNS, output, identifier="ImageId")

@@ -181,7 +181,7 @@ def _kernel(image: Image) -> Answer:
         "SizeBytes": image.size_bytes,
         "State": image.state.value,
         "OwnerId": image.account_id,
-        "Public": image.is_public,
+        "Visibility": "public" if image.is_public else "shared" if image.grantees else "private",
         "Approved": image.approved_at is not None,
         "Kind": None if image.kernel_kind is None else image.kernel_kind.value,
         "KindWhy": image.kernel_kind_why,
