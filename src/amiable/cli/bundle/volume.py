@@ -1,0 +1,259 @@
+"""``amiable bundle volume``: from a running system, or a folder, to a bundle or an image."""
+
+import shlex
+import tempfile
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from amiable.cli.architecture import architecture_of
+from amiable.cli.bundle.options import Cert, Key, cloud_certificate, mappings, need_pem, telling
+from amiable.cli.client import client
+from amiable.cli.output import Progress, say
+from amiable.model.errors import LocalRefusal
+from amiable.model.units import MIB
+
+if TYPE_CHECKING:
+    from amiable.bundle.volume.filters import Filters
+    from amiable.bundle.volume.image import Image, Wish
+
+CLASSIC_SIZE_MIB = 10240
+LISTED_MAX = 200
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class What:
+    """What of the volume goes into the image."""
+
+    volume: Annotated[Path, Parameter(name=["--volume", "-v"], help="Mounted file system or folder.")] = Path("/")
+    size: Annotated[int, Parameter(name=["--size", "-s"], validator=Number(gte=8), help="Of the whole image, MiB.")] = (
+        CLASSIC_SIZE_MIB
+    )
+    exclude: Annotated[
+        tuple[str, ...],
+        Parameter(name=["--exclude", "-e"], negative=(), help="PATH,… to leave out, * and ** allowed; absolute."),
+    ] = ()
+    include: Annotated[
+        tuple[str, ...],
+        Parameter(name=["--include", "-i"], negative=(), help="PATH,… to take though the filter would not."),
+    ] = ()
+    filter: Annotated[
+        bool, Parameter(negative="--no-filter", help="Leave out secrets, histories, what belongs to this instance.")
+    ] = True
+    all: Annotated[bool, Parameter(name=["--all", "-a"], negative=(), help="Network file systems too.")] = False
+    script: Annotated[
+        Path | None, Parameter(name=["--script", "-S"], help="Program that is given the tree and may change it.")
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What the image looks like."""
+
+    partition: Annotated[
+        Literal["none", "mbr", "gpt"] | None,
+        Parameter(name=["--partition", "-P"], help="Default: as the volume's disk has it."),
+    ] = None
+    fs_type: Annotated[
+        Literal["ext2", "ext3", "ext4"] | None, Parameter(help="Default: the volume's; ext4 for any other.")
+    ] = None
+    label: Annotated[str | None, Parameter(help="Of the file system. Default: the volume's.")] = None
+    uuid: Annotated[UUID | None, Parameter(help="Of the file system. Default: the volume's.")] = None
+    root_device: Annotated[
+        str | None,
+        Parameter(help="Root's name in fstab and boot menu, as /dev/sda1 or nvme0n1p1. Default: its UUID."),
+    ] = None
+    fstab: Annotated[Path | None, Parameter(help="File to use as /etc/fstab. Default: the volume's, adapted.")] = None
+    generate_fstab: Annotated[bool, Parameter(negative=(), help="Write an fstab that mounts root only.")] = False
+    grub_config: Annotated[
+        Path | None, Parameter(help="File to use as boot menu. Default: the volume's where it fits, else a new one.")
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """Who bundles, and what the manifest says."""
+
+    destination: Annotated[Path, Parameter(name=["--destination", "-d"], help="Folder for the bundle.")] = Path()
+    prefix: Annotated[str, Parameter(name=["--prefix", "-p"], help="The bundle's name.")] = "image"
+    image_only: Annotated[Path | None, Parameter(help="Make this image, and no bundle.")] = None
+    cert: Cert = None
+    privatekey: Key = None
+    user: Annotated[
+        str | None,
+        Parameter(name=["--user", "-u"], env_var="EC2_USER_ID", help="Account. Default: asked of the server."),
+    ] = None
+    ec2cert: Annotated[Path | None, Parameter(help="The cloud's certificate. Default: asked of the server.")] = None
+    arch: Annotated[str | None, Parameter(name=["--arch", "-r"], help="x86_64 or i386. Default: this host's.")] = None
+    kernel: Annotated[str | None, Parameter(help="Default kernel (aki-…). Default: inherited.")] = None
+    ramdisk: Annotated[str | None, Parameter(help="Default ramdisk (ari-…). Default: inherited.")] = None
+    block_device_mapping: Annotated[
+        str | None, Parameter(name=["--block-device-mapping", "-B"], help="VIRTUAL=DEVICE,… Default: inherited.")
+    ] = None
+    productcodes: Annotated[str | None, Parameter(help="Comma between. Default: inherited.")] = None
+    inherit: Annotated[bool, Parameter(help="Take those from the instance metadata service.")] = True
+    metadata_endpoint: Annotated[
+        str | None,
+        Parameter(env_var="AWS_EC2_METADATA_SERVICE_ENDPOINT", help="Default: http://169.254.169.254."),
+    ] = None
+    assurance: Annotated[bool, Parameter(help="Add NAME.assurance.json: SHA-256s, random access.")] = True
+    force: Annotated[bool, Parameter(negative=(), help="Replace a bundle of that name.")] = False
+    batch: Annotated[bool, Parameter(negative=(), help="Ask nothing (nothing ever is).", show=False)] = False
+
+
+_WHAT, _FORM, _BUNDLE = What(), Form(), Bundle()
+
+
+def volume(*, what: What = _WHAT, form: Form = _FORM, bundle: Bundle = _BUNDLE) -> None:
+    """Bundles a running system or a folder.  Prints the path of the manifest, or of the image.
+
+    No loop device, no mount that others see, nothing changed in the volume.  Stop databases first: files are read one after the other.
+    """
+    from amiable.bundle.volume.image import make
+
+    wish = wish_of(what, form)
+    if what.size > CLASSIC_SIZE_MIB and bundle.image_only is None:
+        say(
+            f"warning: the image has {what.size} MiB; EC2 and ec2-ami-tools take at most {CLASSIC_SIZE_MIB}, "
+            "Amiable and euca2ools take this."
+        )
+    if bundle.image_only is not None:
+        with Progress("image", 0) as progress:
+            tell(make(wish, bundle.image_only, progress=telling(progress)))
+        print(bundle.image_only)
+        return
+    bundle.destination.mkdir(parents=True, exist_ok=True)
+    writer = _Bundler(bundle)
+    with tempfile.TemporaryDirectory(prefix=".amiable-volume-", dir=bundle.destination) as scratch:
+        with Progress("image", 0) as progress:
+            made = make(wish, Path(scratch) / bundle.prefix, progress=telling(progress))
+        tell(made)
+        manifest = writer.write(made.path)
+    print(manifest)
+    say(f"\nnext: amiable bundle upload -m {shlex.quote(str(manifest))} -b BUCKET")
+
+
+def wish_of(what: What, form: Form) -> "Wish":
+    """The image that the flags ask for; raises LocalRefusal where they contradict each other."""
+    from amiable.bundle.volume.image import Wish
+
+    if form.fstab is not None and form.generate_fstab:
+        raise LocalRefusal("--fstab and --generate-fstab exclude each other", exit_code=2)
+    device = form.root_device
+    return Wish(
+        volume=what.volume,
+        size_bytes=what.size * MIB,
+        filters=_filters(what),
+        remote=what.all,
+        scheme=form.partition,
+        type=form.fs_type,
+        label=form.label,
+        uuid=form.uuid,
+        root_device=f"/dev/{device}" if device and "/" not in device and "=" not in device else device,
+        fstab=_content(form.fstab),
+        generate_fstab=form.generate_fstab,
+        grub_config=_content(form.grub_config),
+        script=what.script,
+    )
+
+
+def tell(made: "Image") -> None:
+    """Says what was not taken as it stood, and what was made."""
+    from amiable.bundle.volume.selection import printable
+
+    for heading, entries in (("left out", made.report.left_out), ("note", made.report.remarks)):
+        for path, why in entries[:LISTED_MAX]:
+            say(f"{heading}: {printable(path)}: {why}")
+        if len(entries) > LISTED_MAX:
+            say(f"{heading}: {len(entries) - LISTED_MAX} more")
+    identity = made.identity
+    say(
+        f"image: {identity.type}, UUID {identity.uuid}, label {identity.label or 'none'}, partitions {made.scheme}, "
+        f"{made.measure.entries} entries, {-(-made.measure.data_bytes // MIB)} MiB of data"
+    )
+
+
+class _Bundler:
+    """Everything that a bundle needs, read before the long work begins."""
+
+    def __init__(self, flags: Bundle) -> None:
+        from amiable.bundle.volume.inherited import Inherited, inherit
+
+        self._flags = flags
+        self._architecture = architecture_of(flags.arch)
+        self._private_key = need_pem(flags.privatekey, "-k", "EC2_PRIVATE_KEY")
+        self._certificate = need_pem(flags.cert, "-c", "EC2_CERT")
+        self._inherited: Inherited = Inherited()
+        if flags.inherit:
+            from amiable.cli.instance_metadata import reader
+
+            self._inherited = inherit(reader(flags.metadata_endpoint))
+        self._account = (flags.user or client("sts").get_caller_identity()["Account"]).replace("-", "")
+        self._cloud_certificate = flags.ec2cert.read_bytes() if flags.ec2cert else cloud_certificate()
+
+    def write(self, image: Path) -> Path:
+        """The manifest of a bundle of ``image``."""
+        from amiable.bundle import pipeline
+        from amiable.bundle.recorder import Recorder
+
+        flags, inherited = self._flags, self._inherited
+        given = flags.block_device_mapping
+        codes = flags.productcodes
+        recipe = pipeline.Recipe(
+            image=image,
+            name=flags.prefix,
+            account_id=self._account,
+            architecture=self._architecture,
+            certificate_pem=self._certificate,
+            private_key_pem=self._private_key,
+            cloud_certificate_pem=self._cloud_certificate,
+            kernel_id=flags.kernel or inherited.kernel_id,
+            ramdisk_id=flags.ramdisk or inherited.ramdisk_id,
+            block_device_mapping=inherited.block_device_mapping if given is None else mappings(given),
+            product_codes=inherited.product_codes if codes is None else tuple(filter(None, codes.split(","))),
+            ancestor_ami_ids=inherited.ancestor_ami_ids,
+        )
+        with Progress("bundle", 0) as progress, Recorder() if flags.assurance else nullcontext() as recorder:
+            return pipeline.create(
+                recipe, flags.destination, force=flags.force, progress=telling(progress), recorder=recorder
+            )
+
+
+def _filters(what: What) -> "Filters":
+    from amiable.bundle.volume.filters import Filters
+
+    return Filters(
+        secrets=what.filter,
+        excluded=_below(what.exclude, what.volume),
+        included=_below(what.include, what.volume),
+    )
+
+
+def _below(paths: tuple[str, ...], volume: Path) -> tuple[str, ...]:
+    """Absolute paths, comma between, as paths of the image; refuses what lies outside the volume."""
+    found = []
+    for path in (piece for group in paths for piece in group.split(",") if piece):
+        try:
+            found.append(str(Path(path).relative_to(volume.absolute())))
+        except ValueError:
+            raise LocalRefusal(
+                f"{path} does not lie below {volume}", hint="absolute paths of this system", exit_code=2
+            ) from None
+    return tuple(found)
+
+
+def _content(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LocalRefusal(f"{path} cannot be read: {error.strerror}", exit_code=74) from error
