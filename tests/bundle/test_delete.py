@@ -50,7 +50,7 @@ def left(s3: Any) -> list[str]:
 
 def test_by_name_exactly_the_bundle_s_objects_are_found(s3: Any, place: Place) -> None:
     keys = keys_of_name(s3, place, "small.img", impatient())
-    assert keys == ["a/" + name for name in ("small.img.assurance.json", CASE.name, *PARTS, "small.img.part.10")]
+    assert keys == ["a/" + name for name in (CASE.name, "small.img.assurance.json", *PARTS, "small.img.part.10")]
     assert keys_of_name(s3, place, "small", impatient()) == []
     assert keys_of_name(s3, Place("mixed"), "small.img", impatient()) == ["small.img.part.00"]
 
@@ -58,7 +58,7 @@ def test_by_name_exactly_the_bundle_s_objects_are_found(s3: Any, place: Place) -
 def test_by_manifest_only_what_it_names_is_found(s3: Any, place: Place) -> None:
     manifest = read_bundle(CASE, None, Waivers(signature=True))
     keys = keys_of_manifest(s3, place, manifest, CASE.name, patience=impatient())
-    assert keys == ["a/" + name for name in ("small.img.assurance.json", CASE.name, *PARTS)]
+    assert keys == ["a/" + name for name in (CASE.name, "small.img.assurance.json", *PARTS)]
 
 
 def test_a_manifest_that_names_other_things_parts_is_refused(s3: Any, place: Place, tmp_path: Any) -> None:
@@ -75,7 +75,7 @@ def test_the_manifest_goes_first_and_everything_else_stays(s3: Any, place: Place
     delete_keys(
         watched, "mixed", keys_of_name(s3, place, "small.img", impatient()), patience=impatient(), told=told.append
     )
-    assert told[:2] == ["a/small.img.assurance.json", "a/small.img.manifest.xml"]
+    assert told[:2] == ["a/small.img.manifest.xml", "a/small.img.assurance.json"]
     assert len(told) == 7
     assert left(s3) == sorted(OTHERS)
 

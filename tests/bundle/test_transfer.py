@@ -16,7 +16,6 @@ from amiable.bundle.transfer import (
     is_transient,
     read_place,
     region_of_location,
-    sidecar_name,
 )
 from amiable.model.errors import LocalRefusal
 from tests.bundle.clients import answered, impatient, lost
@@ -111,11 +110,6 @@ def test_a_location_names_a_region() -> None:
     assert region_of_location(None) == region_of_location("") == region_of_location("US") == "us-east-1"
     assert region_of_location("EU") == "eu-west-1"
     assert region_of_location("sa-east-1") == "sa-east-1"
-
-
-def test_the_sidecar_lies_beside_the_manifest() -> None:
-    assert sidecar_name("web.img.manifest.xml") == "web.img.assurance.json"
-    assert sidecar_name("web.img.manifest") == "web.img.assurance.json"
 
 
 @pytest.mark.parametrize("name", ["web.part.0", "small.img.part.003", "a b.part.12", "_.part.0"])

@@ -10,16 +10,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from amiable.bundle.assurance import SUFFIX, sidecar_name
 from amiable.bundle.transfer import (
     S3,
-    SIDECAR_SUFFIX,
     WORKERS,
     Patience,
     Place,
     in_parallel,
     is_part_name,
     list_held,
-    sidecar_name,
 )
 from amiable.model.errors import BundleRefusal
 from amiable.model.manifest import Manifest
@@ -28,7 +27,7 @@ from amiable.model.manifest import Manifest
 def keys_of_name(s3: S3, place: Place, name: str, patience: Patience) -> list[str]:
     """The keys of the bundle ``name`` that lie there, the manifest's first."""
     own = re.compile(re.escape(place.key(name)) + r"(\.part\.[0-9]+|\.manifest(\.xml)?|\.assurance\.json)")
-    return _in_order(key for key in list_held(s3, place.bucket, place.key(name) + ".", patience) if own.fullmatch(key))
+    return in_order(key for key in list_held(s3, place.bucket, place.key(name) + ".", patience) if own.fullmatch(key))
 
 
 def keys_of_manifest(s3: S3, place: Place, manifest: Manifest, manifest_name: str, *, patience: Patience) -> list[str]:
@@ -41,13 +40,11 @@ def keys_of_manifest(s3: S3, place: Place, manifest: Manifest, manifest_name: st
         if not is_part_name(name):
             raise BundleRefusal("manifest", f"{name!r} is not the name of a part.")
     wanted = {place.key(name) for name in (manifest_name, sidecar_name(manifest_name), *names)}
-    beginnings = {name.rpartition(".part.")[0] for name in names} | {
-        sidecar_name(manifest_name).removesuffix(SIDECAR_SUFFIX)
-    }
+    beginnings = {name.rpartition(".part.")[0] for name in names} | {sidecar_name(manifest_name).removesuffix(SUFFIX)}
     found: set[str] = set()
     for beginning in beginnings:
         found |= wanted & set(list_held(s3, place.bucket, place.key(beginning), patience))
-    return _in_order(found)
+    return in_order(found)
 
 
 def delete_keys(s3: S3, bucket: str, keys: list[str], *, patience: Patience, told: Callable[[str], Any]) -> None:
@@ -79,6 +76,10 @@ def _is_part(key: str) -> bool:
     return ".part." in key and key.rpartition(".part.")[2].isdigit()
 
 
-def _in_order(keys: Iterable[str]) -> list[str]:
-    """Manifest and sidecar, then the parts by their number."""
-    return sorted(keys, key=lambda key: (_is_part(key), int(key.rpartition(".part.")[2]) if _is_part(key) else 0, key))
+def in_order(keys: Iterable[str]) -> list[str]:
+    """``keys`` as they are deleted: the manifest, its sidecar, then the parts by their number."""
+
+    def place(key: str) -> tuple[int, int, str]:
+        return (2, int(key.rpartition(".part.")[2]), key) if _is_part(key) else (key.endswith(SUFFIX), 0, key)
+
+    return sorted(keys, key=place)

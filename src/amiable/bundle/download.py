@@ -10,18 +10,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from botocore.exceptions import ClientError
 
+from amiable.bundle.assurance import sidecar_name
+from amiable.bundle.dsse import ENVELOPE_BYTES_MAX
 from amiable.bundle.manifest_xml import MANIFEST_BYTES_MAX, read_manifest
 from amiable.bundle.new_file import new_file, write_at
 from amiable.bundle.parts import READ_BYTES
-from amiable.bundle.transfer import S3, WORKERS, Patience, Place, in_parallel, is_absent, is_part_name, sidecar_name
+from amiable.bundle.transfer import S3, WORKERS, Patience, Place, in_parallel, is_absent, is_part_name
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import Manifest, Part
-
-SIDECAR_BYTES_MAX: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def download(
     for size, was_there in in_parallel(fetcher.fetch, manifest.parts, patience, order.workers):
         kept += was_there
         advance(size)
-    sidecar = fetch_bytes(s3, order.place, sidecar_name(order.manifest_name), SIDECAR_BYTES_MAX, patience)
+    sidecar = fetch_bytes(s3, order.place, sidecar_name(order.manifest_name), ENVELOPE_BYTES_MAX, patience)
     for name, body in ((sidecar_name(order.manifest_name), sidecar), (order.manifest_name, document)):
         if body is not None:
             _refuse_other(order.folder / name, body, order.replace)

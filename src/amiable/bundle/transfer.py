@@ -33,7 +33,6 @@ S3 = Any
 
 ACLS: Final = ("aws-exec-read", "public-read", "private", "ec2-bundle-read")
 WORKERS: Final = 4
-SIDECAR_SUFFIX: Final = ".assurance.json"
 KEYS_MAX: Final = 200_000
 """More keys under one prefix than these are not looked through."""
 
@@ -72,11 +71,6 @@ def read_place(text: str) -> Place:
     if not bucket:
         raise LocalRefusal(f"{text!r} names no bucket", hint="-b BUCKET or -b BUCKET/PREFIX", exit_code=2)
     return Place(bucket, "".join(piece + "/" for piece in folders))
-
-
-def sidecar_name(manifest_name: str) -> str:
-    """The name of the assurance that lies beside the manifest ``manifest_name``."""
-    return manifest_name.removesuffix(".xml").removesuffix(".manifest") + SIDECAR_SUFFIX
 
 
 def is_part_name(filename: str) -> bool:

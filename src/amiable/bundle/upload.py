@@ -13,6 +13,7 @@ from typing import IO, Final
 
 from botocore.exceptions import ClientError
 
+from amiable.bundle.assurance import sidecar_name
 from amiable.bundle.parts import READ_BYTES, folder_opener, open_checked
 from amiable.bundle.transfer import (
     S3,
@@ -24,7 +25,6 @@ from amiable.bundle.transfer import (
     in_parallel,
     is_transient,
     list_held,
-    sidecar_name,
 )
 from amiable.model.errors import LocalRefusal
 from amiable.model.manifest import Manifest, Part

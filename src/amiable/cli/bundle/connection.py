@@ -1,5 +1,6 @@
 """Which servers a verb speaks to, and as whom: what the environment says, unless flags say otherwise."""
 
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Flags of ec2-ami-tools that name a server and credentials.  The library tries again, so the clients do not."""
+    """Flags of ec2-ami-tools that name a server and credentials.  The library tries again, so the clients of S3 do not."""
 
     url: Annotated[str | None, Parameter(help="S3 endpoint. Default: AWS_ENDPOINT_URL.")] = None
     region: Annotated[str | None, Parameter(help="Region. Default: AWS_REGION.")] = None
@@ -39,19 +40,15 @@ class Connection:
             "s3", s3={"addressing_style": "path"}, signature_version="s3v4" if self.sigv == "4" else "s3"
         )
 
-    def ec2(self) -> Any:
-        """A client of EC2."""
-        return self._client("ec2")
-
-    def of_region(self, region: str | None, url: str | None) -> "Connection":
-        """The same credentials at another region's or server's endpoint."""
-        return replace(self, region=region or self.region, url=url or self.url)
+    def ec2(self, url: str | None = None, region: str | None = None) -> Any:
+        """A client of EC2 at ``url``, else where AWS_ENDPOINT_URL says: ``--url`` is S3's."""
+        return replace(self, url=url, region=region or self.region)._client("ec2")
 
     def patience(self) -> "Patience":
         """How often the library tries again; it says so when it does."""
         from amiable.bundle.transfer import ONE_TRY, Patience
 
-        return Patience(tell=say) if self.retry else replace(ONE_TRY)
+        return Patience(tell=say) if self.retry else replace(ONE_TRY, tell=say, stopped=threading.Event())
 
     def _client(self, service: str, **config: Any) -> Any:
         from botocore.config import Config
@@ -63,7 +60,7 @@ class Connection:
         settings: dict[str, Any] = {
             "connect_timeout": 10,
             "read_timeout": 300,
-            "retries": {"total_max_attempts": 1},
+            "retries": {"total_max_attempts": 1 if service == "s3" else 3},
             # Older S3 servers know neither trailers nor checksums but MD5.
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",

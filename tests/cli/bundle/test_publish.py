@@ -1,0 +1,90 @@
+"""``amiable bundle publish`` against a real server: what is registered is the image, and a failure leaves nothing."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from amiable.database import schema
+from amiable.model.units import BLOCK_BYTES, MIB
+from tests.support import journey
+from tests.support.server import Server
+from tests.support.services import open_services
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, for it is ended in the middle."""
+    running = Server(tmp_path / "server" / "data").start()
+    try:
+        yield running
+    finally:
+        left = running.close()
+    assert left == [], left
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A sparse disk that makes three parts."""
+    path = tmp_path / "web.img"
+    with path.open("wb") as file:
+        file.write(os.urandom(25 * MIB))
+        file.seek(47 * MIB)
+        file.write(os.urandom(MIB // 2))
+    return path
+
+
+def content_of(data: Path, image_id: str, size_bytes: int) -> bytes:
+    """The image's bytes as they lie in the installation, whose server has ended."""
+    with open_services(data) as services:
+        with services.database.read() as c:
+            snapshot = c.execute(select(schema.image).where(schema.image.c.id == image_id)).one().root_snapshot_id
+        blocks = [
+            services.blocks.read(snapshot, index) or bytes(BLOCK_BYTES)
+            for index in range(-(-size_bytes // BLOCK_BYTES))
+        ]
+    return b"".join(blocks)[:size_bytes]
+
+
+def test_what_is_published_becomes_available_and_is_the_image(server: Server, disk: Path) -> None:
+    words = ["bundle", "publish", "-i", str(disk), "-b", "images/v1", "-n", "web server", "--description", "from disk"]
+    done = journey.amiable(server, *words, "-r", "x86_64", "-B", "ami=sda1,root=/dev/sda1", "--waiting", "1")
+    image = done.stdout.strip()
+    assert f"images/v1/web.img.manifest.xml\n\nnext: amiable launch {image}\n" in done.stderr
+    (found,) = server.client("ec2").describe_images(ImageIds=[image])["Images"]
+    assert (found["State"], found["Name"], found["Description"]) == ("available", "web server", "from disk")
+    assert (found["VirtualizationType"], found["Architecture"]) == ("hvm", "x86_64")
+    assert found["ImageLocation"] == "images/v1/web.img.manifest.xml"
+
+    again = journey.amiable(server, *words, check=False)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "already in use" in again.stderr
+
+    words[words.index("web server")] = "web server 2"
+    refused = journey.amiable(server, *words, check=False)
+    assert refused.returncode == 1
+    assert "images/v1/web.img.manifest.xml exists already\n\nhint: --force" in refused.stderr
+
+    server.stop()
+    assert content_of(server.data, image, disk.stat().st_size) == disk.read_bytes()
+
+
+def test_a_failed_registration_removes_what_was_uploaded_and_says_so(server: Server, disk: Path) -> None:
+    words = ["bundle", "publish", "-i", str(disk), "-b", "images", "-u", "999999999999", "-r", "x86_64"]
+    done = journey.amiable(server, *words, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "removed the 5 objects that were uploaded to images/" in done.stderr
+    assert "error: " in done.stderr.splitlines()[-1] or "hint: " in done.stderr.splitlines()[-1]
+    assert "Contents" not in server.client("s3").list_objects(Bucket="images")
+    assert server.client("ec2").describe_images(Owners=["self"])["Images"] == []
+
+
+def test_a_kernel_is_published_too(server: Server, tmp_path: Path) -> None:
+    kernel = tmp_path / "vmlinuz"
+    kernel.write_bytes(b"MZ" + os.urandom(100_000))
+    words = ["bundle", "publish", str(kernel), "-b", "kernels", "--type", "kernel", "-r", "x86_64", "--output", "json"]
+    found = json.loads(journey.amiable(server, *words).stdout)
+    assert (found["ImageType"], found["State"], found["ImageId"][:4]) == ("kernel", "available", "aki-")
