@@ -21,8 +21,10 @@ from amiable.model.errors import (
     Refusal,
     Unsupported,
 )
+from amiable.model.hardware import Profile
 from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
 from amiable.model.instance_type import INSTANCE_TYPES
+from amiable.model.kernel import KernelKind
 from amiable.model.units import GIB, MIB
 from amiable.rules import launch
 from amiable.rules.launch import Asked, AskedMetadata, Host, Known, Plan
@@ -170,6 +172,48 @@ def test_a_kernel_that_the_caller_may_not_launch_is_refused() -> None:
 def test_a_kernel_of_another_architecture_is_refused() -> None:
     known = Known({AKI: kernel(AKI, architecture="arm64"), ARI: kernel(ARI)})
     assert "arm64" in refusal(InvalidParameterCombination, PV, known=known).message
+
+
+def test_another_accounts_public_kernel_and_one_shared_are_launched() -> None:
+    for grantee in ("all", OWNER):
+        theirs = kernel(AKI, account_id=OTHER, grantees=frozenset({grantee}))
+        assert plan(PV, known=Known({AKI: theirs, ARI: kernel(ARI)})).kernel_id == AKI
+
+
+@pytest.mark.parametrize("image_id", [AKI, ARI])
+def test_a_kernel_that_is_not_approved_is_refused_to_its_owner_too(image_id: str) -> None:
+    known = {each.id: each for each in (kernel(AKI), kernel(ARI))}
+    known[image_id] = kernel(image_id, approved_at=None)
+    refused = refusal(AuthFailure, PV, known=Known(known))
+    assert image_id in refused.message and "not on the list of approved" in refused.message
+    assert f"amiable kernel approve {image_id}" in refused.advice
+
+
+@pytest.mark.parametrize("image_id", [AKI, ARI])
+def test_a_kernel_that_was_deregistered_is_refused(image_id: str) -> None:
+    known = {each.id: each for each in (kernel(AKI), kernel(ARI))}
+    known[image_id] = kernel(image_id, state=ImageState.DEREGISTERED)
+    assert refusal(InvalidAMIIDUnavailable, PV, known=Known(known)).code == "InvalidAMIID.Unavailable"
+
+
+@pytest.mark.parametrize(("of_kernel", "of_image"), [("i386", "x86_64"), ("x86_64", "i386")])
+def test_kernel_and_image_are_of_one_architecture(of_kernel: str, of_image: str) -> None:
+    known = Known({AKI: kernel(AKI, architecture=of_kernel)})
+    pv = replace(PV, architecture=of_image, ramdisk_id=None)
+    assert f"is for {of_kernel}" in refusal(InvalidParameterCombination, pv, known=known).message
+
+
+def test_pv_grub_takes_no_ramdisk_but_the_images_own_is_left_out_when_the_request_chose_pv_grub() -> None:
+    grub = kernel(AKI_2, kernel_kind=KernelKind.PV_GRUB_HD0, boots_directly=False)
+    known = Known({AKI: kernel(AKI), AKI_2: grub, ARI: kernel(ARI)})
+    planned = plan(PV, known=known, kernel_id=AKI_2)
+    assert (planned.kernel_id, planned.ramdisk_id, planned.profile.profile) == (AKI_2, None, Profile.XEN_PV)
+    assert (
+        "takes no ari-"
+        in refusal(InvalidParameterCombination, PV, known=known, kernel_id=AKI_2, ramdisk_id=ARI).message
+    )
+    both = replace(PV, kernel_id=AKI_2)
+    assert "takes no ari-" in refusal(InvalidParameterCombination, both, known=known).message
 
 
 # ── user data ───────────────────────────────────────────────────────────────────────────────────────────────────────────

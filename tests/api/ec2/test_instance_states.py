@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from amiable.api import kernels
 from amiable.api.ec2 import instance_states as api
 from amiable.api.ec2.instance_states import CONSOLE_BYTES_MAX
 from amiable.database import instances, schema
-from amiable.model.errors import Refusal
+from amiable.model import ids
+from amiable.model.errors import AuthFailure, Refusal
 from amiable.model.instance import State
 from amiable.model.principal import Principal
 from amiable.rules.launch import HOST_RESERVE_BYTES
@@ -21,7 +23,7 @@ from amiable.services import Services
 from amiable.vm import host
 from amiable.vm.machine import CONSOLE
 from amiable.wire.generated import ec2
-from tests.api.ec2.launching import make_image, make_instance_store_image, run_one
+from tests.api.ec2.launching import make_image, make_instance_store_image, make_kernel, run_one
 from tests.support.services import make_account, open_services
 
 REQUESTS: dict[str, tuple[Callable[..., Any], Any]] = {
@@ -60,6 +62,29 @@ def ask(
         return []
     (changes,) = (getattr(answer, name) for name in answer.__struct_fields__)
     return [(each.previous_state.name, each.current_state.name) for each in changes]
+
+
+def test_a_stopped_instance_whose_kernel_was_disapproved_is_not_started_and_a_running_one_goes_on(
+    services: Services, principal: Principal, administrator: Principal
+) -> None:
+    kernel, ramdisk = make_kernel(services, administrator), make_kernel(services, administrator, ids.ARI)
+    image = make_image(
+        services, principal, virtualization_type="paravirtual", kernel_id=kernel.id, ramdisk_id=ramdisk.id
+    )
+    instance_id = run_one(services, principal, image)
+    for mark in (kernel.id, ramdisk.id):
+        with services.database.write() as c:
+            instances.set_state(c, instance_id, Event.BOOTED, now=services.now())
+        kernels.set_approved(services, administrator, mark, False)
+        assert state_of(services, instance_id) is State.RUNNING
+        with services.database.write() as c:
+            for event in (Event.STOP_ASKED, Event.STOPPED):
+                instances.set_state(c, instance_id, event, now=services.now())
+        with pytest.raises(AuthFailure, match=rf"\[{mark}\].*not on the list of approved"):
+            ask(services, principal, "start", instance_id)
+        assert state_of(services, instance_id) is State.STOPPED
+        kernels.set_approved(services, administrator, mark, True)
+        assert ask(services, principal, "start", instance_id) == [("stopped", "pending")]
 
 
 def state_of(services: Services, instance_id: str) -> State:

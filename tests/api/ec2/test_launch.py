@@ -18,6 +18,7 @@ from amiable.database import instances, network, schema, tags, volumes
 from amiable.database.key_pairs import insert_key_pair
 from amiable.model import ids
 from amiable.model.errors import Refusal
+from amiable.model.kernel import KernelKind
 from amiable.model.key_pair import KeyPair
 from amiable.model.principal import Principal
 from amiable.rules import launch as launch_rules
@@ -180,6 +181,32 @@ def test_a_kernel_chosen_at_launch_wins(services: Services, principal: Principal
     )
     (made,) = run(services, principal, image, kernel_id=other.id)
     assert made.kernel_id == other.id
+
+
+def test_the_profile_and_why_it_was_chosen_are_kept(
+    services: Services, principal: Principal, administrator: Principal
+) -> None:
+    facts = {"kernel_kind": KernelKind.XEN_PV64, "boots_directly": False, "kernel_kind_why": "gzip, 64-bit, Xen PV"}
+    kernel = make_kernel(services, administrator, **facts)
+    instance_id = run_one(services, principal, make_instance_store_image(services, principal, kernel_id=kernel.id))
+    with services.database.read() as c:
+        found = instances.get_instance(c, instance_id)
+    assert found is not None and found.hardware_profile == "xen-pv"
+    assert found.hardware_profile_why == "the kernel starts under Xen only: gzip, 64-bit, Xen PV"
+
+
+def test_a_32_bit_kernel_under_xen_waits_for_its_hypervisor(
+    services: Services, principal: Principal, administrator: Principal
+) -> None:
+    facts = {"kernel_kind": KernelKind.XEN_PV32, "boots_directly": False, "architecture": "i386"}
+    kernel = make_kernel(services, administrator, **facts)
+    image = make_instance_store_image(services, principal, kernel_id=kernel.id, architecture="i386")
+    refused = refusal(services, principal, image)
+    assert refused.code == "Unsupported" and "32-bit" in refused.message and "build-pv32" in refused.advice
+    built = Path(services.settings.appliance) / "pv32" / "xen"
+    built.parent.mkdir(parents=True)
+    built.write_bytes(b"\x7fELF")
+    assert run_one(services, principal, image)
 
 
 def test_an_instance_store_root_is_as_long_as_its_image(services: Services, principal: Principal) -> None:

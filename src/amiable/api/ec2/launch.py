@@ -42,6 +42,7 @@ from amiable.rules.devices import AskedDevice, PlannedDisk
 from amiable.rules.hardware_profile import TAG
 from amiable.rules.launch import Asked, Known, Plan
 from amiable.services import Services
+from amiable.services.hypervisor import check_pv32
 from amiable.wire.generated import ec2
 
 ACTION: Final = "RunInstances"
@@ -82,6 +83,8 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         image = _find_image(c, principal, request.image_id)
         known = _look_up(c, principal, image, asked)
         plan = launch.plan(image, asked, known, account_id=principal.account_id)
+        if plan.profile.needs_pv32:
+            check_pv32(services, plan.kernel_id)
         key_pair = _find_key_pair(c, principal, request.key_name)
         count = launch.choose_count(
             request.min_count, request.max_count, type_=plan.instance_type, host=measure_host(c, services)
