@@ -1,0 +1,59 @@
+"""Upload forms in pieces of any size."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amiable.model.errors import S3Refusal
+from amiable.wire.upload_form import UploadForm
+
+BOUNDARY = "xyz"
+KIND = f'multipart/form-data; boundary="{BOUNDARY}"'
+
+
+def body_of(fields: dict[str, str], file: bytes) -> bytes:
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="C:\\a\\b.img"\r\n\r\n'.encode()
+    after = f'\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="after"\r\n\r\nx\r\n--{BOUNDARY}--\r\n'.encode()
+    return b"".join(parts) + head + file + after
+
+
+def pieces(body: bytes, cuts: list[int]) -> list[bytes]:
+    ends = sorted({cut % (len(body) + 1) for cut in cuts} | {len(body)})
+    return [body[a:b] for a, b in zip([0, *ends], ends, strict=False) if b > a]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["Key", "acl", "Policy"]), st.text(max_size=20).map(lambda t: t.replace("\r", ""))),
+    st.binary(max_size=300) | st.just(b"\r\n--xy\r\n--xyz"[:-1] * 5),
+    st.lists(st.integers(0, 1000), max_size=20),
+)
+def test_fields_and_file_are_the_same_however_they_come(fields: dict[str, str], file: bytes, cuts: list[int]) -> None:
+    if b"\r\n--xyz" in b"\r\n" + file:
+        return
+    form = UploadForm(iter(pieces(body_of(fields, file), cuts)), KIND)
+    assert form.read_fields() == {name.lower(): value for name, value in fields.items()}
+    assert form.file_name == "b.img"
+    assert b"".join(form.file()) == file
+
+
+@given(st.binary(max_size=300), st.integers(0, 400))
+def test_a_form_cut_short_or_garbage_is_refused_or_whole(garbage: bytes, cut: int) -> None:
+    body = body_of({"key": "k"}, b"0123456789")
+    for sent in (garbage, body[:cut], body[:cut] + garbage):
+        form = UploadForm(iter([sent]), KIND)
+        try:
+            form.read_fields()
+            assert b"".join(form.file()) == b"0123456789"
+        except S3Refusal as refusal:
+            assert refusal.code in ("IncompleteBody", "MalformedPOSTRequest", "InvalidArgument")
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=" + "a" * 300])
+def test_a_boundary_is_needed_and_bounded(kind: str) -> None:
+    with pytest.raises(S3Refusal) as caught:
+        UploadForm(iter([]), kind)
+    assert caught.value.code == "MalformedPOSTRequest"
