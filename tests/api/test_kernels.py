@@ -1,20 +1,27 @@
 """The registry of kernels: who may register, approve and publish what, and what is kept of a kernel's bytes."""
 
+import gzip
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from amiable.api import kernels
+from amiable.api import amiable, kernels
+from amiable.api.ec2.images import deregister_image
 from amiable.api.kernels import BootFile
 from amiable.api.s3 import buckets, objects
 from amiable.api.s3.objects import Put
 from amiable.api.s3.receive import Incoming
-from amiable.model.errors import InvalidParameterValue, UnauthorizedOperation
+from amiable.database import schema
+from amiable.model.errors import InvalidParameterValue, Refusal, UnauthorizedOperation
 from amiable.model.image import ImageType
+from amiable.model.kernel import KernelKind
 from amiable.model.principal import Principal
 from amiable.services import Services
+from amiable.wire.generated import ec2
+from tests.rules.elf import elf, notes, pv_notes
 
 KERNEL = bytes(0x202) + b"HdrS" + os.urandom(1000)
 WANTED = BootFile("linux", ImageType.KERNEL, "x86_64", "kernels", "vmlinuz")
@@ -65,6 +72,64 @@ def test_a_kernel_has_a_largest_size(
     with pytest.raises(InvalidParameterValue, match="may have"):
         kernels.register_kernel(services, administrator, WANTED)
     assert names(services) == set()
+
+
+def test_a_partner_registers_its_own_kernels_private_and_not_approved(
+    services: Services, administrator: Principal, principal: Principal
+) -> None:
+    amiable.set_partner(services, administrator, principal.account_id, True)
+    buckets.create_bucket(services, principal, "partners")
+    objects.put_object(services, principal, Put("partners", "vmlinuz"), Incoming(iter([KERNEL]), len(KERNEL)))
+    made = kernels.register_kernel(services, principal, replace(WANTED, bucket="partners"))
+    assert (made.approved_at, made.is_public) == (None, False)
+    approved = kernels.set_approved(services, administrator, made.id, True)
+    assert approved.approved_at is not None
+    assert kernels.set_approved(services, administrator, made.id, True).approved_at == approved.approved_at
+    amiable.set_partner(services, administrator, principal.account_id, False)
+    with pytest.raises(UnauthorizedOperation, match="by partners"):
+        kernels.register_kernel(services, principal, replace(WANTED, bucket="partners", name="again"))
+    with services.database.read() as c:
+        (again,) = kernels.images.list_images(c, kernels.images.Selection(principal.account_id, principal.region))
+    assert again.approved_at == approved.approved_at, "what was approved stays so"
+
+
+def test_the_administrator_alone_approves_and_only_kernels(
+    services: Services, administrator: Principal, principal: Principal
+) -> None:
+    made = kernels.register_kernel(services, administrator, WANTED)
+    with pytest.raises(UnauthorizedOperation):
+        kernels.set_approved(services, principal, made.id, False)
+    with pytest.raises(UnauthorizedOperation):
+        amiable.set_partner(services, principal, principal.account_id, True)
+    for image_id, code in (
+        ("aki-" + "9" * 17, "InvalidAMIID.NotFound"),
+        ("ami-" + "9" * 17, "InvalidKernelId.Malformed"),
+        ("aki", "InvalidKernelId.Malformed"),
+    ):
+        with pytest.raises(Refusal) as refused:
+            kernels.set_approved(services, administrator, image_id, True)
+        assert refused.value.code == code
+    deregister_image(services, administrator, ec2.DeregisterImageRequest(image_id=made.id))
+    with pytest.raises(Refusal) as refused:
+        kernels.set_approved(services, administrator, made.id, True)
+    assert refused.value.code == "InvalidAMIID.Unavailable"
+
+
+def test_kernels_of_an_older_version_are_looked_at_once_at_the_next_start(
+    services: Services, administrator: Principal
+) -> None:
+    made = kernels.register_kernel(services, administrator, WANTED)
+    (services.data / "kernels" / made.id).write_bytes(gzip.compress(elf(64, segment=notes(pv_notes()))))
+    nothing = dict.fromkeys(("kernel_kind", "kernel_version", "kernel_kind_why", "boots_directly"))
+    with services.database.write() as c:
+        c.execute(schema.image.update().values(**nothing))
+    kernels.settle_kernels(services)
+    (found,) = kernels.list_kernels(services, administrator)
+    assert (found.kernel_kind, found.boots_directly) == (KernelKind.XEN_PV64, False)
+    assert found.kernel_version == "linux 2.6" and "Xen PV of linux" in str(found.kernel_kind_why)
+    (services.data / "kernels" / made.id).unlink()
+    kernels.settle_kernels(services)
+    assert kernels.list_kernels(services, administrator) == [found], "a kind that is known is not looked for again"
 
 
 def test_what_a_crash_left_without_an_image_is_removed_at_the_next_start(

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Column, inspect
+from sqlalchemy import Column, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from amiable.database.connect import Database, Instant
-from amiable.database.migrate import migrate
+from amiable.database.migrate import migrate, upgrade
 from amiable.database.schema import metadata
 
 
@@ -45,6 +45,30 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/facts.db"
     migrate(url)
     migrate(url)
+
+
+def test_kernels_of_the_first_version_are_approved(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/facts.db"
+    values = {
+        "account_id": "1", "region": "r", "description": None, "state": "available", "architecture": "x86_64",
+        "virtualization_type": "paravirtual", "root_device_type": "instance-store", "location": "l", "ena_support": False,
+        "created_at": 1234,
+    }  # fmt: skip
+    database = Database(url)
+    with database.write() as c:
+        upgrade(c, "0001")
+        c.execute(text("INSERT INTO account (id, name, is_administrator, created_at) VALUES ('1', 'n', 1, 1)"))
+        for kind in ("machine", "kernel", "ramdisk"):
+            row = values | {"id": kind, "name": kind, "image_type": kind}
+            names = ", ".join(row)
+            c.execute(text(f"INSERT INTO image ({names}) VALUES ({', '.join(':' + name for name in row)})"), row)
+    database.close()
+    migrate(url)
+    database = Database(url)
+    with database.read() as c:
+        marks = dict(c.execute(text("SELECT id, approved_at FROM image")).all())
+    database.close()
+    assert marks == {"machine": None, "kernel": 1234, "ramdisk": 1234}
 
 
 def test_the_schema_is_plain_enough_for_postgresql() -> None:

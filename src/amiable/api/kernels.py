@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from amiable.api.amiable import check_administrator
 from amiable.blocks.files import new_file
-from amiable.database import accounts, images, schema
+from amiable.database import images, schema
 from amiable.model import ids
 from amiable.model.errors import (
     InvalidAMINameDuplicate,
@@ -34,7 +34,7 @@ from amiable.rules.kernel_kind import check_declared
 from amiable.rules.permission import check_registered
 from amiable.rules.register import check_name
 from amiable.services import Services
-from amiable.services.kernels import look_at
+from amiable.services.kernels import look_at, may_register
 from amiable.services.objects import open_object
 
 DESCRIPTION_LENGTH_MAX: Final = 255
@@ -114,9 +114,7 @@ def register_kernel(services: Services, principal: Principal, wanted: BootFile) 
 
 
 def _check_may_register(services: Services, principal: Principal) -> None:
-    with services.database.read() as c:
-        account = accounts.find_account(c, principal.account_id)
-    if not principal.is_administrator and (account is None or not account.may_register_kernels):
+    if not may_register(services, principal):
         raise UnauthorizedOperation(why="Kernels and ramdisks are registered by the administrator and by partners.")
 
 

@@ -33,10 +33,6 @@ class Account:
     created_at: datetime
     is_partner: bool = False
 
-    @property
-    def may_register_kernels(self) -> bool:
-        return self.is_administrator or self.is_partner
-
 
 @dataclass(frozen=True, slots=True)
 class SigningCertificate:

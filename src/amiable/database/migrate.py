@@ -21,9 +21,9 @@ def migrate(url: str) -> None:
         database.close()
 
 
-def upgrade(c: Connection) -> None:
-    """Runs the missing migrations inside the caller's transaction."""
+def upgrade(c: Connection, revision: str = "head") -> None:
+    """Runs the migrations that are missing up to ``revision``, inside the caller's transaction."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = c
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

@@ -327,6 +327,12 @@ def test_the_administrators_kernel_becomes_a_public_file_and_anothers_is_refused
     plain = replace(bundled.owner, is_administrator=False)
     with pytest.raises(AuthFailure, match="administrator"):
         register_image(services, plain, request_of(bundled, name="again"))
+    with services.database.write() as c:
+        accounts.set_partner(c, plain.account_id, True)
+    again = str(register_image(services, plain, request_of(bundled, name="again")).image_id)
+    with services.database.read() as c:
+        marks = [images.get(c, plain.region, each, viewer=plain.account_id) for each in (image_id, again)]
+    assert [mark is not None and mark.approved_at is not None for mark in marks] == [True, False]
     deregister_image(services, bundled.owner, ec2.DeregisterImageRequest(image_id=image_id))
     assert not path.exists()
 

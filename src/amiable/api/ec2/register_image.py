@@ -40,6 +40,7 @@ from amiable.rules.kernel_choice import check_no_ramdisk
 from amiable.rules.register import Hardware, RequestedDevice, RequestedVolume
 from amiable.services import Services
 from amiable.services.assurance import read_sidecar
+from amiable.services.kernels import may_register
 from amiable.services.manifests import read_manifest_object
 from amiable.wire.generated import ec2
 
@@ -235,8 +236,8 @@ def _from_manifest(
     _check_bundler(services, principal, manifest)
     sidecar = read_sidecar(services, principal.account_id, location, manifest, document)
     image_type = register.image_type_of(manifest)
-    if image_type is not ImageType.MACHINE:
-        _check_may_register(services, principal, image_type)
+    if image_type is not ImageType.MACHINE and not may_register(services, principal):
+        raise AuthFailure(what=f"{image_type} images: only the administrator and partners may register them")
     image = _manifest_image(
         services, principal, request, manifest, image_type, location, hashlib.sha256(document).digest()
     )
@@ -251,13 +252,6 @@ def _from_manifest(
         jobs.enqueue(c, JOB, f"{image.id}:{JOB}", data=data, now=services.now())
     services.wake()
     return ec2.RegisterImageResult(image_id=image.id)
-
-
-def _check_may_register(services: Services, principal: Principal, image_type: ImageType) -> None:
-    with services.database.read() as c:
-        account = accounts.find_account(c, principal.account_id)
-    if not principal.is_administrator and (account is None or not account.may_register_kernels):
-        raise AuthFailure(what=f"{image_type} images: only the administrator and partners may register them")
 
 
 def _check_bundler(services: Services, principal: Principal, manifest: Manifest) -> None:
