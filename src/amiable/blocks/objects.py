@@ -56,7 +56,7 @@ class ObjectFiles:
         files.collect(database, now=datetime.now(UTC))
         return files
 
-    def write(self, chunks: Iterable[bytes], *, now: datetime) -> ObjectFile:
+    def write(self, chunks: Iterable[bytes | memoryview], *, now: datetime) -> ObjectFile:
         """Writes the chunks to a new file, durable on return.  Whatever iterating raises leaves nothing behind."""
         identifier = ulid(milliseconds(now), os.urandom(10))
         temp = self.folder / (identifier + ".new")

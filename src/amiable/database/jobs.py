@@ -147,3 +147,8 @@ def cancel(c: Connection, key: str) -> None:
     """Asks the job to end: a queued one at once, a running one at its next save."""
     c.execute(update(J).where(J.c.key == key, J.c.state == "queued").values(state="cancelled"))
     c.execute(update(J).where(J.c.key == key, J.c.state == "running").values(cancel=True))
+
+
+def ask_to_end(c: Connection, key: str) -> None:
+    """Asks a running job to end at its next save; a queued one is left to see for itself that it is not wanted, and to clean up."""
+    c.execute(update(J).where(J.c.key == key, J.c.state == "running").values(cancel=True))

@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amiable.jobs import boot, complete_snapshot, import_snapshot, reboot, register_manifest, stop, terminate
+from amiable.jobs import (
+    boot,
+    bundle_instance,
+    complete_snapshot,
+    import_snapshot,
+    reboot,
+    register_manifest,
+    stop,
+    terminate,
+)
 from amiable.jobs.context import JobContext
 
 
@@ -21,6 +30,7 @@ JOBS: dict[str, JobKind] = {
     "stop": JobKind(stop.stop, stop.give_up),
     "terminate": JobKind(terminate.terminate, terminate.give_up),
     "reboot": JobKind(reboot.reboot, reboot.give_up),
+    "bundle-instance": JobKind(bundle_instance.bundle_instance, bundle_instance.give_up),
     "complete-snapshot": JobKind(complete_snapshot.complete_snapshot, complete_snapshot.give_up),
     "import-snapshot": JobKind(import_snapshot.import_snapshot, import_snapshot.give_up),
     "register-manifest": JobKind(register_manifest.register_manifest, register_manifest.give_up),

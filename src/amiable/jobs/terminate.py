@@ -11,7 +11,7 @@ from amiable.model.instance import State
 from amiable.model.volume import Volume
 from amiable.rules.lifecycle import Event
 from amiable.services.roots import drop_unused_roots
-from amiable.vm import machine
+from amiable.vm import disk_export, machine
 from amiable.vm.directory import locked, open_directory, remove_directory
 
 POWER_OFF_SECONDS_MAX: Final = 20.0
@@ -30,6 +30,7 @@ def terminate(context: JobContext) -> None:
             power_off(context, directory, POWER_OFF_SECONDS_MAX)
         with locked(directory):
             machine.end_machine(directory)
+            disk_export.end_still_disk(directory)
             unexport(services, facts.volumes)
             for volume in kept:
                 keep_volume(services, directory, volume)

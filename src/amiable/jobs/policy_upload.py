@@ -1,0 +1,94 @@
+"""A bundle's objects as BundleInstance writes them: each as the upload policy allows, in the name of the account that signed it.
+
+Which parts were written is in the job's checkpoint, saved in the transaction of each part's row, so that a later run, or the end of
+the task, removes exactly those.  The manifest's row and the task's end are one transaction.
+"""
+
+import contextlib
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from amiable.database import bundle_tasks, objects
+from amiable.database.jobs import Cancelled, Lost
+from amiable.jobs.context import JobContext
+from amiable.model.bucket import Object, ObjectHeaders
+from amiable.model.bundle_task import BundleTask
+from amiable.model.errors import Refusal
+from amiable.model.manifest import Part
+from amiable.rules.acl import Permission, may
+from amiable.rules.bundle_task import Event
+from amiable.rules.upload_policy import UploadPolicy, check_upload, form_fields
+from amiable.services.bundle_prefix import check_key_free
+from amiable.services.objects import access_denied, bucket_of, holding_of
+
+
+class PolicyUpload:
+    """Writes into the task's bucket; for one thread at a time."""
+
+    def __init__(self, context: JobContext, task: BundleTask, policy: UploadPolicy) -> None:
+        self._context = context
+        self._task = task
+        self._policy = policy
+
+    def put_part(self, part: Part, body: memoryview) -> None:
+        """Stores one part; raises what an upload is refused with, and Cancelled or Lost."""
+
+        def count(c: Connection) -> None:
+            self._context.save(c, {**self._context.data, "parts": part.index + 1, "last_part": part.filename})
+
+        self._put(self._task.key_of(part.filename), body, count)
+
+    def put_manifest(self, document: bytes) -> None:
+        """Stores the manifest and completes the task."""
+
+        def complete(c: Connection) -> None:
+            self._context.save(c, progress_percent=100)
+            task = bundle_tasks.get_task(c, self._task.id)
+            assert task is not None
+            bundle_tasks.move(c, task, Event.STORED, now=self._context.services.now())
+
+        self._put(self._task.manifest_key, memoryview(document), complete)
+
+    def _put(self, key: str, body: memoryview, also: Callable[[Connection], None]) -> None:
+        services, task = self._context.services, self._task
+        fields = form_fields(task.bucket, key, task.acl)
+        check_upload(self._policy, fields, size_bytes=len(body), now=services.now())
+        file = services.objects.write([body], now=services.now())
+        new = Object(
+            bucket=task.bucket,
+            key=key,
+            file=file.id,
+            account_id=task.object_owner_id,
+            size_bytes=file.size_bytes,
+            etag=file.md5.hex(),
+            headers=ObjectHeaders(content_type=fields["content-type"]),
+            checksum=None,
+            acl=task.acl,
+            modified_at=services.now(),
+        )
+        try:
+            with services.database.write() as c:
+                holder = bucket_of(c, task.bucket)
+                if not may(task.object_owner_id, Permission.WRITE, holding_of(holder)):
+                    raise access_denied()
+                check_key_free(c, task.bucket, key)
+                objects.put_object(c, new)
+                also(c)
+        except (Refusal, Cancelled, Lost):  # what a commit itself raises may have a row on disk: the collector judges
+            services.objects.delete([file.id])
+            raise
+
+
+def remove_written(context: JobContext, task: BundleTask) -> None:
+    """Removes the parts that this job wrote, in this run and in earlier ones."""
+    count = int(context.data.get("parts", 0))
+    if count == 0:
+        return
+    name, _, last = str(context.data["last_part"]).rpartition(".")
+    keys = [task.key_of(f"{name}.{index:0{len(last)}d}") for index in range(count)]
+    with context.services.database.write() as c:
+        files = [objects.delete_object(c, task.bucket, key) for key in keys]
+        with contextlib.suppress(Cancelled):  # who was asked to end does just that
+            context.save(c, {key: value for key, value in context.data.items() if key not in ("parts", "last_part")})
+    context.services.objects.delete([file for file in files if file is not None])
