@@ -32,7 +32,10 @@ SEGMENTS_WAITING_PER_WORKER: Final = 3
 SEGMENT_BYTES_MIN: Final = 512
 SEGMENT_BYTES_MAX: Final = 2 * MIB
 SEGMENT_PLAIN_BYTES_MAX: Final = 4 * MIB
-JOINS_MAX: Final = 8
+JOINS_MAX: Final = 64
+JOINED_BYTES_FREE: Final = 32 * MIB
+"""What may be inflated again for the sake of joining; beyond it, as much as was inflated well."""
+
 INPUT_BYTES: Final = 64 * KIB
 HEADER_TEXT_BYTES_MAX: Final = 64 * KIB
 
@@ -169,41 +172,64 @@ class _NotAlone(Exception):
 def _alone(source: _Source) -> Iterator[bytes]:
     """What the segments at the beginning of ``source`` hold, as long as they stand alone; the others stay in ``source``."""
     workers = min(WORKERS_MAX, os.cpu_count() or 1)
-    waiting: deque[tuple[bytes, Future[list[bytes] | None]]] = deque()
     with ThreadPoolExecutor(workers, "bundle-inflate") as pool:
+        guess = _Guess(source, pool)
         try:
-            while True:
-                while len(waiting) < workers * SEGMENTS_WAITING_PER_WORKER:
-                    segment = source.take_segment()
-                    if segment is None:
-                        break
-                    waiting.append((segment, pool.submit(_inflate_alone, segment)))
-                plain = _oldest(waiting)
-                if plain is None:
-                    return
+            while (plain := guess.next(workers * SEGMENTS_WAITING_PER_WORKER)) is not None:
                 yield from plain
         finally:
-            for _, job in waiting:
-                job.cancel()
-            source.give_back(b"".join(segment for segment, _ in waiting))
+            guess.give_up()
 
 
-def _oldest(waiting: deque[tuple[bytes, Future[list[bytes] | None]]]) -> list[bytes] | None:
-    """What the oldest segment holds, which is removed then; ``None`` where it does not stand alone, or there is none."""
-    if not waiting:
-        return None
-    segment, job = waiting[0]
-    try:
-        plain, joined = job.result(), 1
-        while plain is None and joined < min(len(waiting), JOINS_MAX):
-            segment, joined = segment + waiting[joined][0], joined + 1
-            plain = _inflate_alone(segment)
-    except _NotAlone:
-        return None
-    if plain is not None:
+class _Guess:
+    """Segments on their way through the pool, oldest first."""
+
+    def __init__(self, source: _Source, pool: ThreadPoolExecutor) -> None:
+        self._source = source
+        self._pool = pool
+        self._waiting: deque[tuple[bytes, Future[list[bytes] | None] | None]] = deque()
+        self._work_bytes = JOINED_BYTES_FREE
+
+    def next(self, waiting_max: int) -> list[bytes] | None:
+        """What the oldest segment holds, joined to others as need be; ``None`` where it does not stand alone, or there is none."""
+        while len(self._waiting) < waiting_max and (segment := self._source.take_segment()) is not None:
+            self._waiting.append((segment, self._pool.submit(_inflate_alone, segment)))
+        if not self._waiting:
+            return None
+        segment, job = self._waiting[0]
+        try:
+            plain = job.result() if job is not None else _inflate_alone(segment)
+            joined = 1
+            while plain is None:
+                if not self._may_join(segment, joined):
+                    return None
+                segment, joined = segment + self._waiting[joined][0], joined + 1
+                plain = _inflate_alone(segment)
+        except _NotAlone:
+            return None
+        self._work_bytes += len(segment)
         for _ in range(joined):
-            waiting.popleft()
-    return plain
+            self._waiting.popleft()
+        return plain
+
+    def _may_join(self, segment: bytes, joined: int) -> bool:
+        """Whether ``segment``, of ``joined`` of those that wait, is worth another try with the next, which waits then too."""
+        self._work_bytes -= len(segment)
+        if joined == JOINS_MAX or self._work_bytes < 0:
+            return False
+        if joined == len(self._waiting):
+            following = self._source.take_segment()
+            if following is None:
+                return False
+            self._waiting.append((following, None))
+        return True
+
+    def give_up(self) -> None:
+        """Lets the source have back what was taken and not inflated."""
+        for _, job in self._waiting:
+            if job is not None:
+                job.cancel()
+        self._source.give_back(b"".join(segment for segment, _ in self._waiting))
 
 
 def _inflate_alone(segment: bytes) -> list[bytes] | None:
