@@ -50,7 +50,7 @@ _Size = Annotated[int, Meta(ge=1, le=2 * IMAGE_BYTES_MAX)]
 
 
 class _Digest(msgspec.Struct, frozen=True):
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class _Subject(msgspec.Struct, frozen=True):
