@@ -11,16 +11,15 @@ from amiable.bundle.volume.ext import BLOCK_BYTES, ROOT_INODE, Facts, Writer
 from amiable.bundle.volume.libext2fs import ExtError
 from amiable.bundle.volume.selection import Entry, Report, Selection, open_at
 from amiable.model.errors import LocalRefusal
-from amiable.model.units import MIB
 
 Progress = Callable[[int, int], None]
 
 MINIMAL_DEVICES: Final = (("console", 5, 1, 0o600), ("null", 1, 3, 0o666), ("zero", 1, 5, 0o666))
 """In /dev, for what runs before the kernel's own devices are there."""
-JOURNAL_BYTES_MAX: Final = 64 * MIB
-"""What mke2fs takes for a journal at most below 32 GiB."""
 UNKEPT_ATTRIBUTES: Final = ("system.nfs4_acl", "trusted.overlay.", "user.overlay.")
-FILE_ATTRIBUTE_BYTES_MAX: Final = 64 << 10
+ATTRIBUTE_BYTES_MAX: Final = BLOCK_BYTES - 64
+"""What an inode's one block of attributes holds."""
+ATTRIBUTE_ENTRY_BYTES: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,6 @@ class Measure:
 
     entries: int
     data_bytes: int
-
-    @property
-    def file_system_bytes(self) -> int:
-        """The size of a file system that holds it, at the least: inodes, bitmaps, journal and 2 % for maps included."""
-        inodes = self.entries + self.entries // 8 + 1024
-        return int((self.data_bytes + inodes * 256) * 1.02) + JOURNAL_BYTES_MAX + 4 * MIB
 
 
 def measure(selection: Selection, made: Mapping[str, Made]) -> Measure:
@@ -103,11 +96,11 @@ class Filling:
         parent = self._folders[entry.parent]
         key = (entry.facts.st_dev, entry.facts.st_ino)
         if not entry.path:
-            self._writer.describe(ROOT_INODE, _facts(entry.facts, self._attributes(entry.folder)))
+            self._writer.describe(ROOT_INODE, _facts(entry.facts, self._attributes(entry.path, entry.folder)))
         elif stat.S_ISDIR(mode):
             descriptor = open_at(entry.folder, entry.name, os.O_DIRECTORY)
             try:
-                facts = _facts(entry.facts, self._attributes(descriptor))
+                facts = _facts(entry.facts, self._attributes(entry.path, descriptor))
             finally:
                 os.close(descriptor)
             self._folders[entry.path] = self._writer.directory(parent, name, facts)
@@ -132,7 +125,9 @@ class Filling:
         descriptor = open_at(entry.folder, entry.name)
         try:
             before = os.fstat(descriptor)
-            inode = self._writer.file(parent, name, _facts(before, self._attributes(descriptor)), descriptor)
+            inode = self._writer.file(
+                parent, name, _facts(before, self._attributes(entry.path, descriptor)), descriptor
+            )
             after = os.fstat(descriptor)
         finally:
             os.close(descriptor)
@@ -150,7 +145,7 @@ class Filling:
             return False
         return True
 
-    def _attributes(self, descriptor: int) -> tuple[tuple[str, bytes], ...]:
+    def _attributes(self, path: str, descriptor: int) -> tuple[tuple[str, bytes], ...]:
         """The extended attributes; ``security.*`` and ``trusted.*`` as far as this user sees them."""
         try:
             keys = os.listxattr(descriptor)
@@ -158,8 +153,18 @@ class Filling:
             if error.errno == errno.ENOTSUP:
                 return ()
             raise
-        found = ((key, os.getxattr(descriptor, key)) for key in sorted(keys) if not key.startswith(UNKEPT_ATTRIBUTES))
-        return tuple((key, value) for key, value in found if len(value) <= FILE_ATTRIBUTE_BYTES_MAX)
+        kept, room_bytes = [], ATTRIBUTE_BYTES_MAX
+        for key in sorted(keys):
+            if key.startswith(UNKEPT_ATTRIBUTES):
+                continue
+            value = os.getxattr(descriptor, key)
+            cost_bytes = len(os.fsencode(key)) + len(value) + ATTRIBUTE_ENTRY_BYTES
+            if cost_bytes > room_bytes:
+                self._report.remarks.append((path, f"attribute {key} of {len(value)} bytes was not kept: too large"))
+                continue
+            kept.append((key, value))
+            room_bytes -= cost_bytes
+        return tuple(kept)
 
     def _folder(self, path: str) -> int:
         """The inode of the folder ``path``, made where it is not there."""

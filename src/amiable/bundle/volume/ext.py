@@ -76,13 +76,29 @@ class Facts:
     attributes: tuple[tuple[str, bytes], ...] = ()
 
 
+def inode_count(wanted: int, size_bytes: int) -> int:
+    """How many inodes a file system of ``size_bytes`` gets, so that ``wanted`` are in use and some are free."""
+    return max(wanted + wanted // 8 + 1024, size_bytes // BYTES_PER_INODE)
+
+
 def make(image: Path, identity: Identity, *, offset_bytes: int, size_bytes: int, inodes: int) -> None:
     """An empty file system in ``image``, which has holes there; at least ``inodes`` inodes are free."""
-    count = max(inodes + inodes // 8 + 1024, size_bytes // BYTES_PER_INODE)
     run(
-        ["mke2fs", "-q", "-F", "-t", identity.type, "-b", str(BLOCK_BYTES), "-I", str(INODE_BYTES), "-N", str(count)]
+        [
+            "mke2fs",
+            "-q",
+            "-F",
+            "-t",
+            identity.type,
+            "-b",
+            str(BLOCK_BYTES),
+            "-I",
+            str(INODE_BYTES),
+            "-N",
+            str(inode_count(inodes, size_bytes)),
+        ]
         + ["-O", f"none,{FEATURES[identity.type]}", "-L", identity.label, "-U", str(identity.uuid), "-m", "1"]
-        + ["-E", f"root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,offset={offset_bytes}"]
+        + ["-E", f"root_owner=0:0,lazy_itable_init=0,lazy_journal_init=1,offset={offset_bytes}"]
         + [str(image), f"{size_bytes // 1024}k"],
         environment={"MKE2FS_CONFIG": os.devnull},
     )

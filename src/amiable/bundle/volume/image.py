@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from amiable.bundle.new_file import EXIT_IO, told_when_full
 from amiable.bundle.volume import boot_loader, disk, ext, fstab, hook, mounts, origin
+from amiable.bundle.volume.capacity import least_bytes, needed_bytes
 from amiable.bundle.volume.contents import Filling, Made, Measure, Progress, measure
 from amiable.bundle.volume.disk import PLANS, Plan, Scheme
 from amiable.bundle.volume.ext import ExtType, Identity
@@ -200,11 +201,12 @@ def _with_host_keys(filters: Filters, root: Path) -> Filters:
 
 
 def _check_size(wish: Wish, plan: Plan, total: Measure) -> None:
-    needed_bytes = total.file_system_bytes + plan.root_offset_bytes + plan.tail_bytes
-    if needed_bytes > wish.size_bytes:
+    root_bytes = plan.root_bytes(wish.size_bytes)
+    if needed_bytes(total, root_bytes) > root_bytes:
+        mib = (least_bytes(total, root_bytes) + wish.size_bytes - root_bytes) // MIB
         raise LocalRefusal(
-            f"the tree needs an image of {-(-needed_bytes // MIB)} MiB; {wish.size_bytes // MIB} MiB were asked for",
-            hint=f"--size {-(-needed_bytes // MIB)}, or leave something out with --exclude",
+            f"the tree needs an image of {mib} MiB; {wish.size_bytes // MIB} MiB were asked for",
+            hint=f"--size {mib}, or leave something out with --exclude",
         )
 
 
