@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
-def make_policy(bucket: str, prefix: str, *, acl: str = "ec2-bundle-read", hours: float = 24, more: tuple[Any, ...] = ()) -> bytes:
+def make_policy(
+    bucket: str, prefix: str, *, acl: str = "ec2-bundle-read", hours: float = 24, more: tuple[Any, ...] = ()
+) -> bytes:
     """The policy's JSON text."""
     expires = datetime.now(UTC) + timedelta(hours=hours)
     conditions = [{"acl": acl}, {"bucket": bucket}, ["starts-with", "$key", prefix], *more]

@@ -30,8 +30,8 @@ from amiable.model.manifest import Mapping
 from amiable.model.volume import Volume
 from amiable.rules.bundle_task import Event
 from amiable.rules.hardware import disk_of
+from amiable.rules.post_policy import read_policy
 from amiable.rules.register import DEFAULT_ROOT_DEVICE
-from amiable.rules.upload_policy import read_policy
 from amiable.services.manifests import read_manifest_object
 from amiable.services.signing_keys import signing_pair
 from amiable.vm import disk_export, machine
@@ -61,7 +61,7 @@ def bundle_instance(context: JobContext) -> None:
         _wait_until_off(context, task)
         _move(context, task.id, Event.BEGAN)
         facts = _facts(context, task)
-        upload = PolicyUpload(context, task, read_policy(context.data["policy"].encode()))
+        upload = PolicyUpload(context, task, read_policy(context.data["policy"]))
         with _open_disk(context, facts) as layout:
             document = _write_parts(context, task, facts.instance, upload=upload, layout=layout)
         _move(context, task.id, Event.READ)

@@ -18,15 +18,15 @@ from amiable.model.errors import Refusal
 from amiable.model.manifest import Part
 from amiable.rules.acl import Permission, may
 from amiable.rules.bundle_task import Event
-from amiable.rules.upload_policy import UploadPolicy, check_upload, form_fields
-from amiable.services.bundle_prefix import check_key_free
+from amiable.rules.post_policy import Policy
+from amiable.services.bundle_upload import CONTENT_TYPE, check_key_free, check_upload
 from amiable.services.objects import access_denied, bucket_of, holding_of
 
 
 class PolicyUpload:
     """Writes into the task's bucket; for one thread at a time."""
 
-    def __init__(self, context: JobContext, task: BundleTask, policy: UploadPolicy) -> None:
+    def __init__(self, context: JobContext, task: BundleTask, policy: Policy) -> None:
         self._context = context
         self._task = task
         self._policy = policy
@@ -52,8 +52,8 @@ class PolicyUpload:
 
     def _put(self, key: str, body: memoryview, also: Callable[[Connection], None]) -> None:
         services, task = self._context.services, self._task
-        fields = form_fields(task.bucket, key, task.acl)
-        check_upload(self._policy, fields, size_bytes=len(body), now=services.now())
+        check_upload(self._policy, key, bucket=task.bucket, acl=task.acl, now=services.now())
+        self._policy.check_size(len(body))
         file = services.objects.write([body], now=services.now())
         new = Object(
             bucket=task.bucket,
@@ -62,7 +62,7 @@ class PolicyUpload:
             account_id=task.object_owner_id,
             size_bytes=file.size_bytes,
             etag=file.md5.hex(),
-            headers=ObjectHeaders(content_type=fields["content-type"]),
+            headers=ObjectHeaders(content_type=CONTENT_TYPE),
             checksum=None,
             acl=task.acl,
             modified_at=services.now(),

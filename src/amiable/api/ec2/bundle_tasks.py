@@ -5,6 +5,8 @@ the caller's own key.  On EC2 this was for instance-store Windows instances; her
 is running, stopped or stopping (see docs/decisions).
 """
 
+import base64
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -35,9 +37,9 @@ from amiable.rules import bundle_task, filters
 from amiable.rules.acl import GRANTS, SERVICE, Holding, Permission, may
 from amiable.rules.bucket import check_key
 from amiable.rules.bundle_task import Event
-from amiable.rules.upload_policy import UploadPolicy, check_signature, check_upload, form_fields, read_policy
+from amiable.rules.post_policy import read_policy, signature_v2
 from amiable.services import Services
-from amiable.services.bundle_prefix import check_prefix_free
+from amiable.services.bundle_upload import check_prefix_free, check_upload
 from amiable.services.signing_keys import signing_pair
 from amiable.wire.generated import ec2
 from amiable.wire.scalars import write_timestamp
@@ -58,7 +60,7 @@ class Target:
     prefix: str
     acl: str
     owner: Principal
-    policy_text: str
+    policy: str
 
 
 def bundle_instance(
@@ -80,7 +82,7 @@ def bundle_instance(
         raise_if_dry_run(request)
         task = _task(services, principal, instance, target)
         bundle_tasks.insert_task(c, task)
-        data = {"task_id": task.id, "policy": target.policy_text}
+        data = {"task_id": task.id, "policy": target.policy}
         jobs.enqueue(c, JOB, _job_key(task), data=data, now=services.now(), host=instance.host)
     services.wake()
     return ec2.BundleInstanceResult(bundle_task=_view(task))
@@ -140,14 +142,9 @@ def _target(services: Services, principal: Principal, storage: ec2.Storage) -> T
     assert s3.upload_policy and s3.upload_policy_signature
     bucket, prefix = s3.bucket, s3.prefix
     _check_prefix(prefix)
-    owner = _owner(
-        services, principal, s3.aws_access_key_id, policy=s3.upload_policy, signature=s3.upload_policy_signature
-    )
-    policy = read_policy(s3.upload_policy)
-    acl = _acl(policy)
-    for name in (f"{prefix}.manifest.xml", f"{prefix}.part.00"):
-        check_upload(policy, form_fields(bucket, name, acl), size_bytes=None, now=services.now())
-    return Target(bucket, prefix, acl, owner, s3.upload_policy.decode())
+    encoded = base64.b64encode(s3.upload_policy).decode()
+    owner = _owner(services, principal, s3.aws_access_key_id, encoded=encoded, signature=s3.upload_policy_signature)
+    return Target(bucket, prefix, _acl(services, bucket, prefix, encoded), owner, encoded)
 
 
 def _check_prefix(prefix: str) -> None:
@@ -163,30 +160,42 @@ def _check_prefix(prefix: str) -> None:
         raise InvalidParameterValue(parameter="Storage.S3.Prefix", value=prefix[:200], why=refusal.message) from None
 
 
-def _owner(services: Services, principal: Principal, key_id: str, *, policy: bytes, signature: str) -> Principal:
+def _owner(services: Services, principal: Principal, key_id: str, *, encoded: str, signature: str) -> Principal:
     """For whom the policy speaks: the account of the access key that signed it."""
     with services.database.read() as c:
         key = accounts.find_access_key(c, key_id)
     if key is None or key.state != "active":
         raise AuthFailure(f"The access key {key_id[:40]} (Storage.S3.AWSAccessKeyId) is unknown or not active.")
-    check_signature(policy, signature, secret_of(services, key))
+    if not hmac.compare_digest(signature_v2(secret_of(services, key), encoded).encode(), signature.strip().encode()):
+        raise AuthFailure(
+            "The upload policy's signature does not match: it is base64 of the HMAC-SHA1 of the policy's base64 text, "
+            "with the secret of the access key that Storage.S3.AWSAccessKeyId names."
+        )
     return Principal(key.account_id, key.id, principal.region, key.is_administrator)
 
 
-def _acl(policy: UploadPolicy) -> str:
-    """The canned ACL that the policy asks for; it must let the image service read."""
-    missing = next((field for field in NEEDED if not policy.has(field)), None)
-    if missing is not None:
-        raise InvalidParameterValue(
-            f"The upload policy (Storage.S3.UploadPolicy) cannot be used. It has no condition on {missing!r}."
-        )
-    acl = policy.value_of("acl") or ACL
+def _acl(services: Services, bucket: str, prefix: str, encoded: str) -> str:
+    """The canned ACL that the policy asks for, once it allows what will be written; the image service must be able to read."""
+    try:
+        policy = read_policy(encoded)
+        missing = next((name for name in NEEDED if all(each.field != name for each in policy.conditions)), None)
+        if missing is not None:
+            raise _unusable(f"It has no condition on {missing!r}.")
+        named = (each.value for each in policy.conditions if (each.field, each.operator) == ("acl", "eq"))
+        acl = next(named, ACL)
+        for key in (f"{prefix}.manifest.xml", f"{prefix}.part.00"):
+            check_upload(policy, key, bucket=bucket, acl=acl, now=services.now())
+    except S3Refusal as refusal:
+        if refusal.code == "AccessDenied":
+            raise AuthFailure(f"The upload policy does not allow it. {refusal.message}") from None
+        raise _unusable(refusal.message) from None
     if acl not in GRANTS or not may(SERVICE, Permission.READ, Holding("", acl, "")):
-        raise InvalidParameterValue(
-            f"The upload policy (Storage.S3.UploadPolicy) cannot be used. The ACL {acl[:40]!r} does not let the image service "
-            f"read the bundle: the condition should be {{'acl': '{ACL}'}}."
-        )
+        raise _unusable(f"Its ACL {acl[:40]!r} does not let the image service read the bundle; {ACL!r} does.")
     return acl
+
+
+def _unusable(why: str) -> InvalidParameterValue:
+    return InvalidParameterValue(f"The upload policy (Storage.S3.UploadPolicy) cannot be used. {why}")
 
 
 def _make_bucket(services: Services, target: Target) -> None:

@@ -43,6 +43,7 @@ from amiable.rules.hardware_profile import TAG
 from amiable.rules.launch import Asked, Known, Plan
 from amiable.services import Services
 from amiable.services.hypervisor import check_pv32
+from amiable.services.registered_manifest import check_unchanged
 from amiable.wire.generated import ec2
 
 ACTION: Final = "RunInstances"
@@ -83,6 +84,8 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         image = _find_image(c, principal, request.image_id)
         known = _look_up(c, principal, image, asked)
         plan = launch.plan(image, asked, known, account_id=principal.account_id)
+        for each in (image, *known.images.values()):
+            check_unchanged(services, c, each)
         if plan.profile.needs_pv32:
             check_pv32(services, plan.kernel_id)
         key_pair = _find_key_pair(c, principal, request.key_name)
@@ -269,7 +272,7 @@ def _instances(
             interface_id=services.mint(ids.NETWORK_INTERFACE),
             metadata=plan.metadata,
             shutdown_behavior=plan.shutdown_behavior,
-            product_codes=(),
+            product_codes=plan.image.product_codes,
             host=services.host,
             boot_count=0,
             launched_at=now,

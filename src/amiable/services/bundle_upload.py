@@ -1,9 +1,24 @@
-"""Whether a bundle may be written at a prefix: nothing of another bundle may lie there."""
+"""Whether a bundle may be written at a prefix: the upload policy allows it, and nothing of another bundle lies there."""
+
+from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
 from amiable.database import bundle_tasks, objects
 from amiable.model.errors import InvalidParameterValue
+from amiable.rules import post_policy
+from amiable.rules.post_policy import Policy
+
+CONTENT_TYPE: Final = "application/octet-stream"
+
+
+def check_upload(policy: Policy, key: str, *, bucket: str, acl: str, now: datetime) -> None:
+    """Refuses, as S3 would, the upload form of one object; its content type is a field only where the policy speaks of it."""
+    fields = {"bucket": bucket, "key": key, "acl": acl}
+    if any(condition.field == "content-type" for condition in policy.conditions):
+        fields["content-type"] = CONTENT_TYPE
+    post_policy.check(policy, fields, now)
 
 
 def check_prefix_free(c: Connection, bucket: str, prefix: str) -> None:
