@@ -162,6 +162,8 @@ def test_the_manifest_says_what_the_recipe_said(recipe: Make, pem: Pem, tmp_path
         block_device_mapping=(Mapping("ami", "sda1"),),
         product_codes=("AAAA",),
         image_type="kernel",
+        kernel_name="vmlinuz-2.6.18",
+        ancestor_ami_ids=("ami-1", "ami-2"),
         level=0,
     )
     manifest = read_bundle(create(wanted, tmp_path), pem("user.crt"))
@@ -169,6 +171,8 @@ def test_the_manifest_says_what_the_recipe_said(recipe: Make, pem: Pem, tmp_path
     assert said == ("web-1.2_x", "i386", "aki-1", "ari-1", "kernel")
     assert manifest.block_device_mapping == (Mapping("ami", "sda1"),)
     assert manifest.product_codes == ("AAAA",)
+    assert manifest.kernel_name == "vmlinuz-2.6.18"
+    assert manifest.ancestor_ami_ids == ("ami-1", "ami-2")
     assert manifest.size_bytes == MIB
     assert [part.filename for part in manifest.parts] == ["web-1.2_x.part.00"]
 
@@ -190,6 +194,38 @@ def test_a_bundle_whose_cipher_text_fills_its_parts_exactly_has_no_empty_one(
     assert manifest.bundled_size_bytes == target
     assert len(manifest.parts) == 1
     open_both_ways(manifest_path, image, pem, tmp_path)
+
+
+@pytest.mark.parametrize("size", [9 * GIB, 12 * GIB + 512])
+def test_images_beyond_8_gib_come_back_and_tar_knows_their_numbers(
+    recipe: Make, pem: Pem, tmp_path: Path, size: int
+) -> None:
+    image = sparse_file(tmp_path / "in", size, {0: b"first", 8 * GIB + 4096: b"far out", size - 5: b"last!"})
+    manifest_path = create(recipe(image), tmp_path)
+    out = tmp_path / "out"
+    unbundle(manifest_path, out, private_key_pem=pem("user.key"), certificates_pem=pem("user.crt"))
+    assert out.stat().st_size == size
+    assert same_data(image, out)
+    assert allocated_bytes(out) <= allocated_bytes(image)
+    tar = gzip.decompress(plain_gzip(manifest_path, pem))
+    assert tar[483] == 0x80
+    with tarfile.open(fileobj=io.BytesIO(tar)) as read:
+        member = read.next()
+        assert member is not None
+        assert member.size == size
+        extracted = read.extractfile(member)
+        assert extracted is not None
+        extracted.seek(size - 5)
+        assert extracted.read() == b"last!"
+
+
+def test_a_hole_that_is_stored_is_deflated_once(recipe: Make, pem: Pem, tmp_path: Path) -> None:
+    zeros = tmp_path / "in"
+    zeros.write_bytes(bytes(20 * MIB))
+    manifest = create(recipe(zeros), tmp_path)
+    assert read_bundle(manifest, pem("user.crt")).bundled_size_bytes < 64 * 1024
+    assert pipeline._deflate(bytearray(MIB), 2)[0] is pipeline._deflate(bytearray(MIB), 2)[0]
+    open_both_ways(manifest, zeros, pem, tmp_path)
 
 
 def test_nothing_remains_of_a_bundle_that_fails(recipe: Make, tmp_path: Path) -> None:
@@ -248,6 +284,13 @@ def test_an_old_bundle_stays_unless_forced_and_goes_whole_when_it_is(recipe: Mak
         ({"account_id": "12345"}, "not an account number"),
         ({"image_type": "toaster"}, "not an image type"),
         ({"level": 9}, "no compression level 9"),
+        ({"kernel_name": "vmlinuz"}, "a machine image has no kernel's name"),
+        ({"kernel_id": ""}, "cannot be a kernel"),
+        ({"ramdisk_id": "ari 1"}, "cannot be a ramdisk"),
+        ({"architecture": "x86_64\n"}, "cannot be an architecture"),
+        ({"product_codes": ("A,B",)}, "'A,B' cannot be a product code"),
+        ({"ancestor_ami_ids": ("ami-1", "ämi")}, "'ämi' cannot be an ancestor"),
+        ({"block_device_mapping": (Mapping("ami", "s" * 256),)}, "cannot be part of a block device mapping"),
         ({"image": Path("/nowhere/disk.img")}, "cannot be read"),
         ({"image": Path("/tmp")}, "neither a file nor a block device"),
         ({"image": Path("/dev/zero")}, "neither a file nor a block device"),

@@ -11,6 +11,7 @@ the manifest, last, makes the bundle.
 
 import hashlib
 import os
+import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ from amiable.bundle.recorder import Recorder
 from amiable.bundle.unbundle import Progress
 from amiable.model.errors import LocalRefusal
 from amiable.model.ids import is_account
-from amiable.model.manifest import IMAGE_TYPES, MACHINE, Bundler, Manifest, Mapping, Part, WrappedKey
+from amiable.model.manifest import IMAGE_TYPES, KERNEL, MACHINE, Bundler, Manifest, Mapping, Part, WrappedKey
 from amiable.model.units import MIB
 
 CHUNK_BYTES: Final = MIB
@@ -61,6 +62,9 @@ GZIP_HEADER: Final = bytes.fromhex("1f8b08000000000000ff")
 
 GZIP_END: Final = bytes.fromhex("0300")
 """An empty last block of deflate."""
+
+WORD: Final = re.compile(r"[!-+\--~]{1,255}")
+"""What an element may hold that no reader takes apart: readers split product codes and ancestors at commas."""
 
 WORKERS_MAX: Final = 8
 CHUNKS_WAITING_PER_WORKER: Final = 2
@@ -232,6 +236,20 @@ def check_recipe(recipe: Recipe) -> None:
         raise LocalRefusal(f"{recipe.image_type!r} is not an image type: {', '.join(IMAGE_TYPES)}")
     if recipe.level not in LEVELS:
         raise LocalRefusal(f"there is no compression level {recipe.level}: 0 (fastest) to 3 (smallest)")
+    if recipe.kernel_name is not None and recipe.image_type != KERNEL:
+        raise LocalRefusal(f"a {recipe.image_type} image has no kernel's name", hint="bundle it as type kernel")
+    mapped = [word for mapping in recipe.block_device_mapping for word in (mapping.virtual, mapping.device)]
+    for what, texts in (
+        ("an architecture", [recipe.architecture]),
+        ("a kernel", [recipe.kernel_id, recipe.kernel_name]),
+        ("a ramdisk", [recipe.ramdisk_id]),
+        ("part of a block device mapping", mapped),
+        ("a product code", recipe.product_codes),
+        ("an ancestor", recipe.ancestor_ami_ids),
+    ):
+        for text in texts:
+            if text is not None and not WORD.fullmatch(text):
+                raise LocalRefusal(f"{text[:80]!r} cannot be {what}: 1 to 255 visible ASCII characters, no comma")
 
 
 @contextmanager
