@@ -1,6 +1,7 @@
 """Paravirtual images under Xen: their own kernels, their own menus, and how they end."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ def import_image(server: Server, path: Path, name: str, *words: str) -> str:
     return journey.amiable(server, *words).stdout.strip()
 
 
-def launch(server: Server, image: str, key_name: str, **more: Any) -> str:
-    run = {"ImageId": image, "InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1, "KeyName": key_name}
+def launch(server: Server, image: str, **more: Any) -> str:
+    run = {"ImageId": image, "InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
     found: str = server.client("ec2").run_instances(**run, **more)["Instances"][0]["InstanceId"]
     journey.wait_for_state(server, found, "running")
     return found
@@ -45,27 +46,43 @@ def appliance_log(server: Server, instance: str) -> str:
     return (server.data / "instances" / instance / "appliance.log").read_text(errors="replace")
 
 
-@pytest.mark.boot
-def test_one_image_runs_directly_and_under_xen_and_is_stopped_rebooted_and_told_from_a_crash(
-    server: Server, tmp_path: Path
-) -> None:
-    guest, ec2 = tiny_guest(), server.client("ec2")
-    key, public = journey.make_key(tmp_path)
-    ec2.import_key_pair(KeyName="xen", PublicKeyMaterial=public.encode())
+@dataclass(frozen=True)
+class Imported:
+    """The tiny guest's file system as an image with its kernel and ramdisk."""
+
+    image: str
+    aki: str
+    ari: str
+
+
+@pytest.fixture(scope="module")
+def imported(server: Server) -> Imported:
+    guest = tiny_guest()
     aki = add_kernel(server, guest.kernel, "tiny")
     ari = add_kernel(server, guest.ramdisk, "tiny-ramdisk", "ramdisk")
-    image = import_image(server, guest.pv, "tiny pv", "--kernel", aki, "--ramdisk", ari)
+    return Imported(import_image(server, guest.pv, "tiny pv", "--kernel", aki, "--ramdisk", ari), aki, ari)
 
-    direct = launch(server, image, "xen")
+
+@pytest.mark.boot
+def test_one_image_runs_directly_and_under_xen_where_it_is_rebooted_and_stopped_as_any(
+    server: Server, imported: Imported, tmp_path: Path
+) -> None:
+    ec2, image = server.client("ec2"), imported.image
+    key, public = journey.make_key(tmp_path)
+    ec2.import_key_pair(KeyName="xen", PublicKeyMaterial=public.encode())
+
+    direct = launch(server, image, KeyName="xen")
     told = journey.facts(server, direct, key)
     assert (told["instance-id"], told["root-device"]) == (direct, "/dev/vda")
     journey.terminate(server, direct)
 
     more = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}]
-    instance = launch(server, image, "xen", TagSpecifications=UNDER_XEN, BlockDeviceMappings=more)
+    instance = launch(server, image, KeyName="xen", TagSpecifications=UNDER_XEN, BlockDeviceMappings=more)
     told = journey.facts(server, instance, key)
-    assert (told["instance-id"], told["root-device"], told["kernel"]) == (instance, "/dev/xvda1", guest.kernel_version)
-    assert (told["kernel-id"], told["ramdisk-id"]) == (aki, ari)
+    assert (told["instance-id"], told["root-device"], told["command-line"]) == (
+        *(instance, "/dev/xvda1", "root=/dev/sda1 ro console=hvc0"),
+    )
+    assert (told["kernel-id"], told["ramdisk-id"]) == (imported.aki, imported.ari)
     assert told["local-ipv4"] == journey.describe(ec2, instance)["PrivateIpAddress"]
     seen = journey.ssh(
         server, instance, key, "cat /sys/hypervisor/uuid /sys/hypervisor/guest_type /sys/class/block/xvdf/size"
@@ -82,16 +99,22 @@ def test_one_image_runs_directly_and_under_xen_and_is_stopped_rebooted_and_told_
 
     ec2.stop_instances(InstanceIds=[instance])
     journey.wait_for_state(server, instance, "stopped")
-    assert "state --ps-- reason 0" in appliance_log(server, instance) or "off" in appliance_log(server, instance)
+    log = appliance_log(server, instance)
+    assert "reason 0" in log and "reason 1" in log  # xl list -v: a power-off, a reboot
     ec2.start_instances(InstanceIds=[instance])
     journey.wait_for_state(server, instance, "running")
     assert journey.facts(server, instance, key)["boot-id"] not in (told["boot-id"], again)
 
-    words = "nohup sh -c 'sleep 1; echo c >/proc/sysrq-trigger' >/dev/null 2>&1 &"
-    journey.ssh(server, instance, key, words)
+    journey.terminate(server, instance)
+
+
+@pytest.mark.boot
+def test_a_crash_of_the_guests_kernel_is_told_from_a_power_off(server: Server, imported: Imported) -> None:
+    crash = "#!/bin/sh\necho c >/proc/sysrq-trigger\n"
+    instance = launch(server, imported.image, TagSpecifications=UNDER_XEN, UserData=crash)
     found = journey.wait_for_state(server, instance, "stopped")
     assert found["StateReason"]["Code"] == "Client.InternalError"
-    assert "kernel crashed" in found["StateReason"]["Message"]
+    assert "kernel crashed" in found["StateReason"]["Message"] and "Call Trace" in journey.console(server, instance)
     journey.terminate(server, instance)
 
 

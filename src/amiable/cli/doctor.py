@@ -5,6 +5,7 @@ It asks the host directly (programs, kernel, rights) and the running server thro
 
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,7 +48,14 @@ def doctor(
     """Checks programs, rights, space, accelerator and server; says what each lack costs."""
     settings = settings_from({"data": data})
     folder = Path(settings.data)
-    findings = [*programs(settings.qemu), *rights(), *space(folder), *tools(), *server()]
+    findings = [
+        *programs(settings.qemu),
+        *rights(),
+        *space(folder),
+        *xen(Path(settings.appliance)),
+        *tools(),
+        *server(),
+    ]
     if output == "json":
         import json
         from dataclasses import asdict
@@ -104,6 +112,28 @@ def space(folder: Path) -> list[Finding]:
             "a full disk stops imports and guests" if low else "",
         )
     ]
+
+
+def xen(folder: Path) -> list[Finding]:
+    """Whether the Xen appliance is there, which paravirtual images may need, and what fetching it would cost."""
+    from amiable.vm.appliance.assembly import download_bytes, find_appliance
+    from amiable.vm.appliance.programs import BuildFailure
+
+    found = find_appliance(folder)
+    if found is None:
+        hint = "amiable kernel appliance fetches it now"
+        try:
+            with tempfile.TemporaryDirectory(prefix="amiable-doctor-") as name:
+                size = download_bytes(Path(name))
+        except BuildFailure as failure:
+            words = f"not assembled, and it could not be: {failure}"
+            return [Finding("Xen appliance", "note", words, failure.hint or "needs the packages of Debian 12")]
+        words = f"not assembled: the first launch under Xen fetches {human_bytes(size)} of Debian packages"
+        return [Finding("Xen appliance", "note", words, hint)]
+    pv32 = "with" if found.xen_pv32.exists() else "without"
+    hint = "" if pv32 == "with" else "amiable kernel build-pv32, for 32-bit paravirtual images"
+    words = f"{found.folder}, {pv32} the hypervisor for 32-bit guests"
+    return [Finding("Xen appliance", "ok", words, hint)]
 
 
 def tools() -> list[Finding]:

@@ -12,7 +12,21 @@ from amiable.cli.client import call, client
 from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 
-app = cyclopts.App(name="kernel", help="Kernels and ramdisks for paravirtual images: add, list, approve, disapprove.")
+app = cyclopts.App(name="kernel", help="Kernels and ramdisks for paravirtual images: add, list, approve; PV-GRUB and Xen.")
+
+app.command(
+    "amiable.cli.kernel_build:add_pv_grub",
+    name="add-pv-grub",
+    help="Builds PV-GRUB and adds it as kernels: images then boot by their own menu.lst (administrator only).",
+)
+app.command(
+    "amiable.cli.kernel_build:appliance", name="appliance", help="Assembles the Xen appliance now. Prints its folder."
+)
+app.command(
+    "amiable.cli.kernel_build:build_pv32",
+    name="build-pv32",
+    help="Builds the hypervisor for 32-bit paravirtual guests (about a minute). Prints its path.",
+)
 
 COLUMNS = {
     "image": "ImageId",

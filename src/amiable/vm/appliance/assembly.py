@@ -149,8 +149,8 @@ def ensure_appliance(folder: Path) -> Appliance:
 
 
 def download_bytes(folder: Path) -> int:
-    """How much would be fetched now; raises BuildFailure where apt does not know."""
-    packages = Packages(folder)
+    """How much would be fetched now, as the machine's package lists say; raises BuildFailure where they do not know."""
+    packages = Packages(folder, may_update=False)
     return sum(archive.size_bytes for archive in packages.archives(package_names(packages)))
 
 

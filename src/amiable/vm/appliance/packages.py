@@ -35,10 +35,12 @@ class Archive:
 class Packages:
     """Fetched packages below ``cache / "packages"``, one folder each, made once."""
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, *, may_update: bool = True) -> None:
+        """``may_update``: lists that are missing or old are fetched; otherwise what apt knows must do."""
         self._folder = cache / "packages"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._private_lists = False
+        self._may_update = may_update
 
     def dependency(self, metapackage: str) -> str:
         """The first package that ``metapackage`` depends on: the concrete kernel of ``linux-image-cloud-amd64``."""
@@ -58,6 +60,8 @@ class Packages:
         try:
             said = self._apt_get("download", "--print-uris", *names)
         except BuildFailure:
+            if not self._may_update:
+                raise
             self._update()
             said = self._apt_get("download", "--print-uris", *names)
         found = {
@@ -122,7 +126,7 @@ class Packages:
 
     def _apt_cache(self, *arguments: str) -> str:
         said = run(["apt-cache", *self._options(), *arguments]).stdout
-        if not said and not self._private_lists:
+        if not said and self._may_update and not self._private_lists:
             self._update()
             return self._apt_cache(*arguments)
         return said
