@@ -9,6 +9,8 @@ import cyclopts
 from amiable.cli.bundle.create import create
 from amiable.cli.bundle.delete import delete
 from amiable.cli.bundle.download import download
+from amiable.cli.bundle.instance import cancel, instance, tasks
+from amiable.cli.bundle.migrate import migrate
 from amiable.cli.bundle.publish import publish
 from amiable.cli.bundle.read import read
 from amiable.cli.bundle.show import show
@@ -18,5 +20,20 @@ from amiable.cli.bundle.verify import verify
 from amiable.cli.bundle.volume import volume
 
 app = cyclopts.App(name="bundle", help="Classic bundles: create, publish, upload, migrate, …")
-for verb in (create, delete, download, publish, read, show, unbundle, upload, verify, volume):
+for verb in (
+    cancel,
+    create,
+    delete,
+    download,
+    instance,
+    migrate,
+    publish,
+    read,
+    show,
+    tasks,
+    unbundle,
+    upload,
+    verify,
+    volume,
+):
     app.command(verb)

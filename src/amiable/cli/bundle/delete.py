@@ -1,6 +1,5 @@
 """``amiable bundle delete``: a bundle out of a bucket."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ from cyclopts import Parameter
 
 from amiable.cli.bundle.connection import Connection
 from amiable.cli.bundle.options import Batch, Bucket, need_name
+from amiable.cli.bundle.prompt import confirmed
 from amiable.cli.output import say
 from amiable.model.errors import LocalRefusal
 
@@ -42,7 +42,7 @@ def delete(
     if not keys and not clear:
         raise LocalRefusal(f"nothing of {name} lies in {bucket}", hint=f"aws s3 ls s3://{place.bucket}/{place.folder}")
     what = f"{len(keys)} objects of {place.location(name)}" + (", and the bucket if it is empty then" if clear else "")
-    if not yes and not _confirmed(what, batch):
+    if not yes and (batch or not confirmed(f"delete {what}?")):
         for key in keys:
             say(key)
         say(f"would delete {what}\n\nhint: add --yes to do it")
@@ -52,12 +52,3 @@ def delete(
         print(place.bucket)
     elif clear:
         say(f"bucket {place.bucket} stays: other objects lie in it")
-
-
-def _confirmed(what: str, batch: bool) -> bool:
-    """Whether the person at the terminal says yes; no where there is none."""
-    if batch or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    sys.stderr.write(f"delete {what}? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
