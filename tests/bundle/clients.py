@@ -4,14 +4,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from amiable.bundle.transfer import Patience
 
 
 def lost() -> Exception:
-    """A connection that was not made."""
-    return EndpointConnectionError(endpoint_url="http://example.invalid")
+    """A connection that broke off."""
+    return ConnectionClosedError(endpoint_url="http://example.invalid")
 
 
 def answered(status: int, code: str = "Error") -> Exception:

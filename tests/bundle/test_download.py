@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ConnectionClosedError
 
 from amiable.bundle.download import Downloaded, DownloadOrder, download, fetch_manifest
 from amiable.bundle.transfer import Place
@@ -52,7 +52,7 @@ def test_a_broken_download_goes_on_where_it_stood(s3: Any, place: Place, tmp_pat
     document, _ = fetch_manifest(s3, place, CASE.name, impatient())
     order = DownloadOrder(place, CASE.name, tmp_path, workers=1)
     cut = Failing(s3, "get_object", first=2, count=1000)
-    with pytest.raises(EndpointConnectionError):
+    with pytest.raises(ConnectionClosedError):
         download(cut, order, document=document, patience=impatient())
     assert sorted(path.name for path in tmp_path.iterdir()) == PARTS[:2]
     watched = Failing(s3, "no such operation")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from amiable.bundle.download import DownloadOrder, download, fetch_manifest
 from amiable.bundle.pipeline import Recipe
@@ -88,7 +88,7 @@ def test_what_is_published_is_the_image(s3: Any, place: Place, recipe: Recipe, t
 def test_whatever_file_fails_nothing_stays(s3: Any, place: Place, recipe: Recipe, first: int) -> None:
     told: list[str] = []
     cut = Failing(s3, "put_object", first=first, count=1000)
-    with pytest.raises(EndpointConnectionError):
+    with pytest.raises(ConnectionClosedError):
         with published(cut, recipe, order=PublishOrder(place), patience=impatient(attempts_max=2, tell=told.append)):
             raise AssertionError("not reached")
     assert names_in(s3, place) == ["other"]

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, SSLError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +34,13 @@ def test_what_passes_by_itself_is_tried_again_and_what_was_refused_is_not() -> N
     for error in (lost(), ConnectTimeoutError(endpoint_url="x"), *(answered(s) for s in (429, 500, 502, 503, 504))):
         assert is_transient(error)
     assert is_transient(answered(400, "RequestTimeout"))
-    for error in (answered(403, "AccessDenied"), answered(404), answered(400, "InvalidArgument"), OSError()):
+    for error in (
+        answered(403, "AccessDenied"),
+        answered(404),
+        answered(400, "InvalidArgument"),
+        OSError(),
+        SSLError(endpoint_url="x", error="name"),
+    ):
         assert not is_transient(error)
 
 
@@ -49,6 +55,23 @@ def test_pauses_double_up_to_a_cap() -> None:
 
     assert impatient(pauses).run("it", action) == "done"
     assert pauses == [0.5, 1, 2, 4, 8, 16, 20]
+
+
+def test_a_server_that_was_never_reached_is_not_waited_for() -> None:
+    patience = impatient()
+    calls: list[int] = []
+
+    def refuse() -> None:
+        calls.append(1)
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
+
+    with pytest.raises(EndpointConnectionError):
+        patience.run("it", refuse)
+    assert len(calls) == 1
+    assert patience.run("it", lambda: "answer") == "answer"
+    with pytest.raises(EndpointConnectionError):
+        patience.run("it", refuse)
+    assert len(calls) == 1 + patience.attempts_max
 
 
 def test_the_last_failure_is_raised_when_patience_ends() -> None:

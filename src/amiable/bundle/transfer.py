@@ -15,9 +15,11 @@ from typing import Any, Final, TypeVar
 
 from botocore.exceptions import (
     ClientError,
+    EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
     ResponseStreamingError,
+    SSLError,
 )
 from botocore.exceptions import (
     ConnectionError as ConnectionLost,
@@ -83,7 +85,7 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return status in _TRANSIENT_STATUS or error.response.get("Error", {}).get("Code") in _TRANSIENT_CODES
-    return isinstance(error, _TRANSIENT_ERRORS)
+    return isinstance(error, _TRANSIENT_ERRORS) and not isinstance(error, SSLError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Patience:
 
     Pauses double from ``first_seconds`` up to ``pause_seconds_max``, each shortened by chance to between a half and the whole, so
     that many uploaders do not come back together.  ``stopped`` ends the waiting: nothing is tried again once it is set.
+    A server that was never ``reached`` is most likely not there: that it takes no connection is told at once.
     """
 
     attempts_max: int = 8
@@ -101,20 +104,31 @@ class Patience:
     chance: Callable[[], float] = random.random
     tell: Callable[[str], None] | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event = field(default_factory=threading.Event)
 
     def run(self, what: str, action: Callable[[], T]) -> T:
         """The result of ``action``, tried again while it fails transiently; else its last error."""
         for attempt in range(1, self.attempts_max):
             try:
-                return action()
+                return self._try(action)
             except (ClientError, *_TRANSIENT_ERRORS) as error:
-                if not is_transient(error) or self.stopped.is_set():
+                is_nowhere = isinstance(error, EndpointConnectionError) and not self.reached.is_set()
+                if is_nowhere or not is_transient(error) or self.stopped.is_set():
                     raise
                 pause = self.pause_seconds(attempt)
                 if self.tell is not None:
                     self.tell(f"{what}: {error}; trying again in {pause:.1f} s ({attempt} of {self.attempts_max - 1})")
                 (self.sleep or self.stopped.wait)(pause)
-        return action()
+        return self._try(action)
+
+    def _try(self, action: Callable[[], T]) -> T:
+        try:
+            result = action()
+        except ClientError:
+            self.reached.set()
+            raise
+        self.reached.set()
+        return result
 
     def pause_seconds(self, attempt: int) -> float:
         """The pause after the ``attempt``-th failure, the first being 1."""
