@@ -14,6 +14,7 @@ the whole stream when it fails once: what a hostile stream can cost stays in pro
 """
 
 import os
+import re
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,6 +44,7 @@ MAGIC: Final = b"\x1f\x8b"
 MARK: Final = b"\0\0\xff\xff"
 LAST_BLOCK: Final = b"\x03\0"
 WINDOW_BYTES: Final = 32 * KIB
+_MARK: Final = re.compile(re.escape(MARK))
 IsalError: Final[type[Exception]] = getattr(igzip_lib, "IsalError")  # noqa: B009 - its stub takes the class for an instance
 
 
@@ -61,7 +63,7 @@ def inflate(pieces: Iterable[bytes | bytearray]) -> Generator[bytes, None, None]
         plain.check(source.take(8))
         if not source.fill(1):
             return
-        if source.held[:2] not in (MAGIC, MAGIC[:1]):
+        if not source.is_magic_next():
             raise _fault("After the gzip stream come bytes that are no gzip.")
         _read_header(source)
         plain = _Plain()
@@ -72,47 +74,69 @@ def _fault(message: str) -> BundleRefusal:
 
 
 class _Source:
-    """The compressed stream, as far as it has been fetched."""
+    """The compressed stream, as far as it has been fetched and not taken.  What is taken piece by piece is not copied."""
 
     def __init__(self, pieces: Iterator[bytes | bytearray]) -> None:
-        self.held = bytearray()
         self._pieces = pieces
+        self._data: bytes | bytearray = b""
+        self._at = 0
 
     def fill(self, size: int) -> bool:
         """Whether ``size`` bytes are held now; the stream ends before where not."""
-        while len(self.held) < size:
+        while self._held() < size:
             piece = next(self._pieces, None)
             if piece is None:
                 return False
-            self.held += piece
+            self._data = self._rest_and(piece)
+            self._at = 0
         return True
 
     def take(self, size: int) -> bytes:
         """The next ``size`` bytes; refuses a stream that ends before."""
         if not self.fill(size):
             raise _fault("The gzip stream is cut short.")
-        return self.take_some(size)
+        return bytes(self.take_some(size))
 
-    def take_some(self, size: int) -> bytes:
+    def take_some(self, size: int) -> memoryview:
         """At most ``size`` of the bytes that are held."""
-        taken = bytes(memoryview(self.held)[:size])
-        del self.held[:size]
+        taken = memoryview(self._data)[self._at : self._at + size]
+        self._at += len(taken)
         return taken
 
-    def give_back(self, data: bytes) -> None:
-        """Puts ``data`` in front of what comes next."""
-        self.held[:0] = data
+    def take_text(self) -> bytes:
+        """What stands up to the next NUL and with it, in a header."""
+        size = 0
+        while (end := self._data.find(0, self._at + size)) < 0:
+            size = self._held()
+            if size > HEADER_TEXT_BYTES_MAX or not self.fill(size + 1):
+                raise _fault("The decrypted stream is not sound gzip: a name in its header does not end.")
+        return self.take(end + 1 - self._at)
 
     def take_segment(self) -> bytes | None:
         """What stands up to the next mark and with it; ``None`` where none is near."""
-        at = SEGMENT_BYTES_MIN
+        size = SEGMENT_BYTES_MIN
         while True:
-            found = self.held.find(MARK, at, SEGMENT_BYTES_MAX)
-            if found >= 0:
-                return self.take_some(found + len(MARK))
-            at = max(at, len(self.held) - len(MARK) + 1)
-            if len(self.held) >= SEGMENT_BYTES_MAX or not self.fill(len(self.held) + 1):
+            found = _MARK.search(self._data, self._at + size, self._at + SEGMENT_BYTES_MAX)
+            if found is not None:
+                return self.take(found.end() - self._at)
+            size = max(size, self._held() - len(MARK) + 1)
+            if self._held() >= SEGMENT_BYTES_MAX or not self.fill(self._held() + 1):
                 return None
+
+    def give_back(self, data: bytes) -> None:
+        """Puts ``data`` in front of what comes next."""
+        self._data = b"".join((data, memoryview(self._data)[self._at :]))
+        self._at = 0
+
+    def is_magic_next(self) -> bool:
+        """Whether what is held begins as a member does, as far as it can be seen."""
+        return MAGIC.startswith(bytes(self._data[self._at : self._at + len(MAGIC)]))
+
+    def _held(self) -> int:
+        return len(self._data) - self._at
+
+    def _rest_and(self, piece: bytes | bytearray) -> bytes | bytearray:
+        return b"".join((memoryview(self._data)[self._at :], piece)) if self._held() else piece
 
 
 class _Plain:
@@ -148,18 +172,9 @@ def _read_header(source: _Source) -> None:
         header += length + source.take(int.from_bytes(length, "little"))
     for flag in (0x08, 0x10):
         if flags & flag:
-            header += _take_text(source)
+            header += source.take_text()
     if flags & 0x02 and int.from_bytes(source.take(2), "little") != isal_zlib.crc32(header) & 0xFFFF:
         raise _fault("The decrypted stream is not sound gzip: its header's checksum is wrong.")
-
-
-def _take_text(source: _Source) -> bytes:
-    at = 0
-    while (end := source.held.find(0, at)) < 0:
-        at = len(source.held)
-        if at > HEADER_TEXT_BYTES_MAX or not source.fill(at + 1):
-            raise _fault("The decrypted stream is not sound gzip: a name in its header does not end.")
-    return source.take(end + 1)
 
 
 # ── on all cores ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,9 +250,9 @@ class _Guess:
 def _inflate_alone(segment: bytes) -> list[bytes] | None:
     """What ``segment`` holds, in pieces; ``None`` where it goes on.  Raises _NotAlone where no more bytes would help."""
     member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
-    data = segment + LAST_BLOCK
+    data, last = segment, LAST_BLOCK
     pieces: list[bytes] = []
-    for _ in range(SEGMENT_PLAIN_BYTES_MAX // PIECE_BYTES + 1):
+    for _ in range(SEGMENT_PLAIN_BYTES_MAX // PIECE_BYTES + 2):
         try:
             piece = member.decompress(data, PIECE_BYTES)
         except IsalError as error:
@@ -245,12 +260,14 @@ def _inflate_alone(segment: bytes) -> list[bytes] | None:
         if piece:
             pieces.append(piece)
         if member.eof:
-            if member.unused_data:
+            if member.unused_data or last:
                 raise _NotAlone
             return pieces
-        if member.needs_input:
-            return None
         data = b""
+        if member.needs_input:
+            if not last:
+                return None
+            data, last = last, b""
     raise _NotAlone
 
 
@@ -261,7 +278,7 @@ def _in_order(source: _Source, window: bytes) -> Iterator[bytes]:
     """What the rest of the member's deflate stream holds, which may refer to ``window``, the plain bytes before it."""
     member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE, zdict=window)
     while not member.eof:
-        data = b""
+        data = memoryview(b"")
         if member.needs_input:
             if not source.fill(1):
                 raise _fault("The gzip stream is cut short.")
