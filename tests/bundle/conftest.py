@@ -10,6 +10,8 @@ import pytest
 
 from amiable.bundle.layout import find_extents
 from amiable.bundle.pipeline import Recipe
+from amiable.model.units import MIB
+from tests.bundle.assured import SIZE, Made, make_assured
 from tests.support.cases import cases_dir
 
 
@@ -34,6 +36,14 @@ def recipe(pem: Callable[[str], bytes], tmp_path: Path) -> Callable[..., Recipe]
         return replace(made, **changes)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, pem: Callable[[str], bytes]) -> Made:
+    """A bundle with its sidecar: two parts, for most of its data does not compress."""
+    folder = tmp_path_factory.mktemp("assured")
+    extents = {MIB: os.urandom(11 * MIB), 30 * MIB + 4096: b"text" * 300_000, SIZE - 5: b"end.."}
+    return make_assured(folder, pem, sparse_file(folder / "image", SIZE, extents))
 
 
 def sparse_file(path: Path, size_bytes: int, extents: dict[int, bytes]) -> Path:

@@ -11,10 +11,10 @@ from typing import Final, Self
 from amiable.bundle.block_digests import BlockDigests
 from amiable.rules.content_digest import ZERO_BLOCK, ContentDigest
 
-BLOCKS_MAX: Final = 1 << 18
-"""128 GiB of data; with these digests a sidecar has 15 MB."""
+BLOCKS_MAX: Final = 1 << 17
+"""64 GiB of data.  With all tables full a sidecar has 13 MB, and writing it takes 70 MB of memory."""
 
-CHUNKS_MAX: Final = 1 << 18
+CHUNKS_MAX: Final = 1 << 17
 EXTENTS_MAX: Final = 1 << 18
 
 
