@@ -143,6 +143,16 @@ def test_the_image_does_not_take_itself_and_sockets_stay_behind(root: Path) -> N
     assert reasons["srv/sock"] == "socket" and "the bundle itself" in reasons.values()
 
 
+def test_with_a_script_too_the_image_does_not_take_itself(root: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    (root / "mine").mkdir()
+    wish = Wish(volume=root, size_bytes=SIZE, scheme="none", script=script, outputs=(root / "mine",))
+    reasons = dict(make(wish, root / "image").report.left_out)
+    assert list(reasons.values()).count("the bundle itself") == 2 and reasons["mine"] == "the bundle itself"
+
+
 def test_a_script_changes_the_image_and_never_the_volume(root: Path, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text(

@@ -32,7 +32,10 @@ LABEL_BYTES_MAX: Final = origin.LABEL_BYTES_MAX
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to make an image of, and how.  ``None`` stands for: as the volume has it."""
+    """What to make an image of, and how.  ``None`` stands for: as the volume has it.
+
+    ``outputs`` are paths besides the image's that must not be taken: what the caller itself is about to write.
+    """
 
     volume: Path
     size_bytes: int
@@ -47,6 +50,7 @@ class Wish:
     generate_fstab: bool = False
     grub_config: bytes | None = None
     script: Path | None = None
+    outputs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def make(wish: Wish, target: Path, *, progress: Progress | None = None) -> Image
     with ExitStack() as undo:
         image = _begin(target, undo)
         root, made = settled.volume, _fstab(settled, report)
-        outputs = _numbers(image)
+        outputs = _outputs(settled, image)
         if wish.script is not None:
             tree = undo.enter_context(_tree(settled, wish.script, made))
             root, made = tree, {}
@@ -249,6 +253,8 @@ def _write(
         os.fsync(file.fileno())
 
 
-def _numbers(image: Path) -> frozenset[tuple[int, int]]:
-    facts = image.stat()
-    return frozenset({(facts.st_dev, facts.st_ino)})
+def _outputs(settled: _Settled, image: Path) -> frozenset[str]:
+    """What the bundling itself writes into the volume, as paths of the volume."""
+    written = (path.resolve() for path in (image, *settled.wish.outputs))
+    inside = (path for path in written if path.is_relative_to(settled.volume))
+    return frozenset(str(path.relative_to(settled.volume)) for path in inside)

@@ -52,13 +52,13 @@ class Report:
 class Selection:
     """What to take below ``root``.  ``empty`` are mount points with the reason why only the folder is taken.
 
-    ``outputs`` are files that the bundling itself makes, by device and inode.
+    ``outputs`` are paths that the bundling itself makes.
     """
 
     root: Path
     filters: Filters
     empty: dict[str, str] = field(default_factory=dict)
-    outputs: frozenset[tuple[int, int]] = frozenset()
+    outputs: frozenset[str] = frozenset()
 
     def walk(self, report: Report) -> Iterator[Entry]:
         """Every entry, the root first; an entry is good until the next is asked for.  Raises LocalRefusal for what cannot be read."""
@@ -123,7 +123,7 @@ class Selection:
 
     def _refusal(self, path: str, folder: int, name: str, facts: os.stat_result) -> str | None:
         """Why the entry is left out."""
-        if (facts.st_dev, facts.st_ino) in self.outputs:
+        if path in self.outputs:
             return "the bundle itself"
         if stat.S_ISSOCK(facts.st_mode):
             return "socket"

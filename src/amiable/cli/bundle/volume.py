@@ -3,7 +3,7 @@
 import shlex
 import tempfile
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
@@ -134,6 +134,7 @@ def volume(*, what: What = _WHAT, form: Form = _FORM, bundle: Bundle = _BUNDLE) 
     writer = _Bundler(bundle)
     with tempfile.TemporaryDirectory(prefix=".amiable-volume-", dir=bundle.destination) as scratch:
         with Progress("image", 0) as progress:
+            wish = replace(wish, outputs=(Path(scratch),))
             made = make(wish, Path(scratch) / bundle.prefix, progress=telling(progress))
         tell(made)
         manifest = writer.write(made.path)
