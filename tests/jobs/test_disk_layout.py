@@ -1,0 +1,62 @@
+"""Where a disk of two layers has data: the overlay's runs, and below its holes the snapshot's blocks."""
+
+from bisect import bisect_left
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amiable.blocks.nbd_client import Status
+from amiable.jobs.disk_layout import SECTOR, NoBase, data_runs, merge
+from amiable.model.units import BLOCK_BYTES
+
+BLOCKS = 6
+SIZE = BLOCKS * BLOCK_BYTES + 1000
+
+
+class Blocks:
+    """A snapshot with these blocks."""
+
+    def __init__(self, indexes: set[int]) -> None:
+        self._indexes = sorted(indexes)
+
+    def next_data(self, index: int) -> int | None:
+        at = bisect_left(self._indexes, index)
+        return self._indexes[at] if at < len(self._indexes) else None
+
+
+DATA, ZERO, HOLE = (False, False), (True, True), (False, True)
+
+
+@given(
+    cuts=st.lists(st.integers(1, SIZE - 1), unique=True, max_size=8).map(sorted),
+    kinds=st.lists(st.sampled_from([DATA, ZERO, HOLE]), min_size=9, max_size=9),
+    blocks=st.sets(st.integers(0, BLOCKS)),
+    least_hole=st.sampled_from([SECTOR, 64 * SECTOR, BLOCK_BYTES]),
+)
+def test_a_byte_is_read_if_either_layer_may_have_it_and_hardly_else(
+    cuts: list[int], kinds: list[tuple[bool, bool]], blocks: set[int], least_hole: int
+) -> None:
+    bounds = [0, *cuts, SIZE]
+    statuses = [Status(start, end - start, *kind) for start, end, kind in zip(bounds, bounds[1:], kinds, strict=False)]
+
+    def has_data(offset: int) -> bool:
+        status = next(each for each in statuses if each.offset <= offset < each.offset + each.length_bytes)
+        return not status.is_zero and (not status.is_hole or offset // BLOCK_BYTES in blocks)
+
+    runs = list(data_runs(statuses, Blocks(blocks)))
+    extents = merge(runs, SIZE, least_hole)
+    probes = {point + d for point in (*bounds, *(n * BLOCK_BYTES for n in range(BLOCKS + 1))) for d in (-1, 0, 1)}
+    for offset in sorted(probe for probe in probes if 0 <= probe < SIZE):
+        assert any(start <= offset < start + length for start, length in runs) == has_data(offset)
+        if has_data(offset):
+            assert any(start <= offset < start + length for start, length in extents)
+    end = 0
+    for number, (start, length) in enumerate(extents):
+        assert start % SECTOR == 0 and length > 0 and (length % SECTOR == 0 or start + length == SIZE)
+        assert start - end >= (least_hole if number else 0)
+        end = start + length
+    assert end <= SIZE
+
+
+def test_without_a_base_nothing_lies_below() -> None:
+    assert list(data_runs([Status(0, 4096, *HOLE), Status(4096, 4096, *DATA)], NoBase())) == [(4096, 4096)]
