@@ -308,3 +308,37 @@ def test_two_images_may_be_made_at_once(root: Path, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+MOUNTS = """\
+set -e
+root=$1; shift
+mount -t tmpfs tmpfs "$root/memory"; touch "$root/memory/gone"
+mount --bind "$root/etc" "$root/bound"
+mkdir "$root/memory/lower"; touch "$root/memory/lower/kept"
+mount -t overlay -o "lowerdir=$root/memory/lower:$root/etc" overlay "$root/local"
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize("with_script", [False, True])
+def test_mounts_below_the_volume_are_taken_or_left_by_their_kind(with_script: bool, root: Path, tmp_path: Path) -> None:
+    for name in ("memory", "bound", "local"):
+        (root / name).mkdir()
+    script = tmp_path / "script"
+    script.write_text('#!/bin/sh\necho new >"$1/local/new"\nls "$1/memory" "$1/bound"\n')
+    script.chmod(0o755)
+    command = ["unshare", "--mount", "--propagation", "private", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    command += ["sh", "-c", MOUNTS, "sh", str(root), sys.executable, "-m", "amiable.cli.main", "bundle", "volume"]
+    command += ["-v", str(root), "-P", "none", "-s", "64", "--image-only", str(tmp_path / "image")]
+    command += ["--script", str(script)] if with_script else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    image = tmp_path / "image"
+    check_file_system(image)
+    assert "left out: /memory/*: file system of type tmpfs" in done.stderr
+    assert "left out: /bound/*: bind mount" in done.stderr
+    assert debugfs(image, "ls -p /memory").count("/") == debugfs(image, "ls -p /bound").count("/")
+    assert "passwd" not in debugfs(image, "ls /bound") and "gone" not in debugfs(image, "ls /memory")
+    local = debugfs(image, "ls /local")
+    assert "kept" in local and "passwd" in local and ("new" in local) == with_script
