@@ -156,3 +156,11 @@ def test_elsewhere_than_in_us_east_1_the_name_has_the_region() -> None:
         get("/latest/meta-data/local-hostname", change(region="eu-west-1"))
         == "ip-172-31-0-10.eu-west-1.compute.internal"
     )
+
+
+def test_ancestors_are_there_one_a_line_where_the_image_has_some() -> None:
+    older = replace(FACTS, ancestor_ami_ids=("ami-1", "ami-2"))
+    assert get("/latest/meta-data/ancestor-ami-ids", older) == "ami-1\nami-2"
+    assert "ancestor-ami-ids" in (get("/2007-10-10/meta-data/", older) or "")
+    assert "ancestor-ami-ids" not in (get("/1.0/meta-data/", older) or "")
+    assert get("/latest/meta-data/ancestor-ami-ids") is None

@@ -27,7 +27,7 @@ class Keys:
 def add_bundle(manifest: Path, facts: dict[str, Any], keys: Keys) -> dict[str, Any]:
     """Opens the bundle at ``manifest`` and registers what it holds; ``facts`` that are None are the bundle's own."""
     from amiable.bundle import unbundle as opening
-    from amiable.rules.register import image_type_of
+    from amiable.rules.manifest import image_type_of
 
     waivers = opening.Waivers(signature=keys.waive_signature)
     certificates = read_pem(keys.cert)

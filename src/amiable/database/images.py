@@ -26,7 +26,10 @@ _PLAIN: Final = tuple(
     name
     for name in Image.__dataclass_fields__
     if name
-    not in ("state", "state_reason", "image_type", "root_device_type", "kernel_kind", "devices", "grantees", "tags")
+    not in (
+        *("state", "state_reason", "image_type", "root_device_type", "kernel_kind"),
+        *("product_codes", "ancestor_ami_ids", "devices", "grantees", "tags"),
+    )
 )
 _DEVICE: Final = tuple(ImageDevice.__dataclass_fields__)
 KERNELS: Final = (ImageType.KERNEL.value, ImageType.RAMDISK.value)
@@ -58,6 +61,8 @@ def insert_image(c: Connection, image: Image) -> None:
         "image_type": str(image.image_type),
         "root_device_type": str(image.root_device_type),
         "kernel_kind": None if image.kernel_kind is None else image.kernel_kind.value,
+        "product_codes": " ".join(image.product_codes) or None,
+        "ancestor_ami_ids": " ".join(image.ancestor_ami_ids) or None,
     }
     c.execute(insert(I).values(**values))
     rows = [
@@ -189,6 +194,8 @@ def _image(row: Any, devices: tuple[ImageDevice, ...], grantees: frozenset[str],
         image_type=ImageType(row.image_type),
         root_device_type=RootDeviceType(row.root_device_type),
         kernel_kind=None if row.kernel_kind is None else KernelKind(row.kernel_kind),
+        product_codes=tuple((row.product_codes or "").split()),
+        ancestor_ami_ids=tuple((row.ancestor_ami_ids or "").split()),
         devices=devices,
         grantees=grantees,
         tags=tags,

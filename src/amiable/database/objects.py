@@ -4,11 +4,13 @@ Keys sort by their UTF-8 bytes, as S3 lists them: SQLite's own order, and the ``
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, collate, delete, insert, select, update
 
 from amiable.database.schema import object_ as O
+from amiable.database.tags import batches
 from amiable.model.bucket import Checksum, Object, ObjectHeaders
 
 
@@ -16,6 +18,15 @@ def find_object(c: Connection, bucket: str, key: str) -> Object | None:
     """The object of this key."""
     row = c.execute(select(O).where(O.c.bucket == bucket, O.c.key == key)).first()
     return None if row is None else _object(row)
+
+
+def find_objects(c: Connection, bucket: str, keys: Sequence[str]) -> dict[str, Object]:
+    """The objects of these keys, by key; those that are there."""
+    found: dict[str, Object] = {}
+    for some in batches(keys):
+        rows = c.execute(select(O).where(O.c.bucket == bucket, O.c.key.in_(some)))
+        found.update((row.key, _object(row)) for row in rows)
+    return found
 
 
 def put_object(c: Connection, new: Object) -> str | None:

@@ -239,6 +239,8 @@ image = Table(
     Column("kernel_version", String(255)),
     Column("kernel_kind_why", String(255)),
     Column("boots_directly", Boolean),
+    Column("product_codes", String(1000)),  # the manifest's, space-separated
+    Column("ancestor_ami_ids", Text),  # the manifest's, space-separated, oldest first
     Index("ix_image_account_region", "account_id", "region"),
     Index("ix_image_region_name", "region", "name"),
     Index(

@@ -30,8 +30,8 @@ from amiable.model.manifest import Mapping
 from amiable.model.volume import Volume
 from amiable.rules.bundle_task import Event
 from amiable.rules.hardware import disk_of
+from amiable.rules.manifest import DEFAULT_ROOT_DEVICE
 from amiable.rules.post_policy import read_policy
-from amiable.rules.register import DEFAULT_ROOT_DEVICE
 from amiable.services.manifests import read_manifest_object
 from amiable.services.signing_keys import signing_pair
 from amiable.vm import disk_export, machine

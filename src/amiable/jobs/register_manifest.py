@@ -33,7 +33,7 @@ from amiable.rules.acl import SERVICE
 from amiable.rules.kernel_kind import check_declared
 from amiable.services.assurance import read_sidecar
 from amiable.services.kernels import look_at
-from amiable.services.manifests import read_manifest_object, split_location, why_unreadable
+from amiable.services.manifests import part_key, read_manifest_object, split_location, why_unreadable
 from amiable.services.objects import open_file, readable
 
 
@@ -120,20 +120,18 @@ def _source(context: JobContext, image: Image) -> _Source:
 
 def _opener(context: JobContext, image: Image) -> PartOpener:
     """Parts lie beside their manifest, and are read as the image service."""
-    bucket, key = split_location(image.location)
-    folder = key.rpartition("/")[0]
+    bucket, manifest_key = split_location(image.location)
 
     def open_part(filename: str) -> BinaryIO:
         context.go_on()
-        part_key = f"{folder}/{filename}" if folder else filename
+        key = part_key(manifest_key, filename)
         try:
             with context.services.database.read() as c:
-                _, found = readable(c, SERVICE, bucket, part_key)
+                _, found = readable(c, SERVICE, bucket, key)
             return open_file(context.services, found)
         except S3Refusal as refusal:
-            raise BundleRefusal(
-                "parts", f"Part {filename}: {why_unreadable(f'{bucket}/{part_key}', refusal)}"
-            ) from None
+            why = why_unreadable(context.services, image.account_id, f"{bucket}/{key}", refusal)
+            raise BundleRefusal("parts", f"Part {filename}: {why}") from None
 
     return open_part
 

@@ -102,6 +102,8 @@ class Image:
     kernel_version: str | None = None
     kernel_kind_why: str | None = None
     boots_directly: bool | None = None
+    product_codes: tuple[str, ...] = ()  # the manifest's
+    ancestor_ami_ids: tuple[str, ...] = ()  # the manifest's, oldest first
     grantees: frozenset[str] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
 

@@ -32,7 +32,7 @@ ATTRIBUTES: Final[dict[str, bool]] = {
     "bootMode": True,
     "tpmSupport": True,
     "imdsSupport": True,
-    "productCodes": False,
+    "productCodes": True,
     "blockDeviceMapping": False,
     "uefiData": False,
     "lastLaunchedTime": False,

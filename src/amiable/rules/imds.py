@@ -23,6 +23,7 @@ VERSIONS: Final = (
 )  # fmt: skip
 
 SINCE: Final[Mapping[str, str]] = {
+    "meta-data/ancestor-ami-ids": "2007-10-10",
     "meta-data/block-device-mapping": "2007-12-15",
     "meta-data/events": "2018-08-17",
     "meta-data/instance-action": "2008-09-01",
@@ -56,6 +57,7 @@ class Facts:
     subnet_cidr: str
     vpc_cidr: str
     tags: Mapping[str, str]
+    ancestor_ami_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ def _meta_data(facts: Facts) -> dict[str, Tree]:
         tree["kernel-id"] = instance.kernel_id
     if instance.ramdisk_id is not None:
         tree["ramdisk-id"] = instance.ramdisk_id
+    if facts.ancestor_ami_ids:
+        tree["ancestor-ami-ids"] = "\n".join(facts.ancestor_ami_ids)
     if instance.product_codes:
         tree["product-codes"] = "\n".join(instance.product_codes)
     if instance.public_key is not None:

@@ -21,8 +21,7 @@ from amiable.model.errors import (
     NotFound,
     UnsupportedOperation,
 )
-from amiable.model.image import Image, ImageDevice, ImageType, find_root_device
-from amiable.model.manifest import Manifest
+from amiable.model.image import ImageDevice, find_root_device
 from amiable.model.snapshot import COMPLETED, Snapshot
 
 DEVICES_MAX: Final = 64
@@ -33,8 +32,6 @@ BOOT_MODES: Final = ("legacy-bios", "uefi", "uefi-preferred")
 DEFAULT_ARCHITECTURE: Final = "i386"
 DEFAULT_VIRTUALIZATION: Final = "paravirtual"
 DEFAULT_VOLUME_TYPE: Final = "gp2"
-DEFAULT_ROOT_DEVICE: Final = "/dev/sda1"
-"""Where a bundle's root is when neither request nor manifest says so."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 _DEVICE_NAMES: Final[dict[str, re.Pattern[str]]] = {
@@ -47,7 +44,7 @@ _DEVICE_FORMS: Final = {
     "paravirtual": "/dev/sd[a-z], /dev/sd[a-z][1-15], /dev/hd[a-z], /dev/hd[a-z][1-15]",
     "hvm": "/dev/sd[a-z], /dev/sda1, /dev/sda2, /dev/xvd[a-z], /dev/xvd[b-d][a-z]",
 }
-_EPHEMERAL: Final = re.compile(r"ephemeral(\d{1,2})")
+EPHEMERAL_NAME: Final = re.compile(r"ephemeral(\d{1,2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +277,7 @@ def _plan_device(device: RequestedDevice, virtualization_type: str, snapshots: M
 
 
 def _ephemeral(name: str) -> str:
-    match = _EPHEMERAL.fullmatch(name)
+    match = EPHEMERAL_NAME.fullmatch(name)
     if match is None or int(match[1]) >= EPHEMERAL_DISKS or name != f"ephemeral{int(match[1])}":
         raise InvalidParameterValue(
             parameter="VirtualName", value=name, why=f"Expecting ephemeral0 to ephemeral{EPHEMERAL_DISKS - 1}."
@@ -352,49 +349,3 @@ def _with_deletion_default(device: ImageDevice, is_root: bool) -> ImageDevice:
     if not device.is_volume or device.delete_on_termination is not None:
         return device
     return replace(device, delete_on_termination=is_root)
-
-
-# ── manifests ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def image_type_of(manifest: Manifest) -> ImageType:
-    """What the bundle holds: said by its type, or, by old bundlers, by ``kernel_id`` of ``true`` or by the image's name."""
-    if manifest.image_type in (ImageType.KERNEL, ImageType.RAMDISK):
-        return ImageType(manifest.image_type)
-    for image_type, said, prefix in (
-        (ImageType.KERNEL, manifest.kernel_id, "vmlinuz"),
-        (ImageType.RAMDISK, manifest.ramdisk_id, "initrd"),
-    ):
-        if said in ("true", "yes") or manifest.name.startswith(prefix):
-            return image_type
-    return ImageType.MACHINE
-
-
-def with_manifest(image: Image, manifest: Manifest, image_type: ImageType, *, new_id: str, digest: bytes) -> Image:
-    """``image`` as the bundle makes it: a request's own words first, then the manifest's; kernels and ramdisks boot nothing."""
-    known = replace(image, id=new_id, image_type=image_type, size_bytes=manifest.size_bytes, manifest_digest=digest)
-    if image_type is not ImageType.MACHINE:
-        return replace(known, devices=(), kernel_id=None, ramdisk_id=None, root_device_name=None)
-    virtual = {mapping.virtual: _device_path(mapping.device) for mapping in manifest.block_device_mapping}
-    is_paravirtual = image.virtualization_type == "paravirtual"
-    return replace(
-        known,
-        kernel_id=image.kernel_id or (manifest.kernel_id if is_paravirtual else None),
-        ramdisk_id=image.ramdisk_id or (manifest.ramdisk_id if is_paravirtual else None),
-        root_device_name=image.root_device_name or virtual.get("root") or virtual.get("ami") or DEFAULT_ROOT_DEVICE,
-        devices=image.devices + _ephemeral_devices(virtual, image.devices),
-    )
-
-
-def _device_path(device: str) -> str:
-    return device if device.startswith("/dev/") else f"/dev/{device}"
-
-
-def _ephemeral_devices(virtual: Mapping[str, str], given: Sequence[ImageDevice]) -> tuple[ImageDevice, ...]:
-    """The manifest's instance-store disks that the request did not map itself."""
-    taken = {device.device_name for device in given} | {device.virtual_name for device in given}
-    return tuple(
-        ImageDevice(path, virtual_name=name)
-        for name, path in sorted(virtual.items())
-        if _EPHEMERAL.fullmatch(name) and not {name, path} & taken
-    )

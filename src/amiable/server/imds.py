@@ -188,7 +188,8 @@ class MetadataService:
             groups = network.list_security_groups(c, instance.account_id, instance.region)
             vpcs = network.list_vpcs(c, instance.account_id, instance.region)
             held = volumes.volumes_of(c, instance.id)
-            location = c.execute(select(image.c.location).where(image.c.id == instance.image_id)).scalar()
+            of_image = select(image.c.location, image.c.ancestor_ami_ids).where(image.c.id == instance.image_id)
+            location, ancestors = c.execute(of_image).one_or_none() or (None, None)
             tagged = tags.tags_of(c, instance.account_id, [instance.id]).get(instance.id, {})
         return imds.Facts(
             instance=instance,
@@ -198,6 +199,7 @@ class MetadataService:
             subnet_cidr=subnet.cidr if subnet else "",
             vpc_cidr=next((vpc.cidr for vpc in vpcs if vpc.id == instance.vpc_id), ""),
             tags=tagged,
+            ancestor_ami_ids=tuple((ancestors or "").split()),
         )
 
     def _sign(self, kind: str, document: str) -> str:

@@ -25,7 +25,6 @@ from amiable.model.errors import (
     InvalidUserIDMalformed,
     Malformed,
     NotFound,
-    UnsupportedOperation,
 )
 from amiable.model.ids import mint
 from amiable.model.principal import Principal
@@ -415,8 +414,7 @@ def test_attributes_that_are_kept_read_back_and_others_are_refused(
     assert read("sriovNetSupport").sriov_net_support == ec2.AttributeValue(value="simple")
     with pytest.raises(AuthFailure):
         read("blockDeviceMapping")
-    with pytest.raises(UnsupportedOperation, match="productCodes"):
-        read("productCodes")
+    assert read("productCodes").product_codes == []
     with pytest.raises(InvalidParameterValue, match="colour"):
         read("colour")
 

@@ -12,8 +12,15 @@ from msgspec import structs
 from sqlalchemy import func, select
 
 from amiable.api.accounts import create_account
+from amiable.api.ec2.image_attributes import describe_image_attribute
 from amiable.api.ec2.images import deregister_image, describe_images
 from amiable.api.ec2.register_image import register_image
+from amiable.api.iam import (
+    delete_signing_certificate,
+    list_signing_certificates,
+    update_signing_certificate,
+    upload_signing_certificate,
+)
 from amiable.bundle.pipeline import Recipe, create
 from amiable.database import accounts, images, schema
 from amiable.model.errors import AuthFailure, InvalidManifest, NotFound, Refusal
@@ -22,7 +29,7 @@ from amiable.model.principal import Principal
 from amiable.model.units import BLOCK_BYTES
 from amiable.services import Services
 from amiable.services.roots import drop_unused_roots
-from amiable.wire.generated import ec2
+from amiable.wire.generated import ec2, iam
 from tests.support.buckets import make_bucket, put
 from tests.support.cases import cases_dir
 from tests.support.services import make_account, open_services
@@ -352,6 +359,59 @@ def test_a_location_without_a_manifest_is_refused_by_cause(
     with pytest.raises(Refusal, match=words) as refused:
         register_image(services, bundled.owner, request_of(bundled, image_location=location))
     assert refused.value.code == "InvalidManifest"
+
+
+def test_one_private_part_is_named_before_an_image_is_made(services: Services, tmp_path: Path) -> None:
+    bundled = bundle(services, tmp_path)
+    put(services, bundled.owner, bundled.bucket, "images/disk.img.part.00", b"x", acl="private")
+    with pytest.raises(InvalidManifest, match=r"Part disk\.img\.part\.00: HTTP 403"):
+        register_image(services, bundled.owner, request_of(bundled))
+    with services.database.read() as c:
+        assert images.find_name(c, bundled.owner.account_id, bundled.owner.region, "classic") is None
+
+
+def test_only_an_active_certificate_vouches_for_a_manifest(services: Services, tmp_path: Path) -> None:
+    bundled = bundle(services, tmp_path)
+    (born,) = list_signing_certificates(services, bundled.owner, iam.ListSigningCertificatesRequest()).certificates
+
+    def switch(status: str) -> None:
+        request = iam.UpdateSigningCertificateRequest(certificate_id=born.certificate_id, status=status)
+        update_signing_certificate(services, bundled.owner, request)
+
+    switch("Inactive")
+    with pytest.raises(InvalidManifest, match="no signing certificate"):
+        register_image(services, bundled.owner, request_of(bundled))
+    stranger, _ = make_account(services, "stranger")
+    other = iam.UploadSigningCertificateRequest(certificate_body=stranger.certificate_pem)
+    upload_signing_certificate(services, bundled.owner, other)
+    with pytest.raises(Refusal, match="signature does not fit"):
+        register_image(services, bundled.owner, request_of(bundled))
+    switch("Active")
+    assert register_image(services, bundled.owner, request_of(bundled)).image_id
+    gone = iam.DeleteSigningCertificateRequest(certificate_id=born.certificate_id)
+    delete_signing_certificate(services, bundled.owner, gone)
+    with pytest.raises(Refusal, match="signature does not fit"):
+        register_image(services, bundled.owner, request_of(bundled, name="another"))
+
+
+def test_product_codes_and_ancestors_of_the_manifest_are_kept(services: Services, tmp_path: Path) -> None:
+    codes, ancestors = ("774F4FF8", "A1B2C3D4"), ("ami-11111111", "ami-22222222")
+    bundled = bundle(services, tmp_path, product_codes=codes, ancestor_ami_ids=ancestors)
+    image_id = str(register_image(services, bundled.owner, request_of(bundled, virtualization_type="hvm")).image_id)
+    shown = image_of(services, bundled.owner, image_id).product_codes
+    assert shown is not None and tuple(code.product_code_id for code in shown) == codes
+    asked = ec2.DescribeImageAttributeRequest(image_id=image_id, attribute="productCodes")
+    assert describe_image_attribute(services, bundled.owner, asked).product_codes == shown
+    with services.database.read() as c:
+        image = images.get(c, bundled.owner.region, image_id, viewer=bundled.owner.account_id)
+    assert image is not None and (image.product_codes, image.ancestor_ami_ids) == (codes, ancestors)
+
+
+@pytest.mark.parametrize("changes", [{"kernel_id": "windows"}, {"name": "windows2003"}])
+def test_a_bundle_of_windows_is_hvm_and_says_so(services: Services, tmp_path: Path, changes: dict[str, str]) -> None:
+    bundled = bundle(services, tmp_path, **changes)
+    image = image_of(services, bundled.owner, register_image(services, bundled.owner, request_of(bundled)).image_id)
+    assert (image.platform, image.virtualization_type, image.kernel_id) == ("windows", "hvm", None)
 
 
 def test_a_private_bundle_is_refused_with_a_word_about_its_acl(services: Services, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from amiable.api.dry_run import raise_if_dry_run
-from amiable.api.ec2.images import check_image_id, owned_image
+from amiable.api.ec2.images import check_image_id, owned_image, product_codes
 from amiable.database import accounts, images
 from amiable.model.errors import AuthFailure, InvalidAMIAttributeItemValue, MissingParameter
 from amiable.model.image import EVERYONE, Image
@@ -30,6 +30,7 @@ READERS: Final[Mapping[str, Callable[[Image], dict[str, Any]]]] = {
     "bootMode": lambda image: {"boot_mode": _value(image.boot_mode)},
     "tpmSupport": lambda image: {"tpm_support": _value(image.tpm_support)},
     "imdsSupport": lambda image: {"imds_support": _value(image.imds_support)},
+    "productCodes": lambda image: {"product_codes": product_codes(image)},
 }
 """Attribute → its element of the answer; launchPermission is read apart, it is not of the image's own row."""
 
@@ -58,8 +59,6 @@ def _launch_permission(grantee: str) -> ec2.LaunchPermission:
 def modify_image_attribute(services: Services, principal: Principal, request: ec2.ModifyImageAttributeRequest) -> None:
     """Changes the description, or whom the image is shared with: all that the request names, or, refused, nothing."""
     check_image_id(request.image_id)
-    if request.product_codes:
-        attributes.check_attribute("productCodes")
     change = attributes.plan_change(_asked(request))
     with services.database.write() as c:
         image = owned_image(c, principal, request.image_id)
@@ -93,7 +92,7 @@ def _asked(request: ec2.ModifyImageAttributeRequest) -> Asked:
         ),
         description=description.value if description is not None else None,
         value=request.value,
-        other="imdsSupport" if request.imds_support is not None else None,
+        other="imdsSupport" if request.imds_support is not None else "productCodes" if request.product_codes else None,
     )
 
 

@@ -161,6 +161,7 @@ def element(image: Image) -> ec2.Image:
         kernel_id=image.kernel_id,
         ramdisk_id=image.ramdisk_id,
         platform=image.platform,
+        product_codes=product_codes(image) or None,
         platform_details=PLATFORM_DETAILS if is_machine else None,
         usage_operation=USAGE_OPERATION if is_machine else None,
         block_device_mappings=[_mapping(device) for device in image.devices],
@@ -177,6 +178,11 @@ def element(image: Image) -> ec2.Image:
         tpm_support=image.tpm_support,
         imds_support=image.imds_support,
     )
+
+
+def product_codes(image: Image) -> list[ec2.ProductCode]:
+    """The codes that the image's manifest carries."""
+    return [ec2.ProductCode(product_code_id=code, product_code_type="devpay") for code in image.product_codes]
 
 
 def _mapping(device: ImageDevice) -> ec2.BlockDeviceMapping:

@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import replace
 from typing import Final
 
+import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -34,6 +35,7 @@ from amiable.model.errors import (
 from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
 from amiable.model.manifest import Manifest
 from amiable.model.principal import Principal
+from amiable.rules import manifest as manifest_rules
 from amiable.rules import permission, register
 from amiable.rules.attributes import check_description
 from amiable.rules.kernel_choice import check_no_ramdisk
@@ -41,7 +43,7 @@ from amiable.rules.register import Hardware, RequestedDevice, RequestedVolume
 from amiable.services import Services
 from amiable.services.assurance import read_sidecar
 from amiable.services.kernels import may_register
-from amiable.services.manifests import read_manifest_object
+from amiable.services.manifests import check_parts, read_manifest_object
 from amiable.wire.generated import ec2
 
 JOB: Final = "register-manifest"
@@ -234,8 +236,9 @@ def _from_manifest(
     document = read_manifest_object(services, principal.account_id, location)
     manifest = read_manifest(document)
     _check_bundler(services, principal, manifest)
+    check_parts(services, principal.account_id, location, manifest)
     sidecar = read_sidecar(services, principal.account_id, location, manifest, document)
-    image_type = register.image_type_of(manifest)
+    image_type = manifest_rules.image_type_of(manifest)
     if image_type is not ImageType.MACHINE and not may_register(services, principal):
         raise AuthFailure(what=f"{image_type} images: only the administrator and partners may register them")
     image = _manifest_image(
@@ -284,6 +287,8 @@ def _manifest_image(
             f"The manifest's architecture is {manifest.architecture!r}, which is none of "
             f"{', '.join(register.ARCHITECTURES)}. Give Architecture with RegisterImage."
         )
+    if manifest_rules.is_windows(manifest) and request.virtualization_type is None:
+        request = msgspec.structs.replace(request, virtualization_type="hvm")
     hardware = _hardware(request, request.architecture or manifest.architecture)
     register.check_kernel_ids(request.kernel_id, request.ramdisk_id, hardware.virtualization_type)
     requested = [requested_device(mapping) for mapping in request.block_device_mappings or []]
@@ -299,7 +304,7 @@ def _manifest_image(
         devices=devices,
     )
     new_id = services.mint(PREFIXES[image_type])
-    return register.with_manifest(image, manifest, image_type, new_id=new_id, digest=digest)
+    return manifest_rules.with_manifest(image, manifest, image_type, new_id=new_id, digest=digest)
 
 
 def _check_manifest_kernels(

@@ -38,6 +38,8 @@ def upgrade() -> None:
     op.add_column("image", sa.Column("kernel_version", sa.String(length=255)))
     op.add_column("image", sa.Column("kernel_kind_why", sa.String(length=255)))
     op.add_column("image", sa.Column("boots_directly", sa.Boolean()))
+    op.add_column("image", sa.Column("product_codes", sa.String(length=1000)))
+    op.add_column("image", sa.Column("ancestor_ami_ids", sa.Text()))
     # Until now the administrator alone could register kernels: all are approved.
     op.execute("UPDATE image SET approved_at = created_at WHERE image_type IN ('kernel', 'ramdisk')")
 
@@ -45,6 +47,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Takes it away again."""
     op.drop_table("bundle_task")
-    for name in ("boots_directly", "kernel_kind_why", "kernel_version", "kernel_kind", "approved_at"):
+    for name in ("ancestor_ami_ids", "product_codes", "boots_directly", "kernel_kind_why", "kernel_version", "kernel_kind", "approved_at"):
         op.drop_column("image", name)
     op.drop_column("account", "is_partner")
