@@ -105,10 +105,12 @@ def test_without_a_banner_the_version_is_the_notes() -> None:
         (bzimage(b"BZh9" + bytes(60)), "bzip2 stream is damaged"),
         (bzimage(b"\x28\xb5\x2f\xfd" + b"\xff" * 60), "zstd stream is damaged"),
         (bzimage(b"\x02\x21\x4c\x18" + struct.pack("<I", 8) + b"\xff" * 60), "lz4 stream is damaged"),
+        (bzimage(b"\x02\x21\x4c\x18" + (struct.pack("<I", 2) + b"\x10a") * 100), "no ELF file"),
+        (bzimage(b"\x5d\0\0\xff\xff" + b"\xff" * 8 + bytes(60)), "lzma stream is damaged"),
         (gzip.compress(gzip.compress(PV64)), "no ELF file"),
         (gzip.compress(b""), "no ELF file"),
     ],
-    ids=["empty", "disk", "header", "old", "cut", "lzo", "unknown", "gzip", "xz", "bzip2", "zstd", "lz4", "twice", "nothing"],
+    ids=["empty", "disk", "header", "old", "cut", "lzo", "unknown", "gzip", "xz", "bzip2", "zstd", "lz4", "many-blocks", "dictionary", "twice", "nothing"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_unknown_with_the_reason_and_is_tried(data: bytes, why: str) -> None:
     facts = inspect_kernel(data)

@@ -4,9 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable
-from amiable.model.image import Image, ImageState
-from amiable.rules.permission import check_launch, check_owner, check_registered, may_see
+from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, OperationNotPermitted
+from amiable.model.image import Image, ImageState, ImageType
+from amiable.rules.permission import (
+    check_approved,
+    check_launch,
+    check_owner,
+    check_publish,
+    check_registered,
+    may_see,
+)
 from tests.rules.images import AN_IMAGE, OTHER, OWNER
 
 
@@ -35,6 +42,25 @@ def test_an_image_is_seen_by_its_owner_by_whom_it_names_and_by_all_when_public(
 def test_only_what_is_available_launches(state: ImageState) -> None:
     with pytest.raises(InvalidAMIIDUnavailable):
         check_launch(replace(AN_IMAGE, state=state), OWNER)
+
+
+KERNEL = replace(AN_IMAGE, id="aki-0123456789abcdef0", image_type=ImageType.KERNEL, approved_at=None)
+
+
+@pytest.mark.parametrize("kind", [ImageType.KERNEL, ImageType.RAMDISK])
+def test_what_is_not_approved_is_neither_launched_nor_made_public(kind: ImageType) -> None:
+    kernel = replace(KERNEL, image_type=kind)
+    with pytest.raises(AuthFailure, match=f"This {kind} is not on the list of approved kernels"):
+        check_approved(kernel)
+    with pytest.raises(OperationNotPermitted, match=f"The {kind} {kernel.id} cannot be made public"):
+        check_publish(kernel)
+    approved = replace(kernel, approved_at=AN_IMAGE.created_at)
+    check_approved(approved)
+    check_publish(approved)
+
+
+def test_a_machine_image_needs_no_approval_to_be_public() -> None:
+    check_publish(replace(AN_IMAGE, approved_at=None))
 
 
 def test_only_the_owner_changes_an_image_public_or_not() -> None:

@@ -79,6 +79,21 @@ def test_accounts_and_kernels_are_made_by_the_administrator_alone(other: Api) ->
         assert (status, refusal["Code"]) == (403, "UnauthorizedOperation")
 
 
+def test_partners_and_approvals_are_the_administrators(administrator: Api, other: Api) -> None:
+    for path, body in (
+        (f"accounts/{other.account_id}/partner", {"Partner": True}),
+        ("kernels/aki-0123456789abcdef0/approval", {"Approved": True}),
+    ):
+        assert other("PUT", path, body)[1]["Code"] == "UnauthorizedOperation"
+        assert administrator("PUT", path, {"Other": 1})[1]["Code"] == "InvalidParameterValue"
+        assert administrator("GET", path)[1]["Code"] == "InvalidAction"
+    path = f"accounts/{other.account_id}/partner"
+    assert administrator("PUT", path, {"Partner": True})[1]["IsPartner"] is True
+    assert administrator("PUT", path, {"Partner": False})[1]["IsPartner"] is False
+    missing = administrator("PUT", "kernels/aki-0123456789abcdef0/approval", {"Approved": True})
+    assert missing[1]["Code"] == "InvalidAMIID.NotFound"
+
+
 def test_an_access_key_lives_from_its_making_to_its_deletion(server: Server, other: Api) -> None:
     status, made = other("POST", "access-keys")
     assert status == 200
@@ -181,6 +196,11 @@ def test_a_body_that_does_not_fit_is_refused(administrator: Api, body: bytes) ->
 @pytest.mark.parametrize("path", ["nothing", "", "accounts/x/y/z", "host/x"])
 def test_another_path_is_no_call(administrator: Api, path: str) -> None:
     assert administrator("GET", path)[1]["Code"] == "InvalidAction"
+
+
+def test_the_hardware_of_no_instance_is_refused(administrator: Api) -> None:
+    assert administrator("GET", "instances/i-0123456789abcdef0/hardware")[1]["Code"] == "InvalidInstanceID.NotFound"
+    assert administrator("GET", "instances/other/hardware")[1]["Code"] == "InvalidInstanceID.Malformed"
 
 
 def test_host_keys_of_no_instance_are_refused(administrator: Api) -> None:

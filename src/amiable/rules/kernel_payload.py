@@ -29,12 +29,13 @@ WINDOW_BYTES_MAX: Final = 128 * MIB
 """zstd's and xz's dictionaries: Linux compresses itself with up to this."""
 PIECE_BYTES: Final = 1024
 LZ4_BLOCK_BYTES_MAX: Final = 8 * MIB
+LZ4_BLOCKS_MAX: Final = 64
 
 HEADER_MAGIC: Final = b"HdrS"
 HEADER_MAGIC_AT: Final = 0x202
 _PAYLOAD_SINCE: Final = 0x208
-_VERSION: Final = re.compile(r"\d+\.\d+[!-~]{0,98}")
-_BANNER: Final = re.compile(rb"Linux version (\d+\.\d+[!-~]{0,98}) ")
+_VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}[!-~]{0,98}")
+_BANNER: Final = re.compile(rb"Linux version (\d{1,4}\.\d{1,4}[!-~]{0,98}) ")
 
 
 B = TypeVar("B", bytes, bytearray)
@@ -174,7 +175,9 @@ def _unlz4(data: bytes) -> bytes:
     made = bytearray()
     at = 4
     try:
-        while at + 8 <= len(data):
+        for _ in range(LZ4_BLOCKS_MAX):
+            if at + 8 > len(data):
+                break
             length = struct.unpack_from("<I", data, at)[0]
             block = data[at + 4 : at + 4 + length]
             if not length or len(block) < length:
