@@ -26,6 +26,8 @@ BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 EFI_SYSTEM = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 LINUX_ROOT = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
 
+MBR_OFFSET_BYTES = 1 << 20
+
 
 def partition(disk: Path, *, name: str, root_bytes: int) -> None:
     """Makes ``disk`` a sparse file with the table above; its UUIDs follow from ``name``."""
@@ -40,6 +42,15 @@ def partition(disk: Path, *, name: str, root_bytes: int) -> None:
         f"uuid={uuid.uuid5(NAMESPACE, name + '1')}",
     ]
     run(["sfdisk", "--quiet", str(disk)], input_text="\n".join(lines) + "\n")
+
+
+def partition_mbr(path: Path, *, root_bytes: int) -> int:
+    """Makes ``path`` an MBR disk with one partition of ``root_bytes``; where that begins, in bytes."""
+    with path.open("wb") as file:
+        file.truncate(MBR_OFFSET_BYTES + root_bytes)
+    layout = f"label: dos\nlabel-id: 0x41414d49\nstart={MBR_OFFSET_BYTES // SECTOR_BYTES}, size={root_bytes // SECTOR_BYTES}, type=83, bootable\n"
+    run(["sfdisk", "--quiet", str(path)], input_text=layout)
+    return MBR_OFFSET_BYTES
 
 
 def make_bootable(disk: Path, *, root_label: str) -> None:

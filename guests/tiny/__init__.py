@@ -6,6 +6,8 @@ instance, runs an SSH daemon, grows onto its whole disk and stops on the power b
 
     tiny-hvm.img          GPT disk, GRUB for BIOS and UEFI
     tiny-pv.ext4          the same root as a bare file system, for a kernel and RAM disk chosen apart
+    tiny-menu.ext4        the same with kernel, RAM disk and /boot/grub/menu.lst inside, for PV-GRUB
+    tiny-menu.img         that on the first partition of an MBR disk, its menu in /boot/grub/grub.conf
     vmlinuz, initrd       that kernel and RAM disk
     vmlinuz-other, …      another kernel of Debian with its RAM disk: ``uname -r`` tells them apart
     nobootloader.img      a root file system where a bootable disk is expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from amiable.rules.kernel_payload import open_payload
 from amiable.vm.appliance.cpio import write_initrd
 from amiable.vm.appliance.modules import Kernel
 from amiable.vm.appliance.packages import Packages
@@ -39,6 +41,17 @@ linux /boot/vmlinuz root=LABEL={LABEL} console=tty0 console=ttyS0,115200 panic=5
 initrd /boot/initrd
 boot
 """
+
+
+MENU = """\
+default 0
+timeout 1
+title tiny
+        root {root}
+        kernel /boot/vmlinuz root=LABEL={label} ro console=hvc0 from={name}
+        initrd /boot/initrd
+"""
+"""As images for PV-GRUB have it; ``from`` shows in the guest which file was read."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,7 @@ def _build(kernels: tuple[Path, Path], folder: Path) -> None:
         (folder / f"initrd{suffix}").write_bytes(write_initrd(_initrd(kernel)))
     root = _root(main)
     ext4.write_ext4(root, folder / "tiny-pv.ext4", label=LABEL, size_bytes=ROOT_BYTES)
+    _write_menu_images(main, folder)
     root.add("boot/vmlinuz", File(main.image))
     root.add("boot/initrd", File((folder / "initrd").read_bytes()))
     root.add("boot/grub/grub.cfg", File(GRUB_CFG.encode()))
@@ -101,6 +115,23 @@ def _build(kernels: tuple[Path, Path], folder: Path) -> None:
     ext4.write_ext4(bare, folder / "nobootloader.img", label="nobootloader", size_bytes=NO_BOOT_LOADER_BYTES)
     versions = {"vmlinuz": main.version, "vmlinuz-other": other.version}
     (folder / "kernels.json").write_text(json.dumps(versions, indent=2) + "\n")
+
+
+def _write_menu_images(kernel: Kernel, folder: Path) -> None:
+    """A bare file system and an MBR disk that PV-GRUB boots; its kernel is a gzip-compressed ELF file, since GRUB knows no lz4."""
+    elf = open_payload(kernel.image).elf
+    assert elf is not None
+    program = gzip.compress(elf, compresslevel=6, mtime=0)
+    for name, file, device in (("menu.lst", "tiny-menu.ext4", "(hd0)"), ("grub.conf", "tiny-menu.img", "(hd0,0)")):
+        root = _root(kernel)
+        root.add("boot/vmlinuz", File(program))
+        root.add("boot/initrd", File((folder / "initrd").read_bytes()))
+        menu = MENU.format(root=device, label=LABEL, name=name)
+        root.add(f"boot/grub/{name}", File(menu.encode()))
+        path, offset = folder / file, 0
+        if path.suffix == ".img":
+            offset = disk.partition_mbr(path, root_bytes=ROOT_BYTES)
+        ext4.write_ext4(root, path, label=LABEL, size_bytes=ROOT_BYTES, offset_bytes=offset)
 
 
 def _initrd(kernel: Kernel) -> Tree:

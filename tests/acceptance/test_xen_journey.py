@@ -1,5 +1,6 @@
 """Paravirtual images under Xen: their own kernels, their own menus, and how they end."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,52 @@ def test_a_crash_of_the_guests_kernel_is_told_from_a_power_off(server: Server, i
     found = journey.wait_for_state(server, instance, "stopped")
     assert found["StateReason"]["Code"] == "Client.InternalError"
     assert "kernel crashed" in found["StateReason"]["Message"] and "Call Trace" in journey.console(server, instance)
+    journey.terminate(server, instance)
+
+
+@pytest.fixture(scope="module")
+def pv_grub(server: Server) -> dict[str, str]:
+    """Kernel ids by root (hd0, hd00)."""
+    made = journey.amiable(server, "kernel", "add-pv-grub", "--arch", "x86_64", "--output", "json").stdout
+    found = {row["Kind"].removeprefix("pv-grub-"): row["ImageId"] for row in json.loads(made)}
+    assert sorted(found) == ["hd0", "hd00"]
+    return found
+
+
+@pytest.mark.boot
+def test_a_bundle_that_names_only_pv_grub_boots_by_its_own_menu(
+    server: Server, pv_grub: dict[str, str], tmp_path: Path
+) -> None:
+    ec2 = server.client("ec2")
+    key, public = journey.make_key(tmp_path)
+    ec2.import_key_pair(KeyName="menu", PublicKeyMaterial=public.encode())
+    folder = tmp_path / "bundle"
+    words = ["--image", str(tiny_guest().menu), "--destination", str(folder), "--prefix", "menu"]
+    journey.amiable(server, "bundle", "create", *words, "--kernel", pv_grub["hd0"], "--arch", "x86_64")
+    manifest = str(folder / "menu.manifest.xml")
+    location = journey.amiable(server, "bundle", "upload", manifest, "--bucket", "bundles/menu").stdout.strip()
+    image = ec2.register_image(Name="menu", ImageLocation=location, VirtualizationType="paravirtual")["ImageId"]
+    ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+
+    instance = launch(server, image, KeyName="menu")
+    told = journey.facts(server, instance, key)
+    assert (told["instance-id"], told["kernel-id"], told["root-device"]) == (instance, pv_grub["hd0"], "/dev/xvda1")
+    assert "from=menu.lst" in told["command-line"] and told["kernel"] == tiny_guest().kernel_version
+    journey.terminate(server, instance)
+
+
+@pytest.mark.boot
+def test_a_disk_with_partitions_boots_by_its_own_grub_conf(
+    server: Server, pv_grub: dict[str, str], tmp_path: Path
+) -> None:
+    key, public = journey.make_key(tmp_path)
+    server.client("ec2").import_key_pair(KeyName="parted", PublicKeyMaterial=public.encode())
+    image = import_image(server, tiny_guest().menu_disk, "parted", "--kernel", pv_grub["hd00"])
+    instance = launch(server, image, KeyName="parted")
+    told = journey.facts(server, instance, key)
+    assert (told["instance-id"], told["root-device"]) == (instance, "/dev/xvda1")
+    assert "from=grub.conf" in told["command-line"]
+    assert int(told["root-filesystem-bytes"]) > 900 << 20  # grown onto its whole disk, as on any
     journey.terminate(server, instance)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from amiable.cli.doctor import server
+from amiable.cli.doctor import server, xen
 from amiable.services import Services
 from tests.server.edge import running_edge
 from tests.support.services import make_account
@@ -55,3 +55,33 @@ def test_an_address_where_nothing_answers_is_broken(endpoint: str, monkeypatch: 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     (found,) = server()
     assert found.verdict == "broken" and found.hint
+
+
+def test_an_appliance_that_is_not_there_is_a_note_with_the_size_of_its_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    lines = [
+        "#!/bin/sh",
+        "for word do case $word in [a-z]*-image*|[a-z]*) echo \"'http://x/f' ${word}_1_amd64.deb 1048576 SHA256:0\" ;; esac; done",
+    ]
+    (programs / "apt-get").write_text("\n".join(lines) + "\n")
+    (programs / "apt-cache").write_text("#!/bin/sh\necho '  Depends: linux-image-6.1.0-1-amd64'\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    (finding,) = xen(tmp_path / "appliance")
+    assert finding.verdict == "note" and "fetches 22.0 MiB" in finding.words  # so many packages
+    assert not (tmp_path / "appliance").exists()
+
+
+def test_an_appliance_that_apt_cannot_give_is_a_note_with_apts_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("apt-get", "apt-cache"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'E: Unable to locate package' >&2; exit 100\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (finding,) = xen(tmp_path / "appliance")
+    assert finding.verdict == "note" and "Unable to locate package" in finding.words

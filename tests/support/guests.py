@@ -18,6 +18,8 @@ class TinyGuest:
     folder: Path
     hvm: Path
     pv: Path
+    menu: Path
+    menu_disk: Path
     kernel: Path
     ramdisk: Path
     other_kernel: Path
@@ -41,6 +43,8 @@ def tiny_guest() -> TinyGuest:
         folder=folder,
         hvm=folder / "tiny-hvm.img",
         pv=folder / "tiny-pv.ext4",
+        menu=folder / "tiny-menu.ext4",
+        menu_disk=folder / "tiny-menu.img",
         kernel=folder / "vmlinuz",
         ramdisk=folder / "initrd",
         other_kernel=folder / "vmlinuz-other",

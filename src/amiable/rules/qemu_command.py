@@ -10,7 +10,6 @@ socket's path stays under 107 bytes.  Nothing is taken from configuration files 
 * SMBIOS: what cloud-init's ds-identify takes for EC2: system uuid and serial both begin with ec2 and are equal.
 * ``reconnect-delay``: while the exporter restarts a guest's read waits; it does not fail.
 * ``pvpanic``: how Xen's dom0 tells that the guest's kernel crashed; QEMU then stands still, visible as a power-off is.
-* ``smap=off`` with Xen under TCG: dom0 dies at its first instruction stream otherwise.
 * ``etc/sercon-port``: SeaBIOS mirrors its text (``No bootable device``) and the boot loader's on the serial port.
 """
 
@@ -55,6 +54,8 @@ APPLIANCE_FAILED: Final = "amiable-appliance: failed:"
 XEN_WORDS: Final = "dom0_max_vcpus=1 bootscrub=0 no-real-mode edd=off spec-ctrl=no xpti=no pv-l1tf=no"
 """No scrubbing of fresh memory, and no defence of one guest against another: there is one, and QEMU is the border around it."""
 DOM0_WORDS: Final = "console=hvc0 quiet loglevel=0 panic=5 mitigations=off cryptomgr.notests swiotlb=512"
+XEN_PROCESSOR: Final = "Nehalem,+rdrand"
+"""Under TCG: with SMAP dom0 dies at its first instruction stream, and with AVX programs of the guest have crashed; this has neither."""
 PANIC_PORT: Final = 1285
 """Where ``vm/appliance/files/init`` writes."""
 
@@ -120,7 +121,7 @@ def _machine(hardware: Hardware) -> Iterator[tuple[str, ...]]:
         yield ("-cpu", "host")
     else:
         yield ("-accel", f"tcg,thread=multi,tb-size={TRANSLATION_CACHE_MIB}")
-        yield ("-cpu", "max,la57=off,smap=off" if hardware.xen else "max,la57=off")
+        yield ("-cpu", XEN_PROCESSOR if hardware.xen else "max,la57=off")
     yield ("-smp", str(hardware.vcpus))
     memory_mib = hardware.memory_mib if hardware.xen is None else machine_mib(hardware.memory_mib, hardware.xen)
     yield ("-m", f"{memory_mib}M")
