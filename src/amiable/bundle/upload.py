@@ -43,7 +43,10 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class UploadOrder:
-    """Where to and how.  ``first_part``: parts before this index are taken to be there.  ``location``: see ``ensure_bucket``."""
+    """Where to and how.  ``first_part``: parts before this index are taken to be there.  ``location``: see ``ensure_bucket``.
+
+    ``is_blind``: neither is the bucket looked at nor made, nor what lies in it: an upload policy allows no more than to put.
+    """
 
     place: Place
     acl: str = ACL
@@ -51,6 +54,7 @@ class UploadOrder:
     first_part: int = 0
     with_manifest: bool = True
     workers: int = WORKERS
+    is_blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def upload(
         raise LocalRefusal(
             f"there is no part {order.first_part}: the bundle's are 0 to {len(bundle.manifest.parts) - 1}", exit_code=2
         )
-    region = ensure_bucket(s3, place.bucket, order.location, patience)
+    region = "" if order.is_blind else ensure_bucket(s3, place.bucket, order.location, patience)
     sender = _Sender(s3, bundle, order, patience)
     kept = 0
     wanted = bundle.manifest.parts[order.first_part :]
@@ -115,7 +119,7 @@ class _Sender:
         self._acl = order.acl
         self._patience = patience
         self._opener = folder_opener(bundle.folder)
-        self._held = self._look(bundle)
+        self._held = {} if order.is_blind else self._look(bundle)
 
     def _look(self, bundle: Bundle) -> dict[str, Held]:
         """What lies there already; nothing is known where listing is not allowed."""

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from amiable.cli.bundle.upload import elsewhere
 from amiable.cli.main import main
 from tests.cli.bundle.bundles import CASE
+from tests.support.server import Server
 
 
 def test_upload_makes_the_bucket_and_lets_the_service_read(
@@ -36,3 +38,56 @@ def test_a_damaged_bundle_is_not_uploaded(s3: Any, capsys: pytest.CaptureFixture
     assert "small.img.manifest.xml" not in {
         row["Key"] for row in s3.list_objects_v2(Bucket="damaged").get("Contents", [])
     }
+
+
+def test_a_second_upload_says_what_was_there(
+    s3: Any, sent: list[tuple[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bundle", "upload", "-m", str(CASE), "-b", "images", "--acl", "private"]
+    assert main(words) == main(words) == 0
+    assert "4 of 4 parts were there already\n" in capsys.readouterr().err
+    assert main([*words, "--location", "EU"]) == 10
+    assert "error: bucket images is in us-east-1, not in eu-west-1\n\nhint: " in capsys.readouterr().err
+
+
+def test_a_kernel_of_another_region_is_warned_of() -> None:
+    assert elsewhere("aki-12345678", "us-east-1", "us-east-1") is None
+    assert elsewhere(None, "eu-west-1", "us-east-1") is None
+    assert elsewhere("aki-12345678", "", "us-east-1") is None
+    warning = elsewhere("aki-12345678", "eu-west-1", "us-east-1")
+    assert warning is not None
+    assert "aki-12345678" in warning
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["-a", "KEY"],
+        ["--url", "ftp://x"],
+        ["--upload-policy", "{}"],
+        ["--upload-policy-signature", "x"],
+        ["--part", "-1"],
+    ],
+)
+def test_flags_that_do_not_go_together_are_usage(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bundle", "upload", "-m", str(CASE), "-b", "images", *flags]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_keys_endpoint_and_either_signature_come_by_flag(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """As ec2-upload-bundle is called; the keys in the environment are others, and no endpoint is there."""
+    found = server.credentials()
+    flags = [
+        "-a",
+        found["AccessKeyId"],
+        "-s",
+        found["SecretAccessKey"],
+        "--url",
+        server.endpoint,
+        "--region",
+        "us-east-1",
+    ]
+    for version in ("2", "4"):
+        words = ["-m", str(CASE), "-b", f"version-{version}", *flags, "--sigv", version, "--batch"]
+        assert main(["bundle", "upload", *words]) == 0
+        assert capsys.readouterr().out == f"version-{version}/small.img.manifest.xml\n"

@@ -11,6 +11,7 @@ from amiable.cli.output import say
 from amiable.model.errors import LocalRefusal
 
 if TYPE_CHECKING:
+    from amiable.bundle.form_upload import FormUploads
     from amiable.bundle.transfer import Patience
 
 
@@ -44,6 +45,15 @@ class Connection:
         """A client of EC2 at ``url``, else where AWS_ENDPOINT_URL says: ``--url`` is S3's."""
         return replace(self, url=url, region=region or self.region)._client("ec2")
 
+    def form_uploads(self, policy: str, signature: str) -> "FormUploads":
+        """What uploads under a signed policy, with the access key id of who signed it and no secret."""
+        from amiable.bundle.form_upload import FormUploads, Permit, read_policy_text
+
+        if self.access_key is None:
+            raise LocalRefusal("whose policy is it?", hint="-a ACCESS_KEY_ID of who signed it", exit_code=2)
+        permit = Permit(read_policy_text(policy), signature, self.access_key, self.delegation_token)
+        return FormUploads(self._endpoint(), permit)
+
     def patience(self) -> "Patience":
         """How often the library tries again; it says so when it does."""
         from amiable.bundle.transfer import ONE_TRY, Patience
@@ -55,8 +65,6 @@ class Connection:
 
         if (self.access_key is None) != (self.secret_key is None):
             raise LocalRefusal("an access key and its secret go together", hint="-a KEY -s SECRET", exit_code=2)
-        if self.url is not None and not is_http_url(self.url):
-            raise LocalRefusal(f"--url is no http URL: {self.url}", hint="--url http://HOST:PORT", exit_code=2)
         settings: dict[str, Any] = {
             "connect_timeout": 10,
             "read_timeout": 300,
@@ -67,10 +75,17 @@ class Connection:
         }
         return session().client(
             service,
-            endpoint_url=self.url.rstrip("/") if self.url else endpoint(),
+            endpoint_url=self._endpoint(),
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             aws_session_token=self.delegation_token,
             config=Config(**settings, **config),
         )
+
+    def _endpoint(self) -> str:
+        if self.url is None:
+            return endpoint()
+        if not is_http_url(self.url):
+            raise LocalRefusal(f"{self.url} is no http URL", hint="it is like http://HOST:PORT", exit_code=2)
+        return self.url.rstrip("/")

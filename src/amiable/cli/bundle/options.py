@@ -29,7 +29,9 @@ Source = Annotated[
     Path | None, Parameter(name=["--source", "-s"], help="Folder of the parts. Default: the manifest's.")
 ]
 Bucket = Annotated[str, Parameter(name=["--bucket", "-b"], help="BUCKET or BUCKET/PREFIX.")]
-Acl = Annotated[Literal["aws-exec-read", "public-read", "private"], Parameter(help="Who may read it.")]
+Acl = Annotated[
+    Literal["aws-exec-read", "ec2-bundle-read", "public-read", "private"], Parameter(help="Who may read it.")
+]
 Location = Annotated[
     str | None, Parameter(help="Where the bucket is made; one elsewhere is refused. Default: the region.")
 ]
