@@ -15,7 +15,7 @@ WebSocket is accepted, for ``/amiable/v1/instances/{id}/tunnel`` with a verified
 import hashlib
 import hmac
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -50,7 +50,7 @@ class Body:
         self._expected = sha256_hex
         self._whole: bytes | None = None
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes]:
         """The body's chunks as they arrive, of any size, none empty; raises RequestTimeout where the next does not come in time."""
         if self._whole is not None:
             if self._whole:

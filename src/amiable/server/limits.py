@@ -22,6 +22,9 @@ HEADERS_BYTES_MAX: Final = 64 * KIB
 CHUNK_SECONDS_MAX: Final = 60
 """How long the next bytes of a body may take; a client that stands still holds a worker thread."""
 
+FORM_SECONDS_MAX: Final = 60
+"""How long the fields of an upload form may take, which come before anybody has shown a signature."""
+
 HEAD_SECONDS_MAX: Final = 20
 """From a connection's start, or from a next request's first byte, to the end of that request's head."""
 

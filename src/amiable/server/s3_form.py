@@ -6,21 +6,25 @@ whole (signature, policy, bucket's ACL) before the first byte of the file is sto
 
 import hmac
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+import anyio
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from amiable.api.s3 import objects
 from amiable.api.s3.objects import Put
 from amiable.model.bucket import Object
-from amiable.model.errors import S3Refusal, Unauthenticated
+from amiable.model.errors import RequestTimeout, S3Refusal, Unauthenticated
 from amiable.model.principal import Principal
 from amiable.rules import post_policy, sigv4
 from amiable.rules.conditions import Conditions
 from amiable.rules.post_policy import Policy
 from amiable.rules.sigv4 import UNSIGNED_PAYLOAD, Claim, Scope, Signature
+from amiable.server import limits
 from amiable.server.authenticate import check_region, check_version_2, credential, headers_of
 from amiable.server.contracts import Authenticated, Body
 from amiable.server.s3_acl import acl_of
@@ -54,13 +58,36 @@ async def handle(services: Services, signed: sigv4.Request, chunks: AsyncIterato
     bucket, key = address_of(signed.raw_path, next(iter(signed.values("host")), ""))
     if not bucket or key or signed.raw_query:
         raise S3Refusal("MethodNotAllowed", 405, "A form is posted to a bucket's own address.", Method="POST")
-    body = Body(chunks, None)
-    return await transfer(_upload, services, signed, bucket, body, request_id)
+    body, form = Body(chunks, None), UploadForm(signed.values("content-type")[0])
+    await _read_fields(form, body)
+    return await transfer(_upload, services, signed, Posted(bucket, body, form), request_id)
 
 
-def _upload(services: Services, signed: sigv4.Request, bucket: str, body: Body, request_id: str) -> Response:
-    form = UploadForm(blocking(body), signed.values("content-type")[0])
-    fields = form.read_fields()
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A form whose fields are read; the body brings the rest of its file."""
+
+    bucket: str
+    body: Body
+    form: UploadForm
+
+
+async def _read_fields(form: UploadForm, body: Body) -> None:
+    """Reads up to the file, in the event loop: nobody holds a thread who has shown no signature yet."""
+    try:
+        with anyio.fail_after(limits.FORM_SECONDS_MAX):
+            async with aclosing(body.stream()) as stream:
+                async for chunk in stream:
+                    form.feed(chunk)
+                    if form.has_file:
+                        return
+    except TimeoutError:
+        raise RequestTimeout(wait_seconds=limits.FORM_SECONDS_MAX) from None
+    form.check_file()
+
+
+def _upload(services: Services, signed: sigv4.Request, posted: Posted, request_id: str) -> Response:
+    bucket, fields = posted.bucket, posted.form.fields
     principal, signature = _authenticate(services, fields)
     policy = post_policy.read_policy(fields["policy"])
     post_policy.check(policy, {**fields, "bucket": bucket}, services.clock())
@@ -72,12 +99,13 @@ def _upload(services: Services, signed: sigv4.Request, bucket: str, body: Body, 
         raw_path=signed.raw_path,
         raw_query=signed.raw_query,
         headers=headers_of(signed),
-        body=body,
+        body=posted.body,
     )
-    call = _call(request, bucket, fields, form.file_name)
+    call = _call(request, bucket, fields, posted.form.file_name)
     check_headers(call)
     put = Put(bucket, call.key, read_object_headers(call), acl_of(services, call), Conditions())
-    stored = objects.put_object(services, principal, put, read_form_file(call, _bounded(form.file(), policy)))
+    file = posted.form.file(blocking(posted.body))
+    stored = objects.put_object(services, principal, put, read_form_file(call, _bounded(file, policy)))
     return _answer(fields, stored, signed)
 
 

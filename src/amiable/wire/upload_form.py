@@ -18,9 +18,9 @@ FILE: Final = "file"
 
 
 class UploadForm:
-    """One form over ``chunks``: :meth:`read_fields`, then :meth:`file`, each once."""
+    """One form: :meth:`feed` it until :attr:`has_file`; then :attr:`fields`, and :meth:`file` over what still comes."""
 
-    def __init__(self, chunks: Iterator[bytes], content_type: str) -> None:
+    def __init__(self, content_type: str) -> None:
         _, options = parse_options_header(content_type)
         try:
             self._parser = MultipartParser(
@@ -39,52 +39,44 @@ class UploadForm:
             raise _malformed("its boundary is too long") from None
         if b"boundary" not in options:
             raise _malformed("it has no boundary")
-        self._chunks = chunks
-        self._fields: dict[str, str] = {}
+        self.fields: dict[str, str] = {}
+        """Every field before the file, by its name in lower case."""
         self._fields_bytes = 0
         self._name = ""
         self._value = bytearray()
         self._header = ["", ""]
         self._disposition = ""
         self._pieces: list[bytes] = []
-        self._has_file = False
+        self.has_file = False
+        """Whether the fields are all there and the file begins."""
         self._has_ended = False
         self.file_name = ""
 
-    def read_fields(self) -> dict[str, str]:
-        """Every field before the file, by its name in lower case; the file's first bytes are read with them."""
-        while not self._has_file and self._feed():
-            pass
-        if not self._has_file:
-            raise S3Refusal(
-                "InvalidArgument", 400, "POST requires exactly one file upload per request.", ArgumentName=FILE
-            )
-        return self._fields
-
-    def file(self) -> Iterator[bytes]:
-        """The file's bytes; raises IncompleteBody where the form ends before its boundary."""
-        while True:
-            yield from self._take()
-            if self._has_ended:
-                return
-            if not self._feed():
-                text = "The body of your POST request is not well-formed multipart/form-data: it ends within the file."
-                raise S3Refusal("IncompleteBody", 400, text)
-
-    def _take(self) -> list[bytes]:
-        pieces, self._pieces = self._pieces, []
-        return pieces
-
-    def _feed(self) -> bool:
-        """Parses one more chunk; False at the body's end."""
-        chunk = next(self._chunks, b"")
-        if not chunk:
-            return False
+    def feed(self, chunk: bytes) -> None:
+        """Parses what came; raises S3Refusal where it is no form."""
         try:
             self._parser.write(chunk)
         except FormParserError as error:
             raise _malformed(str(error)) from None
-        return True
+
+    def check_file(self) -> None:
+        """Refuses a form that ended without a file."""
+        if not self.has_file:
+            text = "POST requires exactly one file upload per request."
+            raise S3Refusal("InvalidArgument", 400, text, ArgumentName=FILE)
+
+    def file(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The file's bytes, of which ``chunks`` brings the rest; raises IncompleteBody where the form ends before its boundary."""
+        while True:
+            pieces, self._pieces = self._pieces, []
+            yield from pieces
+            if self._has_ended:
+                return
+            chunk = next(chunks, b"")
+            if not chunk:
+                text = "The body of your POST request is not well-formed multipart/form-data: it ends within the file."
+                raise S3Refusal("IncompleteBody", 400, text)
+            self.feed(chunk)
 
     # ── what the parser calls ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -106,14 +98,14 @@ class UploadForm:
     def _open(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"").decode("latin-1").lower()
-        if self._name == FILE and not self._has_file:
-            self._has_file = True
+        if self._name == FILE and not self.has_file:
+            self.has_file = True
             self.file_name = options.get(b"filename", b"").decode("latin-1").replace("\\", "/").rpartition("/")[2]
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._has_ended:
             return
-        if self._has_file:
+        if self.has_file:
             self._pieces.append(data[start:end])
             return
         self._fields_bytes += end - start
@@ -123,16 +115,16 @@ class UploadForm:
         self._value += data[start:end]
 
     def _close(self) -> None:
-        if self._has_file:
+        if self.has_file:
             self._has_ended = True
             return
         self._fields_bytes += len(self._name)
-        if not self._name or self._name in self._fields:
+        if not self._name or self._name in self.fields:
             raise _malformed("a field has no name" if not self._name else f"the field {self._name} is there twice")
-        if len(self._fields) >= FIELDS_MAX:
+        if len(self.fields) >= FIELDS_MAX:
             raise _malformed(f"it has more than {FIELDS_MAX} fields")
         try:
-            self._fields[self._name] = self._value.decode()
+            self.fields[self._name] = self._value.decode()
         except UnicodeDecodeError:
             raise _malformed(f"the field {self._name} is not UTF-8") from None
 
