@@ -1,6 +1,11 @@
 """BundleInstance of a running and of a stopped instance: the bundle registers, launches, and holds what the guest wrote."""
 
+import contextlib
+import json
+import os
+import signal
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +37,7 @@ def complete(server: Server, task: str) -> None:
     try:
         ec2.get_waiter("bundle_task_complete").wait(BundleIds=[task], WaiterConfig=WAIT)
     except WaiterError as error:
-        raise AssertionError(f"{error.last_response['BundleTasks']}\n{server.log_text()[-3000:]}") from None
+        raise AssertionError(f"{error.last_response}\n{server.log_text()[-3000:]}") from None
 
 
 def launch(ec2: Any, image: str) -> str:
@@ -85,4 +90,94 @@ def test_what_a_guest_wrote_is_in_the_bundle_of_its_running_and_of_its_stopped_i
     ec2.start_instances(InstanceIds=[instance])
     journey.wait_for_state(server, instance, "running")
     assert journey.ssh(server, instance, key, "cat /marker").strip() == second
+    journey.terminate(server, instance)
+
+
+def pid_of(record: Path) -> int:
+    """The process that a record names."""
+    return int(json.loads(record.read_text())["pid"])
+
+
+@contextlib.contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """The process does nothing meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def task_of(server: Server, task: str) -> dict[str, Any]:
+    """The task as boto3 gives it."""
+    found: dict[str, Any] = server.client("ec2").describe_bundle_tasks(BundleIds=[task])["BundleTasks"][0]
+    return found
+
+
+def wait_until_ended(server: Server, task: str) -> dict[str, Any]:
+    """The task once it is complete or failed."""
+
+    def look() -> dict[str, Any] | None:
+        found = task_of(server, task)
+        return found if found["State"] in ("complete", "failed") else None
+
+    return journey.wait_until(f"{task} to end", look)
+
+
+@pytest.mark.boot
+def test_a_killed_server_begins_again_a_cancelled_task_leaves_nothing_and_a_killed_qemu_fails_it(
+    server: Server, tmp_path: Path
+) -> None:
+    ec2 = server.client("ec2")
+    key, public = journey.make_key(tmp_path)
+    ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=public.encode())
+    instance = launch(ec2, register(ec2, import_by_ebs_direct(server, tiny_guest().hvm), "tiny to be bundled"))
+    journey.wait_for_state(server, instance, "running")
+    boot = journey.facts(server, instance, key)["boot-id"]
+    folder = server.data / "instances" / instance
+    exporter, qemu = pid_of(server.data / "exporter" / "process.json"), pid_of(folder / "process.json")
+
+    def is_read() -> bool | None:
+        return True if (folder / "bundle.nbd").exists() else None
+
+    def keys() -> list[str]:
+        return [each["Key"] for each in server.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+    with standing_still(
+        exporter
+    ):  # what lies below the overlay cannot be read: the job waits in the middle of the disk
+        task = bundle(server, instance, "killed/tiny")
+        journey.wait_until("the disk to be read", is_read)
+        server.kill()
+    server.start()
+    assert wait_until_ended(server, task)["State"] == "complete"
+    assert any(key.startswith("killed/tiny.part.") for key in keys())
+    assert "killed/tiny.manifest.xml" in keys()
+    assert journey.facts(server, instance, key)["boot-id"] == boot, "the guest went on"
+
+    with standing_still(exporter):
+        task = bundle(server, instance, "cancelled/tiny")
+        journey.wait_until("the disk to be read", is_read)
+        journey.amiable(server, "bundle", "cancel", task)
+    found = wait_until_ended(server, task)
+    assert (found["State"], found["BundleTaskError"]["Code"]) == ("failed", "Client.Cancelled")
+    assert not any(key.startswith("cancelled/") for key in keys())
+    assert not any(path.name.startswith("bundle") for path in folder.iterdir())
+    assert journey.facts(server, instance, key)["boot-id"] == boot
+
+    with standing_still(exporter):
+        task = bundle(server, instance, "dead/tiny")
+        journey.wait_until("the disk to be read", is_read)
+        os.kill(qemu, signal.SIGKILL)
+    found = wait_until_ended(server, task)
+    assert found["State"] == "failed" and "could not be read to its end" in found["BundleTaskError"]["Message"]
+    assert not any(key.startswith("dead/") for key in keys())
+    journey.wait_for_state(server, instance, "stopped")
+    rows = json.loads(journey.amiable(server, "bundle", "tasks", "--output", "json").stdout)
+    assert [row["State"] for row in rows] == ["complete", "failed", "failed"]
+
+    words = ["bundle", "instance", instance, "-b", BUCKET, "-p", "after/tiny", "--wait", "--output", "id"]
+    assert journey.amiable(server, *words).stdout.strip().startswith("bun-")
+    assert "after/tiny.manifest.xml" in keys()
     journey.terminate(server, instance)

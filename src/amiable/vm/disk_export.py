@@ -242,5 +242,6 @@ def _find_disk(qmp: Qmp, *, filename: str | None = None, node: str | None = None
         if inserted is None or not entry.get("qdev"):
             continue
         if inserted["node-name"] == node or (filename is not None and filename in inserted["image"]["filename"]):
-            return str(entry["qdev"]).removesuffix("/virtio-backend"), str(inserted["node-name"])
+            device = str(entry["qdev"]).removesuffix("/virtio-backend")  # a path, or the id of a device that has one
+            return device if device.startswith("/") else f"/machine/peripheral/{device}", str(inserted["node-name"])
     raise _NoDisk("QEMU has no such disk")

@@ -1,0 +1,156 @@
+"""A running QEMU's disk as it was at one moment: for every kind of disk device, whatever is written later, and nothing left behind.
+
+No guest: a QEMU whose firmware finds nothing to boot, written to through its monitor.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from amiable.blocks.nbd_client import NbdClient, NbdFailed
+from amiable.model.hardware import Disk
+from amiable.rules.qemu_command import DISK_DRIVERS
+from amiable.vm import disk_export, machine
+from amiable.vm.directory import Directory
+from amiable.vm.machine import MachineFailed
+from amiable.vm.process import Process, identity_of
+from amiable.vm.qmp import Qmp
+
+MIB = 1 << 20
+DISK = Disk("vol-0123456789abcdef0", 64 * MIB, False)
+SECONDS_MAX = 60
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Directory]:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", DISK.overlay, "64M"], cwd=tmp_path, check=True)
+    words = ["qemu-io", "-f", "qcow2", "-c", "write -P 1 0 4M", DISK.overlay]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    descriptor = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield Directory(tmp_path, descriptor, None)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def qemu(directory: Directory, driver: str) -> Iterator[Process]:
+    """A QEMU with the disk behind ``driver``, which shares it with the monitor's writes."""
+    node = {"driver": "qcow2", "node-name": "disk0", "file": {"driver": "file", "filename": DISK.overlay}}
+    words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-accel", "tcg", "-m", "64M"]
+    words += ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
+    words += ["-display", "none", "-qmp", "unix:qmp.sock,server=on,wait=off", "-blockdev", json.dumps(node)]
+    words += ["-device", f"{driver},id=volume0,drive=disk0,serial=one,share-rw=on"]
+    running = subprocess.Popen(words, cwd=directory.path)
+    try:
+        found = identity_of(running.pid)
+        with machine.monitor(directory, found, wait_seconds=SECONDS_MAX):
+            pass
+        yield found
+    finally:
+        running.kill()
+        running.wait(SECONDS_MAX)
+
+
+def write(directory: Directory, found: Process, node: str, words: str) -> None:
+    with machine.monitor(directory, found) as qmp:
+        said = qmp.monitor(f'qemu-io {node} "{words}"')
+    assert "conflict" not in said and "failed" not in said, said
+
+
+def nodes(directory: Directory, found: Process) -> set[str]:
+    with machine.monitor(directory, found) as qmp:
+        return {str(each["node-name"]) for each in qmp.execute("query-named-block-nodes", flat=True)}
+
+
+def status(qmp: Qmp) -> str:
+    return str(qmp.execute("query-status")["status"])
+
+
+def read(connection: socket.socket, offset: int, length: int) -> bytes:
+    view = bytearray(length)
+    NbdClient(connection).read_into(memoryview(view), offset)
+    return bytes(view)
+
+
+@pytest.mark.parametrize("driver", sorted(set(DISK_DRIVERS.values())))
+def test_what_is_written_later_is_not_seen_and_all_is_taken_away_again(directory: Directory, driver: str) -> None:
+    with qemu(directory, driver) as found:
+        before = nodes(directory, found)
+        for number in range(2):
+            with disk_export.running_disk(directory, found, DISK) as connection:
+                with machine.monitor(directory, found) as qmp:
+                    assert status(qmp) == "running"
+                write(directory, found, "bundle-of-disk0", "write -P 9 1M 1M")
+                write(directory, found, "bundle-of-disk0", "write -P 9 30M 1M")
+                was = bytes([1]) * MIB if number == 0 else bytes([9]) * MIB
+                client = NbdClient(connection)
+                view = bytearray(MIB)
+                client.read_into(memoryview(view), MIB)
+                assert view == was
+                client.read_into(memoryview(view), 30 * MIB)
+                assert view == (bytes(MIB) if number == 0 else was)
+                data = {
+                    at
+                    for each in client.statuses()
+                    if not each.is_zero
+                    for at in range(each.offset // MIB, (each.offset + each.length_bytes) // MIB)
+                }
+                assert {0, 1, 2, 3} <= data
+            assert nodes(directory, found) - before <= {f for f in nodes(directory, found) if f.startswith("#")}
+            assert {"qmp.sock", DISK.overlay} == {path.name for path in directory.path.iterdir()}
+    words = [
+        "qemu-io",
+        "-f",
+        "qcow2",
+        "-c",
+        "read -P 9 1M 1M",
+        "-c",
+        "read -P 9 30M 1M",
+        str(directory.path / DISK.overlay),
+    ]
+    assert "Pattern" not in subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def test_what_a_killed_server_left_is_taken_away_and_a_guest_that_stood_still_goes_on(directory: Directory) -> None:
+    with qemu(directory, "virtio-blk-pci") as found:
+        with contextlib.ExitStack() as killed:
+            killed.enter_context(disk_export.running_disk(directory, found, DISK))
+            killed.pop_all()  # nothing of it is undone
+        with machine.monitor(directory, found) as qmp:
+            qmp.execute("stop")
+        with disk_export.running_disk(directory, found, DISK) as connection:
+            assert read(connection, 0, MIB) == bytes([1]) * MIB
+            with machine.monitor(directory, found) as qmp:
+                assert status(qmp) == "running"
+        assert not any(name.startswith("bundle") for name in nodes(directory, found))
+
+
+def test_a_qemu_that_is_killed_breaks_the_reading_and_leaves_no_file(directory: Directory) -> None:
+    with qemu(directory, "virtio-blk-pci") as found:
+        with disk_export.running_disk(directory, found, DISK) as connection:
+            client = NbdClient(connection)
+            assert found.end(wait_seconds=SECONDS_MAX)
+            with pytest.raises(NbdFailed):
+                client.read_into(memoryview(bytearray(MIB)), 0)
+        assert not any(path.name.startswith("bundle") for path in directory.path.iterdir())
+        with pytest.raises(MachineFailed):
+            with disk_export.running_disk(directory, found, DISK):
+                raise AssertionError("there is no QEMU")
+
+
+def test_a_machine_without_the_disk_says_so_and_keeps_its_own(directory: Directory) -> None:
+    with qemu(directory, "virtio-blk-pci") as found:
+        other = Disk("vol-00000000000000000", 64 * MIB, False)
+        with pytest.raises(MachineFailed, match="no such disk"):
+            with disk_export.running_disk(directory, found, other):
+                raise AssertionError("there is no such disk")
+        with machine.monitor(directory, found) as qmp:
+            assert status(qmp) == "running"
+        assert {"qmp.sock", DISK.overlay} == {path.name for path in directory.path.iterdir()}
