@@ -35,6 +35,7 @@ OWN_API = {
     "PUT /amiable/v1/kernels/{id}/approval": "the list of approved kernels and ramdisks (administrator)",
     "GET /amiable/v1/instances/{id}/hardware": "the instance's hardware profile and why it was chosen",
     "GET /amiable/v1/bundling-certificate": "the certificate that bundle keys are wrapped for",
+    "GET /amiable/cert-ec2.pem": "the same certificate, unsigned, for `curl` and `--ec2cert`",
     "GET /amiable/v1/host": "what `doctor` shows",
     "GET /amiable/v1/instances/{id}/ssh-host-keys": "fingerprints that the guest printed on its console",
     "WebSocket /amiable/v1/instances/{id}/tunnel?port=N": "bytes to and from a port of the guest (presigned)",
@@ -42,7 +43,8 @@ OWN_API = {
 S3 = (
     "ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, PutObject, GetObject, HeadObject, DeleteObject, "
     "DeleteObjects, CopyObject, ListObjects, ListObjectsV2, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, "
-    "AbortMultipartUpload, ListParts, ListMultipartUploads, GetBucketAcl, PutBucketAcl, GetObjectAcl, PutObjectAcl (canned)"
+    "AbortMultipartUpload, ListParts, ListMultipartUploads, GetBucketAcl, PutBucketAcl, GetObjectAcl, PutObjectAcl (canned names, and "
+    "grants that amount to one), upload by POST form with a policy"
 )
 
 
@@ -150,6 +152,11 @@ def coverage_page() -> str:
         lines.append(f"| {name} | {depth} | {RECORD_ONLY.get(name, '')} |")
     lines += ["", "## EBS direct\n", "Real: " + ", ".join(sorted(operations.EBS)) + ". Absent: ListChangedBlocks.\n"]
     lines += ["## STS\n", "Real: " + ", ".join(operations.STS) + ". The rest is absent.\n"]
+    lines += ["## IAM\n", "Real: " + ", ".join(operations.IAM) + ", of the account itself. The rest is absent.\n"]
+    lines += [
+        "## Eucalyptus's bootstrap service\n",
+        "Real: DescribeServiceCertificates, for `--bootstrap-url` of euca2ools.\n",
+    ]
     lines += ["## S3 (path style)\n", f"Real: {S3}. The rest answers `NotImplemented`.\n"]
     lines += [
         "## Amiable's own API\n",

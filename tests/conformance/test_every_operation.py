@@ -43,7 +43,8 @@ def call(edge: Edge) -> Iterator[Call]:
     config = Config(parameter_validation=False, retries={"max_attempts": 0})
     with ExitStack() as stack:
         clients = {
-            name: stack.enter_context(closing(edge.client(name, config=config))) for name in ("ec2", "ebs", "sts")
+            name: stack.enter_context(closing(edge.client(name, config=config)))
+            for name in ("ec2", "ebs", "sts", "iam")
         }
 
         def make(service: str, name: str, members: dict[str, Any]) -> tuple[int, str]:
@@ -112,6 +113,17 @@ def test_no_ebs_request_meets_a_fault_of_our_own(edge: Edge, call: Call, name: s
     for seed in SEEDS:
         members = oracle.Maker(seed, chance=(1, 0.5, 0.2, 0)[seed % 4]).value(shape)
         status, code = call("ebs", name, members)
+        assert status < 500, (code, members)
+
+
+@pytest.mark.parametrize(
+    ("service", "name"), [(service, name) for service in ("sts", "iam") for name in operations.SERVICES[service]]
+)
+def test_no_sts_or_iam_request_meets_a_fault_of_our_own(edge: Edge, call: Call, service: str, name: str) -> None:
+    shape = oracle.model(service).operation_model(name).input_shape
+    for seed in SEEDS:
+        members = oracle.Maker(seed, chance=(1, 0.5, 0.2, 0)[seed % 4]).value(shape)
+        status, code = call(service, name, members)
         assert status < 500, (code, members)
 
 

@@ -21,7 +21,7 @@ from tests.server.edge import Answer, Edge, running_edge
 from tests.support.services import make_account, open_services
 
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
-REGIONS = {"Action": "DescribeRegions", "Version": "2013-02-01"}
+REGIONS = {"Action": "DescribeRegions", "Version": "2009-11-30"}
 
 
 @pytest.fixture(scope="module")

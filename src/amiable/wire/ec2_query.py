@@ -24,10 +24,29 @@ from amiable.wire.shape import Operation
 CONTENT_TYPE: Final = "text/xml;charset=UTF-8"
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
-# The versions that clients still send: botocore's models, boto 2 and euca2ools (2013-02-01 to 2014-10-01).  The names on the wire
-# have only been added to since.
+# The versions that clients still send: botocore's models, boto 2 (2010-08-31 to 2014-10-01) and euca2ools (from 2009-11-30).  The
+# names on the wire have only been added to since.
 VERSIONS: Final = frozenset(
     {
+        "2009-11-30",
+        "2010-06-15",
+        "2010-08-31",
+        "2010-11-15",
+        "2011-01-01",
+        "2011-02-28",
+        "2011-05-15",
+        "2011-07-15",
+        "2011-11-01",
+        "2011-12-15",
+        "2012-03-01",
+        "2012-04-01",
+        "2012-05-01",
+        "2012-06-01",
+        "2012-06-15",
+        "2012-07-20",
+        "2012-08-15",
+        "2012-10-01",
+        "2012-12-01",
         "2013-02-01",
         "2013-10-15",
         "2014-02-01",
