@@ -117,6 +117,12 @@ def set_state(
     return changed
 
 
+def set_kernel(c: Connection, instance_id: str, **facts: str | None) -> None:
+    """Records another kernel and ramdisk, and the hardware profile that follows."""
+    assert set(facts) == {"kernel_id", "ramdisk_id", "hardware_profile", "hardware_profile_why"}
+    c.execute(update(I).where(I.c.id == instance_id).values(**facts))
+
+
 def set_reached_metadata(c: Connection, instance_id: str, at: datetime) -> None:
     """Records this boot's first metadata request; later ones change nothing."""
     c.execute(update(I).where(I.c.id == instance_id, I.c.reached_metadata_at.is_(None)).values(reached_metadata_at=at))

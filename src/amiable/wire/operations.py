@@ -25,6 +25,8 @@ EC2: Final = (
     "RunInstances",
     "DescribeInstances",
     "DescribeInstanceStatus",
+    "DescribeInstanceAttribute",
+    "ModifyInstanceAttribute",
     "StopInstances",
     "StartInstances",
     "RebootInstances",

@@ -20,6 +20,10 @@ class AssociatedKmsKey(msgspec.Struct, kw_only=True, frozen=True):
     kms_key_id: str | None = None
 
 
+class AttributeBooleanValue(msgspec.Struct, kw_only=True, frozen=True):
+    value: bool | None = None
+
+
 class AttributeValue(msgspec.Struct, kw_only=True, frozen=True):
     value: str | None = None
 
@@ -272,6 +276,12 @@ class DescribeImportSnapshotTasksResult(msgspec.Struct, kw_only=True, frozen=Tru
     next_token: str | None = None
 
 
+class DescribeInstanceAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    instance_id: str
+    attribute: str
+
+
 class DescribeInstanceStatusRequest(msgspec.Struct, kw_only=True, frozen=True):
     instance_ids: list[str] | None = None
     max_results: int | None = None
@@ -457,6 +467,11 @@ class EbsInstanceBlockDevice(msgspec.Struct, kw_only=True, frozen=True):
     volume_owner_id: str | None = None
     operator: OperatorResponse | None = None
     ebs_card_index: int | None = None
+
+
+class EbsInstanceBlockDeviceSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    volume_id: str | None = None
+    delete_on_termination: bool | None = None
 
 
 class EbsOptimizedInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -796,9 +811,36 @@ class InstanceAttachmentEnaSrdUdpSpecification(msgspec.Struct, kw_only=True, fro
     ena_srd_udp_enabled: bool | None = None
 
 
+class InstanceAttribute(msgspec.Struct, kw_only=True, frozen=True):
+    block_device_mappings: list[InstanceBlockDeviceMapping] | None = None
+    disable_api_termination: AttributeBooleanValue | None = None
+    ena_support: AttributeBooleanValue | None = None
+    enclave_options: EnclaveOptions | None = None
+    ebs_optimized: AttributeBooleanValue | None = None
+    instance_id: str | None = None
+    instance_initiated_shutdown_behavior: AttributeValue | None = None
+    instance_type: AttributeValue | None = None
+    kernel_id: AttributeValue | None = None
+    product_codes: list[ProductCode] | None = None
+    ramdisk_id: AttributeValue | None = None
+    root_device_name: AttributeValue | None = None
+    source_dest_check: AttributeBooleanValue | None = None
+    sriov_net_support: AttributeValue | None = None
+    user_data: AttributeValue | None = None
+    disable_api_stop: AttributeBooleanValue | None = None
+    groups: list[GroupIdentifier] | None = None
+
+
 class InstanceBlockDeviceMapping(msgspec.Struct, kw_only=True, frozen=True):
     device_name: str | None = None
     ebs: EbsInstanceBlockDevice | None = None
+
+
+class InstanceBlockDeviceMappingSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    device_name: str | None = None
+    ebs: EbsInstanceBlockDeviceSpecification | None = None
+    virtual_name: str | None = None
+    no_device: str | None = None
 
 
 class InstanceIpv4Prefix(msgspec.Struct, kw_only=True, frozen=True):
@@ -1173,6 +1215,27 @@ class ModifyImageAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
     dry_run: bool | None = None
 
 
+class ModifyInstanceAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    source_dest_check: AttributeBooleanValue | None = None
+    enclave_options: EnclaveOptionsRequest | None = None
+    disable_api_stop: AttributeBooleanValue | None = None
+    dry_run: bool | None = None
+    instance_id: str
+    attribute: str | None = None
+    value: str | None = None
+    block_device_mappings: list[InstanceBlockDeviceMappingSpecification] | None = None
+    disable_api_termination: AttributeBooleanValue | None = None
+    instance_type: AttributeValue | None = None
+    kernel: AttributeValue | None = None
+    ramdisk: AttributeValue | None = None
+    user_data: SecureBlobAttributeValue | None = None
+    instance_initiated_shutdown_behavior: AttributeValue | None = None
+    groups: list[str] | None = None
+    ebs_optimized: AttributeBooleanValue | None = None
+    sriov_net_support: AttributeValue | None = None
+    ena_support: AttributeBooleanValue | None = None
+
+
 class Monitoring(msgspec.Struct, kw_only=True, frozen=True):
     metric_category_ids: list[str] | None = None
     state: str | None = None
@@ -1434,6 +1497,10 @@ class ScanResults(msgspec.Struct, kw_only=True, frozen=True):
     medium_fix_available_since: datetime | None = None
     high_fix_available_since: datetime | None = None
     critical_fix_available_since: datetime | None = None
+
+
+class SecureBlobAttributeValue(msgspec.Struct, kw_only=True, frozen=True):
+    value: bytes | None = None
 
 
 class SecurityGroup(msgspec.Struct, kw_only=True, frozen=True):
@@ -1712,6 +1779,9 @@ SHAPES: Final[dict[str, Shape]] = {
     'AssociatedKmsKeySet': ListOf('AssociatedKmsKey', 'item'),
     'AttachmentLimitType': Scalar('string', enum=frozenset({'dedicated', 'shared'})),
     'AttachmentStatus': Scalar('string', enum=frozenset({'attached', 'attaching', 'detached', 'detaching'})),
+    'AttributeBooleanValue': Structure(AttributeBooleanValue, (
+        Member('value', 'Value', 'value', 'Boolean'),
+    )),
     'AttributeValue': Structure(AttributeValue, (
         Member('value', 'Value', 'value', 'String'),
     )),
@@ -1967,6 +2037,11 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('import_snapshot_tasks', 'ImportSnapshotTaskSet', 'importSnapshotTaskSet', 'ImportSnapshotTaskList'),
         Member('next_token', 'NextToken', 'nextToken', 'String'),
     )),
+    'DescribeInstanceAttributeRequest': Structure(DescribeInstanceAttributeRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId', required=True),
+        Member('attribute', 'Attribute', 'attribute', 'InstanceAttributeName', required=True),
+    )),
     'DescribeInstanceStatusRequest': Structure(DescribeInstanceStatusRequest, (
         Member('instance_ids', 'InstanceId', 'InstanceId', 'InstanceIdStringList'),
         Member('max_results', 'MaxResults', 'MaxResults', 'Integer'),
@@ -2140,6 +2215,10 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('volume_owner_id', 'VolumeOwnerId', 'volumeOwnerId', 'String'),
         Member('operator', 'Operator', 'operator', 'OperatorResponse'),
         Member('ebs_card_index', 'EbsCardIndex', 'ebsCardIndex', 'Integer'),
+    )),
+    'EbsInstanceBlockDeviceSpecification': Structure(EbsInstanceBlockDeviceSpecification, (
+        Member('volume_id', 'VolumeId', 'volumeId', 'VolumeId'),
+        Member('delete_on_termination', 'DeleteOnTermination', 'deleteOnTermination', 'Boolean'),
     )),
     'EbsNvmeSupport': Scalar('string', enum=frozenset({'required', 'supported', 'unsupported'})),
     'EbsOptimizedInfo': Structure(EbsOptimizedInfo, (
@@ -2498,6 +2577,26 @@ SHAPES: Final[dict[str, Shape]] = {
     'InstanceAttachmentEnaSrdUdpSpecification': Structure(InstanceAttachmentEnaSrdUdpSpecification, (
         Member('ena_srd_udp_enabled', 'EnaSrdUdpEnabled', 'enaSrdUdpEnabled', 'Boolean'),
     )),
+    'InstanceAttribute': Structure(InstanceAttribute, (
+        Member('block_device_mappings', 'BlockDeviceMapping', 'blockDeviceMapping', 'InstanceBlockDeviceMappingList'),
+        Member('disable_api_termination', 'DisableApiTermination', 'disableApiTermination', 'AttributeBooleanValue'),
+        Member('ena_support', 'EnaSupport', 'enaSupport', 'AttributeBooleanValue'),
+        Member('enclave_options', 'EnclaveOptions', 'enclaveOptions', 'EnclaveOptions'),
+        Member('ebs_optimized', 'EbsOptimized', 'ebsOptimized', 'AttributeBooleanValue'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('instance_initiated_shutdown_behavior', 'InstanceInitiatedShutdownBehavior', 'instanceInitiatedShutdownBehavior', 'AttributeValue'),
+        Member('instance_type', 'InstanceType', 'instanceType', 'AttributeValue'),
+        Member('kernel_id', 'Kernel', 'kernel', 'AttributeValue'),
+        Member('product_codes', 'ProductCodes', 'productCodes', 'ProductCodeList'),
+        Member('ramdisk_id', 'Ramdisk', 'ramdisk', 'AttributeValue'),
+        Member('root_device_name', 'RootDeviceName', 'rootDeviceName', 'AttributeValue'),
+        Member('source_dest_check', 'SourceDestCheck', 'sourceDestCheck', 'AttributeBooleanValue'),
+        Member('sriov_net_support', 'SriovNetSupport', 'sriovNetSupport', 'AttributeValue'),
+        Member('user_data', 'UserData', 'userData', 'AttributeValue'),
+        Member('disable_api_stop', 'DisableApiStop', 'disableApiStop', 'AttributeBooleanValue'),
+        Member('groups', 'GroupSet', 'groupSet', 'GroupIdentifierList'),
+    )),
+    'InstanceAttributeName': Scalar('string', enum=frozenset({'blockDeviceMapping', 'disableApiStop', 'disableApiTermination', 'ebsOptimized', 'enaSupport', 'enclaveOptions', 'groupSet', 'instanceInitiatedShutdownBehavior', 'instanceType', 'kernel', 'productCodes', 'ramdisk', 'rootDeviceName', 'sourceDestCheck', 'sriovNetSupport', 'userData'})),
     'InstanceAutoRecoveryState': Scalar('string', enum=frozenset({'default', 'disabled'})),
     'InstanceBandwidthWeighting': Scalar('string', enum=frozenset({'default', 'ebs-1', 'vpc-1'})),
     'InstanceBlockDeviceMapping': Structure(InstanceBlockDeviceMapping, (
@@ -2505,6 +2604,13 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('ebs', 'Ebs', 'ebs', 'EbsInstanceBlockDevice'),
     )),
     'InstanceBlockDeviceMappingList': ListOf('InstanceBlockDeviceMapping', 'item'),
+    'InstanceBlockDeviceMappingSpecification': Structure(InstanceBlockDeviceMappingSpecification, (
+        Member('device_name', 'DeviceName', 'deviceName', 'String'),
+        Member('ebs', 'Ebs', 'ebs', 'EbsInstanceBlockDeviceSpecification'),
+        Member('virtual_name', 'VirtualName', 'virtualName', 'String'),
+        Member('no_device', 'NoDevice', 'noDevice', 'String'),
+    )),
+    'InstanceBlockDeviceMappingSpecificationList': ListOf('InstanceBlockDeviceMappingSpecification', 'item'),
     'InstanceBootModeValues': Scalar('string', enum=frozenset({'legacy-bios', 'uefi'})),
     'InstanceEventId': Scalar('string'),
     'InstanceId': Scalar('string'),
@@ -2911,6 +3017,27 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('imds_support', 'ImdsSupport', 'ImdsSupport', 'AttributeValue'),
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
     )),
+    'ModifyInstanceAttributeRequest': Structure(ModifyInstanceAttributeRequest, (
+        Member('source_dest_check', 'SourceDestCheck', 'SourceDestCheck', 'AttributeBooleanValue'),
+        Member('enclave_options', 'EnclaveOptions', 'EnclaveOptions', 'EnclaveOptionsRequest'),
+        Member('disable_api_stop', 'DisableApiStop', 'DisableApiStop', 'AttributeBooleanValue'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId', required=True),
+        Member('attribute', 'Attribute', 'attribute', 'InstanceAttributeName'),
+        Member('value', 'Value', 'value', 'ModifyInstanceAttributeValue'),
+        Member('block_device_mappings', 'BlockDeviceMapping', 'blockDeviceMapping', 'InstanceBlockDeviceMappingSpecificationList'),
+        Member('disable_api_termination', 'DisableApiTermination', 'disableApiTermination', 'AttributeBooleanValue'),
+        Member('instance_type', 'InstanceType', 'instanceType', 'AttributeValue'),
+        Member('kernel', 'Kernel', 'kernel', 'AttributeValue'),
+        Member('ramdisk', 'Ramdisk', 'ramdisk', 'AttributeValue'),
+        Member('user_data', 'UserData', 'userData', 'SecureBlobAttributeValue'),
+        Member('instance_initiated_shutdown_behavior', 'InstanceInitiatedShutdownBehavior', 'instanceInitiatedShutdownBehavior', 'AttributeValue'),
+        Member('groups', 'GroupId', 'GroupId', 'GroupIdStringList'),
+        Member('ebs_optimized', 'EbsOptimized', 'ebsOptimized', 'AttributeBooleanValue'),
+        Member('sriov_net_support', 'SriovNetSupport', 'sriovNetSupport', 'AttributeValue'),
+        Member('ena_support', 'EnaSupport', 'enaSupport', 'AttributeBooleanValue'),
+    )),
+    'ModifyInstanceAttributeValue': Scalar('string'),
     'Monitoring': Structure(Monitoring, (
         Member('metric_category_ids', 'MetricCategoryIdSet', 'metricCategoryIdSet', 'MetricCategoryIdList'),
         Member('state', 'State', 'state', 'MonitoringState'),
@@ -3205,6 +3332,9 @@ SHAPES: Final[dict[str, Shape]] = {
     'SecondaryNetworkSupportedFlag': Scalar('boolean'),
     'SecondarySubnetId': Scalar('string'),
     'SecureBlob': Scalar('blob'),
+    'SecureBlobAttributeValue': Structure(SecureBlobAttributeValue, (
+        Member('value', 'Value', 'value', 'SecureBlob'),
+    )),
     'SecurityGroup': Structure(SecurityGroup, (
         Member('group_id', 'GroupId', 'groupId', 'String'),
         Member('ip_permissions_egress', 'IpPermissionsEgress', 'ipPermissionsEgress', 'IpPermissionList'),
@@ -3430,6 +3560,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'ValueStringList': ListOf('String', 'item'),
     'VirtualizationType': Scalar('string', enum=frozenset({'hvm', 'paravirtual'})),
     'VirtualizationTypeList': ListOf('VirtualizationType', 'item'),
+    'VolumeId': Scalar('string'),
     'VolumeType': Scalar('string', enum=frozenset({'gp2', 'gp3', 'io1', 'io2', 'sc1', 'st1', 'standard'})),
     'Vpc': Structure(Vpc, (
         Member('owner_id', 'OwnerId', 'ownerId', 'String'),
@@ -3525,6 +3656,8 @@ OPERATIONS: Final = {
     'RunInstances': Operation('RunInstances', 'RunInstancesRequest', 'Reservation', 'POST', '/'),
     'DescribeInstances': Operation('DescribeInstances', 'DescribeInstancesRequest', 'DescribeInstancesResult', 'POST', '/'),
     'DescribeInstanceStatus': Operation('DescribeInstanceStatus', 'DescribeInstanceStatusRequest', 'DescribeInstanceStatusResult', 'POST', '/'),
+    'DescribeInstanceAttribute': Operation('DescribeInstanceAttribute', 'DescribeInstanceAttributeRequest', 'InstanceAttribute', 'POST', '/'),
+    'ModifyInstanceAttribute': Operation('ModifyInstanceAttribute', 'ModifyInstanceAttributeRequest', None, 'POST', '/'),
     'StopInstances': Operation('StopInstances', 'StopInstancesRequest', 'StopInstancesResult', 'POST', '/'),
     'StartInstances': Operation('StartInstances', 'StartInstancesRequest', 'StartInstancesResult', 'POST', '/'),
     'RebootInstances': Operation('RebootInstances', 'RebootInstancesRequest', None, 'POST', '/'),
