@@ -96,11 +96,13 @@ def test_a_manifest_appears_after_its_sidecar_and_force_clears_both(
     image = sparse_file(tmp_path / "small", MIB, {0: b"x"})
     with Recorder() as recorder:
         create(recipe(image), tmp_path, recorder=recorder)
-    assert (tmp_path / f"{NAME}.assurance.json").exists()
+    sidecar, manifest = tmp_path / f"{NAME}.assurance.json", tmp_path / f"{NAME}.manifest.xml"
+    parts = list(tmp_path.glob(f"{NAME}.part.*"))
+    assert max(part.stat().st_ctime_ns for part in parts) <= sidecar.stat().st_ctime_ns <= manifest.stat().st_ctime_ns
     with pytest.raises(LocalRefusal, match="exists already"):
         create(recipe(image), tmp_path)
     create(recipe(image), tmp_path, force=True)
-    assert not (tmp_path / f"{NAME}.assurance.json").exists()
+    assert manifest.exists() and not sidecar.exists()
 
 
 def test_a_sidecar_that_cannot_be_written_leaves_nothing(tmp_path: Path, recipe: Callable[..., Recipe]) -> None:

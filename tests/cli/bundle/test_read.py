@@ -1,5 +1,7 @@
 """``amiable bundle read``, and what ``verify`` and ``unbundle`` do with a sidecar."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -8,6 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from amiable.cli.main import main
+from amiable.model.units import BLOCK_BYTES
+from amiable.rules.content_digest import content_digest
 from tests.cli.bundle.bundles import CASE, create, local
 
 
@@ -53,8 +57,16 @@ def test_read_needs_the_sidecar(image: Path, capsys: pytest.CaptureFixture[str])
 
 def test_verify_says_what_the_sidecar_adds(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert create(image, *local()) == 0
-    assert main(["bundle", "verify", "-m", manifest_of(image)]) == 0
-    assert "bound by SHA-256" in capsys.readouterr().out
+    capsys.readouterr()
+    assert main(["bundle", "verify", "-m", manifest_of(image), "--output", "json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert "bound by SHA-256" in shown["Assurance"]
+    whole = image.read_bytes()
+    blocks = [whole[at : at + BLOCK_BYTES] for at in range(0, len(whole), BLOCK_BYTES)]
+    digests = [(index, hashlib.sha256(block).digest()) for index, block in enumerate(blocks)]
+    assert shown["ContentDigest"] == content_digest(len(whole), digests).hex()
+    assert main(["bundle", "verify", "-m", manifest_of(image), "--waive-assurance"]) == 0
+    assert "not checked" in capsys.readouterr().out
     assert main(["bundle", "verify", str(CASE)]) == 0
     assert "SHA-1 only" in capsys.readouterr().out
 

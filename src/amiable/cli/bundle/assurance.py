@@ -49,11 +49,23 @@ def find_assurance(
     return found
 
 
-def assurance_state(assurance: "Assurance | None", *, is_opened: bool) -> str:
-    """What a sidecar that fitted adds to the signature, in words."""
+def assurance_state(path: Path, assurance: "Assurance | None", *, is_opened: bool) -> str:
+    """What the sidecar of the manifest at ``path`` adds to the signature, in words; ``assurance`` if it was read, and fitted."""
+    from amiable.bundle.assurance import sidecar_name
+
+    if assurance is None and path.with_name(sidecar_name(path.name)).exists():
+        return "not checked"
     if assurance is None:
         return "none: the signature binds manifest, parts and image by SHA-1 only"
-    beneath = "parts, tar stream and image" if is_opened else "and parts"
-    return (
-        f"valid: manifest{',' if is_opened else ''} {beneath} are bound by SHA-256, which SHA-1 collisions do not pass"
-    )
+    bound = "manifest, parts, tar stream and image" if is_opened else "manifest and parts"
+    return f"valid: {bound} are bound by SHA-256, which SHA-1 collisions do not pass"
+
+
+def content_digest_of(assurance: "Assurance", manifest: "Manifest", private_key_pem: bytes) -> str:
+    """The image's content digest in hex, as the sidecar has it sealed."""
+    from amiable.bundle.assurance_tables import unseal
+    from amiable.bundle.keys import load_private_key
+    from amiable.bundle.unbundle import unwrap_keys
+
+    secrets = unwrap_keys(manifest, load_private_key(private_key_pem))
+    return unseal(assurance.sealed, *secrets, manifest).content_digest.hex()

@@ -4,7 +4,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from amiable.cli.bundle.assurance import AssuranceKey, WaiveAssurance, assurance_state, find_assurance
+from amiable.cli.bundle.assurance import (
+    AssuranceKey,
+    WaiveAssurance,
+    assurance_state,
+    content_digest_of,
+    find_assurance,
+)
 from amiable.cli.bundle.facts import facts
 from amiable.cli.bundle.options import (
     Cert,
@@ -34,13 +40,14 @@ def verify(
     """Checks signature, parts and, with a private key, all that lies beneath.  Writes nothing; prints what the manifest says."""
     from amiable.bundle import unbundle as opening
 
-    certificates, waivers = read_pem(cert), opening.Waivers(waive_signature, waive_image_digest)
+    certificates, private_key = read_pem(cert), read_pem(privatekey)
+    waivers = opening.Waivers(waive_signature, waive_image_digest)
     said = opening.read_bundle(manifest, certificates, waivers)
     assurance = find_assurance(manifest, said, certificates, assurance_key, waived=waive_assurance)
     with Progress("verify", 0) as progress:
         found = opening.verify(
             manifest,
-            private_key_pem=read_pem(privatekey),
+            private_key_pem=private_key,
             certificates_pem=certificates,
             source=source,
             waivers=waivers,
@@ -50,7 +57,9 @@ def verify(
     seen = {
         "Signature": "not checked" if waive_signature else "valid",
         "Parts": f"{len(found.parts)}, sound",
-        "Image": "sound" if privatekey else "not opened: no private key",
-        "Assurance": assurance_state(assurance, is_opened=privatekey is not None),
+        "Image": "sound" if private_key else "not opened: no private key",
+        "Assurance": assurance_state(manifest, assurance, is_opened=private_key is not None),
     }
+    if assurance is not None and private_key is not None:
+        seen["ContentDigest"] = content_digest_of(assurance, found, private_key)
     show_one({**facts(found), **seen}, output, identifier="Name")
