@@ -31,7 +31,7 @@ from amiable.bundle.dsse import (
     read_json,
     write_envelope,
 )
-from amiable.bundle.manifest_xml import IMAGE_BYTES_MAX, read_manifest
+from amiable.bundle.manifest_xml import IMAGE_BYTES_MAX, PARTS_MAX, read_manifest
 from amiable.bundle.parts import PartOpener
 from amiable.bundle.recorder import Recorder
 from amiable.model.manifest import Manifest
@@ -75,7 +75,7 @@ class _Kind(msgspec.Struct, frozen=True, rename={"type": "_type", "predicate_typ
 
 class _Statement(msgspec.Struct, frozen=True, rename={"type": "_type", "predicate_type": "predicateType"}):
     type: str
-    subject: list[_Subject]
+    subject: Annotated[list[_Subject], Meta(max_length=2 * PARTS_MAX)]
     predicate_type: str
     predicate: _Predicate
 

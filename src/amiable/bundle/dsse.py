@@ -28,7 +28,7 @@ T = TypeVar("T")
 PrivateKey = rsa.RSAPrivateKey | Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | Ed25519PublicKey
 
-ENVELOPE_BYTES_MAX: Final = 32 << 20
+ENVELOPE_BYTES_MAX: Final = 20 << 20
 SIGNATURES_MAX: Final = 16
 KEYS_MAX: Final = 64
 RSA_BITS_MIN: Final = 1024
