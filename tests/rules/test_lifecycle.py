@@ -120,3 +120,13 @@ def test_a_users_reason_carries_the_time_as_aws_writes_it() -> None:
     reason = lifecycle.user_initiated(Event.STOP_ASKED, NOW)
     assert reason.transition == "User initiated (2026-01-31 09:05:03 GMT)"
     assert reason.code == "Client.UserInitiatedShutdown"
+
+
+@pytest.mark.parametrize(("root", "job"), [("ebs", "stop"), ("instance-store", "terminate")])
+def test_a_crash_of_the_guests_kernel_keeps_a_volume_whatever_a_power_off_does(root: str, job: str) -> None:
+    crashed = replace(INSTANCE, root_device_type=root, shutdown_behavior="terminate")
+    ending = lifecycle.when_guest_crashed(crashed, "The guest's kernel crashed.", is_ours=False)
+    assert (ending.job, ending.reason.message) == (job, "Client.InternalError: The guest's kernel crashed.")
+    ours = lifecycle.when_guest_crashed(crashed, "The Xen appliance failed.", is_ours=True)
+    assert ours.job == job and ours.reason.code == "Server.InternalError"
+    assert (State.RUNNING, ending.event) in NEXT
