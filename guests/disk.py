@@ -1,32 +1,24 @@
-"""A GPT disk that BIOS and UEFI start: a BIOS boot partition, an EFI system partition, and root last, so that it can grow.
-
-0        MBR: GRUB's boot sector + protective table       partition 14   1 MiB   BIOS boot   (as Debian's cloud images
-2048     BIOS boot, 3 MiB                                 partition 15   4 MiB   EFI          number them)
-8192     EFI system, 16 MiB                               partition 1   20 MiB   root
-40960    root … to 1 MiB before the end
-"""
+"""A guest's disk: the package's GPT layout (``amiable.bundle.volume.disk``), with UUIDs that follow from a name."""
 
 from __future__ import annotations
 
 import uuid
 from pathlib import Path
 
+from amiable.bundle.volume.disk import BIOS_BOOT, EFI_SYSTEM, LINUX_ROOT, PLANS, SECTOR_BYTES
 from amiable.vm.appliance.programs import run
+from guests import grub
 from guests.ext4 import NAMESPACE
-from guests.grub import SECTOR_BYTES, core_image, embed_bios, write_efi_partition
 
-BIOS_START, BIOS_SECTORS = 2048, 6144
-EFI_START, EFI_SECTORS = 8192, 32768
-ROOT_START = EFI_START + EFI_SECTORS
-ROOT_OFFSET_BYTES = ROOT_START * SECTOR_BYTES
-TAIL_BYTES = 1 << 20
-"""After root: the second partition table, rounded up to what sfdisk aligns to."""
-
-BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
-EFI_SYSTEM = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
-LINUX_ROOT = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
-
+PLAN = PLANS["gpt"]
+assert PLAN.core is not None and PLAN.efi is not None
+BIOS_START, BIOS_SECTORS = PLAN.core.start, PLAN.core.sectors
+EFI_START, EFI_SECTORS = PLAN.efi.start, PLAN.efi.sectors
+ROOT_START = PLAN.root_start
+ROOT_OFFSET_BYTES = PLAN.root_offset_bytes
 MBR_OFFSET_BYTES = 1 << 20
+TAIL_BYTES = PLAN.tail_bytes
+"""After root: the second partition table, rounded up to what sfdisk aligns to."""
 
 
 def partition(disk: Path, *, name: str, root_bytes: int) -> None:
@@ -55,7 +47,4 @@ def partition_mbr(path: Path, *, root_bytes: int) -> int:
 
 def make_bootable(disk: Path, *, root_label: str) -> None:
     """Puts GRUB onto ``disk`` for BIOS and for UEFI."""
-    bios = core_image("i386-pc", root_label=root_label)
-    embed_bios(disk, core=bios, partition_start=BIOS_START, partition_sectors=BIOS_SECTORS)
-    efi = core_image("x86_64-efi", root_label=root_label)
-    write_efi_partition(disk, core=efi, partition_start=EFI_START, partition_sectors=EFI_SECTORS)
+    grub.install(disk, PLAN, root_label=root_label)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from amiable.bundle.volume import boot_loader, disk
 from amiable.vm.appliance import cpio, modules, tree
 
 RECORD = "inputs.json"
@@ -35,7 +36,7 @@ def builder_sources(guest: str) -> list[Path]:
     package = Path(__file__).parent
     left_out = {"__pycache__", "tiny", "tiny.py", "debian", "debian.py"} - {guest, f"{guest}.py"}
     files = [path for path in package.rglob("*") if path.is_file()]
-    shared = [Path(str(module.__file__)) for module in (cpio, modules, tree)]
+    shared = [Path(str(module.__file__)) for module in (cpio, modules, tree, boot_loader, disk)]
     return shared + [path for path in files if left_out.isdisjoint(path.relative_to(package).parts)]
 
 

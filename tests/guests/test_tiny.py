@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from amiable.vm.appliance.programs import BuildFailure, find_program
-from amiable.vm.appliance.tree import File, Tree
+from amiable.bundle.volume.disk import SECTOR_BYTES
+from amiable.vm.appliance.programs import find_program
 from guests import disk
 from guests.disk import BIOS_START, EFI_SECTORS, EFI_START, ROOT_OFFSET_BYTES, ROOT_START
-from guests.ext4 import write_ext4
-from guests.grub import SECTOR_BYTES
 from guests.tiny.build import LABEL, plan
 from tests.support.guests import TinyGuest, guest_cache, tiny_guest
 
@@ -101,13 +99,3 @@ def test_building_again_makes_the_same_bytes(guest: TinyGuest, tmp_path: Path) -
     assert names == sorted(path.name for path in guest.folder.iterdir() if path.name != "inputs.json")
     different = [name for name in names if (tmp_path / name).read_bytes() != (guest.folder / name).read_bytes()]
     assert different == []
-
-
-def test_a_core_image_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    from guests.grub import embed_bios
-
-    path = tmp_path / "disk"
-    disk.partition(path, name="test", root_bytes=4 << 20)
-    write_ext4(Tree({"f": File(b"")}), path, label="x", size_bytes=4 << 20, offset_bytes=ROOT_OFFSET_BYTES)
-    with pytest.raises(BuildFailure, match="needs 3 sectors; the BIOS boot partition has 2"):
-        embed_bios(path, core=bytes(3 * SECTOR_BYTES), partition_start=BIOS_START, partition_sectors=2)
