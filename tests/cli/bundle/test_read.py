@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -113,3 +114,30 @@ def test_without_a_certificate_the_sidecar_is_not_read_and_that_is_said(
     monkeypatch.delenv("EC2_CERT")
     assert main(["bundle", "verify", "-m", manifest_of(image), "--waive-signature"]) == 0
     assert "assurance was not read" in capsys.readouterr().err
+
+
+def test_read_fetches_from_a_bucket_only_what_it_needs(
+    image: Path, s3: Any, capfdbinary: pytest.CaptureFixture[bytes], sent: list[tuple[str, Any]]
+) -> None:
+    noise = os.urandom(12 << 20)
+    with image.open("r+b") as file:
+        os.pwrite(file.fileno(), noise, 6 << 20)
+    assert create(image, *local()) == 0
+    s3.create_bucket(Bucket="images")
+    for path in image.parent.glob("disk.img.*"):
+        s3.put_object(Bucket="images", Key=f"web/{path.name}", Body=path.read_bytes())
+    sent.clear()
+    capfdbinary.readouterr()
+    words = ["bundle", "read", "-m", "disk.img.manifest.xml", "-b", "images/web"]
+    assert main([*words, "--offset", str(7 << 20), "--size", "1000"]) == 0
+    assert capfdbinary.readouterr().out == noise[1 << 20 : (1 << 20) + 1000]
+    names = [path.removeprefix("GET images/web/disk.img.") for path, _ in sent]
+    assert sorted(set(names)) == ["assurance.json", "manifest.xml", "part.00"] and len(names) <= 4
+    s3.delete_object(Bucket="images", Key="web/disk.img.part.00")
+    assert main([*words, "--offset", str(7 << 20), "--size", "1000"]) == 1
+    s3.put_object(Bucket="images", Key="web/disk.img.part.00", Body=b"short")
+    assert main([*words, "--offset", str(7 << 20), "--size", "1000"]) == 1
+    s3.delete_object(Bucket="images", Key="web/disk.img.assurance.json")
+    assert main(words) == 1
+    told = capfdbinary.readouterr().err
+    assert b"is missing" in told and b"ends before" in told and b"no assurance" in told
