@@ -206,6 +206,8 @@ def test_a_good_bundle_becomes_an_image_of_its_very_bytes(ended: list[Ended], na
     outcome = outcome_of(ended, name)
     assert (outcome.state, outcome.reason) == ("available", "")
     assert outcome.digest == EXPECTED[name]["image"]["sha256"]
+    codes = EXPECTED[name]["manifest_facts"]["product_codes"] or []
+    assert [code["ProductCodeId"] for code in outcome.image.get("ProductCodes", [])] == codes
 
 
 @pytest.mark.parametrize("name", UNOPENED)
