@@ -117,6 +117,12 @@ def opened(image: Path, identity: Identity, *, offset_bytes: int) -> Iterator["W
         libext2fs.close_file_system(handle)
 
 
+def verify(image: Path, *, offset_bytes: int) -> None:
+    """Reads the whole structure back, as e2fsck sees it; raises LocalRefusal where that finds a fault."""
+    where = f"{image}?offset={offset_bytes}" if offset_bytes else str(image)
+    run(["e2fsck", "-f", "-n", where])
+
+
 @contextmanager
 def _told_when_full(image: Path) -> Iterator[None]:
     try:

@@ -248,6 +248,7 @@ def _write(
     )
     with ext.opened(image, settled.identity, offset_bytes=offset_bytes) as writer:
         Filling(writer, selection, report).run(made, total, progress)
+    ext.verify(image, offset_bytes=offset_bytes)
     boot_loader.install(image, plan, search=f"--fs-uuid {settled.identity.uuid}")
     with image.open("rb") as file:
         os.fsync(file.fileno())

@@ -13,7 +13,7 @@ SYSTEM_FOLDERS: Final = ("/usr/sbin", "/sbin")
 """Not on an ordinary user's PATH, but mke2fs and sfdisk live there."""
 
 PACKAGES: Final = {
-    "mke2fs": "e2fsprogs", "sfdisk": "fdisk", "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools",
+    "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "sfdisk": "fdisk", "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools",
     "grub-mkimage": "grub-common", "unshare": "util-linux", "mount": "mount", "blkid": "util-linux",
 }  # fmt: skip
 """Where Debian has them."""
