@@ -6,6 +6,7 @@ No guest: a QEMU whose firmware finds nothing to boot, written to through its mo
 import contextlib
 import json
 import os
+import resource
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -47,7 +48,9 @@ def qemu(directory: Directory, driver: str) -> Iterator[Process]:
     words += ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
     words += ["-display", "none", "-qmp", "unix:qmp.sock,server=on,wait=off", "-blockdev", json.dumps(node)]
     words += ["-device", f"{driver},id=volume0,drive=disk0,serial=one,share-rw=on"]
-    running = subprocess.Popen(words, cwd=directory.path)
+    running = subprocess.Popen(
+        words, cwd=directory.path, restore_signals=False
+    )  # a file too large is an error, no signal
     try:
         found = identity_of(running.pid)
         with machine.monitor(directory, found, wait_seconds=SECONDS_MAX):
@@ -154,3 +157,19 @@ def test_a_machine_without_the_disk_says_so_and_keeps_its_own(directory: Directo
         with machine.monitor(directory, found) as qmp:
             assert status(qmp) == "running"
         assert {"qmp.sock", DISK.overlay} == {path.name for path in directory.path.iterdir()}
+
+
+def test_where_the_old_bytes_cannot_be_kept_the_snapshot_breaks_and_never_the_guests_write(
+    directory: Directory,
+) -> None:
+    with qemu(directory, "virtio-blk-pci") as found:
+        with disk_export.running_disk(directory, found, DISK) as connection:
+            client = NbdClient(connection)
+            write(directory, found, "bundle-of-disk0", "write -P 9 1M 2M")  # the file of old bytes has 2 MiB and more
+            resource.prlimit(found.pid, resource.RLIMIT_FSIZE, (MIB, resource.RLIM_INFINITY))  # and cannot grow now
+            write(directory, found, "bundle-of-disk0", "write -P 9 0 256k")
+            with pytest.raises(NbdFailed):
+                client.read_into(memoryview(bytearray(MIB)), 0)
+            write(directory, found, "bundle-of-disk0", "read -P 9 0 256k")
+        with machine.monitor(directory, found) as qmp:
+            assert status(qmp) == "running"
