@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.x509.oid import NameOID
 
 from amiable.bundle import keys, pipeline, sparse_tar, unbundle
-from amiable.bundle.image_writer import ImageWriter
+from amiable.bundle.direct_writer import DirectWriter
 from amiable.bundle.inflate import PIECE_BYTES, inflate
 from amiable.bundle.layout import find_extents, open_image_file
 from amiable.bundle.manifest_xml import read_manifest, write_manifest
@@ -302,7 +302,7 @@ def _fetch(sides: Sides) -> Iterator[bytearray]:
 
 def _write(plain: list[bytes], path: Path) -> None:
     with path.open("wb", buffering=0) as file:
-        writer = ImageWriter(file.fileno())
+        writer = DirectWriter(file.fileno())
         for at, piece in enumerate(plain):
             writer.write(at * PIECE_BYTES, piece)
         writer.finish(len(plain) * PIECE_BYTES)

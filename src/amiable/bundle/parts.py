@@ -6,18 +6,20 @@ temporary file without a name) until then.
 """
 
 import hashlib
+import mmap
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, Final, Protocol
 
 from cryptography.hazmat.primitives.ciphers import CipherContext
 
-from amiable.bundle.new_file import told_when_full, write_at
+from amiable.bundle.direct_writer import DirectWriter
+from amiable.bundle.new_file import told_when_full
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import Manifest, Part
 from amiable.model.units import PART_BYTES
@@ -214,13 +216,26 @@ class PartFiles:
             ) from error
         self._made.append(path)
         with told_when_full(path), file:
-            write_at(file.fileno(), body, 0)
+            writer = DirectWriter(file.fileno())
+            writer.write(0, body)
+            writer.finish(len(body))
             os.fsync(file.fileno())
 
     def discard(self) -> None:
         """Removes every part that was written."""
         for path in self._made:
             path.unlink(missing_ok=True)
+
+
+def _new_body() -> memoryview:
+    """Room for one part, and for what the cipher asks beyond what it will write (it holds back what is no whole block).
+
+    A mapping of its own goes back to the system whole, which the heap's memory does not.
+    """
+    body = mmap.mmap(-1, PART_BYTES + mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a kernel without large pages
+        body.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(body)
 
 
 class PartCutter:
@@ -251,8 +266,7 @@ class PartCutter:
         view = memoryview(data)
         while view:
             if not self._fed:
-                # The cipher asks for room beyond what it will write; it holds back what is no whole block of its own.
-                self._body = memoryview(bytearray(PART_BYTES + AES_BLOCK))
+                self._body = _new_body()
             piece = view[: PART_BYTES - self._fed]
             self._filled += self._encryptor.update_into(piece, self._body[self._filled :])
             self._fed += len(piece)

@@ -69,7 +69,7 @@ WORD: Final = re.compile(r"[!-+\--~]{1,255}")
 WORKERS_MAX: Final = 8
 CHUNKS_WAITING_PER_WORKER: Final = 2
 CHUNKS_READ_AHEAD: Final = 4
-PARTS_WAITING_MAX: Final = 3
+PARTS_WAITING_MAX: Final = 2
 """Parts in memory that wait to be written into a folder."""
 
 Deflated = tuple[bytes, int]

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from amiable.bundle import keys, sparse_tar
 from amiable.bundle.assurance import Assurance, Watch, checked_opener
 from amiable.bundle.assurance_tables import unseal
+from amiable.bundle.direct_writer import DirectWriter
 from amiable.bundle.flow import ahead
-from amiable.bundle.image_writer import ImageWriter
 from amiable.bundle.inflate import PIECE_BYTES, inflate
 from amiable.bundle.manifest_xml import MANIFEST_BYTES_MAX, read_manifest, verify_signature
 from amiable.bundle.new_file import new_file
@@ -240,7 +240,7 @@ def unbundle(
     """
     manifest = read_bundle(manifest_path, certificates_pem, waivers)
     with new_file(destination) as file:
-        writer = ImageWriter(file.fileno())
+        writer = DirectWriter(file.fileno())
         open_image(
             manifest,
             folder_opener(source or manifest_path.parent),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amiable.bundle.image_writer import BLOCK_BYTES, BUFFER_BYTES, ImageWriter
+from amiable.bundle.direct_writer import BLOCK_BYTES, BUFFER_BYTES, DirectWriter
 from tests.bundle.conftest import allocated_bytes
 
 GAPS = st.sampled_from([0, 0, 0, 1, 511, 512, 4095, 4096, 4097, 3 * BLOCK_BYTES, BUFFER_BYTES, 5_000_000])
@@ -16,7 +16,7 @@ LENGTHS = st.sampled_from([1, 512, 4095, 4096, 4097, BUFFER_BYTES - 512, BUFFER_
 
 def written(path: Path, runs: list[tuple[int, bytes]], size: int, *, is_direct: bool) -> bytes:
     with path.open("w+b", buffering=0) as file:
-        writer = ImageWriter(file.fileno(), is_direct=is_direct)
+        writer = DirectWriter(file.fileno(), is_direct=is_direct)
         for offset, data in runs:
             writer.write(offset, data)
         writer.finish(size)

@@ -1,8 +1,8 @@
-"""An image written past the page cache, its holes kept.
+"""Large files written past the page cache, their holes kept: unpacked images, and parts.
 
-An unpacked image is read by nobody soon, and as large as the memory it would push out; copying it there also costs more time than the
-disk takes.  So whole blocks are gathered in memory that begins on a page and written with ``O_DIRECT``.  A file system that does not
-know it (or asks for larger blocks) gets the same writes through its cache.
+They are as large as the memory they would push out, and copying them there costs more time than the disk takes.  So whole blocks are
+gathered in memory that begins on a page and written with ``O_DIRECT``.  A file system that does not know it (or asks for larger
+blocks) gets the same writes through its cache.
 """
 
 import errno
@@ -19,22 +19,22 @@ BUFFER_BYTES: Final = MIB
 _ZEROS: Final = bytes(BLOCK_BYTES)
 
 
-class ImageWriter:
-    """Takes (offset, data) in rising order, as ``open_image`` tells it; ``finish`` gives the file its size.
+class DirectWriter:
+    """Takes (offset, data) in rising order; ``finish`` gives the file its size.
 
     A block of 4 KiB in which nothing was given stays a hole.  Closes no descriptor; makes nothing durable.
     """
 
     def __init__(self, descriptor: int, *, is_direct: bool = True) -> None:
         self._descriptor = descriptor
-        self._buffer = mmap.mmap(-1, BUFFER_BYTES)
+        self._buffer = mmap.mmap(-1, BUFFER_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._start = 0
         self._filled = 0
         self._is_direct = False
         if is_direct:
             self._set_direct(True)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: bytes | memoryview) -> None:
         """``data`` lies at ``offset``, at or after the end of what was written before."""
         gap = offset - (self._start + self._filled)
         assert gap >= 0
@@ -49,7 +49,7 @@ class ImageWriter:
         self._flush()
         os.ftruncate(self._descriptor, size_bytes)
 
-    def _add(self, data: bytes) -> None:
+    def _add(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         while view:
             piece = view[: BUFFER_BYTES - self._filled]
