@@ -12,13 +12,17 @@ from amiable.api.accounts import create_account
 from amiable.api.ec2.images import describe_images
 from amiable.api.ec2.register_image import register_image
 from amiable.bundle.assurance import Assurance, read_assurance, write_assurance
+from amiable.bundle.assurance_tables import unseal
 from amiable.bundle.dsse import load_signing_key, load_trusted_keys
+from amiable.bundle.keys import load_private_key
 from amiable.bundle.manifest_xml import read_manifest
 from amiable.bundle.pipeline import Recipe, create
 from amiable.bundle.recorder import Recorder
-from amiable.database import accounts
+from amiable.bundle.unbundle import unwrap_keys
+from amiable.database import accounts, images
 from amiable.model.errors import BundleRefusal
 from amiable.model.principal import Principal
+from amiable.rules.content_digest import content_digest
 from amiable.services import Services
 from amiable.wire.generated import ec2
 from tests.support.buckets import make_bucket, put
@@ -66,12 +70,16 @@ class Cloud:
         reason = found[0].state_reason
         return found[0].state, "" if reason is None else reason.message or ""
 
-    def forged(self, change: Callable[[Assurance], Assurance], signed_by: str = "user.key") -> bytes:
-        """The sidecar with ``change`` made to what it says, signed anew."""
+    def assurance(self) -> Assurance:
+        """What the sidecar says."""
         document = (self.folder / f"{NAME}.manifest.xml").read_bytes()
         sidecar = (self.folder / f"{NAME}.assurance.json").read_bytes()
         trusted = load_trusted_keys((KEYS / "user.crt").read_bytes())
-        said = change(read_assurance(sidecar, trusted, read_manifest(document), document))
+        return read_assurance(sidecar, trusted, read_manifest(document), document)
+
+    def forged(self, change: Callable[[Assurance], Assurance], signed_by: str = "user.key") -> bytes:
+        """The sidecar with ``change`` made to what it says, signed anew."""
+        said = change(self.assurance())
         return write_assurance(said, f"{NAME}.manifest.xml", [load_signing_key((KEYS / signed_by).read_bytes())])
 
 
@@ -104,7 +112,18 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 def test_an_image_with_a_sidecar_that_fits_becomes_available(cloud: Cloud) -> None:
     cloud.upload("fits")
-    assert cloud.outcome(cloud.register("fits")) == ("available", "")
+    image_id = cloud.register("fits")
+    assert cloud.outcome(image_id) == ("available", "")
+    # Its root in the block store has the very content digest that the sidecar has sealed.
+    with cloud.services.database.read() as c:
+        image = images.get(c, cloud.bundler.region, image_id, viewer=ACCOUNT)
+    assert image is not None and image.root_snapshot_id is not None and image.size_bytes == 3 << 20
+    blocks = [cloud.services.blocks.read(image.root_snapshot_id, index) for index in range(6)]
+    digests = [(index, sha256(block).digest()) for index, block in enumerate(blocks) if block is not None]
+    manifest = read_manifest((cloud.folder / f"{NAME}.manifest.xml").read_bytes())
+    secrets = unwrap_keys(manifest, load_private_key((KEYS / "user.key").read_bytes()))
+    sealed = cloud.assurance().sealed
+    assert content_digest(image.size_bytes, digests) == unseal(sealed, *secrets, manifest).content_digest
 
 
 def test_a_sidecar_that_the_service_may_not_read_is_as_none(cloud: Cloud) -> None:
