@@ -1,16 +1,16 @@
 """Disks made of the tiny guest's root directory start under BIOS and UEFI; the menu is the volume's own or a new one."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from amiable.bundle.volume.disk import Scheme
-from amiable.bundle.volume.image import Wish, make
-from amiable.model.units import MIB
 from tests.guests.machine import drive, machine
 from tests.support.guests import facts_of, tiny_guest
-from tests.support.trees import root_directory
+from tests.support.trees import as_root, root_directory
 
 FIRMWARE = Path("/usr/share/OVMF")
 
@@ -38,7 +38,9 @@ def test_a_disk_made_of_a_directory_starts(scheme: Scheme, starts: str, own_menu
             (root / "boot/grub/grub.cfg").unlink()
             (root / "boot/vmlinuz").rename(root / "boot/vmlinuz-6.1")
             (root / "boot/initrd").rename(root / "boot/initrd.img-6.1")
-        make(Wish(volume=root, size_bytes=400 * MIB, scheme=scheme), tmp_path / "disk.img")
+        command = [*as_root(), sys.executable, "-m", "amiable.cli.main", "bundle", "volume", "--volume", str(root)]
+        command += ["-P", scheme, "-s", "400", "--image-only", str(tmp_path / "disk.img")]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
     arguments = [*firmware(starts, tmp_path), *drive(tmp_path / "disk.img", "virtio-blk-pci")]
     with machine(tmp_path, *arguments, user_data="nonce=volume-1\n") as running:
         running.wait_for("amiable-tiny: ready")
