@@ -401,7 +401,7 @@ def main() -> None:
     parser.add_argument("--data-mib", type=int, default=1024)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="amiable-bench-", dir="/var/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="amiable-bench-") as name:
         folder = Path(name)
         image = chosen.image.resolve() if chosen.image else folder / "disk.img"
         if not chosen.image:

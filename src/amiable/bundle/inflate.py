@@ -37,7 +37,7 @@ JOINS_MAX: Final = 64
 JOINED_BYTES_FREE: Final = 32 * MIB
 """What may be inflated again for the sake of joining; beyond it, as much as was inflated well."""
 
-INPUT_BYTES: Final = 64 * KIB
+INPUT_BYTES: Final = 256 * KIB
 HEADER_TEXT_BYTES_MAX: Final = 64 * KIB
 
 MAGIC: Final = b"\x1f\x8b"

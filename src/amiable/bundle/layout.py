@@ -1,9 +1,11 @@
 """Where a bundle's image comes from: its size, where its data lies, and a way to read it once, in rising order.
 
-a file            holes as the file system tells them (SEEK_DATA), never read
-a block device    the same call; a device that knows no holes is all data
-standard input    a redirected file is a file, from where it stands; a pipe must be as long as declared, no byte more or less
-anything else     ``Layout`` itself: ``read_into`` and the extents that are known, as of an NBD export
+    a file            holes as the file system tells them (SEEK_DATA), never read
+    a block device    the same call; a device that knows no holes is all data
+    standard input    a redirected file or device is read as such, whole; a pipe must be as long as declared, no byte more or less
+    anything else     ``Layout`` itself: ``read_into`` and the extents that are known, as of an NBD export
+
+Nothing is read twice, so an image may come from what cannot go back.
 """
 
 import errno
