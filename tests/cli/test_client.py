@@ -12,8 +12,10 @@ import pytest
 from amiable.cli.client import is_http_url
 from amiable.cli.main import main
 from amiable.model.image import Image
+from amiable.model.kernel import KernelKind
+from amiable.model.principal import Principal
 from amiable.services import Services
-from tests.api.ec2.launching import make_image
+from tests.api.ec2.launching import make_image, make_kernel
 from tests.server.edge import Edge, running_edge
 from tests.server.fake_machine import running_instance
 from tests.support.services import make_account
@@ -138,6 +140,37 @@ def test_a_list_has_a_heading_over_every_column_and_one_form_of_dates(
     assert listed.splitlines()[0].split()[-2:] == ["VISIBILITY", "CREATED"]
     assert f"private     {services.now():%Y-%m-%d }" in listed
     assert "{" not in capsys.readouterr().out
+
+
+def test_a_launch_and_an_instance_show_the_hardware_profile_and_why(
+    services: Services, administrator: Principal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account, principal = make_account(services, "owner")
+    facts = {"kernel_kind": KernelKind.XEN_PV64, "boots_directly": False, "kernel_kind_why": "gzip, Xen PV of linux"}
+    kernel = make_kernel(services, administrator, **facts)
+    image = make_image(services, principal, virtualization_type="paravirtual", kernel_id=kernel.id)
+    with running_edge(services, account) as edge, speaking_for(edge, monkeypatch):
+        assert main(["launch", image.id]) == 0
+        said = capsys.readouterr()
+        why = "the kernel starts under Xen only: gzip, Xen PV of linux"
+        assert f"hardware profile xen-pv: {why}\n" in said.err
+        assert main(["instance", "show", said.out.strip()]) == 0
+        shown = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+        assert (shown["HardwareProfile"], shown["HardwareProfileWhy"]) == ("xen-pv", why)
+        assert main(["launch", image.id, "--profile", "direct"]) == 1
+    assert "cannot be started directly: gzip, Xen PV of linux" in capsys.readouterr().err
+
+
+def test_a_kernel_that_is_not_approved_says_who_may_approve_it(
+    services: Services, administrator: Principal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account, principal = make_account(services, "owner")
+    kernel = make_kernel(services, administrator, approved_at=None)
+    image = make_image(services, principal, virtualization_type="paravirtual", kernel_id=kernel.id)
+    with running_edge(services, account) as edge, speaking_for(edge, monkeypatch):
+        assert main(["launch", image.id]) == 1
+    said = capsys.readouterr().err
+    assert f"amiable kernel approve {kernel.id}" in said and "image share" not in said
 
 
 def test_an_image_that_is_not_shared_says_who_must_share_it(

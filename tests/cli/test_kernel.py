@@ -199,6 +199,21 @@ def test_a_kernel_comes_from_a_bundle_on_disk_and_from_one_in_a_bucket(
     assert (server.data / "kernels" / made["ImageId"]).read_bytes() == XENU
 
 
+def test_a_bundle_whose_kernel_is_of_another_architecture_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    image = tmp_path / "vmlinuz-pv32"
+    image.write_bytes(gzip.compress(elf(32, segment=notes(pv_notes(32)))))
+    words = ("-i", str(image), "-d", str(tmp_path / "b"), "--type", "kernel", "--arch", "x86_64")
+    amiable(server, "bundle", "create", *words)
+    manifest = str(tmp_path / "b" / "vmlinuz-pv32.manifest.xml")
+    where = amiable(server, "bundle", "upload", "-m", manifest, "-b", "kernels-of-32-bits").stdout.strip()
+    before = set((server.data / "kernels").iterdir())
+    assert "32 bits: give i386" in refused(server, "kernel", "add", "--location", where, "--name", "wrong bits")
+    assert "32 bits: give i386" in refused(server, "kernel", "add", "-m", manifest, "--name", "wrong bits")
+    assert set((server.data / "kernels").iterdir()) == before
+    (made,) = said(server, "kernel", "add", "--location", where, "--name", "wrong bits", "--arch", "i386")
+    assert (made["Kind"], made["Architecture"]) == ("xen-pv32", "i386")
+
+
 def test_the_bundle_of_a_machine_is_not_added_as_a_kernel(server: Server, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(1 << 20))

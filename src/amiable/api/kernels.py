@@ -8,7 +8,7 @@ The bytes lie in ``kernels/<id>``, durable before the row names them.  What a bu
 """
 
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -146,9 +146,10 @@ def settle_kernels(services: Services) -> None:
         if path.is_file() and path.name not in known:
             path.unlink()
     for image_id in unseen:
-        facts = look_at(services.data / "kernels" / image_id)
-        with services.database.write() as c:
-            images.set_kernel_facts(c, image_id, facts)
+        with suppress(OSError):  # a disk that fails for the moment: it is looked at again at the next start
+            facts = look_at(services.data / "kernels" / image_id)
+            with services.database.write() as c:
+                images.set_kernel_facts(c, image_id, facts)
 
 
 def _check_free(holder: str | None, wanted: BootFile) -> None:

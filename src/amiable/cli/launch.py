@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from amiable.cli.client import client, wait_for
+from amiable.cli.client import call, client, wait_for
 from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 
@@ -50,8 +50,10 @@ def launch(
         instance["State"] = instance["State"]["Name"]
     columns = {"instance": "InstanceId", "state": "State", "type": "InstanceType", "address": "PrivateIpAddress"}
     show_rows(instances, columns, output, identifier="InstanceId")
+    hardware = call("GET", f"/instances/{ids[0]}/hardware")
+    say(f"\nhardware profile {hardware['Profile']}: {hardware['Why']}")
     if not wait:
-        say(f"\nnext: amiable instance show {ids[0]}")
+        say(f"next: amiable instance show {ids[0]}")
 
 
 def read_user_data(file: Path) -> bytes:
