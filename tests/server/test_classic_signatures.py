@@ -153,6 +153,18 @@ def test_what_is_changed_after_signing_is_refused(edge: Edge, change: dict[str, 
     assert code_of(edge.send("PUT", "/changed", b"", headers | change)) == code
 
 
+def test_a_parameter_that_stands_for_a_header_is_refused_where_it_is_not_signed(edge: Edge) -> None:
+    date = http_date(datetime.now(UTC))
+    edge.send("PUT", "/hoisted", headers=sign_s3(edge, "PUT", "/hoisted", {}, date))
+    headers = sign_s3(edge, "PUT", "/hoisted/k", {}, date)
+    for query in ("x-amz-acl=public-read", "X-Amz-Meta-A=1", "x-amz-copy-source=/other/k"):
+        assert code_of(edge.send("PUT", f"/hoisted/k?{query}", b"1", headers)) == "InvalidRequest"
+    url = old_client(edge).generate_presigned_url(
+        "put_object", Params={"Bucket": "hoisted", "Key": "k", "Metadata": {"a": "1\r\nb"}}
+    )
+    assert code_of(edge.send("PUT", url.removeprefix(edge.endpoint), b"1")) == "InvalidArgument"
+
+
 def test_a_body_is_held_to_the_hash_that_the_signature_covers(edge: Edge) -> None:
     now = http_date(datetime.now(UTC))
     edge.send("PUT", "/hashed", headers=sign_s3(edge, "PUT", "/hashed", {}, now))

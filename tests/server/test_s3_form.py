@@ -137,6 +137,13 @@ def test_a_field_that_is_to_be_ignored_needs_no_condition(edge: Edge) -> None:
     assert post(edge, fields_of(edge, policy_of(BUNDLE_READ), x_ignore_me="1")).status == 204
 
 
+def test_a_field_cannot_begin_another_header(edge: Edge) -> None:
+    policy = policy_of([*BUNDLE_READ, ["starts-with", "$x-amz-meta-a", ""], ["starts-with", "$content-type", ""]])
+    for changes in ({"x_amz_meta_a": "1\r\nSet-Cookie: a=b"}, {"Content_Type": "text/x\nX-A: b"}):
+        assert code_of(post(edge, fields_of(edge, policy, **changes))) == "InvalidArgument"
+    assert post(edge, fields_of(edge, policy, x_amz_meta_a="1")).status == 204
+
+
 def test_a_policy_is_for_its_bucket_and_its_time(edge: Edge) -> None:
     edge.client("s3").create_bucket(Bucket="other-forms")
     fields = fields_of(edge, policy_of(BUNDLE_READ))

@@ -32,6 +32,7 @@ from amiable.server.s3_answer import transfer, xml
 from amiable.server.s3_request import (
     Call,
     address_of,
+    as_header,
     blocking,
     check_headers,
     read_form_file,
@@ -157,12 +158,12 @@ def _call(request: Authenticated, bucket: str, fields: Mapping[str, str], file_n
         if name in fields:
             raise S3Refusal("NotImplemented", 501, f"The field {name} is not implemented by Amiable.")
     raw = [
-        (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+        as_header(name, value)
         for name, value in fields.items()
         if name not in NOT_HEADERS and not name.startswith("x-ignore-")
     ]
     if "acl" in fields:
-        raw.append((b"x-amz-acl", fields["acl"].encode("latin-1", "replace")))
+        raw.append(as_header("x-amz-acl", fields["acl"]))
     key = _field(fields, "key").replace(FILE_NAME, file_name)
     return Call(request, bucket, key, {}, Headers(raw=raw))
 

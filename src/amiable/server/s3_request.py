@@ -112,16 +112,27 @@ def read_call(request: Authenticated) -> Call:
             raise S3Refusal("InvalidArgument", 400, "A query parameter is given more than once.", ArgumentName=name)
         query[name] = value
     bucket, key = address_of(request.raw_path, request.headers.get("host", ""))
-    is_version_2 = sigv2.SIGNATURE in query
+    is_version_2 = sigv2.is_of_version_2(request.signature.claim)
+    signs_query = not is_version_2 or sigv2.SIGNATURE in query
     kept = {}
     hoisted = []
     for name, value in query.items():
         if name.lower().startswith("x-amz-") or (is_version_2 and name in sigv2.STANDING_FOR_HEADERS):
+            if not signs_query:
+                raise S3Refusal("InvalidRequest", 400, "Version 2 does not sign this parameter: send it as a header.")
             if name not in SIGNATURE_PARAMETERS and name.lower() not in request.headers:
-                hoisted.append((name.lower().encode(), value.encode("latin-1", "replace")))
+                hoisted.append(as_header(name, value))
         elif not (is_version_2 and name in sigv2.OWN):
             kept[name] = value
     return Call(request, bucket, key, kept, Headers(raw=[*request.headers.raw, *hoisted]))
+
+
+def as_header(name: str, value: str) -> tuple[bytes, bytes]:
+    """A parameter or field that stands for a header; refuses what no header can carry, which would begin another one."""
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
+        text = "The value holds control characters, which a header cannot carry."
+        raise S3Refusal("InvalidArgument", 400, text, ArgumentName=name)
+    return name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")
 
 
 def address_of(raw_path: str, host: str) -> tuple[str, str]:
