@@ -12,8 +12,19 @@ SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 """Not on an ordinary user's PATH, but mke2fs and sfdisk live there."""
 
 
+NOT_DEBIAN = "the parts come from the packages of Debian 12, with Debian's own tools"
+HINTS = {
+    "apt-get": NOT_DEBIAN,
+    "apt-cache": NOT_DEBIAN,
+    "dpkg-deb": NOT_DEBIAN,
+    "grub-mkimage": "apt-get install grub-common",
+    "sfdisk": "apt-get install fdisk",
+    "mke2fs": "apt-get install e2fsprogs",
+}
+
+
 class BuildFailure(Exception):
-    """A guest could not be built; the text says why, ``hint`` what to do."""
+    """Something could not be built; the text says why, ``hint`` what to do."""
 
     def __init__(self, what: str, *, hint: str = "") -> None:
         super().__init__(what)
@@ -24,7 +35,7 @@ def find_program(name: str) -> Path:
     """Where ``name`` lies; raises BuildFailure when it is not installed."""
     found = shutil.which(name, path=_search_path())
     if found is None:
-        raise BuildFailure(f"{name} is not installed", hint="make setup")
+        raise BuildFailure(f"{name} is not installed", hint=HINTS.get(name, f"apt-get install {name}"))
     return Path(found)
 
 
@@ -36,16 +47,20 @@ def run(
     folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """What ``command`` said; raises BuildFailure with its last words when it fails."""
-    done = subprocess.run(
-        [str(find_program(command[0])), *command[1:]],
-        env={**os.environ, "PATH": _search_path(), "LC_ALL": "C", **(environment or {})},
-        input=input_text,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS_MAX,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(find_program(command[0])), *command[1:]],
+            env={**os.environ, "PATH": _search_path(), "LC_ALL": "C", **(environment or {})},
+            input=input_text,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=WAIT_SECONDS_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BuildFailure(f"{command[0]} did not end within {WAIT_SECONDS_MAX} s") from None
     if done.returncode != 0:
         last_words = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
         raise BuildFailure(f"{command[0]} ended with {done.returncode}: {last_words}")
