@@ -1,5 +1,6 @@
 """Work that runs ahead: order, errors and early ends."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -59,3 +60,36 @@ def test_the_source_is_at_most_depth_items_ahead() -> None:
     with closing(ahead(source(), 4)) as items:
         next(items)
         assert len(made) <= 4 + 3
+
+
+@pytest.mark.parametrize("is_interrupted", [True, False])
+def test_a_source_that_waits_is_stopped_when_its_reader_goes(is_interrupted: bool) -> None:
+    stopped, waits = threading.Event(), threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 1
+        if is_interrupted:
+            assert waits.wait(30)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+        assert stopped.wait(30), "stopped"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with closing(ahead(source(), 1, stop_source=stopped.set)) as items:
+            assert next(items) == 1
+            if is_interrupted:
+                with pytest.raises(KeyboardInterrupt):
+                    waits.set()
+                    next(items)
+        assert stopped.is_set()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_source_that_ended_is_not_stopped() -> None:
+    stopped = threading.Event()
+    assert list(ahead(range(5), 2, stop_source=stopped.set)) == list(range(5))
+    assert not stopped.is_set()

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -11,10 +11,13 @@ _END: Final = object()
 _POLL_SECONDS: Final = 0.1
 
 
-def ahead(source: Iterable[T], depth: int) -> Generator[T, None, None]:
+def ahead(
+    source: Iterable[T], depth: int, *, stop_source: Callable[[], object] | None = None
+) -> Generator[T, None, None]:
     """The items of ``source``, made by a thread at most ``depth`` items ahead.
 
-    What ``source`` raises is raised here.  When the reader stops early, the thread ends before this generator is closed.
+    What ``source`` raises is raised here.  When the reader stops early, or is interrupted while it waits here, ``stop_source`` is
+    called, which makes a source that waits raise, and the thread ends before this generator is closed.
     """
     items: queue.Queue[tuple[object, BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
@@ -39,14 +42,18 @@ def ahead(source: Iterable[T], depth: int) -> Generator[T, None, None]:
 
     thread = threading.Thread(target=run, name="bundle-ahead", daemon=True)
     thread.start()
+    is_over = False
     try:
         while True:
             item, error = items.get()
             if error is not None:
                 raise error
             if item is _END:
+                is_over = True
                 return
             yield item  # type: ignore[misc]
     finally:
         stop.set()
+        if stop_source is not None and not is_over:
+            stop_source()
         thread.join()

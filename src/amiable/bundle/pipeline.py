@@ -161,8 +161,8 @@ def create_into(
             encryptor=Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor(),
             told=_part_teller(recorder),
         )
-        chunks = reading.enter_context(closing(ahead(_tar_chunks(header, layout, recorder), CHUNKS_READ_AHEAD)))
-        reading.callback(layout.stop)
+        source = _tar_chunks(header, layout, recorder)
+        chunks = reading.enter_context(closing(ahead(source, CHUNKS_READ_AHEAD, stop_source=layout.stop)))
         meter = _Meter(layout, progress)
         image_sha1 = _pack(chunks, cutter, level=recipe.level, meter=meter, recorder=recorder)
         layout.check()

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from sqlalchemy import select
 from amiable.database import schema
 from amiable.model.units import BLOCK_BYTES, MIB
 from tests.support import journey
-from tests.support.server import Server
+from tests.support.server import Server, shell_environment
 from tests.support.services import open_services
 
 
@@ -80,6 +83,28 @@ def test_a_failed_registration_removes_what_was_uploaded_and_says_so(server: Ser
     assert "error: " in done.stderr.splitlines()[-1] or "hint: " in done.stderr.splitlines()[-1]
     assert "Contents" not in server.client("s3").list_objects(Bucket="images")
     assert server.client("ec2").describe_images(Owners=["self"])["Images"] == []
+
+
+def test_an_interrupted_publish_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    """The image comes through a pipe that stalls after two parts, so the interruption comes while parts leave."""
+    words = ["bundle", "publish", "-i", "-", "-p", "web", "--image-size", str(64 * MIB), "-b", "images", "-r", "x86_64"]
+    command = [sys.executable, "-m", "amiable.cli.main", *words]
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket="images")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=shell_environment(server), stdin=pipe, stdout=pipe, stderr=pipe) as running:
+        assert running.stdin is not None
+        running.stdin.write(os.urandom(25 * MIB))
+        running.stdin.flush()
+        journey.wait_until("a part in the bucket", lambda: s3.list_objects(Bucket="images").get("Contents"))
+        running.send_signal(signal.SIGINT)
+        status = running.wait(60)
+        assert running.stderr is not None
+        said = running.stderr.read().decode()
+    assert status == 130
+    assert "removed the " in said
+    assert said.endswith("error: interrupted\n")
+    assert "Contents" not in s3.list_objects(Bucket="images")
 
 
 def test_a_kernel_is_published_too(server: Server, tmp_path: Path) -> None:

@@ -91,3 +91,12 @@ def test_keys_endpoint_and_either_signature_come_by_flag(server: Server, capsys:
         words = ["-m", str(CASE), "-b", f"version-{version}", *flags, "--sigv", version, "--batch"]
         assert main(["bundle", "upload", *words]) == 0
         assert capsys.readouterr().out == f"version-{version}/small.img.manifest.xml\n"
+
+
+def test_a_session_s_keys_and_token_come_by_flag(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    found = server.client("sts").get_session_token()["Credentials"]
+    keys = ["-a", found["AccessKeyId"], "-s", found["SecretAccessKey"]]
+    words = ["bundle", "upload", "-m", str(CASE), "-b", "by-session", "--url", server.endpoint, *keys]
+    assert main([*words, "-t", found["SessionToken"]]) == 0
+    assert capsys.readouterr().out == "by-session/small.img.manifest.xml\n"
+    assert main(words) == 1

@@ -29,8 +29,9 @@ def download(
 ) -> None:
     """Downloads a bundle over S3, every part's SHA-1 checked.  Prints the manifest's path.
 
-    Parts that lie there whole are not fetched again: after a failure, call it again.  With -k a bundle that the key does not open is
-    refused before its parts are fetched; with -c so is one with another's signature.
+    Parts that lie there whole are not fetched again: after a failure, call it
+    again.  With -k a bundle that the key does not open is refused before its
+    parts are fetched; with -c so is one with another's signature.
     """
     from amiable.bundle import keys
     from amiable.bundle.download import DownloadOrder, fetch_manifest

@@ -74,8 +74,10 @@ def migrate(
 ) -> None:
     """Makes a bundle fit another cloud: its kernel and ramdisk there, keys wrapped for it, signed anew.  Prints where it is.
 
-    On this disk the manifest is replaced, the old one kept as .bak.  With -b and -d the server copies the parts.  Exit codes of
-    ec2-migrate-manifest: 6 no kernel stands for the bundle's, 7 its own cloud does not answer, 10 the bucket is elsewhere.
+    On this disk the manifest is replaced, the old one kept as .bak.  With -b
+    and -d the server copies the parts.  Exit codes of ec2-migrate-manifest:
+    6 no kernel stands for the bundle's, 7 its own cloud does not answer,
+    10 the bucket is elsewhere.
     """
     from amiable.bundle import migrate as migration
     from amiable.bundle.download import fetch_manifest

@@ -67,9 +67,10 @@ def upload(
 ) -> None:
     """Uploads a bundle over S3: the parts, then the manifest.  Prints the ImageLocation for RegisterImage.
 
-    Under an upload policy (with -a, the key of who signed it) nothing but uploading is allowed: the bucket must be there.
-    Parts that are there already are not sent again: after a failure, call it again.  Exit code 10: the bucket is in another
-    location than --location.
+    Parts that are there already are not sent again: after a failure, call it
+    again.  Under an upload policy (with -a, the key of who signed it) nothing
+    but uploading is allowed: the bucket must be there.  Exit code 10: the
+    bucket is in another location than --location.
     """
     from amiable.bundle.transfer import read_place
     from amiable.bundle.unbundle import Waivers, read_bundle
