@@ -79,5 +79,6 @@ def test_what_is_no_file_system_is_refused(tmp_path: Path) -> None:
 def test_every_code_that_is_known_by_number_means_what_its_name_says() -> None:
     libext2fs.library()
     assert libext2fs.message(libext2fs.NO_DIRECTORY_SPACE) == "No free space in the directory"
+    assert libext2fs.message(libext2fs.DIRECTORY_EXISTS) == "Ext2 directory already exists"
     assert libext2fs.message(libext2fs.NO_BLOCK) == "Could not allocate block in ext2 filesystem"
     assert libext2fs.message(libext2fs.NO_INODE) == "Could not allocate inode in ext2 filesystem"

@@ -208,6 +208,14 @@ def test_what_cannot_be_made_is_refused_and_nothing_remains(
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
+def test_a_link_where_a_folder_is_needed_is_refused_by_its_name(root: Path, tmp_path: Path) -> None:
+    (root / "dev").rmdir()
+    (root / "dev").symlink_to("elsewhere")
+    with pytest.raises(LocalRefusal, match="/dev is no folder in the volume"):
+        image_of(root, tmp_path)
+    assert not (tmp_path / "image").exists()
+
+
 def test_an_image_that_exists_is_not_overwritten(root: Path, tmp_path: Path) -> None:
     (tmp_path / "image").write_text("mine")
     with pytest.raises(LocalRefusal, match="exists already"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from amiable.bundle.volume.ext import BLOCK_BYTES, ROOT_INODE, Facts, Writer
-from amiable.bundle.volume.libext2fs import ExtError
+from amiable.bundle.volume.libext2fs import DIRECTORY_EXISTS, ExtError
 from amiable.bundle.volume.selection import Entry, Report, Selection, open_at
 from amiable.model.errors import LocalRefusal
 
@@ -54,19 +54,33 @@ def measure(selection: Selection, made: Mapping[str, Made]) -> Measure:
     return Measure(entries, data_bytes)
 
 
-class Filling:
-    """One run over a selection into a file system; ``report`` tells afterwards what was not taken as it stood."""
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What goes into a file system: ``selection``, and ``made`` in place of its files of the same path; together ``total``.
 
-    def __init__(self, writer: Writer, selection: Selection, report: Report) -> None:
+    ``report`` tells afterwards what was not taken as it stood.
+    """
+
+    selection: Selection
+    made: Mapping[str, Made]
+    total: Measure
+    report: Report
+
+
+class Filling:
+    """One run over ``contents`` into a file system."""
+
+    def __init__(self, writer: Writer, contents: Contents) -> None:
         self._writer = writer
-        self._selection = selection
-        self._report = report
+        self._contents = contents
+        self._selection = contents.selection
+        self._report = contents.report
         self._folders: dict[str, int] = {"": ROOT_INODE}
         self._names: dict[tuple[int, int], int] = {}
 
-    def run(self, made: Mapping[str, Made], total: Measure, progress: Progress | None = None) -> None:
-        """Writes every entry, and ``made`` in place of files of the same path."""
-        done_bytes = 0
+    def run(self, progress: Progress | None = None) -> None:
+        """Writes every entry; ``progress`` counts bytes of files."""
+        made, total, done_bytes = self._contents.made, self._contents.total, 0
         for entry in self._selection.walk(self._report):
             if entry.path in made and not stat.S_ISDIR(entry.facts.st_mode):
                 continue
@@ -93,7 +107,9 @@ class Filling:
 
     def _take(self, entry: Entry) -> None:
         mode, name = entry.facts.st_mode, os.fsencode(entry.name)
-        parent = self._folders[entry.parent]
+        parent = self._folders.get(entry.parent)
+        if parent is None:
+            raise FileNotFoundError(entry.path)  # its folder was gone when it was reached
         key = (entry.facts.st_dev, entry.facts.st_ino)
         if not entry.path:
             self._writer.describe(ROOT_INODE, _facts(entry.facts, self._attributes(entry.path, entry.folder)))
@@ -170,9 +186,15 @@ class Filling:
         """The inode of the folder ``path``, made where it is not there."""
         if path not in self._folders:
             parent, _, name = path.rpartition("/")
-            self._folders[path] = self._writer.directory(
-                self._folder(parent), os.fsencode(name), _new(stat.S_IFDIR | 0o755)
-            )
+            facts = _new(stat.S_IFDIR | 0o755)
+            try:
+                self._folders[path] = self._writer.directory(self._folder(parent), os.fsencode(name), facts)
+            except ExtError as error:
+                if error.code != DIRECTORY_EXISTS:
+                    raise
+                raise LocalRefusal(
+                    f"/{path} is no folder in the volume: nothing can be written there", hint="--exclude it"
+                ) from error
         return self._folders[path]
 
     def _make(self, path: str, file: Made) -> None:

@@ -130,7 +130,7 @@ def _told_when_full(image: Path) -> Iterator[None]:
     except ExtError as error:
         if error.code in FULL:
             raise LocalRefusal(
-                f"{image} cannot be written: {os.strerror(error.code)}",
+                f"the image cannot be written in {image.parent}: {os.strerror(error.code)}",
                 hint="make room there, or name another place with -d",
                 exit_code=EXIT_IO,
             ) from error

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from amiable.bundle.new_file import EXIT_IO, told_when_full
 from amiable.bundle.volume import boot_loader, disk, ext, fstab, hook, mounts, origin
 from amiable.bundle.volume.capacity import least_bytes, needed_bytes
-from amiable.bundle.volume.contents import Filling, Made, Measure, Progress, measure
+from amiable.bundle.volume.contents import Contents, Filling, Made, Measure, Progress, measure
 from amiable.bundle.volume.disk import PLANS, Plan, Scheme
 from amiable.bundle.volume.ext import ExtType, Identity
 from amiable.bundle.volume.filters import Filters
@@ -100,7 +100,7 @@ def make(wish: Wish, target: Path, *, progress: Progress | None = None) -> Image
         _check_size(wish, settled.plan, total)
         _check_room(target, total)
         with told_when_full(target):
-            _write(settled, image, selection, made, report, total, progress)
+            _write(settled, image, Contents(selection, made, total, report), progress)
         image.rename(target)
     return Image(target, settled.identity, settled.plan.scheme, total, report)
 
@@ -226,29 +226,20 @@ def _check_room(target: Path, total: Measure) -> None:
         )
 
 
-def _write(
-    settled: _Settled,
-    image: Path,
-    selection: Selection,
-    made: Mapping[str, Made],
-    report: Report,
-    total: Measure,
-    progress: Progress | None,
-) -> None:
+def _write(settled: _Settled, image: Path, contents: Contents, progress: Progress | None) -> None:
     plan, size_bytes = settled.plan, settled.wish.size_bytes
     os.truncate(image, size_bytes)
     disk.partition(image, plan, size_bytes=size_bytes)
-    offset_bytes = plan.root_offset_bytes
     ext.make(
         image,
         settled.identity,
-        offset_bytes=offset_bytes,
+        offset_bytes=plan.root_offset_bytes,
         size_bytes=plan.root_bytes(size_bytes),
-        inodes=total.entries,
+        inodes=contents.total.entries,
     )
-    with ext.opened(image, settled.identity, offset_bytes=offset_bytes) as writer:
-        Filling(writer, selection, report).run(made, total, progress)
-    ext.verify(image, offset_bytes=offset_bytes)
+    with ext.opened(image, settled.identity, offset_bytes=plan.root_offset_bytes) as writer:
+        Filling(writer, contents).run(progress)
+    ext.verify(image, offset_bytes=plan.root_offset_bytes)
     boot_loader.install(image, plan, search=f"--fs-uuid {settled.identity.uuid}")
     with image.open("rb") as file:
         os.fsync(file.fileno())

@@ -18,6 +18,7 @@ MESSAGES: Final = "libcom_err.so.2"
 FIRST_CODE: Final = 2133571328
 """EXT2_ET_BASE: codes below are errno."""
 NO_DIRECTORY_SPACE: Final = FIRST_CODE + 38
+DIRECTORY_EXISTS: Final = FIRST_CODE + 79
 NO_BLOCK: Final = FIRST_CODE + 72
 NO_INODE: Final = FIRST_CODE + 73
 
