@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import socket
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from amiable.api import accounts
@@ -165,6 +169,23 @@ def test_a_parameter_that_stands_for_a_header_is_refused_where_it_is_not_signed(
     assert code_of(edge.send("PUT", url.removeprefix(edge.endpoint), b"1")) == "InvalidArgument"
 
 
+@pytest.mark.parametrize("is_right", [True, False])
+def test_a_client_that_waits_to_be_told_sends_no_body_in_vain(edge: Edge, is_right: bool) -> None:
+    date = http_date(datetime.now(UTC))
+    edge.send("PUT", "/waiting", headers=sign_s3(edge, "PUT", "/waiting", {}, date))
+    headers = sign_s3(edge, "PUT", "/waiting/k" if is_right else "/other/k", {}, date)
+    headers |= {"host": f"127.0.0.1:{edge.port}", "content-length": "5", "expect": "100-continue"}
+    head = "PUT /waiting/k HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        first = connection.recv(65536)
+        if is_right:
+            assert first.startswith(b"HTTP/1.1 100 ")
+            connection.sendall(b"12345")
+            first = connection.recv(65536)
+        assert first.startswith(b"HTTP/1.1 200 " if is_right else b"HTTP/1.1 403 ")
+
+
 def test_a_body_is_held_to_the_hash_that_the_signature_covers(edge: Edge) -> None:
     now = http_date(datetime.now(UTC))
     edge.send("PUT", "/hashed", headers=sign_s3(edge, "PUT", "/hashed", {}, now))
@@ -313,6 +334,20 @@ def test_a_session_speaks_for_its_account_in_every_protocol(edge: Edge) -> None:
     for client in (s3, old_client(edge, **options)):
         url = client.generate_presigned_url("get_object", Params={"Bucket": "of-a-session", "Key": "k"})
         assert edge.send("GET", url.removeprefix(edge.endpoint)).body == b"1"
+
+
+def test_a_session_makes_nothing_that_outlives_it(edge: Edge) -> None:
+    options = session_options(edge)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        edge.client("iam", **options).list_signing_certificates()
+    for method, target in (("POST", "/amiable/v1/access-keys"), ("DELETE", "/amiable/v1/access-keys/AKIA1")):
+        request = AWSRequest(method, edge.endpoint + target)
+        SigV4Auth(Credentials(*options.values()), "amiable", "us-east-1").add_auth(request)
+        answer = edge.send(method, target, headers=dict(request.headers.items()))
+        assert answer.status == 403 and "UnauthorizedOperation" in answer.text
+    request = AWSRequest("GET", edge.endpoint + "/amiable/v1/access-keys")
+    SigV4Auth(Credentials(*options.values()), "amiable", "us-east-1").add_auth(request)
+    assert edge.send("GET", "/amiable/v1/access-keys", headers=dict(request.headers.items())).status == 200
 
 
 def test_a_session_cannot_ask_for_another_and_knows_no_mfa(edge: Edge) -> None:

@@ -16,10 +16,10 @@ from cryptography.exceptions import InvalidTag
 from amiable.database.accounts import AccessKey, find_access_key
 from amiable.database.connect import milliseconds
 from amiable.model.errors import Unauthenticated
+from amiable.model.principal import SESSION_PREFIX
 from amiable.services import Services
 
 PURPOSE: Final = "session"
-KEY_PREFIX: Final = "ASIA"
 TOKEN_LENGTH_MAX: Final = 16_384
 
 
@@ -35,7 +35,7 @@ class Session:
 
 def begin_session(services: Services, parent_key_id: str, *, seconds: int, token_size_min: int = 0) -> Session:
     """Credentials that speak for the account of ``parent_key_id`` for ``seconds``; the token has at least ``token_size_min`` characters."""
-    key_id = KEY_PREFIX + base64.b32encode(services.entropy(10)).decode()
+    key_id = SESSION_PREFIX + base64.b32encode(services.entropy(10)).decode()
     secret = base64.b64encode(services.entropy(30)).decode()
     expires_at = services.now() + timedelta(seconds=seconds)
     said = [key_id, secret, parent_key_id, milliseconds(expires_at), " " * token_size_min]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from amiable.api.sessions import KEY_PREFIX, begin_session
+from amiable.api.sessions import begin_session
 from amiable.model.errors import InvalidParameterValue, UnauthorizedOperation
 from amiable.model.principal import Principal
 from amiable.services import Services
@@ -23,7 +23,7 @@ def get_session_token(
     services: Services, principal: Principal, request: sts.GetSessionTokenRequest
 ) -> sts.GetSessionTokenResponse:
     """Credentials that do what the caller's key does, until they end or the key does; a session cannot ask for another."""
-    if principal.access_key_id.startswith(KEY_PREFIX):
+    if principal.is_session:
         raise UnauthorizedOperation(why="Cannot call GetSessionToken with session credentials")
     for name, value in (("SerialNumber", request.serial_number), ("TokenCode", request.token_code)):
         if value is not None:

@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from amiable.api import accounts, amiable, kernels
 from amiable.database.accounts import Account
-from amiable.model.errors import InvalidAction, InvalidParameterValue
+from amiable.model.errors import InvalidAction, InvalidParameterValue, UnauthorizedOperation
 from amiable.model.image import Image, ImageType
 from amiable.model.kernel import PV_GRUB, KernelKind
 from amiable.server.contracts import Authenticated, in_thread
@@ -29,6 +29,8 @@ from amiable.server.limits import AMIABLE_BODY_BYTES_MAX
 from amiable.services import Services
 
 PREFIX: Final = "/amiable/v1/"
+LASTING: Final = ("accounts", "access-keys")
+"""Nouns that a session only reads: what it made there would outlive it."""
 NAME_OF_TYPE: Final = {ImageType.KERNEL: "kernel", ImageType.RAMDISK: "ramdisk"}
 
 T = TypeVar("T")
@@ -73,6 +75,8 @@ async def handle(services: Services, request: Authenticated) -> Response:
     handler = ROUTES.get((request.method, f"{noun}/{{}}/{tail}" if tail else f"{noun}/{{}}" if rest else noun))
     if handler is None or len(parts) > 3:
         raise InvalidAction(action=f"{request.method} {request.raw_path}")
+    if request.principal.is_session and request.method != "GET" and noun in LASTING:
+        raise UnauthorizedOperation(why="The credentials of a session make and change no lasting ones.")
     body = await request.body.read(AMIABLE_BODY_BYTES_MAX)
     answer = await in_thread(handler, services, request, rest, body)
     return Response(msgspec.json.encode(answer), 200, {"Content-Type": "application/json"})

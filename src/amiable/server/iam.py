@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from amiable.model.errors import IamRefusal
 from amiable.server import operations, sts
 from amiable.server.contracts import Authenticated
 from amiable.services import Services
@@ -9,5 +10,7 @@ from amiable.wire import query
 
 
 async def handle(services: Services, request: Authenticated) -> Response:
-    """The answer to one IAM request; raises refusals."""
+    """The answer to one IAM request; raises refusals.  A session must not outlive itself, so it enrols nothing."""
+    if request.principal.is_session:
+        raise IamRefusal("AccessDenied", "Cannot call IAM with the credentials of a session.")
     return await sts.answer(services, request, query.IAM, operations.IAM)
