@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import WaiterError
+from botocore.exceptions import ClientError, WaiterError
 
 from tests.acceptance.test_boto3_journey import import_by_ebs_direct, register
 from tests.support import journey, policies
@@ -55,6 +55,7 @@ def register_bundle(server: Server, prefix: str, name: str) -> str:
     return str(image)
 
 
+@pytest.mark.slow
 @pytest.mark.boot
 def test_what_a_guest_wrote_is_in_the_bundle_of_its_running_and_of_its_stopped_instance(
     server: Server, tmp_path: Path
@@ -125,6 +126,7 @@ def wait_until_ended(server: Server, task: str) -> dict[str, Any]:
     return journey.wait_until(f"{task} to end", look)
 
 
+@pytest.mark.slow
 @pytest.mark.boot
 def test_a_killed_server_begins_again_a_cancelled_task_leaves_nothing_and_a_killed_qemu_fails_it(
     server: Server, tmp_path: Path
@@ -181,3 +183,50 @@ def test_a_killed_server_begins_again_a_cancelled_task_leaves_nothing_and_a_kill
     assert journey.amiable(server, *words).stdout.strip().startswith("bun-")
     assert "after/tiny.manifest.xml" in keys()
     journey.terminate(server, instance)
+
+
+@pytest.mark.slow
+@pytest.mark.boot
+def test_a_paravirtual_instance_is_bundled_with_its_kernel_and_a_changed_manifest_launches_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    guest, ec2, s3 = tiny_guest(), server.client("ec2"), server.client("s3")
+    words = ["--kernel", str(guest.kernel), "--ramdisk", str(guest.ramdisk), "--name", "tiny", "--output", "id"]
+    aki, ari = journey.amiable(server, "kernel", "add", *words).stdout.split()
+    words = ["--image", str(guest.pv), "--destination", str(tmp_path), "--prefix", "pv", "--arch", "x86_64"]
+    journey.amiable(server, "bundle", "create", *words, "--kernel", aki, "--ramdisk", ari)
+    words = [str(tmp_path / "pv.manifest.xml"), "--bucket", BUCKET]
+    location = journey.amiable(server, "bundle", "upload", *words).stdout.strip()
+    key, public = journey.make_key(tmp_path)
+    ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=public.encode())
+
+    def register_pv(location: str, name: str) -> str:
+        made = ec2.register_image(Name=name, ImageLocation=location, VirtualizationType="paravirtual")
+        ec2.get_waiter("image_available").wait(ImageIds=[made["ImageId"]], WaiterConfig=WAIT)
+        return str(made["ImageId"])
+
+    image = register_pv(location, "first")
+    first, marker = launch(ec2, image), uuid.uuid4().hex
+    journey.wait_for_state(server, first, "running")
+    journey.ssh(server, first, key, f"echo {marker} > /marker; sync")
+    complete(server, bundle(server, first, "pv/again"))
+    journey.terminate(server, first)
+
+    again = register_pv(f"{BUCKET}/pv/again.manifest.xml", "again")
+    found = ec2.describe_images(ImageIds=[again])["Images"][0]
+    assert (found["KernelId"], found["RamdiskId"], found["RootDeviceType"]) == (aki, ari, "instance-store")
+    document = s3.get_object(Bucket=BUCKET, Key="pv/again.manifest.xml")["Body"].read()
+    assert f"<ancestor_ami_id>{image}</ancestor_ami_id>".encode() in document
+    second = launch(ec2, again)
+    journey.wait_for_state(server, second, "running")
+    assert journey.ssh(server, second, key, "cat /marker").strip() == marker
+
+    s3.put_object(Bucket=BUCKET, Key="pv/again.manifest.xml", Body=document + b"\n", ACL="aws-exec-read")
+    for why in ("was changed after", "is gone"):
+        with pytest.raises(ClientError) as refused:
+            launch(ec2, again)
+        error = refused.value.response["Error"]
+        assert error["Code"] == "InvalidManifest" and why in error["Message"] and again in error["Message"]
+        s3.delete_object(Bucket=BUCKET, Key="pv/again.manifest.xml")
+    assert journey.ssh(server, second, key, "cat /marker").strip() == marker, "what runs goes on"
+    journey.terminate(server, second)

@@ -124,6 +124,7 @@ def test_the_bundle_holds_the_disk_and_says_what_the_instance_was(off: Off, tmp_
 def test_nothing_runs_and_nothing_lies_in_the_directory_afterwards(off: Off) -> None:
     folder = off.services.data / "instances" / off.instance.id
     before = {path.name for path in folder.iterdir()}
+    (folder / disk_export.COPIES).write_bytes(b"left by a run over the instance while it ran")
     off.bundle()
     run_jobs(off.services)
     assert {path.name for path in folder.iterdir()} - before <= {"qemu.log"}

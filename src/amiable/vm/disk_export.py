@@ -59,12 +59,13 @@ def still_disk(directory: Directory, disk: Disk) -> Iterator[socket.socket]:
 
 
 def end_still_disk(directory: Directory) -> None:
-    """Ends the server of :func:`still_disk`, if one runs, and forgets it."""
+    """Ends the server of :func:`still_disk`, if one runs; forgets it, and what a QEMU that ended since left of the other way."""
     found = process.read_record(directory.descriptor, RECORD)
     if found is not None and not found.end(wait_seconds=machine.KILL_SECONDS_MAX):
         raise MachineFailed(f"qemu-storage-daemon (process {found.pid}) does not end")
     process.remove_record(directory.descriptor, RECORD)
     directory.unlink(SOCKET)
+    directory.unlink(COPIES)
 
 
 def _arguments(disk: Disk) -> list[str]:
