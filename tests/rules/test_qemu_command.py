@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from amiable.model.hardware import AcceleratorKind, DirectBoot, Disk, Hardware, Interface, NetworkKind, Profile, Uefi, XenBoot
+from amiable.model.hardware import (
+    AcceleratorKind,
+    DirectBoot,
+    Disk,
+    Hardware,
+    Interface,
+    NetworkKind,
+    Profile,
+    Uefi,
+    XenBoot,
+)
 from amiable.rules.qemu_command import direct_append, qemu_arguments
 
 GOLDEN = Path(__file__).with_name("golden")
