@@ -50,7 +50,7 @@ def publish(
     from amiable.bundle.transfer import ensure_bucket, read_place
 
     called = name if name is not None else making.name_for(image)
-    order = PublishOrder(read_place(bucket), acl, waiting, replace=force, assured=making.is_assured())
+    order = PublishOrder(read_place(bucket), acl, waiting, replace=force, assured=making.assurance)
     ec2, s3, patience = connection.ec2(ec2_url), connection.s3(), connection.patience()
     request: dict[str, Any] = {"Name": called, "Architecture": architecture_of(making.arch)}
     if description:

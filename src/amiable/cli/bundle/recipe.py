@@ -94,25 +94,12 @@ class Making:
                 assurance_key_pem=self.assurance_key.read_bytes() if self.assurance_key else None,
             )
 
-    def is_assured(self) -> bool:
-        """Whether an assurance is wanted, and there is a key that can sign it; says so where there is none."""
-        from amiable.bundle.dsse import load_signing_key
-        from amiable.model.errors import BundleRefusal
-
-        if self.assurance and self.assurance_key is None:
-            try:
-                load_signing_key(need_pem(self.privatekey, "-k", "EC2_PRIVATE_KEY"))
-            except BundleRefusal as refusal:
-                say(f"note: the bundle gets no assurance. {refusal.message}")
-                return False
-        return self.assurance
-
     @contextmanager
     def recorder(self) -> "Iterator[Recorder | None]":
         """What notes the assurance, if there is to be one."""
         from amiable.bundle.recorder import Recorder
 
-        if self.is_assured():
+        if self.assurance:
             with Recorder() as recorder:
                 yield recorder
         else:
