@@ -400,6 +400,10 @@ def test_product_codes_and_ancestors_of_the_manifest_are_kept(services: Services
     image_id = str(register_image(services, bundled.owner, request_of(bundled, virtualization_type="hvm")).image_id)
     shown = image_of(services, bundled.owner, image_id).product_codes
     assert shown is not None and tuple(code.product_code_id for code in shown) == codes
+    for code, expected in (("A1B2*", [image_id]), ("other", [])):
+        filtered = ec2.DescribeImagesRequest(filters=[ec2.Filter(name="product-code", values=[code])])
+        found = describe_images(services, bundled.owner, filtered).images or []
+        assert [image.image_id for image in found] == expected
     asked = ec2.DescribeImageAttributeRequest(image_id=image_id, attribute="productCodes")
     assert describe_image_attribute(services, bundled.owner, asked).product_codes == shown
     with services.database.read() as c:

@@ -71,6 +71,7 @@ FIELDS: Final[Mapping[str, filters.Field[Image]]] = {
     "name": lambda image: (image.name,),
     "owner-id": lambda image: (image.account_id,),
     "platform": lambda image: (image.platform,),
+    "product-code": lambda image: image.product_codes,
     "ramdisk-id": lambda image: (image.ramdisk_id,),
     "root-device-name": lambda image: (image.root_device_name,),
     "root-device-type": lambda image: (image.root_device_type,),
