@@ -191,6 +191,27 @@ def test_a_task_that_is_cancelled_while_it_reads_ends_and_leaves_the_instance(
     assert found is not None and found.state == "stopped"
 
 
+def test_a_cancellation_is_noticed_with_the_next_report(off: Off, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = off.bundle()
+    monkeypatch.setattr("amiable.jobs.bundle_instance.REPORT_SECONDS", 0.0)
+    real = bundle_tasks.report
+    seen: list[int] = []
+
+    def cancelled_behind_the_first(*arguments: Any, **words: Any) -> None:
+        real(*arguments, **words)
+        if not seen:
+            old = bundle_tasks.get_task(arguments[0], task.id)
+            assert old is not None
+            bundle_tasks.move(arguments[0], old, TaskEvent.CANCEL_ASKED, now=off.services.now())
+        seen.append(words["progress_percent"])
+
+    monkeypatch.setattr(bundle_tasks, "report", cancelled_behind_the_first)
+    run_jobs(off.services)
+    task = off.task()
+    assert len(seen) == 1 and task.error is not None and task.error.code == "Client.Cancelled"
+    assert off.written() == {} and off.files() == 0
+
+
 def test_an_overlay_that_points_to_another_file_is_not_opened(off: Off) -> None:
     overlay = off.services.data / "instances" / off.instance.id / f"{off.volume.id}.qcow2"
     with overlay.open("r+b") as file:

@@ -19,6 +19,7 @@ from amiable.bundle.manifest_xml import read_manifest
 from amiable.bundle.parts import HandedOn
 from amiable.bundle.pipeline import Recipe, create_into
 from amiable.database import bundle_tasks, images, instances
+from amiable.database.jobs import Cancelled
 from amiable.jobs.context import JobContext
 from amiable.jobs.disk_layout import NoBase, disk_layout
 from amiable.jobs.machine import FAILURES, Facts, export, facts_of, map_path, unexport, words
@@ -242,6 +243,7 @@ def _ancestors(context: JobContext, instance: Instance) -> tuple[str, ...]:
 
 
 def _reporter(context: JobContext, task: BundleTask) -> Callable[[int, int], None]:
+    """Notes how far the reading is, now and then; raises Cancelled where that was asked."""
     services = context.services
     reported_at = time.monotonic()
 
@@ -253,5 +255,8 @@ def _reporter(context: JobContext, task: BundleTask) -> Callable[[int, int], Non
         percent = min(99, 100 * done // max(1, total))
         with services.database.write() as c:
             bundle_tasks.report(c, task.id, progress_percent=percent, now=services.now())
+            now = bundle_tasks.get_task(c, task.id)
+        if now is None or now.state is BundleState.CANCELLING:  # sooner than the lease's keeper would tell
+            raise Cancelled(context.job.key)
 
     return report
