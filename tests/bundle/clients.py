@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError, IncompleteReadError
 
 from amiable.bundle.transfer import Patience
 
@@ -60,3 +60,42 @@ class Failing:
 def impatient(pauses: list[float] | None = None, **changes: Any) -> Patience:
     """Patience that notes its pauses instead of sleeping."""
     return Patience(sleep=(pauses if pauses is not None else []).append, chance=lambda: 1.0, **changes)
+
+
+class BreakingOff:
+    """A client whose first ``count`` downloaded bodies break off after ``size_bytes``; everything else reaches ``client``."""
+
+    def __init__(self, client: Any, *, count: int, size_bytes: int) -> None:
+        self.client = client
+        self.left = count
+        self._size_bytes = size_bytes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def get_object(self, **request: Any) -> Any:
+        """The object, or the beginning of it and an error."""
+        answer = self.client.get_object(**request)
+        if self.left:
+            self.left -= 1
+            answer["Body"] = _Broken(answer["Body"], self._size_bytes)
+        return answer
+
+
+class _Broken:
+    def __init__(self, body: Any, size_bytes: int) -> None:
+        self._body = body
+        self._left = size_bytes
+
+    def __enter__(self) -> "_Broken":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._body.close()
+
+    def read(self, size: int) -> bytes:
+        if not self._left:
+            raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
+        piece: bytes = self._body.read(min(size, self._left))
+        self._left -= len(piece)
+        return piece

@@ -11,7 +11,7 @@ from amiable.bundle.transfer import Place
 from amiable.bundle.unbundle import Waivers, read_bundle
 from amiable.bundle.upload import Bundle, UploadOrder, upload
 from amiable.model.errors import BundleRefusal, LocalRefusal
-from tests.bundle.clients import Failing, impatient
+from tests.bundle.clients import BreakingOff, Failing, impatient
 from tests.support.cases import cases_dir
 from tests.support.server import Server
 
@@ -59,6 +59,19 @@ def test_a_broken_download_goes_on_where_it_stood(s3: Any, place: Place, tmp_pat
     done = download(watched, order, document=document, patience=impatient())
     assert (done.fetched, done.kept) == (2, 2)
     assert watched.keys_of("get_object") == [place.key(name) for name in (*PARTS[2:], "small.img.assurance.json")]
+
+
+def test_a_body_that_breaks_off_is_fetched_again_from_its_beginning(s3: Any, place: Place, tmp_path: Path) -> None:
+    """What came of it does not count against ``bundled_size``, and nothing of it stays."""
+    breaking = BreakingOff(s3, count=6, size_bytes=16_000)
+    document, _ = fetch_manifest(s3, place, CASE.name, impatient())
+    done = download(
+        breaking, DownloadOrder(place, CASE.name, tmp_path, workers=1), document=document, patience=impatient()
+    )
+    assert (done.fetched, breaking.left) == (4, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.img.assurance.json", CASE.name, *PARTS]
+    for name in PARTS:
+        assert (tmp_path / name).read_bytes() == (CASE.parent / name).read_bytes()
 
 
 def test_a_damaged_part_is_refused_and_leaves_nothing_of_its_name(s3: Any, place: Place, tmp_path: Path) -> None:
