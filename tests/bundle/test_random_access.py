@@ -86,7 +86,7 @@ def sparse_images(draw: st.DrawFn) -> tuple[int, dict[int, bytes]]:
     return size_bytes, extents
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sparse_images(), st.data())
 def test_a_random_read_is_the_slice(pem: Pem, sparse: tuple[int, dict[int, bytes]], data: st.DataObject) -> None:
     with bundled(pem, *sparse) as opened:
@@ -97,7 +97,7 @@ def test_a_random_read_is_the_slice(pem: Pem, sparse: tuple[int, dict[int, bytes
             assert reader.read(offset, size) == opened.image[offset : offset + size]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 70 * MIB + 1), st.integers(0, 3 * MIB))
 def test_a_random_read_across_parts_is_the_slice(large: Opened, pem: Pem, offset: int, size: int) -> None:
     assert reader_of(large, pem).read(offset, size) == large.image[offset : offset + size]
@@ -166,7 +166,7 @@ def test_reads_out_of_bounds_are_refused(large: Opened, pem: Pem, offset: int, s
 # ── what protects it ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(place=st.integers(0, 10**9), flip=st.integers(1, 255))
 def test_a_flipped_byte_in_a_part_is_never_read(large: Opened, pem: Pem, place: int, flip: int) -> None:
     """Each block is the image's, or refused; and a flip in what a block is made of is refused."""
