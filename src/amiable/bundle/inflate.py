@@ -122,13 +122,13 @@ class _Source:
                 raise _fault("The decrypted stream is not sound gzip: a name in its header does not end.")
         return self.take(end + 1 - self._at)
 
-    def take_segment(self) -> bytes | None:
+    def take_segment(self) -> memoryview | None:
         """What stands up to the next mark and with it; ``None`` where none is near."""
         size = SEGMENT_BYTES_MIN
         while True:
             found = _MARK.search(self._data, self._at + size, self._at + SEGMENT_BYTES_MAX)
             if found is not None:
-                return self.take(found.end() - self._at)
+                return self.take_some(found.end() - self._at)
             size = max(size, self._held() - len(MARK) + 1)
             if self._held() >= SEGMENT_BYTES_MAX or not self.fill(self._held() + 1):
                 return None
@@ -212,7 +212,7 @@ class _Guess:
     def __init__(self, source: _Source, pool: ThreadPoolExecutor) -> None:
         self._source = source
         self._pool = pool
-        self._waiting: deque[tuple[bytes, Future[list[bytes] | None] | None]] = deque()
+        self._waiting: deque[tuple[memoryview, Future[list[bytes] | None] | None]] = deque()
         self._work_bytes = JOINED_BYTES_FREE
 
     def next(self, waiting_max: int) -> list[bytes] | None:
@@ -228,7 +228,8 @@ class _Guess:
             while plain is None:
                 if not self._may_join(segment, joined):
                     return None
-                segment, joined = segment + self._waiting[joined][0], joined + 1
+                segment = memoryview(b"".join((segment, self._waiting[joined][0])))
+                joined += 1
                 plain = _inflate_alone(segment)
         except _NotAlone:
             return None
@@ -237,7 +238,7 @@ class _Guess:
             self._waiting.popleft()
         return plain
 
-    def _may_join(self, segment: bytes, joined: int) -> bool:
+    def _may_join(self, segment: memoryview, joined: int) -> bool:
         """Whether ``segment``, of ``joined`` of those that wait, is worth another try with the next, which waits then too."""
         self._work_bytes -= len(segment)
         if joined == JOINS_MAX or self._work_bytes < 0:
@@ -257,10 +258,10 @@ class _Guess:
         self._source.give_back(b"".join(segment for segment, _ in self._waiting))
 
 
-def _inflate_alone(segment: bytes) -> list[bytes] | None:
+def _inflate_alone(segment: memoryview) -> list[bytes] | None:
     """What ``segment`` holds, in pieces; ``None`` where it goes on.  Raises _NotAlone where no more bytes would help."""
     member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
-    data, last = segment, LAST_BLOCK
+    data, last = segment, memoryview(LAST_BLOCK)
     pieces: list[bytes] = []
     for _ in range(SEGMENT_PLAIN_BYTES_MAX // PIECE_BYTES + 2):
         try:
@@ -273,11 +274,11 @@ def _inflate_alone(segment: bytes) -> list[bytes] | None:
             if member.unused_data or last:
                 raise _NotAlone
             return pieces
-        data = b""
+        data = memoryview(b"")
         if member.needs_input:
             if not last:
                 return None
-            data, last = last, b""
+            data, last = last, memoryview(b"")
     raise _NotAlone
 
 
