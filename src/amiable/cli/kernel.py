@@ -12,7 +12,9 @@ from amiable.cli.client import call, client
 from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 
-app = cyclopts.App(name="kernel", help="Kernels and ramdisks for paravirtual images: add, list, approve; PV-GRUB and Xen.")
+app = cyclopts.App(
+    name="kernel", help="Kernels and ramdisks for paravirtual images: add, list, approve; PV-GRUB and Xen."
+)
 
 app.command(
     "amiable.cli.kernel_build:add_pv_grub",
@@ -78,29 +80,35 @@ def add(
             hint="--kernel FILE, --ramdisk FILE or both; --manifest FILE; --location BUCKET/KEY",
             exit_code=2,
         )
-    architecture = None if arch is None else architecture_of(arch)
-    if files:
-        made = []
-        for kind, path in files.items():
-            called = path.name if name is None else name if len(files) == 1 else f"{name}-{kind}"
-            facts: dict[str, Any] = {"Name": called, "Type": kind, "Architecture": architecture or "x86_64", "Description": description}
-            made.append(register_file(path, facts, PV_GRUB[pv_grub] if pv_grub and kind == "kernel" else None))
-    elif pv_grub is not None:
+    if pv_grub is not None and kernel is None:
         raise LocalRefusal("--pv-grub is for a kernel file", exit_code=2)
-    elif manifest is not None:
-        from amiable.cli.kernel_bundle import Keys, add_bundle
-
-        facts = {"Name": name, "Architecture": architecture, "Description": description}
-        made = [add_bundle(manifest, facts, Keys(cert, privatekey, waive_signature))]
+    facts = {
+        "Name": name,
+        "Architecture": None if arch is None else architecture_of(arch),
+        "Description": description,
+    }
+    if files:
+        made = register_files(files, facts, pv_grub)
     else:
-        from amiable.cli.kernel_bundle import register_bundle
+        from amiable.cli.kernel_bundle import Keys, add_bundle, register_bundle
 
-        assert location is not None
-        made = [register_bundle(location, {"Name": name, "Architecture": architecture, "Description": description})]
+        keys = Keys(cert, privatekey, waive_signature)
+        made = [add_bundle(manifest, facts, keys) if manifest is not None else register_bundle(str(location), facts)]
     show_rows(made, COLUMNS, output, identifier="ImageId")
     waiting = [row["ImageId"] for row in made if not row["Approved"]]
     if waiting and output != "id":
         say(f"\nnot approved yet: the administrator does it with amiable kernel approve {' '.join(waiting)}")
+
+
+def register_files(files: dict[str, Path], facts: dict[str, Any], pv_grub: str | None) -> list[dict[str, Any]]:
+    """Registers a kernel file, a ramdisk file or both, under names of their own."""
+    made = []
+    for kind, path in files.items():
+        name = facts["Name"] or path.name
+        called = f"{name}-{kind}" if facts["Name"] and len(files) > 1 else name
+        wanted = {**facts, "Name": called, "Type": kind, "Architecture": facts["Architecture"] or "x86_64"}
+        made.append(register_file(path, wanted, PV_GRUB[pv_grub] if pv_grub and kind == "kernel" else None))
+    return made
 
 
 def register_file(path: Path, facts: dict[str, Any], kind: str | None = None) -> dict[str, Any]:
