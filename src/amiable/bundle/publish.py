@@ -26,7 +26,7 @@ from amiable.bundle.upload import ACL, put_bytes
 from amiable.model.errors import LocalRefusal
 from amiable.model.manifest import Part
 
-WAITING_MAX: Final = 4
+WAITING_MAX: Final = 2
 WORKERS: Final = 2
 
 

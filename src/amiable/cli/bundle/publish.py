@@ -33,7 +33,7 @@ def publish(
     location: Location = None,
     waiting: Annotated[
         int, Parameter(validator=Number(gte=1, lte=64), help="Parts of 10 MiB that may wait in memory.")
-    ] = 4,
+    ] = 2,
     force: Annotated[bool, Parameter(negative=(), help="Replace a bundle of that name in the bucket.")] = False,
     wait: Annotated[bool, Parameter(help="Wait until it can be launched.")] = True,
     ec2_url: Annotated[str | None, Parameter(help="EC2 endpoint. Default: AWS_ENDPOINT_URL.")] = None,
