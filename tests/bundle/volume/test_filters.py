@@ -12,6 +12,8 @@ from amiable.bundle.volume.filters import Filters
         ("home/me/.gnupg", "private"),
         ("home/me/.aws/credentials", "private"),
         ("home/me/keys.gpg", "private"),
+        ("var/lib/amiable/installation", "private"),
+        ("etc/pki/tls/keystore.p12", "private"),
         ("home/me/.bash_history", "history"),
         ("home/me/.psql_history", "history"),
         ("etc/.passwd.swp", "editor's file"),

@@ -123,8 +123,10 @@ def test_folders_with_thousands_of_names_are_sound(root: Path, tmp_path: Path) -
 def test_secrets_are_left_out_and_told_and_certificates_stay(root: Path, tmp_path: Path) -> None:
     (root / "etc/ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     (root / "etc/key.pem").write_text("-----BEGIN RSA PRIVATE KEY-----\n")
+    (root / "etc/pgp.key").write_text("-----BEGIN PGP PRIVATE KEY BLOCK-----\n")
     (root / "srv/.bash_history").write_text("secret")
     made = image_of(root, tmp_path)
+    assert ("etc/pgp.key", "private key") in made.report.left_out
     assert ("etc/key.pem", "private key") in made.report.left_out and (
         "srv/.bash_history",
         "history",

@@ -1,7 +1,7 @@
 """What a bundle must not take along unasked: secrets, histories and what belongs to one instance.
 
-The list of ec2-bundle-vol (``bundle-format.md`` calls it the filter list), and what came after it.  Two of its rules broke every
-system they met, and are narrowed: a ``*.pem`` or ``*.key`` is left out only where a private key stands in it, not where it is a
+The list of ec2-bundle-vol (``bundle-format.md`` calls it the filter list), and what came after it.  Two of its rules broke the
+systems they met, and are narrowed: a ``*.pem`` or ``*.key`` is left out only where a private key stands in it, not where it is a
 certificate; a ``*.gpg`` not where the package manager keeps its public keyrings.
 
 A pattern without a slash is matched with the last name of a path, one with slashes with as many last names; a leading slash binds it
@@ -18,12 +18,12 @@ PRIVATE: Final = (
     "*.priv", "*id_rsa*", "*id_dsa*", "*id_ecdsa*", "*id_ed25519*", "*.gpg", "*.jks", "*.p12", "*.pfx", "*.kdbx",
     ".ssh/authorized_keys", ".ssh/authorized_keys2", ".gnupg", ".aws/credentials", ".aws/cli/cache", ".aws/sso/cache",
     ".netrc", ".git-credentials", ".docker/config.json", ".config/gcloud", ".azure", ".kube/config", ".pgpass", ".my.cnf",
-    ".vault-token",
+    ".vault-token", "amiable/installation", "amiable/accounts",
 )  # fmt: skip
-PUBLIC: Final = ("/usr/share/**", "/etc/apt/**", "/etc/pki/**", "/usr/lib/**", "/var/lib/dpkg/**")
+PUBLIC: Final = ("/usr/share/**", "/etc/apt/**", "/etc/pki/rpm-gpg/**", "/usr/lib/**", "/var/lib/dpkg/**")
 """Where a name that looks private is a package's own: keyrings, documentation, modules."""
 PERHAPS_PRIVATE: Final = ("*.pem", "*.key")
-PRIVATE_MARK: Final = b"PRIVATE KEY-----"
+PRIVATE_MARK: Final = b"PRIVATE KEY"
 READ_BYTES_MAX: Final = 1 << 20
 
 HISTORY: Final = (".*_history", ".lesshst", ".viminfo")
