@@ -128,6 +128,34 @@ def test_a_full_disk_pauses_with_a_reason_and_space_resumes_without_one(
     assert place.monitor.told.count("cont") == 1 and place.monitor.status == "running"
 
 
+@pytest.mark.parametrize(
+    ("log", "code", "words"),
+    [
+        ("amiable-appliance: 9.1 crashed\n", "Client.InternalError", "kernel crashed. Its console ends with: Oops"),
+        ("amiable-appliance: failed: xl create\n", "Server.InternalError", "appliance failed. Its log ends with:"),
+    ],
+)
+def test_a_crash_under_xen_is_told_from_a_power_off_and_from_a_failure_of_the_appliance(
+    place: Place, log: str, code: str, words: str
+) -> None:
+    folder = place.services.data / "instances" / place.instance_id
+    (folder / "console.log").write_text("Oops\n")
+    (folder / "appliance.log").write_text(log)
+    place.look_until(lambda: bool(place.monitor.told))
+    place.monitor.send("GUEST_PANICKED", action="pause")
+    place.look_until(lambda: place.row().state is not State.RUNNING)
+    row = place.row()
+    assert row.state_reason_code == code and words in str(row.state_reason_message)
+
+
+def test_a_crash_while_no_server_looked_is_seen_by_the_next_one(place: Place) -> None:
+    place.supervisor._drop(place.instance_id)
+    place.monitor.status = "guest-panicked"
+    (place.services.data / "instances" / place.instance_id / "console.log").write_text("Oops\n")
+    place.look_until(lambda: place.row().state is not State.RUNNING)
+    assert place.row().state_reason_code == "Client.InternalError"
+
+
 def test_an_error_that_the_guest_was_told_of_pauses_nothing(place: Place) -> None:
     place.monitor.send("BLOCK_IO_ERROR", nospace=False, **{**NO_SPACE, "action": "report"})
     place.supervisor._wait(1.0)
