@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_every_machine_is_sandboxed_and_takes_nothing_from_defaults(name: str) -
 
 def test_under_xen_the_second_serial_port_is_the_guests_console_and_the_memory_is_the_sum_of_all() -> None:
     words = qemu_arguments(MACHINES["xen-pv"])
-    serials = [after for word, after in zip(words, words[1:], strict=False) if word == "-serial"]
+    serials = [after for word, after in pairwise(words) if word == "-serial"]
     assert serials == ["chardev:appliance", "chardev:serial"]
     assert int(words[words.index("-m") + 1].removesuffix("M")) >= 256 + 224 + 80
     dom0 = words[words.index("-initrd") + 1]

@@ -29,7 +29,11 @@ app.command("amiable.cli.env:env", name="env", help="Print what a shell needs to
 app.command("amiable.cli.doctor:doctor", name="doctor", help="Check this host and the server.")
 app.command("amiable.cli.image:app", name="image", help="Machine images: import, list, show, share, deregister.")
 app.command("amiable.cli.bundle:app", name="bundle", help="Classic bundles: create, publish, upload, migrate, …")
-app.command("amiable.cli.kernel:app", name="kernel", help="Kernels and ramdisks for paravirtual images: add, list, approve; PV-GRUB and Xen.")
+app.command(
+    "amiable.cli.kernel:app",
+    name="kernel",
+    help="Kernels and ramdisks for paravirtual images: add, list, approve; PV-GRUB and Xen.",
+)
 app.command("amiable.cli.launch:launch", name="launch", help="Launch instances of an image.")
 app.command(
     "amiable.cli.instance:app", name="instance", help="Instances: list, show, console, ssh, stop, start, terminate."

@@ -17,7 +17,6 @@ from amiable.rules.acl import SERVICE, Permission, may
 from amiable.services import Services
 from amiable.services.objects import holding_of, object_of, open_object
 
-
 _UNTOLD: Final = "It says Forbidden, too, of what is missing from a bucket that you may not list."
 
 

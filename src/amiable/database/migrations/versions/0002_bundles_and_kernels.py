@@ -47,6 +47,14 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Takes it away again."""
     op.drop_table("bundle_task")
-    for name in ("ancestor_ami_ids", "product_codes", "boots_directly", "kernel_kind_why", "kernel_version", "kernel_kind", "approved_at"):
+    for name in (
+        "ancestor_ami_ids",
+        "product_codes",
+        "boots_directly",
+        "kernel_kind_why",
+        "kernel_version",
+        "kernel_kind",
+        "approved_at",
+    ):
         op.drop_column("image", name)
     op.drop_column("account", "is_partner")
