@@ -37,11 +37,21 @@ class What:
     )
     exclude: Annotated[
         tuple[str, ...],
-        Parameter(name=["--exclude", "-e"], negative=(), help="PATH,… to leave out, * and ** allowed; absolute."),
+        Parameter(
+            name=["--exclude", "-e"],
+            negative=(),
+            show_default=False,
+            help="PATH,… to leave out, * and ** allowed; absolute.",
+        ),
     ] = ()
     include: Annotated[
         tuple[str, ...],
-        Parameter(name=["--include", "-i"], negative=(), help="PATH,… to take though the filter would not."),
+        Parameter(
+            name=["--include", "-i"],
+            negative=(),
+            show_default=False,
+            help="PATH,… to take though the filter would not.",
+        ),
     ] = ()
     filter: Annotated[
         bool, Parameter(negative="--no-filter", help="Leave out secrets, histories, what belongs to this instance.")
