@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from amiable.api.ec2.bundle_tasks import bundle_instance, cancel_bundle_task
+from amiable.bundle.assurance import read_beside
+from amiable.bundle.dsse import load_trusted_keys
 from amiable.bundle.manifest_xml import read_manifest, verify_signature
 from amiable.bundle.parts import folder_opener
 from amiable.bundle.unbundle import open_image
@@ -98,13 +100,16 @@ def test_the_bundle_holds_the_disk_and_says_what_the_instance_was(off: Off, tmp_
     task = off.task()
     assert (task.state, task.progress_percent, task.error) == ("complete", 100, None)
     found = off.written()
-    assert set(found) == {"images/one.manifest.xml", *(f"images/one.part.{n:02d}" for n in range(len(found) - 1))}
+    parts = {f"images/one.part.{n:02d}" for n in range(len(found) - 2)}
+    assert set(found) == {"images/one.manifest.xml", "images/one.assurance.json", *parts}
     assert {(each.acl, each.account_id) for each in found.values()} == {("ec2-bundle-read", off.principal.account_id)}
     for key, each in found.items():
         with off.services.objects.read(each.file) as file:
             (tmp_path / key.rpartition("/")[2]).write_bytes(file.read())
     manifest = read_manifest((tmp_path / "one.manifest.xml").read_bytes())
     verify_signature(manifest, off.certificate_pem)
+    trusted = load_trusted_keys(off.certificate_pem.encode())
+    assert read_beside(tmp_path / "one.manifest.xml", manifest, trusted) is not None
     assert (manifest.size_bytes, manifest.account_id) == (1 << 30, off.principal.account_id)
     assert (manifest.architecture, manifest.kernel_id) == (off.instance.architecture, off.instance.kernel_id)
     assert manifest.ancestor_ami_ids == (off.instance.image_id,)

@@ -1,7 +1,7 @@
 """bundle-instance: an instance's root volume as a bundle in a bucket; data {"task_id", "policy", "parts"?, "last_part"?}.
 
     stopping ─ wait ─▶ stopped: qemu-storage-daemon ┐
-    running: stop, snapshot, cont ─▶ QEMU's server ┴─▶ tar, gzip, AES ─▶ parts as objects ─▶ the manifest as an object ═ complete
+    running: stop, snapshot, cont ─▶ QEMU's server ┴─▶ tar, gzip, AES ─▶ parts as objects ─▶ manifest, assurance ═ complete
 
 A job that was killed removes the parts it had written and begins again: a cipher stream cannot be entered in the middle.  What fails
 or is cancelled leaves no object in the bucket, and the instance as it was.
@@ -14,10 +14,13 @@ from typing import Final
 
 from amiable.blocks.export_map import ExportMap, MapDamaged
 from amiable.blocks.nbd_client import NbdClient, NbdFailed
+from amiable.bundle import keys
+from amiable.bundle.assurance import write_sidecar
 from amiable.bundle.layout import Layout
 from amiable.bundle.manifest_xml import read_manifest
 from amiable.bundle.parts import HandedOn
 from amiable.bundle.pipeline import Recipe, create_into
+from amiable.bundle.recorder import Recorder
 from amiable.database import bundle_tasks, images, instances
 from amiable.database.jobs import Cancelled
 from amiable.jobs.context import JobContext
@@ -64,9 +67,9 @@ def bundle_instance(context: JobContext) -> None:
         facts = _facts(context, task)
         upload = PolicyUpload(context, task, read_policy(context.data["policy"]))
         with _open_disk(context, facts) as layout:
-            document = _write_parts(context, task, facts.instance, upload=upload, layout=layout)
+            manifest, sidecar = _write_parts(context, task, facts.instance, upload=upload, layout=layout)
         _move(context, task.id, Event.READ)
-        upload.put_manifest(document)
+        upload.put_documents(manifest, sidecar)
     except DirectoryBusy:
         raise
     except _Halted:
@@ -193,11 +196,12 @@ def _export_base(context: JobContext, directory: Directory, root: Volume, undo: 
 
 def _write_parts(
     context: JobContext, task: BundleTask, instance: Instance, *, upload: PolicyUpload, layout: Layout
-) -> bytes:
-    """The manifest's document, once every part is stored."""
-    with HandedOn(upload.put_part, workers=1, waiting_max=PARTS_WAITING_MAX) as sink:
-        recipe = _recipe(context, task, instance, layout)
-        return create_into(recipe, sink, progress=_reporter(context, task))
+) -> tuple[bytes, bytes]:
+    """The manifest's document and its assurance's, once every part is stored."""
+    recipe = _recipe(context, task, instance, layout)
+    with Recorder() as recorder, HandedOn(upload.put_part, workers=1, waiting_max=PARTS_WAITING_MAX) as sink:
+        document = create_into(recipe, sink, progress=_reporter(context, task), recorder=recorder)
+        return document, write_sidecar(recorder, document, [keys.load_private_key(recipe.private_key_pem)])
 
 
 def _recipe(context: JobContext, task: BundleTask, instance: Instance, layout: Layout) -> Recipe:

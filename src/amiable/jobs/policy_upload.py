@@ -5,10 +5,11 @@ the task, removes exactly those.  The manifest's row and the task's end are one 
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
+from amiable.bundle.assurance import sidecar_name
 from amiable.database import bundle_tasks, objects
 from amiable.database.jobs import Cancelled, Lost
 from amiable.jobs.context import JobContext
@@ -37,10 +38,10 @@ class PolicyUpload:
         def count(c: Connection) -> None:
             self._context.save(c, {**self._context.data, "parts": part.index + 1, "last_part": part.filename})
 
-        self._put(self._task.key_of(part.filename), body, count)
+        self._put({self._task.key_of(part.filename): body}, count)
 
-    def put_manifest(self, document: bytes) -> None:
-        """Stores the manifest and completes the task."""
+    def put_documents(self, manifest: bytes, sidecar: bytes) -> None:
+        """Stores the manifest and its assurance, and completes the task."""
 
         def complete(c: Connection) -> None:
             self._context.save(c, progress_percent=100)
@@ -48,14 +49,35 @@ class PolicyUpload:
             assert task is not None
             bundle_tasks.move(c, task, Event.STORED, now=self._context.services.now())
 
-        self._put(self._task.manifest_key, memoryview(document), complete)
+        sidecar_key = self._task.key_of(sidecar_name(f"{self._task.name}.manifest.xml"))
+        self._put({sidecar_key: memoryview(sidecar), self._task.manifest_key: memoryview(manifest)}, complete)
 
-    def _put(self, key: str, body: memoryview, also: Callable[[Connection], None]) -> None:
+    def _put(self, bodies: Mapping[str, memoryview], also: Callable[[Connection], None]) -> None:
+        """Stores objects by their keys, all or none, with ``also`` in the same transaction."""
+        services, task = self._context.services, self._task
+        made: list[Object] = []
+        try:
+            for key, body in bodies.items():
+                made.append(self._store(key, body))
+            with services.database.write() as c:
+                holder = bucket_of(c, task.bucket)
+                if not may(task.object_owner_id, Permission.WRITE, holding_of(holder)):
+                    raise access_denied()
+                for new in made:
+                    check_key_free(c, task.bucket, new.key)
+                    objects.put_object(c, new)
+                also(c)
+        except (Refusal, Cancelled, Lost):  # what a commit itself raises may have a row on disk: the collector judges
+            services.objects.delete([new.file for new in made])
+            raise
+
+    def _store(self, key: str, body: memoryview) -> Object:
+        """A durable file of what the policy lets be written there, that no row names yet."""
         services, task = self._context.services, self._task
         check_upload(self._policy, key, bucket=task.bucket, acl=task.acl, now=services.now())
         self._policy.check_size(len(body))
         file = services.objects.write([body], now=services.now())
-        new = Object(
+        return Object(
             bucket=task.bucket,
             key=key,
             file=file.id,
@@ -67,17 +89,6 @@ class PolicyUpload:
             acl=task.acl,
             modified_at=services.now(),
         )
-        try:
-            with services.database.write() as c:
-                holder = bucket_of(c, task.bucket)
-                if not may(task.object_owner_id, Permission.WRITE, holding_of(holder)):
-                    raise access_denied()
-                check_key_free(c, task.bucket, key)
-                objects.put_object(c, new)
-                also(c)
-        except (Refusal, Cancelled, Lost):  # what a commit itself raises may have a row on disk: the collector judges
-            services.objects.delete([file.id])
-            raise
 
 
 def remove_written(context: JobContext, task: BundleTask) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from amiable.bundle.assurance import sidecar_name
 from amiable.database import bundle_tasks, objects
 from amiable.model.errors import InvalidParameterValue
 from amiable.rules import post_policy
@@ -22,11 +23,12 @@ def check_upload(policy: Policy, key: str, *, bucket: str, acl: str, now: dateti
 
 
 def check_prefix_free(c: Connection, bucket: str, prefix: str) -> None:
-    """Refuses a prefix where a manifest or a part lies, or is about to be written."""
+    """Refuses a prefix where a manifest, its assurance or a part lies, or is about to be written."""
     task = bundle_tasks.live_task_at(c, bucket, prefix)
     if task is not None:
         raise _in_use(prefix, f"The bundle task {task.id} writes there.")
-    check_key_free(c, bucket, f"{prefix}.manifest.xml")
+    for key in (f"{prefix}.manifest.xml", sidecar_name(f"{prefix}.manifest.xml")):
+        check_key_free(c, bucket, key)
     parts = f"{prefix}.part."
     found = objects.objects_from(c, bucket, first=parts, after="", before=f"{prefix}.part/", limit=1)
     if found:

@@ -186,7 +186,7 @@ def test_another_accounts_bucket_needs_that_accounts_policy(owner: Owner) -> Non
     assert other.tasks() == []
 
 
-@pytest.mark.parametrize("key", ["images/one.manifest.xml", "images/one.part.07"])
+@pytest.mark.parametrize("key", ["images/one.manifest.xml", "images/one.part.07", "images/one.assurance.json"])
 def test_a_prefix_in_use_is_refused(owner: Owner, key: str) -> None:
     make_bucket(owner.services, owner.principal)
     put(owner.services, owner.principal, "a-bucket", "images/one.txt", b"no part of a bundle")
