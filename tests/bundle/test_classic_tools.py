@@ -128,6 +128,9 @@ def test_cipher_text_that_fills_its_parts_has_no_empty_part_behind_it(
     assert [(ours / part.filename).stat().st_size for part in found.parts] == [parts.PART_BYTES] * count
     unpacked = classic_tools.unbundle(manifest, folder(tmp_path, "out"), key=USER.key, certificate=USER.certificate)
     assert unpacked.read_bytes() == image.read_bytes()
+    again, certificate = tmp_path / "again", USER.certificate.read_bytes()
+    unbundle(manifest, again, private_key_pem=USER.key.read_bytes(), certificates_pem=certificate)
+    assert again.read_bytes() == image.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["x", "Disk-1.0_final.img", "n" * 100])

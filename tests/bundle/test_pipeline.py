@@ -177,25 +177,6 @@ def test_the_manifest_says_what_the_recipe_said(recipe: Make, pem: Pem, tmp_path
     assert [part.filename for part in manifest.parts] == ["web-1.2_x.part.00"]
 
 
-def test_a_bundle_whose_cipher_text_fills_its_parts_exactly_has_no_empty_one(
-    recipe: Make, pem: Pem, tmp_path: Path
-) -> None:
-    """Deflate stores what is random, so the more of it, the longer the stream; the rest is zeros."""
-    target = PART_BYTES
-    noise = target - 64 * 1024
-    for _ in range(8):
-        image = tmp_path / "in"
-        image.write_bytes(os.urandom(noise) + bytes(target + MIB - noise))
-        manifest_path = create(recipe(image), tmp_path, force=True)
-        manifest = read_bundle(manifest_path, pem("user.crt"))
-        if manifest.bundled_size_bytes == target:
-            break
-        noise += target - manifest.bundled_size_bytes
-    assert manifest.bundled_size_bytes == target
-    assert len(manifest.parts) == 1
-    open_both_ways(manifest_path, image, pem, tmp_path)
-
-
 @pytest.mark.parametrize("size", [9 * GIB, 12 * GIB + 512])
 def test_images_beyond_8_gib_come_back_and_tar_knows_their_numbers(
     recipe: Make, pem: Pem, tmp_path: Path, size: int
