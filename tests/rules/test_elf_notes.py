@@ -62,6 +62,12 @@ def test_a_32_bit_kernel_without_pae_is_told_apart(word: bytes | None, pae: str 
     assert (found.pae, found.has_pae) == (pae, pae in ("yes", "bimodal"))
 
 
+def test_the_last_note_of_pv_grub_of_32_bits_says_that_it_is_longer_than_it_is() -> None:
+    said = notes(pv_notes(32, n9=None)) + struct.pack("<III", 4, 12, 9) + b"Xen\0yes\0"
+    assert read_elf(elf(32, segment=said)).pae == "yes"
+    assert read_elf(elf(32, segment=said[:-4])).pae is None
+
+
 def test_notes_of_others_are_passed_over() -> None:
     said = notes({1: b"\1\0\0\0", 3: bytes(20)}, name=b"GNU\0") + notes(pv_notes())
     assert read_elf(elf(segment=said)).guest_os == "linux"

@@ -164,7 +164,9 @@ def _xen_notes(data: bytes, offset: int, size: int) -> Iterator[tuple[int, bytes
         content_at = name_at + _padded(name_size)
         at = content_at + _padded(size)
         if content_at + size > end:
-            return
+            if kind != _PAE_MODE or content_at >= end:
+                return
+            size = end - content_at  # PV-GRUB of 32 bits ends with this note, and says that it is longer than it is
         if data[name_at : name_at + min(name_size, 8)].rstrip(b"\0") == b"Xen" and size <= NOTE_BYTES_MAX:
             yield kind, data[content_at : content_at + size]
 
