@@ -153,6 +153,19 @@ def test_any_header_is_read_or_refused_and_nothing_else(at: int, new: bytes, pla
         assert refusal.stage == "tar"
 
 
+@pytest.mark.parametrize("extended", [(BLOCK + 504, 2 * BLOCK), (482, BLOCK)])
+def test_a_sparse_map_that_goes_on_without_extents_is_refused(extended: tuple[int, int]) -> None:
+    """Packed a thousandfold, blocks without extents would cost time that no declared size bounds."""
+    at, end = extended
+    image = (b"\1" * BLOCK + bytes(BLOCK)) * (5 if at > BLOCK else 3)
+    stream = bytearray(archive("disk.img", image, [(start, BLOCK) for start in range(0, len(image), 2 * BLOCK)]))
+    stream[at] = 1
+    going_on = (bytes(504) + b"\1" + bytes(7)) * 100
+    whole = resealed(bytes(stream[:end]) + going_on + bytes(stream[end:]), 0, b"disk.img")
+    with pytest.raises(BundleRefusal, match="map goes on behind its end"):
+        read_back(whole, len(image))
+
+
 def test_a_plain_member_of_a_size_beyond_64_bits_is_refused() -> None:
     stream = archive("disk.img", IMAGE, [(0, len(IMAGE))])
     with pytest.raises(BundleRefusal, match="the manifest declares"):

@@ -14,6 +14,7 @@ from amiable.bundle.transfer import (
     in_parallel,
     is_part_name,
     is_transient,
+    list_held,
     read_place,
     region_of_location,
 )
@@ -133,6 +134,15 @@ def test_a_location_names_a_region() -> None:
     assert region_of_location(None) == region_of_location("") == region_of_location("US") == "us-east-1"
     assert region_of_location("EU") == "eu-west-1"
     assert region_of_location("sa-east-1") == "sa-east-1"
+
+
+def test_a_list_that_never_ends_is_refused() -> None:
+    class Circling:
+        def list_objects(self, **_: object) -> dict[str, object]:
+            return {"Contents": [{"Key": "web.part.0", "Size": 1}], "IsTruncated": True}
+
+    with pytest.raises(LocalRefusal, match="out of order"):
+        list_held(Circling(), "bucket", "web", impatient())
 
 
 @pytest.mark.parametrize("name", ["web.part.0", "small.img.part.003", "a b.part.12", "_.part.0"])

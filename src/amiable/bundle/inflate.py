@@ -39,6 +39,9 @@ JOINED_BYTES_FREE: Final = 32 * MIB
 
 HEAP_KEEPS_BYTES: Final = 4 * MIB
 INPUT_BYTES: Final = 256 * KIB
+INPUT_BYTES_FIRST: Final = KIB
+"""What a member is given at first: what it does not take is handled again, for each of a million members of a few bytes."""
+
 HEADER_TEXT_BYTES_MAX: Final = 64 * KIB
 
 MAGIC: Final = b"\x1f\x8b"
@@ -137,6 +140,11 @@ class _Source:
         """Puts ``data`` in front of what comes next."""
         self._data = b"".join((data, memoryview(self._data)[self._at :]))
         self._at = 0
+
+    def untake(self, size: int) -> None:
+        """Lets the last ``size`` bytes of what :meth:`take_some` gave last come again."""
+        assert size <= self._at
+        self._at -= size
 
     def is_magic_next(self) -> bool:
         """Whether what is held begins as a member does, as far as it can be seen."""
@@ -288,16 +296,18 @@ def _inflate_alone(segment: memoryview) -> list[bytes] | None:
 def _in_order(source: _Source, window: bytes) -> Iterator[bytes]:
     """What the rest of the member's deflate stream holds, which may refer to ``window``, the plain bytes before it."""
     member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE, zdict=window)
+    input_bytes = INPUT_BYTES_FIRST
     while not member.eof:
         data = memoryview(b"")
         if member.needs_input:
             if not source.fill(1):
                 raise _fault("The gzip stream is cut short.")
-            data = source.take_some(INPUT_BYTES)
+            data = source.take_some(input_bytes)
+            input_bytes = min(2 * input_bytes, INPUT_BYTES)
         try:
             piece = member.decompress(data, PIECE_BYTES)
         except IsalError as error:
             raise _fault(f"The decrypted stream is not sound gzip: {error}.") from error
         if piece:
             yield piece
-    source.give_back(member.unused_data)
+    source.untake(len(member.unused_data))

@@ -220,6 +220,8 @@ def _read_map(source: Source, block: bytes, size_bytes: int) -> tuple["array[int
         for slot in range(slots):
             pair = fields[24 * slot : 24 * slot + 24]
             if not pair[0] and not pair[12]:
+                if extended:  # blocks without extents, without end, would cost time and declare nothing
+                    raise _fault("its sparse map goes on behind its end.")
                 break
             _add_extent(offsets, lengths, _read_number(pair, 0, "offset"), _read_number(pair, 12, "length"), size_bytes)
         if not extended:

@@ -33,7 +33,6 @@ R = TypeVar("R")
 S3 = Any
 """A boto3 client of S3."""
 
-ACLS: Final = ("aws-exec-read", "public-read", "private", "ec2-bundle-read")
 WORKERS: Final = 4
 KEYS_MAX: Final = 200_000
 """More keys under one prefix than these are not looked through."""
@@ -231,4 +230,6 @@ def list_held(s3: S3, bucket: str, prefix: str, patience: Patience) -> dict[str,
             return found
         if len(found) > KEYS_MAX:
             raise LocalRefusal(f"under {bucket}/{prefix} lie more than {KEYS_MAX} objects")
+        if rows[-1]["Key"] <= marker:
+            raise LocalRefusal(f"the server lists {bucket}/{prefix} out of order: {rows[-1]['Key'][:80]!r} comes again")
         marker = rows[-1]["Key"]
