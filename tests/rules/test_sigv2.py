@@ -74,6 +74,37 @@ def test_a_header_that_was_not_signed_is_refused() -> None:
         sigv2.verify(more, claim, SECRET, NOW)
 
 
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("{}", [("x-amz-acl", "public-read")]),
+        ("{}", [("content-type", "text/html")]),
+        ("X-Amz-Acl=public-read&{}", []),
+        ("{}&X-Amz-Acl=public-read", []),
+        ("{}&acl", []),
+        ("{}&%61cl=", []),
+        ("{}&upload%49d=u", []),
+    ],
+)
+def test_nothing_that_counts_can_be_put_beside_what_was_signed(query: str, headers: list[tuple[str, str]]) -> None:
+    request = presigned("put_object", Key="k", ContentType="text/plain", ACL="private")
+    changed = Request("PUT", request.raw_path, query.format(request.raw_query), [*request.headers, *headers])
+    claim = sigv2.find_claim(changed, "us-east-1")
+    assert claim is not None
+    with pytest.raises(Unauthenticated) as caught:
+        sigv2.verify(changed, claim, SECRET, NOW)
+    assert caught.value.kind == "wrong-signature"
+
+
+def test_a_header_may_be_sent_as_it_stands_in_the_query() -> None:
+    request = presigned("put_object", Key="k", ContentType="text/plain", ACL="private")
+    sent = [*request.headers, ("content-type", "text/plain"), ("x-amz-acl", "private")]
+    same = Request("PUT", request.raw_path, request.raw_query, sent)
+    claim = sigv2.find_claim(same, "us-east-1")
+    assert claim is not None
+    assert sigv2.verify(same, claim, SECRET, NOW).payload == UNSIGNED_PAYLOAD
+
+
 def test_a_query_expires() -> None:
     request = presigned("get_object", Key="k")
     claim = sigv2.find_claim(request, "us-east-1")
@@ -90,6 +121,7 @@ def test_a_query_expires() -> None:
         "AWSAccessKeyId=a&Signature=x",
         "AWSAccessKeyId=a&Signature=x&Expires=soon",
         "AWSAccessKeyId=a&Signature=x&Expires=99999999999999999999",
+        "AWSAccessKeyId=a&Signature=x&Expires=" + "9" * 5000,
         "AWSAccessKeyId=a&AWSAccessKeyId=b&Signature=x&Expires=1",
     ],
 )

@@ -148,6 +148,7 @@ def test_a_date_16_minutes_off_is_refused_and_x_amz_date_counts_before_date(edge
         ({"x-amz-acl": "public-read"}, "SignatureDoesNotMatch"),
         ({"content-type": "text/html"}, "SignatureDoesNotMatch"),
         ({"date": "yesterday"}, "AuthorizationHeaderMalformed"),
+        ({"date": "Fri, 31 Dec 9999 23:59:59 -2300"}, "AuthorizationHeaderMalformed"),
         ({"authorization": "AWS nothing"}, "AuthorizationHeaderMalformed"),
         ({"x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}, "AuthorizationHeaderMalformed"),
     ],
@@ -167,6 +168,15 @@ def test_a_parameter_that_stands_for_a_header_is_refused_where_it_is_not_signed(
         "put_object", Params={"Bucket": "hoisted", "Key": "k", "Metadata": {"a": "1\r\nb"}}
     )
     assert code_of(edge.send("PUT", url.removeprefix(edge.endpoint), b"1")) == "InvalidArgument"
+
+
+def test_a_signature_for_s3_says_nothing_to_another_service(edge: Edge) -> None:
+    headers = sign_s3(edge, "GET", "/", {}, http_date(datetime.now(UTC)))
+    assert edge.send("GET", "/", headers=headers).status == 200
+    for service in ("ec2", "sts", "iam", "amiable", "bootstrap"):
+        scope = f"AKIA/20260101/us-east-1/{service}/aws4_request"
+        answer = edge.send("GET", "/?" + urlencode({**REGIONS, "X-Amz-Credential": scope}), headers=headers)
+        assert code_of(answer) == "InvalidRequest", answer.text
 
 
 @pytest.mark.parametrize("is_right", [True, False])

@@ -62,6 +62,23 @@ def test_a_form_cut_short_or_garbage_is_refused_or_whole(garbage: bytes, cut: in
             assert refusal.code in ("IncompleteBody", "MalformedPOSTRequest", "InvalidArgument")
 
 
+def named(file_name: bytes) -> UploadForm:
+    form = UploadForm(KIND)
+    head = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="' + file_name + b'"\r\n\r\n'
+    form.feed(head + b"1\r\n--xyz--\r\n")
+    return form
+
+
+@pytest.mark.parametrize("name", ["a.img", "ä.img", "漢字.img"])
+def test_a_file_name_is_utf_8_and_has_no_folder(name: str) -> None:
+    assert named(name.encode()).file_name == named(f"a/../{name}".encode()).file_name == name
+
+
+def test_a_file_name_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(S3Refusal, match="the file name is not UTF-8"):
+        named(b"\xff")
+
+
 @pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=" + "a" * 300])
 def test_a_boundary_is_needed_and_bounded(kind: str) -> None:
     with pytest.raises(S3Refusal) as caught:

@@ -7,7 +7,7 @@
 
 ``date`` is ``Date`` (nothing, where ``x-amz-date`` is sent, which is signed among the others), and must be within 15 minutes; of a
 query it is ``Expires``, a moment in Unix seconds.  Clients put the headers that they signed into the query (botocore: Content-Type,
-Content-MD5, x-amz-*), so there a parameter of such a name stands for the header.  The path is signed as sent, a bucket's own with
+Content-MD5, x-amz-*), so there a parameter of such a name stands for the header, unless that is sent.  The path is signed as sent, a bucket's own with
 or without a slash behind it (clients differ), under a virtual host with the bucket before it.  The body is covered only where the
 request says its hash.  The query protocol's form of this version is ``rules/sigv2_form.py``.
 
@@ -18,23 +18,23 @@ import base64
 import hmac
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from hashlib import sha1
 from typing import Final
 from urllib.parse import unquote_plus
 
 from amiable.model.errors import Unauthenticated
 from amiable.rules.bucket import virtual_bucket
-from amiable.rules.sigv4 import SKEW_MAX, UNSIGNED_PAYLOAD, Claim, Request, Scope, Signature
+from amiable.rules.http_date import read_http_date
+from amiable.rules.sigv4 import SKEW_MAX, UNSIGNED_PAYLOAD, Claim, Request, Scope, Signature, read_time
 
 KEY_ID: Final = "AWSAccessKeyId"
 EXPIRES: Final = "Expires"
 SIGNATURE: Final = "Signature"
 OWN: Final = (KEY_ID, EXPIRES, SIGNATURE)
 STANDING_FOR_HEADERS: Final = ("content-type", "content-md5")
-YEARS_MAX_SECONDS: Final = 1 << 33
 SCHEME: Final = "AWS "
 
+_SECONDS: Final = re.compile(r"\d{1,10}", re.ASCII)
 _CREDENTIAL: Final = re.compile(r"AWS ([A-Za-z0-9]{1,128}):([A-Za-z0-9+/=]{1,128})")
 _STATED_PAYLOAD: Final = re.compile(r"[0-9a-f]{64}|UNSIGNED-PAYLOAD|STREAMING-UNSIGNED-PAYLOAD-TRAILER", re.ASCII)
 
@@ -112,12 +112,14 @@ def verify(request: Request, claim: Claim, secret: str, now: datetime) -> Signat
 def strings_to_sign(request: Request) -> list[str]:
     """What the secret may have signed: one text, or two for a bucket's own path, which clients sign with a slash or without."""
     query = [] if has_header(request) else _pairs(request)
-    headers = {key.lower(): [value] for key, value in query if _stands_for_header(key)}
+    headers: dict[str, list[str]] = {}
     for name, value in request.headers:
-        if name in STANDING_FOR_HEADERS or name.startswith("x-amz-"):
-            sent_in_query = any(key.lower() == name for key, _ in query)
-            if not sent_in_query:
-                headers.setdefault(name, []).append(value.strip())
+        if _stands_for_header(name):
+            headers.setdefault(name, []).append(value.strip())
+    sent = frozenset(headers)
+    for key, value in query:
+        if _stands_for_header(key) and key.lower() not in sent:
+            headers.setdefault(key.lower(), []).append(value)
     first = (request.method, *(",".join(headers.get(name, [])) for name in ("content-md5", "content-type")))
     date = next((value for key, value in query if key == EXPIRES), None)
     if date is None:
@@ -143,13 +145,10 @@ def _claim_of_header(request: Request, region: str) -> Claim:
 
 def _date(text: str) -> datetime:
     """The moment of a Date header, in HTTP's form or in that of version 4."""
-    try:
-        if re.fullmatch(r"\d{8}T\d{6}Z", text.strip(), re.ASCII):
-            return datetime.strptime(text.strip(), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        raise Unauthenticated("malformed", "The request's Date header is no date.") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = read_time(text.strip()) or read_http_date(text)
+    if moment is None:
+        raise Unauthenticated("malformed", "The request's Date header is no date.")
+    return moment
 
 
 def _claim_of_query(request: Request, region: str) -> Claim:
@@ -158,7 +157,7 @@ def _claim_of_query(request: Request, region: str) -> Claim:
     if any(len(values) != 1 for values in found.values()):
         raise Unauthenticated("malformed", f"Query-string authentication needs {', '.join(OWN)}, each once.")
     expires = found[EXPIRES][0]
-    if not (expires.isascii() and expires.isdigit()) or int(expires) > YEARS_MAX_SECONDS:
+    if not _SECONDS.fullmatch(expires):
         raise Unauthenticated("malformed", f"{EXPIRES} must be a time in Unix seconds.")
     moment = datetime.fromtimestamp(int(expires), UTC)
     scope = Scope(found[KEY_ID][0], moment.strftime("%Y%m%d"), region, "s3")
@@ -170,11 +169,12 @@ def _stands_for_header(name: str) -> bool:
 
 
 def _resources(request: Request) -> list[str]:
-    """The path as sent with the subresources by name, their values decoded; a bucket's own path with a slash, then without."""
-    named = [(key, equals, value) for key, equals, value in _raw(request) if key in SUBRESOURCES]
-    texts = [
-        f"{key}={unquote_plus(value, encoding='latin-1')}" if equals else key for key, equals, value in sorted(named)
+    """The path as sent with the subresources by name, both decoded; a bucket's own path with a slash, then without."""
+    decoded = [
+        (unquote_plus(key, encoding="latin-1"), equals, unquote_plus(value, encoding="latin-1"))
+        for key, equals, value in _raw(request)
     ]
+    texts = [key + equals + value for key, equals, value in sorted(decoded) if key in SUBRESOURCES]
     tail = "?" + "&".join(texts) if texts else ""
     bucket = virtual_bucket(next(iter(request.values("host")), ""))
     path = request.raw_path if bucket is None else f"/{bucket}{request.raw_path}"

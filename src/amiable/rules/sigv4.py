@@ -19,11 +19,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from amiable.model.errors import Unauthenticated
+from amiable.rules.http_date import read_http_date
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 SKEW_MAX: Final = timedelta(minutes=15)
@@ -40,6 +40,7 @@ STREAMING: Final = frozenset(
 )
 
 _TIME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+_SECONDS = re.compile(r"\d{1,6}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SERVICE = re.compile(r"[^/]/[0-9]{8}/[^/]*/([a-z0-9-]{1,40})/aws4_request")
 _SAFE = "-_.~"
@@ -294,7 +295,7 @@ def _expires(text: str | None) -> int:
     """Seconds; 15 minutes where a presigned query does not say (as query-protocol clients may)."""
     if text is None:
         return int(SKEW_MAX.total_seconds())
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= EXPIRES_SECONDS_MAX:
+    if not _SECONDS.fullmatch(text) or not 1 <= int(text) <= EXPIRES_SECONDS_MAX:
         raise Unauthenticated(
             "malformed", f"X-Amz-Expires must be a number of seconds between 1 and {EXPIRES_SECONDS_MAX}."
         )
@@ -323,13 +324,19 @@ def _scope(credential: str) -> Scope:
     return Scope(*parts[:4])
 
 
-def _time(text: str) -> datetime:
+def read_time(text: str) -> datetime | None:
+    """The moment of ``20260102T030405Z``; ``None`` for other text."""
     try:
-        if not _TIME.fullmatch(text):
-            raise ValueError
-        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if _TIME.fullmatch(text) else None
     except ValueError:
-        raise Unauthenticated("malformed", "The signature's time must look like 20260102T030405Z.") from None
+        return None
+
+
+def _time(text: str) -> datetime:
+    moment = read_time(text)
+    if moment is None:
+        raise Unauthenticated("malformed", "The signature's time must look like 20260102T030405Z.")
+    return moment
 
 
 def _header_time(request: Request) -> datetime:
@@ -338,11 +345,10 @@ def _header_time(request: Request) -> datetime:
     if not times:
         times = request.values("date")
         if len(times) == 1 and not _TIME.fullmatch(times[0]):
-            try:
-                moment = parsedate_to_datetime(times[0])
-            except ValueError:
-                raise Unauthenticated("malformed", "The Date header is malformed.") from None
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            moment = read_http_date(times[0])
+            if moment is None:
+                raise Unauthenticated("malformed", "The Date header is malformed.")
+            return moment
     if len(times) != 1:
         raise Unauthenticated("malformed", "The request must have one X-Amz-Date header.")
     return _time(times[0])

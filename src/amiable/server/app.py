@@ -167,6 +167,7 @@ async def _respond(services: Services, exchange: Exchange, http: Request) -> Res
     claim = find_claim(services, signed, exchange.service)
     if claim is None:
         return await _respond_to_form(services, exchange, http) or _unsigned(services, signed)
+    exchange.service = claim.scope.service  # what was signed: a header of version 2 is S3's whatever the query says
     handle = HANDLERS.get(exchange.service)
     if handle is None:
         raise UnsupportedOperation(

@@ -8,8 +8,7 @@ import base64
 import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from hashlib import md5
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -24,6 +23,7 @@ from amiable.rules import sigv2
 from amiable.rules.bucket import virtual_bucket
 from amiable.rules.chunk_signature import ChunkChain
 from amiable.rules.conditions import Conditions
+from amiable.rules.http_date import read_http_date
 from amiable.rules.object_checksum import ALGORITHMS, checksum_of, is_well_formed
 from amiable.server.contracts import Authenticated, Body
 from amiable.wire.aws_chunked import decode
@@ -117,7 +117,7 @@ def read_call(request: Authenticated) -> Call:
     kept = {}
     hoisted = []
     for name, value in query.items():
-        if name.lower().startswith("x-amz-") or (is_version_2 and name in sigv2.STANDING_FOR_HEADERS):
+        if name.lower().startswith("x-amz-") or (is_version_2 and name.lower() in sigv2.STANDING_FOR_HEADERS):
             if not signs_query:
                 raise S3Refusal("InvalidRequest", 400, "Version 2 does not sign this parameter: send it as a header.")
             if name not in SIGNATURE_PARAMETERS and name.lower() not in request.headers:
@@ -210,13 +210,7 @@ def read_conditions(call: Call, prefix: str = "") -> Conditions:
 
 def _http_date(text: str | None) -> datetime | None:
     """The moment; a date that is none is overlooked, as HTTP says."""
-    if not text:
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None if text is None else read_http_date(text)
 
 
 def read_number(call: Call, name: str, default: int, most: int) -> int:

@@ -88,7 +88,7 @@ class UploadForm:
         self._header[0] += data[start:end].decode("latin-1")
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header[1] += data[start:end].decode("utf-8", "replace")
+        self._header[1] += data[start:end].decode("latin-1")
 
     def _header_end(self) -> None:
         if self._header[0].lower() == "content-disposition":
@@ -100,7 +100,7 @@ class UploadForm:
         self._name = options.get(b"name", b"").decode("latin-1").lower()
         if self._name == FILE and not self.has_file:
             self.has_file = True
-            self.file_name = options.get(b"filename", b"").decode("latin-1").replace("\\", "/").rpartition("/")[2]
+            self.file_name = _text("file name", options.get(b"filename", b"")).replace("\\", "/").rpartition("/")[2]
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._has_ended:
@@ -123,10 +123,14 @@ class UploadForm:
             raise _malformed("a field has no name" if not self._name else f"the field {self._name} is there twice")
         if len(self.fields) >= FIELDS_MAX:
             raise _malformed(f"it has more than {FIELDS_MAX} fields")
-        try:
-            self.fields[self._name] = self._value.decode()
-        except UnicodeDecodeError:
-            raise _malformed(f"the field {self._name} is not UTF-8") from None
+        self.fields[self._name] = _text(f"field {self._name}", bytes(self._value))
+
+
+def _text(what: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise _malformed(f"the {what} is not UTF-8") from None
 
 
 def _malformed(why: str) -> S3Refusal:
