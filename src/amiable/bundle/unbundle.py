@@ -67,7 +67,7 @@ def open_image(
             watch = watching.enter_context(Watch(assurance, unseal(assurance.sealed, key, iv, manifest)))
             opener = checked_opener(assurance, opener)
         cipher_text = _counted(read_parts(manifest, opener), manifest.bundled_size_bytes, progress)
-        digest = _unpack(_decrypt(cipher_text, key, iv), manifest.size_bytes, sink, watch)
+        digest = _unpack(decrypt(cipher_text, key, iv), manifest.size_bytes, sink, watch)
         if digest != manifest.image_sha1 and not waive_image_digest:
             raise BundleRefusal(
                 "image", "The image's digest is not the manifest's, though every part fits: the bundler erred, or lied."
@@ -118,7 +118,8 @@ def _counted(pieces: Iterator[bytes], total_bytes: int, progress: Progress | Non
             progress(done, total_bytes)
 
 
-def _decrypt(pieces: Iterator[bytes], key: bytes, iv: bytes) -> Iterator[bytearray]:
+def decrypt(pieces: Iterator[bytes], key: bytes, iv: bytes) -> Iterator[bytearray]:
+    """The plain text of the cipher text ``pieces``, without its padding, which is refused unless it is as PKCS#7 demands."""
     decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
     last = bytearray()
     for piece in pieces:
@@ -236,19 +237,20 @@ def unbundle(
     """Writes the image of the bundle at ``manifest_path`` to the file ``destination``, holes kept.
 
     The parts lie in ``source``, else beside the manifest.  The file appears whole and durable, replacing what was there, or not
-    at all.
+    at all.  With ``assurance`` every part's SHA-256 must fit: the image follows from the parts, so it is not hashed again, as
+    :func:`verify` does.
     """
     manifest = read_bundle(manifest_path, certificates_pem, waivers)
+    opener = folder_opener(source or manifest_path.parent)
     with new_file(destination) as file:
         writer = DirectWriter(file.fileno())
         open_image(
             manifest,
-            folder_opener(source or manifest_path.parent),
+            opener if assurance is None else checked_opener(assurance, opener),
             private_key_pem,
             writer.write,
             progress=progress,
             waive_image_digest=waivers.image_digest,
-            assurance=assurance,
         )
         writer.finish(manifest.size_bytes)
     return manifest
