@@ -255,7 +255,7 @@ def time_stages(sides: Sides, folder: Path) -> dict[str, dict[str, float]]:
         stages: dict[str, dict[str, float]] = {"bundle": {}, "unbundle": {}}
 
         def chunks() -> Iterator[bytearray]:
-            return pipeline._tar_chunks(header, layout, None)
+            return pipeline.tar_chunks(header, layout, None)
 
         def clock(verb: str, stage: str, work: Callable[[], object]) -> None:
             sides.warm()
@@ -269,7 +269,7 @@ def time_stages(sides: Sides, folder: Path) -> dict[str, dict[str, float]]:
             clock(
                 "bundle",
                 "deflate",
-                lambda: deflated.extend(pool.map(lambda chunk: pipeline._deflate(chunk, pipeline.LEVEL)[0], held)),
+                lambda: deflated.extend(pool.map(lambda chunk: pipeline.deflate(chunk, pipeline.LEVEL)[0], held)),
             )
         held.clear()
     clock("bundle", "encrypt, cut, write", lambda: _cut(deflated, folder))
@@ -297,7 +297,7 @@ def _cut(deflated: list[bytes], folder: Path) -> None:
 def _fetch(sides: Sides) -> Iterator[bytearray]:
     manifest = read_manifest((sides.folders["ours"] / "image.manifest.xml").read_bytes())
     key, iv = unbundle.unwrap_keys(manifest, keys.load_private_key(sides.key_pem))
-    return unbundle._decrypt(read_parts(manifest, folder_opener(sides.folders["ours"])), key, iv)
+    return unbundle.decrypt(read_parts(manifest, folder_opener(sides.folders["ours"])), key, iv)
 
 
 def _write(plain: list[bytes], path: Path) -> None:

@@ -126,6 +126,27 @@ def test_on_disk_the_old_manifest_and_assurance_are_kept_and_the_new_ones_open(b
     assert bundle.with_name("web.manifest.xml.bak").read_bytes() == old
 
 
+def test_a_copy_of_the_assurance_that_is_in_the_way_changes_nothing(bundle: Path) -> None:
+    bundle.with_name("web.assurance.json.bak").write_bytes(b"of a first bundle")
+    before = {path: path.read_bytes() for path in bundle.parent.iterdir()}
+    with pytest.raises(LocalRefusal, match=r"json\.bak exists already"):
+        replace_manifest(bundle, migrate_manifest(read_manifest(bundle.read_bytes()), TARGET, SIGNER), SIGNER)
+    assert {path: path.read_bytes() for path in bundle.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"account_id": "me"}, "'me' is not an account number"),
+        ({"kernel_id": "aki 1"}, "cannot be a kernel"),
+        ({"ramdisk_id": "ari-1,ari-2"}, "cannot be a ramdisk"),
+    ],
+)
+def test_what_could_not_be_bundled_is_no_target_either(changes: dict[str, str], why: str) -> None:
+    with pytest.raises(LocalRefusal, match=why):
+        migrate_manifest(read_manifest(CASE.read_bytes()), replace(TARGET, **changes), SIGNER)
+
+
 def test_an_assurance_that_the_signer_did_not_sign_is_not_vouched_for(bundle: Path) -> None:
     old = bundle.read_bytes()
     new = migrate_manifest(read_manifest(old), TARGET, SIGNER)

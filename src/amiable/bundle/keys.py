@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from amiable.model.errors import BundleRefusal
+from amiable.model.errors import BundleRefusal, LocalRefusal
 
 HEX_KEY_CHARACTERS: Final = 32
 _HEX_KEY: Final = re.compile(rb"[0-9a-fA-F]{32}")
@@ -55,6 +55,17 @@ def _public_key(block: str) -> rsa.RSAPublicKey:
     return key
 
 
+def load_pair(private_key_pem: str | bytes, certificate_pem: str | bytes) -> tuple[rsa.RSAPrivateKey, rsa.RSAPublicKey]:
+    """The private key, and the key of the first certificate; refuses two that do not belong together."""
+    private_key, public_key = load_private_key(private_key_pem), load_public_keys(certificate_pem)[0]
+    if private_key.public_key().public_numbers() != public_key.public_numbers():
+        raise LocalRefusal(
+            "the certificate and the private key do not belong together",
+            hint="pass a pair with -c and -k: a bundle is signed with one and verified with the other",
+        )
+    return private_key, public_key
+
+
 def wrap(secret: bytes, public_key: rsa.RSAPublicKey) -> str:
     """The 16 bytes of ``secret`` as hex, encrypted for ``public_key``, as lower-case hex.  Every call pads afresh."""
     assert len(secret) * 2 == HEX_KEY_CHARACTERS
@@ -82,11 +93,6 @@ def is_signed_by(text: bytes, signature_hex: str, public_key: rsa.RSAPublicKey) 
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def is_pair(private_key: rsa.RSAPrivateKey, public_key: rsa.RSAPublicKey) -> bool:
-    """Whether ``public_key`` belongs to ``private_key``."""
-    return private_key.public_key().public_numbers() == public_key.public_numbers()
 
 
 def _bytes(pem: str | bytes) -> bytes:

@@ -12,22 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from amiable import __version__
 from amiable.bundle import keys
 from amiable.bundle.assurance import read_assurance, sidecar_name, write_assurance
 from amiable.bundle.download import fetch_bytes
 from amiable.bundle.dsse import ENVELOPE_BYTES_MAX, load_signing_key, load_trusted_keys
+from amiable.bundle.manifest_words import THIS_BUNDLER, check_account, check_words
 from amiable.bundle.manifest_xml import read_manifest, write_manifest
 from amiable.bundle.new_file import new_file, write_at
 from amiable.bundle.transfer import S3, WORKERS, Patience, Place, ensure_bucket, in_parallel, list_held
 from amiable.bundle.unbundle import unwrap_keys
 from amiable.bundle.upload import ACL, put_bytes
 from amiable.model.errors import BundleRefusal, LocalRefusal
-from amiable.model.manifest import MACHINE, Bundler, Manifest, Part, WrappedKey
+from amiable.model.manifest import MACHINE, Manifest, Part, WrappedKey
 
 BACKUP_SUFFIX: Final = ".bak"
-OLD_ARCHITECTURE: Final = "i386"
-"""What a manifest of version 3 does not say, for there was no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +49,16 @@ class Signer:
 
 def migrate_manifest(manifest: Manifest, target: Target, signer: Signer) -> bytes:
     """The document of ``manifest`` for ``target``, signed by ``signer``, whose key must open the bundle."""
-    private_key = keys.load_private_key(signer.private_key_pem)
-    user_key = keys.load_public_keys(signer.certificate_pem)[0]
-    if not keys.is_pair(private_key, user_key):
-        raise LocalRefusal(
-            "the certificate and the private key do not belong together", hint="pass a pair with -c and -k"
-        )
+    if target.account_id is not None:
+        check_account(target.account_id)
+    check_words("a kernel", [target.kernel_id])
+    check_words("a ramdisk", [target.ramdisk_id])
+    private_key, user_key = keys.load_pair(signer.private_key_pem, signer.certificate_pem)
     cloud_key = keys.load_public_keys(target.cloud_certificate_pem)[0]
     key, iv = unwrap_keys(manifest, private_key)
     migrated = replace(
         manifest,
-        bundler=Bundler("amiable", __version__, "0"),
-        architecture=manifest.architecture or OLD_ARCHITECTURE,
+        bundler=THIS_BUNDLER,
         image_type=manifest.image_type or MACHINE,
         account_id=target.account_id or manifest.account_id,
         kernel_id=target.kernel_id,
@@ -94,23 +90,25 @@ def replace_manifest(path: Path, new: bytes, signer: Signer) -> bool:
     old = path.read_bytes()
     sidecar = sidecar_path.read_bytes() if sidecar_path.is_file() else None
     changed = sidecar and migrate_sidecar(sidecar, old, new, manifest_name=path.name, signer=signer)
-    for kept, body in ((path, old), (sidecar_path, sidecar)):
-        if body is not None:
-            _write_new(kept.with_name(kept.name + BACKUP_SUFFIX), body)
+    backups = {path.with_name(path.name + BACKUP_SUFFIX): old}
+    if sidecar is not None:
+        backups[sidecar_path.with_name(sidecar_path.name + BACKUP_SUFFIX)] = sidecar
+    for backup in backups:
+        if backup.exists():
+            raise LocalRefusal(
+                f"{backup} exists already", hint="it is the bundle as it was first: move it away to migrate again"
+            )
+    for backup, body in backups.items():
+        _write(backup, body)
     if sidecar is not None and not changed:
         sidecar_path.unlink()
     for place, text in ((sidecar_path, changed), (path, new)):
         if text:
-            with new_file(place) as file:
-                write_at(file.fileno(), text, 0)
+            _write(place, text)
     return bool(changed)
 
 
-def _write_new(path: Path, body: bytes) -> None:
-    if path.exists():
-        raise LocalRefusal(
-            f"{path} exists already", hint="it is the manifest as it was first: move it away to migrate again"
-        )
+def _write(path: Path, body: bytes) -> None:
     with new_file(path) as file:
         write_at(file.fileno(), body, 0)
 

@@ -11,7 +11,6 @@ the manifest, last, makes the bundle.
 
 import hashlib
 import os
-import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -27,12 +26,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from isal import isal_zlib
 
-from amiable import __version__
 from amiable.bundle import keys, sparse_tar
 from amiable.bundle.assurance import SUFFIX, sidecar_name, write_sidecar
 from amiable.bundle.dsse import load_signing_key
 from amiable.bundle.flow import ahead
 from amiable.bundle.layout import Layout, open_image_file
+from amiable.bundle.manifest_words import THIS_BUNDLER, check_account, check_words
 from amiable.bundle.manifest_xml import write_manifest
 from amiable.bundle.new_file import new_file, sync_folder, write_at
 from amiable.bundle.parts import (
@@ -48,8 +47,7 @@ from amiable.bundle.parts import (
 from amiable.bundle.recorder import Recorder
 from amiable.bundle.unbundle import Progress
 from amiable.model.errors import LocalRefusal
-from amiable.model.ids import is_account
-from amiable.model.manifest import IMAGE_TYPES, KERNEL, MACHINE, Bundler, Manifest, Mapping, Part, WrappedKey
+from amiable.model.manifest import IMAGE_TYPES, KERNEL, MACHINE, Manifest, Mapping, Part, WrappedKey
 from amiable.model.units import MIB
 
 CHUNK_BYTES: Final = MIB
@@ -62,9 +60,6 @@ GZIP_HEADER: Final = bytes.fromhex("1f8b08000000000000ff")
 
 GZIP_END: Final = bytes.fromhex("0300")
 """An empty last block of deflate."""
-
-WORD: Final = re.compile(r"[!-+\--~]{1,255}")
-"""What an element may hold that no reader takes apart: readers split product codes and ancestors at commas."""
 
 WORKERS_MAX: Final = 8
 CHUNKS_WAITING_PER_WORKER: Final = 2
@@ -161,7 +156,7 @@ def create_into(
             encryptor=Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor(),
             told=_part_teller(recorder),
         )
-        source = _tar_chunks(header, layout, recorder)
+        source = tar_chunks(header, layout, recorder)
         chunks = reading.enter_context(closing(ahead(source, CHUNKS_READ_AHEAD, stop_source=layout.stop)))
         meter = _Meter(layout, progress)
         image_sha1 = _pack(chunks, cutter, level=recipe.level, meter=meter, recorder=recorder)
@@ -182,13 +177,7 @@ def create_into(
 
 def _load_keys(recipe: Recipe) -> tuple[rsa.RSAPrivateKey, rsa.RSAPublicKey, rsa.RSAPublicKey]:
     """The user's private key, the user's public key and the cloud's; the first two are a pair."""
-    private_key = keys.load_private_key(recipe.private_key_pem)
-    user_key = keys.load_public_keys(recipe.certificate_pem)[0]
-    if not keys.is_pair(private_key, user_key):
-        raise LocalRefusal(
-            "the certificate and the private key do not belong together",
-            hint="pass a pair with -c and -k: a bundle is signed with one and verified with the other",
-        )
+    private_key, user_key = keys.load_pair(recipe.private_key_pem, recipe.certificate_pem)
     return private_key, user_key, keys.load_public_keys(recipe.cloud_certificate_pem)[0]
 
 
@@ -209,7 +198,7 @@ def _describe(recipe: Recipe) -> Manifest:
         ec2=WrappedKey(None, None),
         user=WrappedKey(None, None),
         parts=(),
-        bundler=Bundler("amiable", __version__, "0"),
+        bundler=THIS_BUNDLER,
         architecture=recipe.architecture,
         kernel_id=recipe.kernel_id,
         ramdisk_id=recipe.ramdisk_id,
@@ -228,10 +217,7 @@ def check_recipe(recipe: Recipe) -> None:
             f"{recipe.name!r} cannot be a bundle's name: at most 100 letters, digits, '.', '_' and '-', the first no '.' or '-'",
             hint="pass another with --prefix",
         )
-    if not is_account(recipe.account_id):
-        raise LocalRefusal(
-            f"{recipe.account_id!r} is not an account number", hint="twelve digits, hyphens allowed, with --user"
-        )
+    check_account(recipe.account_id)
     if recipe.image_type not in IMAGE_TYPES:
         raise LocalRefusal(f"{recipe.image_type!r} is not an image type: {', '.join(IMAGE_TYPES)}")
     if recipe.level not in LEVELS:
@@ -239,17 +225,12 @@ def check_recipe(recipe: Recipe) -> None:
     if recipe.kernel_name is not None and recipe.image_type != KERNEL:
         raise LocalRefusal(f"a {recipe.image_type} image has no kernel's name", hint="bundle it as type kernel")
     mapped = [word for mapping in recipe.block_device_mapping for word in (mapping.virtual, mapping.device)]
-    for what, texts in (
-        ("an architecture", [recipe.architecture]),
-        ("a kernel", [recipe.kernel_id, recipe.kernel_name]),
-        ("a ramdisk", [recipe.ramdisk_id]),
-        ("part of a block device mapping", mapped),
-        ("a product code", recipe.product_codes),
-        ("an ancestor", recipe.ancestor_ami_ids),
-    ):
-        for text in texts:
-            if text is not None and not WORD.fullmatch(text):
-                raise LocalRefusal(f"{text[:80]!r} cannot be {what}: 1 to 255 visible ASCII characters, no comma")
+    check_words("an architecture", [recipe.architecture])
+    check_words("a kernel", [recipe.kernel_id, recipe.kernel_name])
+    check_words("a ramdisk", [recipe.ramdisk_id])
+    check_words("part of a block device mapping", mapped)
+    check_words("a product code", recipe.product_codes)
+    check_words("an ancestor", recipe.ancestor_ami_ids)
 
 
 @contextmanager
@@ -264,6 +245,23 @@ def open_layout(image: Path | Layout) -> Iterator[Layout]:
 
 def _clear(folder: Path, name: str, force: bool) -> None:
     """Makes room for a bundle ``name``; refuses where one lies already, unless forced."""
+    if not force:
+        check_free(folder, name)
+    for path in _files_of(folder, name):
+        path.unlink()
+
+
+def check_free(folder: Path, name: str) -> None:
+    """Refuses where a bundle ``name`` lies in ``folder`` already, or a part of one."""
+    old = _files_of(folder, name)
+    if old:
+        raise LocalRefusal(
+            f"{old[0]} exists already", hint="pass --force to replace the old bundle, or another --prefix"
+        )
+
+
+def _files_of(folder: Path, name: str) -> list[Path]:
+    """The files of the bundle ``name`` that lie in ``folder``."""
     files = [folder / f"{name}.manifest.xml", folder / f"{name}{SUFFIX}"]
     old = [path for path in files if path.exists()]
     try:
@@ -272,13 +270,7 @@ def _clear(folder: Path, name: str, force: bool) -> None:
         raise LocalRefusal(
             f"{folder} cannot be used: {error.strerror}", hint="pass a folder that exists with --destination"
         ) from error
-    old += [path for path in found if path.name.removeprefix(f"{name}.part.").isdigit()]
-    if old and not force:
-        raise LocalRefusal(
-            f"{old[0]} exists already", hint="pass --force to replace the old bundle, or another --prefix"
-        )
-    for path in old:
-        path.unlink()
+    return old + [path for path in found if path.name.removeprefix(f"{name}.part.").isdigit()]
 
 
 class _Meter:
@@ -296,7 +288,7 @@ class _Meter:
             self._progress(self._done, self._total)
 
 
-def _tar_chunks(header: bytes, layout: Layout, recorder: Recorder | None) -> Iterator[bytearray]:
+def tar_chunks(header: bytes, layout: Layout, recorder: Recorder | None) -> Iterator[bytearray]:
     """The tar stream in chunks of 1 MiB, the last shorter."""
     end = sparse_tar.trailer(len(header), sparse_tar.stored_bytes(layout.extents))
     regions = chain(
@@ -369,7 +361,7 @@ def _pack(
     put(GZIP_HEADER)
     with ThreadPoolExecutor(1, "bundle-sha1") as hasher, ThreadPoolExecutor(workers, "bundle-deflate") as deflaters:
         for chunk in chunks:
-            waiting.append((len(chunk), deflaters.submit(_deflate, chunk, level), hasher.submit(hash_chunk, chunk)))
+            waiting.append((len(chunk), deflaters.submit(deflate, chunk, level), hasher.submit(hash_chunk, chunk)))
             if len(waiting) > workers * CHUNKS_WAITING_PER_WORKER:
                 put_oldest()
         while waiting:
@@ -382,7 +374,7 @@ def _pack(
     return digest.hexdigest()
 
 
-def _deflate(chunk: bytearray, level: int) -> Deflated:
+def deflate(chunk: bytearray, level: int) -> Deflated:
     """Raw deflate of ``chunk`` that refers to nothing before it and ends on a byte; and its CRC-32."""
     if chunk == _ZERO_CHUNK:
         return _zeros_deflated(level)
