@@ -25,7 +25,7 @@ from amiable.rules.bundle_task import Event as TaskEvent
 from amiable.rules.hardware import disk_of
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
-from amiable.vm import disk_export, machine
+from amiable.vm import disk_export, machine, process
 from amiable.vm.directory import make_directory, open_directory
 from amiable.wire.generated import ec2
 from tests.jobs.test_machine_jobs import launch
@@ -174,6 +174,18 @@ def test_a_cancelled_task_fails_as_cancelled_and_leaves_nothing(off: Off) -> Non
     task = off.task()
     assert task.state == "failed" and task.error is not None and task.error.code == "Client.Cancelled"
     assert off.written() == {} and off.files() == 0
+
+
+def test_what_a_killed_run_left_at_the_disk_ends_with_a_task_that_is_cancelled_then(off: Off) -> None:
+    task = off.bundle()
+    folder = open_directory(off.services.data, off.instance.id)
+    with folder as directory, disk_export.still_disk(directory, disk_of(off.volume)):  # the run before, as it were
+        server = process.read_record(directory.descriptor, disk_export.RECORD)
+        assert server is not None and server.is_alive()
+        cancel_bundle_task(off.services, off.principal, ec2.CancelBundleTaskRequest(bundle_id=task.id))
+        run_jobs(off.services)
+        assert off.task().state == "failed" and not server.is_alive()
+        assert process.read_record(directory.descriptor, disk_export.RECORD) is None
 
 
 def test_a_task_that_is_cancelled_while_it_reads_ends_and_leaves_the_instance(

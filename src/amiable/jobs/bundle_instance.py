@@ -8,6 +8,7 @@ or is cancelled leaves no object in the bucket, and the instance as it was.
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -36,11 +37,14 @@ from amiable.rules.bundle_task import Event
 from amiable.rules.hardware import disk_of
 from amiable.rules.manifest import DEFAULT_ROOT_DEVICE
 from amiable.rules.post_policy import read_policy
+from amiable.services import Services
 from amiable.services.manifests import read_manifest_object
 from amiable.services.signing_keys import signing_pair
 from amiable.vm import disk_export, machine
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
 from amiable.vm.machine import MachineFailed
+
+log = logging.getLogger("amiable.jobs")
 
 LOOK_SECONDS: Final = 0.5
 REPORT_SECONDS: Final = 1.0
@@ -79,10 +83,11 @@ def bundle_instance(context: JobContext) -> None:
 
 
 def give_up(context: JobContext, message: str) -> None:
-    """Ends the task as failed and removes what it wrote."""
+    """Ends the task as failed and removes what it wrote, and what a run that was killed left at the instance."""
     task = _task(context)
     if task is None or not task.is_live:
         return
+    _end_reading(context.services, task)
     error = TaskError("Server.InternalError", message)
     if task.state is BundleState.CANCELLING:
         error = TaskError(CANCELLED, "The bundle task was cancelled; what it had written was removed.")
@@ -180,6 +185,25 @@ def _open_disk(context: JobContext, facts: Facts) -> Iterator[Layout]:
             _export_base(context, directory, root, undo)
             connection = undo.enter_context(disk_export.still_disk(directory, disk_of(root)))
         yield disk_layout(NbdClient(connection), base, check_wanted)
+
+
+def _end_reading(services: Services, task: BundleTask) -> None:
+    """Takes away what :func:`_open_disk` made, where the process that made it was killed; the task ends even where that fails."""
+    with services.database.read() as c:
+        instance = instances.get_instance(c, task.instance_id)
+    try:
+        with open_directory(services.data, task.instance_id) as directory:
+            qemu = machine.find_machine(directory)
+            if qemu is not None:
+                disk_export.end_running_disk(directory, qemu)
+            else:
+                disk_export.end_still_disk(directory)
+        if instance is not None and instance.state is State.STOPPED:
+            unexport(services, facts_of(services, instance.id).volumes)
+    except FileNotFoundError:  # the instance is gone, and all of it
+        return
+    except (MachineFailed, OSError) as error:
+        log.warning("%s: its disk may still be read: %s", task.instance_id, error)
 
 
 def _export_base(context: JobContext, directory: Directory, root: Volume, undo: contextlib.ExitStack) -> None:
