@@ -1,12 +1,15 @@
 """Xen's one domain: its memory, its disks' names, its configuration."""
 
+import re
 from dataclasses import replace
+from string import ascii_lowercase
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from amiable.model.hardware import AcceleratorKind, Disk, Hardware, Interface, Profile, XenBoot
+from amiable.rules.devices import DISKS_MAX
 from amiable.rules.xen_domain import disk_names, dom0_mib, domain_configuration, guest_append, machine_mib
 
 MACHINE = Hardware(
@@ -63,6 +66,14 @@ def test_pv_grub_is_given_neither_a_ramdisk_nor_a_command_line() -> None:
         ([None, None], False, ("sda1", "sdb")),
         (["/dev/sda1", "/dev/nvme1n1", "/dev/sdb"], False, ("sda1", "sdb", "sdc")),
         (["/dev/sda1", "/dev/xvda1"], False, ("sda1", "sdb")),
+        (
+            ["/dev/sda1", "/dev/sdp1", "/dev/sdq1", "/dev/hdd", "/dev/hde"],
+            False,
+            ("sda1", "sdp1", "xvdq1", "hdd", "xvde"),
+        ),
+        (["/dev/sda1", "/dev/sda2"], True, ("sda", "sdb")),
+        (["/dev/sda1", "/dev/sdb", "/dev/xvdb1"], False, ("sda1", "sdb", "sdc")),
+        (["/dev/sda16", "/dev/sdb0"], False, ("sda1", "sdb")),
     ],
 )
 def test_disks_are_called_as_the_mapping_says(
@@ -75,7 +86,7 @@ def test_disks_are_called_as_the_mapping_says(
     st.lists(
         st.none() | st.text(max_size=12) | st.from_regex(r"/dev/(sd|xvd)[a-c]1?", fullmatch=True),
         min_size=1,
-        max_size=8,
+        max_size=DISKS_MAX,
     )
 )
 def test_no_two_disks_are_in_one_place_and_nothing_of_a_name_gets_into_the_configuration(
@@ -84,7 +95,14 @@ def test_no_two_disks_are_in_one_place_and_nothing_of_a_name_gets_into_the_confi
     found = disk_names(names, is_partitioned=False)
     places = [name.removeprefix("xv").removeprefix("s").removeprefix("h") for name in found]
     assert len(found) == len(names) == len(set(places))
-    assert all(name.isascii() and name.isalnum() for name in found)
+    assert all(re.fullmatch(r"sd[a-p]\d*|xvd[a-z]{1,2}\d*", name) for name in found)
+
+
+def test_as_many_disks_as_a_machine_may_have_have_their_own_devices() -> None:
+    names = disk_names([None] * DISKS_MAX, is_partitioned=False)
+    machine = replace(MACHINE, disks=MACHINE.disks[:1] * DISKS_MAX, xen=XenBoot(names, "", False))
+    (line,) = (line for line in domain_configuration(machine).splitlines() if line.startswith("disk="))
+    assert re.findall(r"target=/dev/(\w+)\"", line) == [*(f"vd{letter}" for letter in ascii_lowercase), "vdaa"]
 
 
 def test_the_root_is_named_by_its_partition_whatever_the_mapping_names() -> None:

@@ -7,6 +7,7 @@ Source: Xen 4.17, xl.cfg(5).  The uuid becomes /sys/hypervisor/uuid, by which a 
 
 import re
 from collections.abc import Iterator, Sequence
+from string import ascii_lowercase
 from typing import Final
 
 from amiable.model.hardware import Hardware, XenBoot
@@ -22,8 +23,11 @@ XEN_MIB: Final = 80
 XEN_SHARE: Final = 48
 """Xen's own memory: a fixed part, and a share for what it writes of each page."""
 
-_NAME: Final = re.compile(r"/dev/(?:(sd|hd|xvd)|vd)([a-z]{1,2})(\d{0,2})")
-_LETTERS: Final = "bcdefghijklmnop"
+LAST_LETTERS: Final = {"hd": "d", "sd": "p"}
+"""Xen has numbers for no more disks of these kinds."""
+
+_NAME: Final = re.compile(r"/dev/(?:(sd|hd|xvd)|vd)([a-z]{1,2})(1[0-5]|[1-9]|)")
+_PLACE: Final = re.compile(r"(?:sd|hd|xvd)([a-z]+)(\d*)")
 
 
 def dom0_mib(payload_bytes: int) -> int:
@@ -46,20 +50,50 @@ def disk_names(device_names: Sequence[str | None], *, is_partitioned: bool) -> t
     assert device_names
     names: list[str] = []
     for position, given in enumerate(device_names):
-        found = _NAME.fullmatch(given or "")
-        name = f"{found[1] or 'xvd'}{found[2]}{found[3]}" if found else None
+        name = _name(given or "")
         if position == 0:
             name = (name or "sda1").rstrip("0123456789") if is_partitioned else name or "sda1"
-        if name is None or _place(name) in map(_place, names):
-            taken = {_place(known).rstrip("0123456789") for known in names}
-            name = next(f"sd{letter}" for letter in _LETTERS if letter not in taken)
+        if name is None or any(_clash(name, known) for known in names):
+            name = _free_name(names)
         names.append(name)
     return tuple(names)
 
 
-def _place(name: str) -> str:
-    """sdb and xvdb are the same place to a guest."""
-    return re.sub(r"^(?:sd|hd|xvd)", "", name)
+def _name(device_name: str) -> str | None:
+    """Xen's word for the name: of xvd where the kind has no such disk; ``None`` where it has no word."""
+    found = _NAME.fullmatch(device_name)
+    if found is None:
+        return None
+    kind, letters, number = found.groups("xvd")
+    has_number = len(letters) == 1 and letters <= LAST_LETTERS.get(kind, "z")
+    return f"{kind if has_number else 'xvd'}{letters}{number}"
+
+
+def _clash(name: str, other: str) -> bool:
+    """Whether a guest would see both in one place: sdb and xvdb, or a whole disk and a partition of it."""
+    (letters, number), (other_letters, other_number) = _place(name), _place(other)
+    return letters == other_letters and (number == other_number or "" in (number, other_number))
+
+
+def _place(name: str) -> tuple[str, str]:
+    found = _PLACE.fullmatch(name)
+    assert found is not None
+    return found[1], found[2]
+
+
+def _free_name(names: Sequence[str]) -> str:
+    taken = {_place(name)[0] for name in names}
+    found = _name(
+        next(f"/dev/sd{letters}" for letters in map(_letters, range(1, len(names) + 2)) if letters not in taken)
+    )
+    assert found is not None
+    return found
+
+
+def _letters(position: int) -> str:
+    """a to z, then aa, ab, …: how Linux counts disks."""
+    high, low = divmod(position, len(ascii_lowercase))
+    return (ascii_lowercase[high - 1] if high else "") + ascii_lowercase[low]
 
 
 def guest_append(root: str, extra: str = "") -> str:
@@ -87,7 +121,7 @@ def _lines(hardware: Hardware, boot: XenBoot) -> Iterator[str]:
     yield f"maxmem={hardware.memory_mib}"
     yield f"vcpus={hardware.vcpus}"
     disks = [
-        _quoted(f"format=raw,vdev={name},access=rw,target=/dev/vd{chr(ord('a') + position)}")
+        _quoted(f"format=raw,vdev={name},access=rw,target=/dev/vd{_letters(position)}")
         for position, name in enumerate(boot.disk_names)
     ]
     yield f"disk=[{', '.join(disks)}]"
