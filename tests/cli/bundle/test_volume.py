@@ -120,6 +120,33 @@ def test_a_bundle_of_a_volume_opens_again(root: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("more", "words"),
     [
+        (["-B", "sda1"], "no block device mapping"),
+        (["-p", "no name"], "cannot be a bundle's name"),
+        (["--kernel", "aki 1"], "cannot be a kernel"),
+        (["-p", "taken"], "taken.manifest.xml exists already"),
+    ],
+)
+def test_what_no_bundle_can_have_is_refused_before_the_image_is_made(
+    more: list[str], words: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root.parent / "taken.manifest.xml").write_text("")
+    assert volume(root, "-d", str(root.parent), "--no-inherit", *local(), *more) in (1, 2)
+    said = capsys.readouterr().err
+    assert words in said and "image: " not in said
+    assert sorted(path.name for path in root.parent.iterdir()) == ["root", "taken.manifest.xml"]
+
+
+def test_an_image_that_ec2_refuses_is_warned_of_before_it_is_made(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ("-P", "none", "--size", "10241")
+    assert volume(root, *size, "-d", str(root.parent), "--no-inherit", *local("-p", "no name")) == 1
+    assert "warning: the image has 10.0 GiB: ec2-bundle-image and EC2 refuse" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
         (["--fstab", "x", "--generate-fstab"], "exclude each other"),
         (["--exclude", "/elsewhere"], "does not lie below"),
         (["--fstab", "/nowhere/fstab"], "cannot be read"),

@@ -10,6 +10,7 @@ from amiable.cli.bundle.boot_images import boot_images_of, map_all, source_image
 from amiable.cli.bundle.connection import Connection
 from amiable.cli.bundle.options import (
     Acl,
+    AssuranceSigner,
     Batch,
     Cert,
     Key,
@@ -57,7 +58,7 @@ def migrate(
     ] = None,
     cert: Cert = None,
     privatekey: Key = None,
-    assurance_key: Annotated[Path | None, Parameter(help="Key that signs the assurance anew. Default: -k.")] = None,
+    assurance_key: AssuranceSigner = None,
     ec2cert: Annotated[Path | None, Parameter(help="The target's certificate. Default: asked of the server.")] = None,
     user: Annotated[
         str | None, Parameter(name=["--user", "-u"], help="Account at the target. Default: as it is.")
@@ -97,7 +98,7 @@ def migrate(
     if not waive_signature:
         verify_signature(found, certificate)
     kernel_id, ramdisk_id = choose(found, kernels, connection, asks=not (yes or batch), is_sure=yes)
-    pem = ec2cert.read_bytes() if ec2cert else cloud_certificate()
+    pem = cloud_certificate(ec2cert)
     target = migration.Target(kernel_id, ramdisk_id, pem, user.replace("-", "") if user else None)
     new = migration.migrate_manifest(found, target, signer)
     if bucket and destination_bucket:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from amiable.cli.client import call
+from amiable.cli.client import call, client
 from amiable.cli.output import Progress
 from amiable.model.errors import LocalRefusal
 
@@ -23,6 +23,17 @@ Key = Annotated[
     Parameter(
         name=["--privatekey", "-k"], env_var=["EC2_PRIVATE_KEY", "EUCA_PRIVATE_KEY"], help="The private key, PEM."
     ),
+]
+User = Annotated[
+    str | None, Parameter(name=["--user", "-u"], env_var="EC2_USER_ID", help="Account. Default: asked of the server.")
+]
+CloudCert = Annotated[
+    Path | None, Parameter(env_var="EUCALYPTUS_CERT", help="The cloud's certificate. Default: asked of the server.")
+]
+Arch = Annotated[str | None, Parameter(name=["--arch", "-r"], help="x86_64 or i386. Default: this host's.")]
+Assured = Annotated[bool, Parameter(help="Add NAME.assurance.json: SHA-256s, random access.")]
+AssuranceSigner = Annotated[
+    Path | None, Parameter(help="Ed25519 or RSA key that signs the assurance, PEM. Default: -k.")
 ]
 ManifestPath = Annotated[Path, Parameter(name=["--manifest", "-m"], help="The bundle's manifest.")]
 Source = Annotated[
@@ -56,6 +67,11 @@ def mappings(text: str) -> "tuple[Mapping, ...]":
     return tuple(Mapping(virtual, device) for virtual, _, device in pairs)
 
 
+def product_codes(text: str) -> tuple[str, ...]:
+    """The codes in ``text``, comma between."""
+    return tuple(filter(None, text.split(",")))
+
+
 def need_name(manifest: str | None, prefix: str | None) -> str:
     """The manifest's file name, from ``-m`` or made of ``-p``: one of them; refuses what is no plain name."""
     if (manifest is None) == (prefix is None):
@@ -66,9 +82,14 @@ def need_name(manifest: str | None, prefix: str | None) -> str:
     return name
 
 
-def cloud_certificate() -> str:
-    """The image-bundling certificate of the server that the environment names, PEM."""
-    return str(call("GET", "/bundling-certificate")["Certificate"])
+def account_of(user: str | None) -> str:
+    """The account that ``user`` names, hyphens allowed, else that of the server's caller."""
+    return str(user or client("sts").get_caller_identity()["Account"]).replace("-", "")
+
+
+def cloud_certificate(path: Path | None) -> bytes:
+    """The certificate at ``path``, else the image-bundling one of the server that the environment names, PEM."""
+    return path.read_bytes() if path else str(call("GET", "/bundling-certificate")["Certificate"]).encode()
 
 
 def read_pem(path: Path | None) -> bytes | None:

@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
-from amiable.cli.bundle.options import Cert, Key, cloud_certificate, mappings, need_pem
-from amiable.cli.client import client
+from amiable.cli.bundle.options import (
+    Arch,
+    AssuranceSigner,
+    Assured,
+    Cert,
+    CloudCert,
+    Key,
+    User,
+    account_of,
+    cloud_certificate,
+    mappings,
+    need_pem,
+    product_codes,
+    read_pem,
+)
 from amiable.cli.output import say
 from amiable.model.errors import LocalRefusal
 
@@ -38,14 +51,9 @@ class Making:
     prefix: Annotated[str | None, Parameter(name=["--prefix", "-p"], help="Name. Default: the image's.")] = None
     cert: Cert = None
     privatekey: Key = None
-    user: Annotated[
-        str | None,
-        Parameter(name=["--user", "-u"], env_var="EC2_USER_ID", help="Account. Default: asked of the server."),
-    ] = None
-    ec2cert: Annotated[
-        Path | None, Parameter(env_var="EUCALYPTUS_CERT", help="The cloud's certificate. Default: asked of the server.")
-    ] = None
-    arch: Annotated[str | None, Parameter(name=["--arch", "-r"], help="x86_64 or i386. Default: this host's.")] = None
+    user: User = None
+    ec2cert: CloudCert = None
+    arch: Arch = None
     kernel: Annotated[str | None, Parameter(help="Default kernel (aki-…).")] = None
     ramdisk: Annotated[str | None, Parameter(help="Default ramdisk (ari-…).")] = None
     block_device_mapping: Annotated[
@@ -55,10 +63,8 @@ class Making:
     image_type: Annotated[Literal["machine", "kernel", "ramdisk"], Parameter(name="--type")] = "machine"
     image_size: Annotated[int | None, Parameter(help="Bytes that come through a pipe, with -i -.")] = None
     level: Annotated[int, Parameter(help="0 (fastest) to 3 (smallest).")] = 2
-    assurance: Annotated[bool, Parameter(help="Add NAME.assurance.json: SHA-256s, random access.")] = True
-    assurance_key: Annotated[
-        Path | None, Parameter(help="Ed25519 or RSA key that signs the assurance, PEM. Default: -k.")
-    ] = None
+    assurance: Assured = True
+    assurance_key: AssuranceSigner = None
 
     def name_for(self, image: Path) -> str:
         """The bundle's name."""
@@ -80,18 +86,18 @@ class Making:
             yield pipeline.Recipe(
                 image=source,
                 name=name,
-                account_id=(self.user or client("sts").get_caller_identity()["Account"]).replace("-", ""),
+                account_id=account_of(self.user),
                 architecture=architecture,
                 certificate_pem=certificate,
                 private_key_pem=private_key,
-                cloud_certificate_pem=self.ec2cert.read_bytes() if self.ec2cert else cloud_certificate(),
+                cloud_certificate_pem=cloud_certificate(self.ec2cert),
                 kernel_id=self.kernel,
                 ramdisk_id=self.ramdisk,
                 block_device_mapping=mapping,
-                product_codes=tuple(filter(None, self.productcodes.split(","))),
+                product_codes=product_codes(self.productcodes),
                 image_type=self.image_type,
                 level=self.level,
-                assurance_key_pem=self.assurance_key.read_bytes() if self.assurance_key else None,
+                assurance_key_pem=read_pem(self.assurance_key),
             )
 
     @contextmanager

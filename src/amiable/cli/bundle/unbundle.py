@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from amiable.cli.bundle.assurance import AssuranceKey, WaiveAssurance, find_assurance
 from amiable.cli.bundle.options import (
+    Batch,
     Cert,
     Key,
     ManifestPath,
@@ -35,6 +36,7 @@ def unbundle(
     assurance_key: AssuranceKey = None,
     waive_assurance: WaiveAssurance = False,
     force: Annotated[bool, Parameter(negative=(), help="Replace a file of that name.")] = False,
+    batch: Batch = False,
 ) -> None:
     """Opens a bundle: verifies, decrypts, unpacks, holes kept.  Prints the image's path."""
     from amiable.bundle import unbundle as opening

@@ -12,17 +12,35 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from amiable.cli.architecture import architecture_of
-from amiable.cli.bundle.options import Cert, Key, cloud_certificate, mappings, need_pem, telling
-from amiable.cli.client import client
+from amiable.cli.bundle.options import (
+    Arch,
+    AssuranceSigner,
+    Assured,
+    Batch,
+    Cert,
+    CloudCert,
+    Key,
+    User,
+    account_of,
+    cloud_certificate,
+    mappings,
+    need_pem,
+    product_codes,
+    read_pem,
+    telling,
+)
+from amiable.cli.bundle.recipe import warn
 from amiable.cli.output import Progress, say
 from amiable.model.errors import LocalRefusal
 from amiable.model.units import MIB
 
 if TYPE_CHECKING:
+    from amiable.bundle.pipeline import Recipe
     from amiable.bundle.volume.filters import Filters
     from amiable.bundle.volume.image import Image, Wish
 
 CLASSIC_SIZE_MIB = 10240
+"""What ec2-bundle-vol makes, and the most that EC2 takes."""
 LISTED_MAX = 200
 
 
@@ -97,12 +115,9 @@ class Bundle:
     image_only: Annotated[Path | None, Parameter(help="Make this image, and no bundle.")] = None
     cert: Cert = None
     privatekey: Key = None
-    user: Annotated[
-        str | None,
-        Parameter(name=["--user", "-u"], env_var="EC2_USER_ID", help="Account. Default: asked of the server."),
-    ] = None
-    ec2cert: Annotated[Path | None, Parameter(help="The cloud's certificate. Default: asked of the server.")] = None
-    arch: Annotated[str | None, Parameter(name=["--arch", "-r"], help="x86_64 or i386. Default: this host's.")] = None
+    user: User = None
+    ec2cert: CloudCert = None
+    arch: Arch = None
     kernel: Annotated[str | None, Parameter(help="Default kernel (aki-…). Default: inherited.")] = None
     ramdisk: Annotated[str | None, Parameter(help="Default ramdisk (ari-…). Default: inherited.")] = None
     block_device_mapping: Annotated[
@@ -114,9 +129,10 @@ class Bundle:
         str | None,
         Parameter(env_var="AWS_EC2_METADATA_SERVICE_ENDPOINT", help="Default: http://169.254.169.254."),
     ] = None
-    assurance: Annotated[bool, Parameter(help="Add NAME.assurance.json: SHA-256s, random access.")] = True
+    assurance: Assured = True
+    assurance_key: AssuranceSigner = None
     force: Annotated[bool, Parameter(negative=(), help="Replace a bundle of that name.")] = False
-    batch: Annotated[bool, Parameter(negative=(), help="Ask nothing (nothing ever is).", show=False)] = False
+    batch: Batch = False
 
 
 _WHAT, _FORM, _BUNDLE = What(), Form(), Bundle()
@@ -127,27 +143,28 @@ def volume(*, what: What = _WHAT, form: Form = _FORM, bundle: Bundle = _BUNDLE) 
 
     No loop device, no mount that others see, nothing changed in the volume.  Stop databases first: files are read one after the other.
     """
+    from amiable.bundle.layout import who_refuses
+    from amiable.bundle.pipeline import check_free, check_recipe
     from amiable.bundle.volume.image import make
 
     wish = wish_of(what, form)
-    if what.size > CLASSIC_SIZE_MIB and bundle.image_only is None:
-        say(
-            f"warning: the image has {what.size} MiB; EC2 and ec2-ami-tools take at most {CLASSIC_SIZE_MIB}, "
-            "Amiable and euca2ools take this."
-        )
     if bundle.image_only is not None:
         with Progress("image", 0) as progress:
             tell(make(wish, bundle.image_only, progress=telling(progress)))
         print(bundle.image_only)
         return
+    warn(who_refuses(wish.size_bytes))
+    recipe = recipe_of(bundle)
+    check_recipe(recipe)
     bundle.destination.mkdir(parents=True, exist_ok=True)
-    writer = _Bundler(bundle)
+    if not bundle.force:
+        check_free(bundle.destination, recipe.name)
     with tempfile.TemporaryDirectory(prefix=".amiable-volume-", dir=bundle.destination) as scratch:
         with Progress("image", 0) as progress:
             wish = replace(wish, outputs=(Path(scratch),))
-            made = make(wish, Path(scratch) / bundle.prefix, progress=telling(progress))
+            made = make(wish, Path(scratch) / recipe.name, progress=telling(progress))
         tell(made)
-        manifest = writer.write(made.path)
+        manifest = write(replace(recipe, image=made.path), bundle)
     print(manifest)
     say(f"\nnext: amiable bundle upload -m {shlex.quote(str(manifest))} -b BUCKET")
 
@@ -192,50 +209,43 @@ def tell(made: "Image") -> None:
     )
 
 
-class _Bundler:
-    """Everything that a bundle needs, read before the long work begins."""
+def recipe_of(flags: Bundle) -> "Recipe":
+    """What the flags, and the instance where one is inherited from, say to bundle; its image is yet to be made."""
+    from amiable.bundle.pipeline import Recipe
+    from amiable.bundle.volume.inherited import Inherited, inherit
+    from amiable.cli.instance_metadata import reader
 
-    def __init__(self, flags: Bundle) -> None:
-        from amiable.bundle.volume.inherited import Inherited, inherit
+    architecture = architecture_of(flags.arch)
+    private_key = need_pem(flags.privatekey, "-k", "EC2_PRIVATE_KEY")
+    certificate = need_pem(flags.cert, "-c", "EC2_CERT")
+    mapping = None if flags.block_device_mapping is None else mappings(flags.block_device_mapping)
+    inherited = inherit(reader(flags.metadata_endpoint)) if flags.inherit else Inherited()
+    return Recipe(
+        image=Path(flags.prefix),
+        name=flags.prefix,
+        account_id=account_of(flags.user),
+        architecture=architecture,
+        certificate_pem=certificate,
+        private_key_pem=private_key,
+        cloud_certificate_pem=cloud_certificate(flags.ec2cert),
+        kernel_id=flags.kernel or inherited.kernel_id,
+        ramdisk_id=flags.ramdisk or inherited.ramdisk_id,
+        block_device_mapping=inherited.block_device_mapping if mapping is None else mapping,
+        product_codes=inherited.product_codes if flags.productcodes is None else product_codes(flags.productcodes),
+        ancestor_ami_ids=inherited.ancestor_ami_ids,
+        assurance_key_pem=read_pem(flags.assurance_key),
+    )
 
-        self._flags = flags
-        self._architecture = architecture_of(flags.arch)
-        self._private_key = need_pem(flags.privatekey, "-k", "EC2_PRIVATE_KEY")
-        self._certificate = need_pem(flags.cert, "-c", "EC2_CERT")
-        self._inherited: Inherited = Inherited()
-        if flags.inherit:
-            from amiable.cli.instance_metadata import reader
 
-            self._inherited = inherit(reader(flags.metadata_endpoint))
-        self._account = (flags.user or client("sts").get_caller_identity()["Account"]).replace("-", "")
-        self._cloud_certificate = flags.ec2cert.read_bytes() if flags.ec2cert else cloud_certificate()
+def write(recipe: "Recipe", flags: Bundle) -> Path:
+    """The manifest of a new bundle by ``recipe``."""
+    from amiable.bundle import pipeline
+    from amiable.bundle.recorder import Recorder
 
-    def write(self, image: Path) -> Path:
-        """The manifest of a bundle of ``image``."""
-        from amiable.bundle import pipeline
-        from amiable.bundle.recorder import Recorder
-
-        flags, inherited = self._flags, self._inherited
-        given = flags.block_device_mapping
-        codes = flags.productcodes
-        recipe = pipeline.Recipe(
-            image=image,
-            name=flags.prefix,
-            account_id=self._account,
-            architecture=self._architecture,
-            certificate_pem=self._certificate,
-            private_key_pem=self._private_key,
-            cloud_certificate_pem=self._cloud_certificate,
-            kernel_id=flags.kernel or inherited.kernel_id,
-            ramdisk_id=flags.ramdisk or inherited.ramdisk_id,
-            block_device_mapping=inherited.block_device_mapping if given is None else mappings(given),
-            product_codes=inherited.product_codes if codes is None else tuple(filter(None, codes.split(","))),
-            ancestor_ami_ids=inherited.ancestor_ami_ids,
+    with Progress("bundle", 0) as progress, Recorder() if flags.assurance else nullcontext() as recorder:
+        return pipeline.create(
+            recipe, flags.destination, force=flags.force, progress=telling(progress), recorder=recorder
         )
-        with Progress("bundle", 0) as progress, Recorder() if flags.assurance else nullcontext() as recorder:
-            return pipeline.create(
-                recipe, flags.destination, force=flags.force, progress=telling(progress), recorder=recorder
-            )
 
 
 def _filters(what: What) -> "Filters":
