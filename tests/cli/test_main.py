@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,18 +49,43 @@ def test_usage_names_the_program(command: str) -> None:
     assert f"\nUsage: amiable {command} " in page and f"\nUsage: {command}" not in page
 
 
-def test_ctrl_c_says_interrupted_and_exits_130() -> None:
+@contextmanager
+def proxy(*prefix: str) -> "Iterator[subprocess.Popen[str]]":
+    """A command that runs until it is ended, and does by now."""
     environment = {"PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1"}
-    command = [sys.executable, "-m", "amiable.cli.main", "proxy", "--listen", "127.0.0.1:0"]
     environment |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None and process.stdout.readline().startswith("127.0.0.1:")
-        assert process.stderr is not None and process.stderr.readline().startswith("SOCKS5 until Ctrl-C")
-        process.send_signal(signal.SIGINT)
+    command = [*prefix, sys.executable, "-m", "amiable.cli.main", "proxy", "--listen", "127.0.0.1:0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline().startswith("127.0.0.1:")
+            assert process.stderr is not None and process.stderr.readline().startswith("SOCKS5 until Ctrl-C")
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "ended by SIGTERM"),
+        (signal.SIGHUP, 129, "ended by SIGHUP"),
+    ],
+)
+def test_a_signal_ends_a_command_in_order_and_tells_its_number(number: signal.Signals, code: int, said: str) -> None:
+    with proxy() as process:
+        process.send_signal(number)
         _, words = process.communicate(timeout=120)
-    assert (process.returncode, words) == (130, "error: interrupted\n")
+    assert (process.returncode, words) == (code, f"error: {said}\n")
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
+    with proxy("sh", "-c", "trap '' HUP; exec \"$@\"", "-") as process:
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    assert process.returncode == 143
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -5,7 +5,10 @@ Subcommands are loaded when they are asked for, so ``--help`` starts at once.
 """
 
 import os
+import signal
 import sys
+from types import FrameType
+from typing import Final
 
 import cyclopts
 
@@ -13,6 +16,9 @@ from amiable import __version__
 from amiable.cli.hints import exit_code_for, hint_for
 from amiable.cli.terminal_text import plain
 from amiable.model.errors import Refusal
+
+ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+"""Sent by timeout, systemd, a terminal that closes: a command cleans up as after Ctrl-C."""
 
 app = cyclopts.App(
     name="amiable",
@@ -42,9 +48,31 @@ app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopb
 app.command("amiable.cli.account:app", name="account", help="Accounts (administrator): create, list, partner.")
 
 
+class Ended(KeyboardInterrupt):
+    """One of ``ENDING_SIGNALS`` came: taken everywhere as Ctrl-C is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 def run() -> None:
     """The console script."""
+    end_on_signals()
     sys.exit(main(sys.argv[1:]))
+
+
+def end_on_signals() -> None:
+    """Has ``ENDING_SIGNALS`` raise Ended in the main thread; one that whoever started this has ignored (nohup) stays so."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        for each in ENDING_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)  # both may come at once: cleaning up is not interrupted
+        raise Ended(number)
+
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def main(argv: list[str]) -> int:
@@ -57,6 +85,8 @@ def main(argv: list[str]) -> int:
         return complain(str(error).strip(), "see amiable --help, or --help behind the command", 2)
     except Refusal as refusal:
         return complain(refusal.message, refusal.advice, getattr(refusal, "exit_code", 1))
+    except Ended as ended:
+        return complain(f"ended by {signal.Signals(ended.number).name}", "", 128 + ended.number)
     except KeyboardInterrupt:
         return complain("interrupted", "", 130)
     except BrokenPipeError:

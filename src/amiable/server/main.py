@@ -229,7 +229,7 @@ def banner(settings: Settings, data: Path, endpoint: str, first: FirstAccount, a
 
 
 def run_http(app: Any, listener: socket.socket) -> None:
-    """Serves ``app`` on ``listener`` until SIGTERM or SIGINT."""
+    """Serves ``app`` on ``listener`` until SIGTERM or SIGINT, or SIGHUP where that is not ignored."""
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -249,8 +249,9 @@ def run_http(app: Any, listener: socket.socket) -> None:
     def end(_number: int, _frame: Any) -> None:
         server.should_exit = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal again when it is done: this answers it
-        signal.signal(number, end)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, end)  # uvicorn raises the first two again when it is done: this answers them
     asyncio.run(server.serve(sockets=[listener]))
 
 
