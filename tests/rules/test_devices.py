@@ -20,7 +20,7 @@ from amiable.model.errors import (
 from amiable.model.image import Image, ImageDevice, RootDeviceType
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import GIB
-from amiable.rules.devices import AskedDevice, PlannedDisk, plan_disks
+from amiable.rules.devices import DISKS_MAX, AskedDevice, PlannedDisk, plan_disks
 from tests.rules.images import AN_IMAGE
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -189,4 +189,4 @@ def test_an_instance_has_a_bounded_number_of_disks() -> None:
     image = replace(EBS, virtualization_type="paravirtual")
     many = [volume(f"/dev/sdg{number}", size_gib=1) for number in range(1, 16)]
     many += [volume(f"/dev/sdh{number}", size_gib=1) for number in range(1, 16)]
-    assert "27" in refusal(InvalidBlockDeviceMapping, *many, image=image)
+    assert str(DISKS_MAX) in refusal(InvalidBlockDeviceMapping, *many, image=image)

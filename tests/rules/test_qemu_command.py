@@ -1,6 +1,7 @@
 """The command line, compared whole with what is kept beside this file; AMIABLE_WRITE_GOLDEN=1 writes it anew."""
 
 import os
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from amiable.model.hardware import (
     Uefi,
     XenBoot,
 )
+from amiable.rules.devices import DISKS_MAX
 from amiable.rules.qemu_command import direct_append, qemu_arguments
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -59,6 +61,15 @@ def test_the_command_line_is_the_one_that_was_reviewed(name: str) -> None:
     if os.environ.get("AMIABLE_WRITE_GOLDEN"):
         path.write_text(lines(MACHINES[name]))
     assert lines(MACHINES[name]) == path.read_text()
+
+
+@pytest.mark.parametrize("profile", [Profile.VIRTIO, Profile.NITRO])
+def test_as_many_disks_as_a_launch_may_have_find_a_place_on_the_bus(profile: Profile) -> None:
+    machine = replace(PLAIN, profile=profile, disks=PLAIN.disks[1:] * DISKS_MAX)
+    found = re.findall(r"addr=0x([0-9a-f]+)(?:\.0x([0-9a-f]))?", lines(machine))
+    places = [(int(slot, 16), function or "0") for slot, function in found]
+    assert len(places) == len(set(places)) > DISKS_MAX
+    assert max(slot for slot, _ in places) < 0x1F, "the chipset's own"
 
 
 @pytest.mark.parametrize("name", MACHINES)

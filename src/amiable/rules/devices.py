@@ -28,7 +28,8 @@ from amiable.model.image import Image, ImageDevice, RootDeviceType, find_root_de
 from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.model.units import GIB, gib_ceil
 
-DISKS_MAX: Final = 27
+DISKS_MAX: Final = 24
+"""So many fit on a machine's bus before its own devices (``rules/qemu_command``)."""
 DEFAULT_VOLUME_TYPE: Final = "gp2"
 
 _HVM: Final = re.compile(
