@@ -113,6 +113,7 @@ def test_the_administrator_alone_approves_and_only_kernels(
     with pytest.raises(Refusal) as refused:
         kernels.set_approved(services, administrator, made.id, True)
     assert refused.value.code == "InvalidAMIID.Unavailable"
+    assert kernels.set_approved(services, administrator, made.id, False).approved_at is None
 
 
 def test_kernels_of_an_older_version_are_looked_at_once_at_the_next_start(

@@ -77,7 +77,8 @@ def set_approved(services: Services, principal: Principal, image_id: str, is_app
         image = images.get(c, principal.region, image_id, viewer=principal.account_id)
         if image is None or image.image_type not in PREFIXES:
             raise NotFound("kernel", [image_id])
-        check_registered(image)
+        if is_approved:  # one that is deregistered may be taken off: stopped instances still start with it
+            check_registered(image)
         moment = (image.approved_at or services.now()) if is_approved else None
         images.approve(c, image_id, moment)
     return replace(image, approved_at=moment)
