@@ -94,6 +94,12 @@ def test_a_consumer_that_fails_ends_the_wait_for_a_pipe_that_says_nothing(recipe
         create_into(recipe(of_input(pipe.reading, GIB)), sink)
 
 
+def test_a_named_pipe_is_refused_without_waiting_for_who_writes_to_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LocalRefusal, match="neither a file nor a block device"), open_image_file(tmp_path / "pipe"):
+        pass
+
+
 def open_for_reading(path: Path) -> BinaryIO:
     return path.open("rb", buffering=0)
 

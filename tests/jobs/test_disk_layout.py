@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amiable.blocks.nbd_client import Status
-from amiable.jobs.disk_layout import SECTOR, NoBase, data_runs, merge
+from amiable.bundle.layout import merge_runs
+from amiable.bundle.sparse_tar import BLOCK as SECTOR
+from amiable.jobs.disk_layout import NoBase, data_runs
 from amiable.model.units import BLOCK_BYTES
 
 BLOCKS = 6
@@ -44,7 +46,8 @@ def test_a_byte_is_read_if_either_layer_may_have_it_and_hardly_else(
         return not status.is_zero and (not status.is_hole or offset // BLOCK_BYTES in blocks)
 
     runs = list(data_runs(statuses, Blocks(blocks)))
-    extents = merge(runs, SIZE, least_hole)
+    extents = merge_runs(runs, SIZE, least_hole=least_hole)
+    assert extents is not None
     probes = {point + d for point in (*bounds, *(n * BLOCK_BYTES for n in range(BLOCKS + 1))) for d in (-1, 0, 1)}
     for offset in sorted(probe for probe in probes if 0 <= probe < SIZE):
         assert any(start <= offset < start + length for start, length in runs) == has_data(offset)

@@ -13,7 +13,7 @@ import os
 import select
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ def who_refuses(size_bytes: int) -> str | None:
 def open_image_file(path: Path) -> Iterator[Layout]:
     """The image at ``path``, a file or a block device, opened, and where its data lies."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise LocalRefusal(f"{path} cannot be read: {error.strerror}") from error
     with ExitStack() as opened:
@@ -163,9 +163,7 @@ def _is_seekable_image(descriptor: int) -> bool:
 def _of_descriptor(descriptor: int) -> Layout:
     modified_ns = os.fstat(descriptor).st_mtime_ns
     size_bytes = os.lseek(descriptor, 0, os.SEEK_END)
-    least_hole = sparse_tar.BLOCK
-    while (extents := find_extents(descriptor, size_bytes, least_hole=least_hole)) is None:
-        least_hole *= 8
+    extents = fit_extents(lambda: data_runs(descriptor, size_bytes), size_bytes)
 
     def read_into(view: memoryview, offset: int) -> None:
         while view:
@@ -182,33 +180,52 @@ def _of_descriptor(descriptor: int) -> Layout:
                 "the image was changed while it was read", hint="bundle an image that nothing writes to."
             )
 
-    return Layout(size_bytes, tuple(extents), read_into, check_unchanged)
+    return Layout(size_bytes, extents, read_into, check_unchanged)
 
 
 def find_extents(
     descriptor: int, size_bytes: int, *, least_hole: int = sparse_tar.BLOCK, extents_max: int = EXTENTS_MAX
 ) -> list[Extent] | None:
-    """Where the file has data, rounded outward to 512 bytes; holes shorter than ``least_hole`` count as data.
+    """Where the file has data, as :func:`merge_runs` has it; ``None`` where there are more than ``extents_max`` extents."""
+    return merge_runs(data_runs(descriptor, size_bytes), size_bytes, least_hole=least_hole, extents_max=extents_max)
 
-    ``None`` where there are more than ``extents_max`` extents.
-    """
-    extents: list[Extent] = []
+
+def data_runs(descriptor: int, size_bytes: int) -> Iterator[Extent]:
+    """Where the file has data, in order; all of it where the file system does not tell."""
     at = 0
     while at < size_bytes:
         try:
             start = os.lseek(descriptor, at, os.SEEK_DATA)
-            end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size_bytes)
+            at = min(os.lseek(descriptor, start, os.SEEK_HOLE), size_bytes)
         except OSError as error:
             if error.errno == errno.ENXIO:
-                break
-            start, end = at, size_bytes
-        start -= start % sparse_tar.BLOCK
-        end = min(-(-end // sparse_tar.BLOCK) * sparse_tar.BLOCK, size_bytes)
+                return
+            start, at = at, size_bytes
+        yield start, at - start
+
+
+def merge_runs(
+    runs: Iterable[Extent], size_bytes: int, *, least_hole: int = sparse_tar.BLOCK, extents_max: int = EXTENTS_MAX
+) -> list[Extent] | None:
+    """``runs`` rounded outward to 512 bytes; those with a hole between them that is shorter than ``least_hole`` are one.
+
+    ``None`` where there are more than ``extents_max`` of them.
+    """
+    extents: list[Extent] = []
+    for offset, length in runs:
+        start = offset - offset % sparse_tar.BLOCK
+        end = min(-(-(offset + length) // sparse_tar.BLOCK) * sparse_tar.BLOCK, size_bytes)
         if extents and start - sum(extents[-1]) < least_hole:
-            extents[-1] = (extents[-1][0], end - extents[-1][0])
-        else:
-            extents.append((start, end - start))
-            if len(extents) > extents_max:
-                return None
-        at = end
+            start = extents.pop()[0]
+        extents.append((start, end - start))
+        if len(extents) > extents_max:
+            return None
     return extents
+
+
+def fit_extents(find_runs: Callable[[], Iterable[Extent]], size_bytes: int) -> tuple[Extent, ...]:
+    """The extents of the image whose runs of data ``find_runs`` tells, as often as it is asked: not more than ``EXTENTS_MAX``."""
+    least_hole = sparse_tar.BLOCK
+    while (extents := merge_runs(find_runs(), size_bytes, least_hole=least_hole)) is None:
+        least_hole *= 8
+    return tuple(extents)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Literal
 from uuid import UUID
 
+from amiable.bundle.layout import data_runs
 from amiable.bundle.new_file import EXIT_IO, FULL
 from amiable.bundle.volume import libext2fs
 from amiable.bundle.volume.libext2fs import ExtError, check, library
@@ -231,8 +232,8 @@ class Writer:
         check("ext2fs_file_open", self._handle, inode, libext2fs.FILE_WRITE, byref(file))
         try:
             size_bytes = os.fstat(descriptor).st_size
-            for start, end in _data(descriptor, size_bytes):
-                self._copy(file, descriptor, start, end)
+            for start, length in data_runs(descriptor, size_bytes):
+                self._copy(file, descriptor, start, start + length)
             check("ext2fs_file_set_size2", file, size_bytes)
         except BaseException:
             library().ext2fs_file_close(file)
@@ -288,19 +289,3 @@ class Writer:
 
     def _write_inode(self, inode: int, record: "ctypes.Array[ctypes.c_char]") -> None:
         check("ext2fs_write_inode_full", self._handle, inode, record, INODE_BYTES)
-
-
-def _data(descriptor: int, size_bytes: int) -> Iterator[tuple[int, int]]:
-    """Where the file has data, from byte to byte."""
-    at = 0
-    while at < size_bytes:
-        try:
-            start = os.lseek(descriptor, at, os.SEEK_DATA)
-            at = min(os.lseek(descriptor, start, os.SEEK_HOLE), size_bytes)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            if error.errno != errno.EINVAL:
-                raise
-            start, at = at, size_bytes
-        yield start, at
