@@ -22,8 +22,8 @@ def test_notes_are_found_in_segments_and_in_sections(bits: int, place: str) -> N
     said = notes(pv_notes(bits))
     data = elf(bits, segment=said) if place == "segment" else elf(bits, sections={".notes": (7, said)})
     found = read_elf(data)
-    assert (found.bits, found.guest_os, found.guest_version, found.xen_version) == (bits, "linux", "2.6", "xen-3.0")
-    assert (found.loader, found.pae, found.entry, found.hypercall_page) == ("generic", "yes", 0xC0100000, 0xC0101000)
+    assert (found.bits, found.guest_os, found.guest_version) == (bits, "linux", "2.6")
+    assert (found.loader, found.pae, found.entry) == ("generic", "yes", 0xC0100000)
     assert found.features == ("!writable_page_tables", "pae_pgdir_above_4gb")
     assert found.is_pv and found.source == "notes"
 
@@ -43,7 +43,7 @@ def test_other_systems_notes_are_of_the_same_form(guest_os: bytes, version: byte
     said = pv_notes(bits, n6=guest_os, n7=version, n9=b"bimodal\0", n12=struct.pack("<I", 0xF5800000))
     found = read_elf(elf(bits, segment=notes(said)))
     assert (found.guest_os, found.guest_version) == (guest_os[:-1].decode(), version[:-1].decode())
-    assert (found.pae, found.hv_start_low, found.is_pv) == ("bimodal", 0xF5800000, True)
+    assert (found.pae, found.is_pv) == ("bimodal", True)
 
 
 def test_a_kernel_made_for_pvh_alone_has_no_paravirtual_entry() -> None:

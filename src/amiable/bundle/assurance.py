@@ -20,7 +20,7 @@ from typing import Annotated, BinaryIO, Final, Protocol, cast
 import msgspec
 from msgspec import Meta
 
-from amiable.bundle.assurance_tables import AES_BLOCK, Contents, seal
+from amiable.bundle.assurance_tables import Contents, seal
 from amiable.bundle.block_digests import BlockDigests
 from amiable.bundle.dsse import (
     ENVELOPE_BYTES_MAX,
@@ -32,13 +32,11 @@ from amiable.bundle.dsse import (
     write_envelope,
 )
 from amiable.bundle.manifest_xml import IMAGE_BYTES_MAX, PARTS_MAX, read_manifest
-from amiable.bundle.parts import PartOpener
+from amiable.bundle.parts import AES_BLOCK, PartOpener
 from amiable.bundle.recorder import Recorder
 from amiable.model.manifest import Manifest
 from amiable.model.units import PART_BYTES
 from amiable.rules.content_digest import ContentDigest
-
-__all__ = ["SUFFIX", "Assurance", "Recorder"]
 
 SUFFIX: Final = ".assurance.json"
 MANIFEST_SUFFIX: Final = ".manifest.xml"

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Meta
 
 from amiable.bundle.dsse import fault
+from amiable.bundle.parts import AES_BLOCK
 from amiable.bundle.recorder import BLOCKS_MAX, CHUNKS_MAX, EXTENTS_MAX, Recorder
 from amiable.model.manifest import Manifest
 from amiable.model.units import BLOCK_BYTES, KIB, MIB
@@ -42,7 +43,6 @@ CHUNK_BYTES_MAX: Final = 4 * MIB
 
 DEFLATED_BYTES_MAX: Final = CHUNK_BYTES_MAX + 64 * KIB
 DIGEST_BYTES: Final = 32
-AES_BLOCK: Final = 16
 
 _INFO: Final = b"amiable-bundle-assurance-v1"
 _NONCE_BYTES: Final = 12

@@ -18,11 +18,11 @@ from isal import isal_zlib
 
 from amiable.bundle import keys
 from amiable.bundle.assurance import Assurance
-from amiable.bundle.assurance_tables import AES_BLOCK, DIGEST_BYTES, GZIP_HEADER_BYTES, Tables, unseal
+from amiable.bundle.assurance_tables import DIGEST_BYTES, GZIP_HEADER_BYTES, Tables, unseal
 from amiable.bundle.block_digests import digest_of
 from amiable.bundle.dsse import fault
 from amiable.bundle.inflate import IsalError
-from amiable.bundle.parts import PartOpener, folder_opener
+from amiable.bundle.parts import AES_BLOCK, PartOpener, folder_opener
 from amiable.bundle.unbundle import unwrap_keys
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import Manifest

@@ -27,17 +27,7 @@ _PT_NOTE: Final = 4
 _SHT_NOTE: Final = 7
 _PADDING: Final = 4
 
-_ENTRY, _HYPERCALL_PAGE, _XEN_VERSION, _GUEST_OS, _GUEST_VERSION, _LOADER, _PAE_MODE, _FEATURES = (
-    1,
-    2,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-)
-_HV_START_LOW, _PHYS32_ENTRY = 12, 18
+_ENTRY, _GUEST_OS, _GUEST_VERSION, _LOADER, _PAE_MODE, _FEATURES, _PHYS32_ENTRY = 1, 6, 7, 8, 9, 10, 18
 _GUEST_SECTION: Final = b"__xen_guest"
 
 
@@ -52,13 +42,10 @@ class Elf:
     bits: int
     guest_os: str | None = None
     guest_version: str | None = None
-    xen_version: str | None = None
     loader: str | None = None
     pae: str | None = None  # yes | no | bimodal
     features: tuple[str, ...] = ()
     entry: int | None = None
-    hypercall_page: int | None = None
-    hv_start_low: int | None = None
     pvh_entry: int | None = None
     source: str | None = None  # "notes" | "__xen_guest"
 
@@ -193,13 +180,10 @@ def _of_notes(bits: int, notes: Mapping[int, bytes]) -> Elf:
         bits,
         guest_os=_text(notes.get(_GUEST_OS)),
         guest_version=_text(notes.get(_GUEST_VERSION)),
-        xen_version=_text(notes.get(_XEN_VERSION)),
         loader=_text(notes.get(_LOADER)),
         pae=_pae(_text(notes.get(_PAE_MODE))),
         features=_features(_text(notes.get(_FEATURES))),
         entry=_number(notes.get(_ENTRY)),
-        hypercall_page=_number(notes.get(_HYPERCALL_PAGE)),
-        hv_start_low=_number(notes.get(_HV_START_LOW)),
         pvh_entry=_number(notes.get(_PHYS32_ENTRY)),
         source="notes",
     )
@@ -215,12 +199,10 @@ def _of_string(bits: int, section: bytes) -> Elf:
         bits,
         guest_os=said.get("GUEST_OS"),
         guest_version=said.get("GUEST_VER") or said.get("GUEST_VERSION"),
-        xen_version=said.get("XEN_VER"),
         loader=said.get("LOADER"),
         pae=_pae(said.get("PAE")),
         features=_features(said.get("FEATURES")),
         entry=_hexadecimal(said.get("VIRT_ENTRY")),
-        hv_start_low=_hexadecimal(said.get("HV_START_LOW")),
         source="__xen_guest",
     )
 

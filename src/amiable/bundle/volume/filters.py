@@ -1,6 +1,6 @@
 """What a bundle must not take along unasked: secrets, histories and what belongs to one instance.
 
-The list of ec2-bundle-vol (``bundle-format.md`` calls it the filter list), and what came after it.  Two of its rules broke the
+The list of ec2-bundle-vol, and what came after it.  Two of its rules broke the
 systems they met, and are narrowed: a ``*.pem`` or ``*.key`` is left out only where a private key stands in it, not where it is a
 certificate; a ``*.gpg`` not where the package manager keeps its public keyrings.
 

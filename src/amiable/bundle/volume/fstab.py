@@ -1,9 +1,10 @@
 """The image's /etc/fstab: generated, or the volume's own with what no longer holds put right."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from amiable.bundle.volume.mounts import unescaped
 
 EXT_OPTIONS: Final = frozenset(
     (
@@ -85,7 +86,7 @@ def adapt(text: str, root: Root, left_behind: Mapping[str, str]) -> tuple[str, t
     lines, remarks, found = [], [], False
     for line in text.splitlines():
         fields = line.split("#", 1)[0].split()
-        point = _plain(fields[1]).rstrip("/") if len(fields) >= 2 else None
+        point = unescaped(fields[1]).rstrip("/") if len(fields) >= 2 else None
         if point == "":
             found = True
             kept = _root_line(fields, root)
@@ -114,8 +115,3 @@ def _root_line(fields: list[str], root: Root) -> str:
     if type_ != root.type:
         options = ",".join(option for option in options.split(",") if option in EXT_OPTIONS) or "defaults"
     return f"{root.source}\t/\t{root.type}\t{options}\t{dump} {number}"
-
-
-def _plain(field: str) -> str:
-    """A field without its octal escapes."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)

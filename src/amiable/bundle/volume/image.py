@@ -27,7 +27,6 @@ from amiable.model.units import MIB
 
 FSTAB: Final = "etc/fstab"
 EXT_TYPES: Final[dict[str, ExtType]] = {"ext2": "ext2", "ext3": "ext3", "ext4": "ext4"}
-LABEL_BYTES_MAX: Final = origin.LABEL_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,8 @@ def settle(wish: Wish) -> _Settled:
         raise LocalRefusal(f"{wish.volume} is no folder", hint="--volume names a mounted file system or a folder")
     if wish.size_bytes % MIB:
         raise LocalRefusal("an image has whole MiB")
-    if wish.label is not None and len(os.fsencode(wish.label)) > LABEL_BYTES_MAX:
-        raise LocalRefusal(f"a label has at most {LABEL_BYTES_MAX} bytes", exit_code=2)
+    if wish.label is not None and len(os.fsencode(wish.label)) > origin.LABEL_BYTES_MAX:
+        raise LocalRefusal(f"a label has at most {origin.LABEL_BYTES_MAX} bytes", exit_code=2)
     found = mounts.of_this_host()
     mounted = mounts.at(found, str(volume))
     known = origin.of_mount(mounted) if mounted else origin.of_directory(read_below(volume, FSTAB) or "")

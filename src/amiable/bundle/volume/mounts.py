@@ -111,7 +111,7 @@ def read(text: str) -> tuple[Mount, ...]:
         fields, _, rest = line.partition(" - ")
         _, _, device, root, point, *_ = fields.split()
         type_, source, *_ = [*rest.split(), "none"]
-        found.append(Mount(device, _plain(root), _plain(point), type_, _plain(source)))
+        found.append(Mount(device, unescaped(root), unescaped(point), type_, unescaped(source)))
     return tuple(found)
 
 
@@ -160,6 +160,6 @@ def _holds(folder: str, path: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _plain(field: str) -> str:
-    """A field of mountinfo without its octal escapes."""
+def unescaped(field: str) -> str:
+    """A field of mountinfo, or of fstab, without its octal escapes."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)

@@ -31,15 +31,19 @@ def find_program(name: str) -> str:
 
 def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None, input_text: str | None = None) -> str:
     """What ``command`` printed; raises LocalRefusal with its last words when it fails."""
-    done = subprocess.run(
-        [find_program(command[0]), *command[1:]],
-        env={**os.environ, "PATH": search_path(), "LC_ALL": "C", **(environment or {})},
-        input=input_text,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS_MAX,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [find_program(command[0]), *command[1:]],
+            env={**os.environ, "PATH": search_path(), "LC_ALL": "C", **(environment or {})},
+            input=input_text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=WAIT_SECONDS_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LocalRefusal(f"{command[0]} had not ended after {WAIT_SECONDS_MAX} s", exit_code=124) from error
     if done.returncode != 0:
         last_words = " ".join((done.stderr or done.stdout).strip().splitlines()[-4:])
         raise LocalRefusal(f"{command[0]} ended with {done.returncode}: {last_words}", exit_code=74)
