@@ -76,7 +76,6 @@ def test_what_our_server_holds_is_read_and_its_holes_are_known(
         found = list(client.statuses())
         assert sum(each.length_bytes for each in found) == SIZE
         assert sum(each.length_bytes for each in found if not each.is_zero) == sum(length for _, length in wanted)
-        client.disconnect()
 
     talking(lambda connection: nbd.serve(connection, export), use)
 
@@ -107,7 +106,6 @@ def test_a_disk_that_qemu_nbd_serves_is_read(tmp_path: Path) -> None:
             assert data == [(MIB, MIB)]
             with pytest.raises(NbdFailed, match="cannot be read at"):
                 client.read_into(memoryview(view), 63 * MIB)
-            client.disconnect()
         assert server.wait(SECONDS_MAX) == 0
     finally:
         server.kill()
@@ -177,6 +175,9 @@ def test_a_server_that_lies_about_a_read_is_not_believed(lie: bytes) -> None:
 
 STATUS_LIES = {
     "runs without length": chunk(nbd.STATUS_CHUNK, struct.pack(">III", 1, 0, 0)),
+    "runs of a byte": chunk(
+        nbd.STATUS_CHUNK, struct.pack(">I", 1) + struct.pack(">II", 1, 3) * (SIZE // nbd_client.RUN_BYTES_MIN + 2)
+    ),
     "no runs": chunk(nbd.STATUS_CHUNK, struct.pack(">I", 1)),
     "half a run": chunk(nbd.STATUS_CHUNK, struct.pack(">IIH", 1, 4096, 0)),
     "another context": chunk(nbd.STATUS_CHUNK, struct.pack(">III", 2, 4096, 0)),

@@ -1,15 +1,19 @@
 """Where a disk of two layers has data: the overlay's runs, and below its holes the snapshot's blocks."""
 
+import socket
 from bisect import bisect_left
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amiable.blocks.nbd_client import Status
+from amiable.blocks import nbd
+from amiable.blocks.nbd_client import NbdClient, NbdFailed, Status
 from amiable.bundle.layout import merge_runs
 from amiable.bundle.sparse_tar import BLOCK as SECTOR
-from amiable.jobs.disk_layout import NoBase, data_runs
+from amiable.jobs.disk_layout import NoBase, data_runs, disk_layout
 from amiable.model.units import BLOCK_BYTES
+from tests.blocks.test_nbd_client import talking
 
 BLOCKS = 6
 SIZE = BLOCKS * BLOCK_BYTES + 1000
@@ -63,3 +67,21 @@ def test_a_byte_is_read_if_either_layer_may_have_it_and_hardly_else(
 
 def test_without_a_base_nothing_lies_below() -> None:
     assert list(data_runs([Status(0, 4096, *HOLE), Status(4096, 4096, *DATA)], NoBase())) == [(4096, 4096)]
+
+
+@pytest.mark.parametrize("size_bytes", [SIZE - SECTOR, SIZE])
+def test_a_server_whose_disk_has_another_length_is_not_believed(size_bytes: int) -> None:
+    disk_bytes = SIZE - SIZE % SECTOR
+    export = nbd.Export(
+        "", disk_bytes, lambda _, length: bytes(length), lambda _, length, __: [nbd.Extent(length, True)]
+    )
+
+    def use(connection: socket.socket) -> None:
+        client = NbdClient(connection)
+        for exact in (disk_bytes, disk_bytes - 1):  # QEMU's disks have whole sectors
+            layout = disk_layout(client, NoBase(), size_bytes=exact, stopped=lambda: None)
+            assert (layout.size_bytes, layout.extents) == (disk_bytes, ((0, disk_bytes),))
+        with pytest.raises(NbdFailed, match="the disk has "):
+            disk_layout(client, NoBase(), size_bytes=size_bytes, stopped=lambda: None)
+
+    talking(lambda connection: nbd.serve(connection, export), use)

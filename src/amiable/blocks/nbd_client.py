@@ -1,7 +1,7 @@
 """The NBD client: what reading a disk takes from QEMU's or ``qemu-nbd``'s export, and nothing else.
 
     handshake (fixed newstyle): STRUCTURED_REPLY ─▶ SET_META_CONTEXT base:allocation ─▶ GO
-    then one request at a time: READ, BLOCK_STATUS; DISC at the end
+    then one request at a time: READ, BLOCK_STATUS
 
 The server may be a QEMU that its guest has taken over, so every length it sends is compared with what was asked for before it is
 believed; what does not fit ends the connection.  Source: NetworkBlockDevice/nbd, doc/proto.md.
@@ -17,7 +17,6 @@ from amiable.blocks.nbd import (
     ACK,
     BLOCK_STATUS,
     CONTEXT,
-    DISC,
     DONE,
     ERROR_CHUNK,
     FIXED_NEWSTYLE,
@@ -43,6 +42,8 @@ from amiable.model.units import GIB, MIB
 READ_BYTES_MAX: Final = 16 * MIB
 STATUS_BYTES: Final = 1 * GIB
 """The span of one BLOCK_STATUS request."""
+RUN_BYTES_MIN: Final = 512
+"""How long the runs of a disk are at least, on average."""
 REPLY_BYTES_MAX: Final = 1 * MIB
 """Of an option's answer, or of a chunk without data."""
 REPLIES_MAX: Final = 64
@@ -139,14 +140,14 @@ class NbdClient:
 
     def statuses(self) -> Iterator[Status]:
         """The whole disk in runs, in order; neighbours may be alike."""
-        offset = 0
+        offset, left = 0, self.size_bytes // RUN_BYTES_MIN + 1
         while offset < self.size_bytes:
             span = min(STATUS_BYTES, self.size_bytes - offset)
             with _failing():
                 found = self._status(offset, span)
             for length, flags in found:
-                length = min(length, self.size_bytes - offset)
-                if not length:
+                length, left = min(length, self.size_bytes - offset), left - 1
+                if not length or left < 0:
                     raise NbdFailed("the server breaks the protocol")
                 yield Status(offset, length, bool(flags & ZERO), bool(flags & HOLE))
                 offset += length
@@ -162,11 +163,6 @@ class NbdClient:
         if not found:
             raise NbdFailed("the server does not tell holes from data")
         return found
-
-    def disconnect(self) -> None:
-        """Says goodbye."""
-        with _failing():
-            self._socket.sendall(_REQUEST.pack(REQUEST_MAGIC, 0, DISC, self._handle, 0, 0))
 
     def _chunks(self, command: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
         """Sends the request; kind and length of each chunk of its answer, whose body the caller receives."""

@@ -184,7 +184,7 @@ def _open_disk(context: JobContext, facts: Facts) -> Iterator[Layout]:
         else:
             _export_base(context, directory, root, undo)
             connection = undo.enter_context(disk_export.still_disk(directory, disk_of(root)))
-        yield disk_layout(NbdClient(connection), base, check_wanted)
+        yield disk_layout(NbdClient(connection), base, size_bytes=disk_of(root).size_bytes, stopped=check_wanted)
 
 
 def _end_reading(services: Services, task: BundleTask) -> None:

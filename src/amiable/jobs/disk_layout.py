@@ -7,8 +7,9 @@ knows.  Zeros of either are never read.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from amiable.blocks.nbd_client import NbdClient, Status
+from amiable.blocks.nbd_client import NbdClient, NbdFailed, Status
 from amiable.bundle.layout import Layout, fit_extents
+from amiable.bundle.sparse_tar import BLOCK as SECTOR
 from amiable.bundle.sparse_tar import Extent
 from amiable.model.units import BLOCK_BYTES
 
@@ -29,15 +30,25 @@ class NoBase:
         return None
 
 
-def disk_layout(client: NbdClient, base: Base, stopped: Callable[[], None]) -> Layout:
-    """The disk as a bundle's image.  ``stopped`` is called before each read, and raises when there shall be no more."""
-    runs = list(data_runs(client.statuses(), base))
+def disk_layout(client: NbdClient, base: Base, *, size_bytes: int, stopped: Callable[[], None]) -> Layout:
+    """The disk of a volume of ``size_bytes``, which has whole sectors, as a bundle's image; raises NbdFailed.
+
+    ``stopped`` is called before each read, and raises when there shall be no more.
+    """
+    disk_bytes = -(-size_bytes // SECTOR) * SECTOR
+    if client.size_bytes != disk_bytes:
+        raise NbdFailed(f"the server has {client.size_bytes} bytes; the disk has {disk_bytes}")
+
+    def find_runs() -> Iterator[Extent]:
+        for run in data_runs(client.statuses(), base):
+            stopped()
+            yield run
 
     def read_into(view: memoryview, offset: int) -> None:
         stopped()
         client.read_into(view, offset)
 
-    return Layout(client.size_bytes, fit_extents(lambda: runs, client.size_bytes), read_into)
+    return Layout(disk_bytes, fit_extents(find_runs, disk_bytes), read_into)
 
 
 def data_runs(statuses: Iterable[Status], base: Base) -> Iterator[Extent]:
