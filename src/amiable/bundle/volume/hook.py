@@ -8,6 +8,7 @@ mounted where anyone else sees it, and when the holder ends (or is killed) the n
 """
 
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -88,6 +89,7 @@ def tree(volume: Path, below: Sequence[str]) -> Iterator[Tree]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,
         )
         try:
             assert holder.stdout is not None
@@ -98,8 +100,17 @@ def tree(volume: Path, below: Sequence[str]) -> Iterator[Tree]:
                     exit_code=69,
                 )
             yield Tree(holder, scratch)
+        except BaseException:
+            _kill(holder)  # the script too: it may be what is being waited for
+            raise
         finally:
             _end(holder)
+
+
+def _kill(holder: "subprocess.Popen[str]") -> None:
+    """Ends the holder and what it runs at once."""
+    with suppress(ProcessLookupError):
+        os.killpg(holder.pid, signal.SIGKILL)
 
 
 def _end(holder: "subprocess.Popen[str]") -> None:
@@ -110,7 +121,7 @@ def _end(holder: "subprocess.Popen[str]") -> None:
     try:
         holder.wait(END_SECONDS_MAX)
     except subprocess.TimeoutExpired:
-        holder.kill()
+        _kill(holder)
         holder.wait()
     if holder.stdout is not None:
         holder.stdout.close()
