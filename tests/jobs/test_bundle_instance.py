@@ -1,7 +1,8 @@
 """The job of a bundle task over the disk of a stopped instance, read by a real qemu-storage-daemon; no guest runs."""
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from amiable.bundle.dsse import load_trusted_keys
 from amiable.bundle.manifest_xml import read_manifest, verify_signature
 from amiable.bundle.parts import folder_opener
 from amiable.bundle.unbundle import open_image
-from amiable.database import bundle_tasks, instances, jobs, objects, schema, volumes
+from amiable.database import accounts, bundle_tasks, instances, jobs, objects, schema, volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JOBS
 from amiable.model.bucket import Object
@@ -140,6 +141,24 @@ def test_what_the_policy_forbids_halfway_fails_the_task_and_removes_the_parts(of
     run_jobs(off.services)
     task = off.task()
     assert task.state == "failed" and task.error is not None and task.error.code == "Client.EntityTooSmall"
+    assert off.written() == {} and off.files() == 0
+
+
+def test_a_policy_ends_with_the_key_that_signed_it(off: Off) -> None:
+    off.bundle()
+    with off.services.database.write() as c:
+        accounts.delete_access_key(c, account_id=off.principal.account_id, key_id=off.principal.access_key_id)
+    run_jobs(off.services)
+    task = off.task()
+    assert task.state == "failed" and task.error is not None and task.error.code == "Client.InvalidAccessKeyId"
+    assert off.written() == {} and off.files() == 0
+
+
+def test_a_policy_that_runs_out_meanwhile_fails_the_task(off: Off) -> None:
+    off.bundle(hours=1)
+    run_jobs(replace(off.services, clock=lambda: datetime.now(UTC) + timedelta(hours=2)))
+    task = off.task()
+    assert task.state == "failed" and task.error is not None and "Policy expired" in task.error.message
     assert off.written() == {} and off.files() == 0
 
 

@@ -47,6 +47,12 @@ def test_a_policy_is_read_whole() -> None:
     policy.check_size(1), policy.check_size(10)
 
 
+def test_all_of_several_size_ranges_count() -> None:
+    ranges = [["content-length-range", 5, 20], ["content-length-range", 1, 10], ["content-length-range", 2, 30]]
+    policy = read_policy(encoded(SAID | {"conditions": ranges}))
+    assert (policy.size_bytes_min, policy.size_bytes_max) == (5, 10)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -81,6 +87,8 @@ def test_a_policy_ends_at_its_expiration() -> None:
         {"expiration": "2026-01-02T00:00:01Z", "conditions": {}},
         {"expiration": "soon", "conditions": []},
         {"expiration": "2026-01-02T00:00:01+05:00", "conditions": []},
+        {"expiration": "2026-01-02T00:00:01+05:00Z", "conditions": []},
+        {"expiration": "2026-01-02", "conditions": []},
         *(
             {"expiration": "2026-01-02T00:00:01Z", "conditions": [one]}
             for one in (

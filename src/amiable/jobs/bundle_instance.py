@@ -1,4 +1,4 @@
-"""bundle-instance: an instance's root volume as a bundle in a bucket; data {"task_id", "policy", "parts"?, "last_part"?}.
+"""bundle-instance: an instance's root volume as a bundle in a bucket; data {"task_id", "policy", "access_key_id", …}.
 
     stopping ─ wait ─▶ stopped: qemu-storage-daemon ┐
     running: stop, snapshot, cont ─▶ QEMU's server ┴─▶ tar, gzip, AES ─▶ parts as objects ─▶ manifest, assurance ═ complete

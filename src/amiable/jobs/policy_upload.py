@@ -1,4 +1,5 @@
-"""A bundle's objects as BundleInstance writes them: each as the upload policy allows, in the name of the account that signed it.
+"""A bundle's objects as BundleInstance writes them: each as the upload policy allows, in the name of the account that signed it,
+as long as the key that signed it is active.
 
 Which parts were written is in the job's checkpoint, saved in the transaction of each part's row, so that a later run, or the end of
 the task, removes exactly those.  The manifest's row and the task's end are one transaction.
@@ -10,12 +11,12 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection
 
 from amiable.bundle.assurance import sidecar_name
-from amiable.database import bundle_tasks, objects
+from amiable.database import accounts, bundle_tasks, objects
 from amiable.database.jobs import Cancelled, Lost
 from amiable.jobs.context import JobContext
 from amiable.model.bucket import Object, ObjectHeaders
 from amiable.model.bundle_task import BundleTask
-from amiable.model.errors import Refusal
+from amiable.model.errors import Refusal, S3Refusal
 from amiable.model.manifest import Part
 from amiable.rules.acl import Permission, may
 from amiable.rules.bundle_task import Event
@@ -60,6 +61,7 @@ class PolicyUpload:
             for key, body in bodies.items():
                 made.append(self._store(key, body))
             with services.database.write() as c:
+                self._check_key(c)
                 holder = bucket_of(c, task.bucket)
                 if not may(task.object_owner_id, Permission.WRITE, holding_of(holder)):
                     raise access_denied()
@@ -70,6 +72,12 @@ class PolicyUpload:
         except (Refusal, Cancelled, Lost):  # what a commit itself raises may have a row on disk: the collector judges
             services.objects.delete([new.file for new in made])
             raise
+
+    def _check_key(self, c: Connection) -> None:
+        key = accounts.find_access_key(c, self._context.data["access_key_id"])
+        if key is None or key.state != "active":
+            text = "The access key that signed the upload policy is not active any more."
+            raise S3Refusal("InvalidAccessKeyId", 403, text)
 
     def _store(self, key: str, body: memoryview) -> Object:
         """A durable file of what the policy lets be written there, that no row names yet."""

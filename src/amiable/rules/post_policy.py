@@ -16,7 +16,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from hashlib import sha1, sha256
 from typing import Any, Final
 
@@ -89,15 +89,16 @@ def read_policy(encoded: str) -> Policy:
     if not isinstance(said, dict) or set(said) != {"expiration", "conditions"}:
         raise _invalid("expecting an object with expiration and conditions")
     conditions: list[Condition] = []
-    sizes: tuple[int, int] | None = None
+    sizes: list[tuple[int, int]] = []
     if not isinstance(said["conditions"], list):
         raise _invalid("conditions must be a list")
     for one in said["conditions"]:
         if isinstance(one, list) and one[:1] == [SIZE_RANGE]:
-            sizes = _sizes(one)
+            sizes.append(_sizes(one))
         else:
             conditions.append(_condition(one))
-    smallest, largest = sizes or (0, None)
+    smallest = max((least for least, _ in sizes), default=0)
+    largest = min((most for _, most in sizes), default=None)
     return Policy(_moment(said["expiration"]), tuple(conditions), smallest, largest)
 
 
@@ -141,7 +142,10 @@ def _moment(said: Any) -> datetime:
     try:
         if not isinstance(said, str) or not said.endswith("Z"):
             raise ValueError
-        return datetime.fromisoformat(said.removesuffix("Z")).replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(said)
+        if moment.utcoffset() != timedelta(0):
+            raise ValueError
+        return moment
     except ValueError:
         raise _invalid("expiration must look like 2026-01-02T03:04:05Z") from None
 

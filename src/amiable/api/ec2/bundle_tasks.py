@@ -82,7 +82,7 @@ def bundle_instance(
         raise_if_dry_run(request)
         task = _task(services, principal, instance, target)
         bundle_tasks.insert_task(c, task)
-        data = {"task_id": task.id, "policy": target.policy}
+        data = {"task_id": task.id, "policy": target.policy, "access_key_id": target.owner.access_key_id}
         jobs.enqueue(c, JOB, _job_key(task), data=data, now=services.now(), host=instance.host)
     services.wake()
     return ec2.BundleInstanceResult(bundle_task=_view(task))
