@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from amiable.bundle.pipeline import Recipe
 from amiable.bundle.publish import PublishOrder, published
 from amiable.bundle.transfer import Place, list_held
 from amiable.bundle.unbundle import unbundle
-from amiable.model.errors import LocalRefusal
+from amiable.model.errors import LocalRefusal, Refusal
 from amiable.model.units import MIB, PART_BYTES
 from tests.bundle.clients import Failing, answered, impatient
 from tests.support.cases import cases_dir
@@ -129,13 +130,25 @@ def test_a_bundle_of_that_name_is_refused_or_replaced(s3: Any, place: Place, rec
     assert names_in(s3, place) == ["other", *wanted, "v1/website.part.00"]
 
 
-def test_an_image_that_cannot_be_read_publishes_nothing(s3: Any, place: Place, recipe: Recipe) -> None:
-    assert isinstance(recipe.image, Path)
-    recipe.image.unlink()
-    with pytest.raises(LocalRefusal, match="cannot be read"):
-        with published(s3, recipe, order=PublishOrder(place), patience=impatient()):
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"image": Path("/nowhere/web.img")}, "cannot be read"),
+        ({"private_key_pem": (KEYS / "other.key").read_bytes()}, "do not belong together"),
+        ({"cloud_certificate_pem": b"none"}, "No certificate was found"),
+        ({"assurance_key_pem": b"none"}, "assurance key cannot be read"),
+        ({"kernel_id": "aki 1"}, "cannot be a kernel"),
+    ],
+)
+def test_what_can_be_refused_beforehand_publishes_nothing_and_replaces_nothing(
+    changes: dict[str, Any], why: str, s3: Any, place: Place, recipe: Recipe
+) -> None:
+    s3.put_object(Bucket=place.bucket, Key="v1/web.manifest.xml", Body=b"old")
+    order = PublishOrder(place, replace=True)
+    with pytest.raises(Refusal, match=why):
+        with published(s3, replace(recipe, **changes), order=order, patience=impatient()):
             raise AssertionError("not reached")
-    assert names_in(s3, place) == ["other"]
+    assert names_in(s3, place) == ["other", "v1/web.manifest.xml"]
 
 
 def test_a_bucket_that_is_not_there_is_told_at_once(s3: Any, recipe: Recipe) -> None:

@@ -31,6 +31,10 @@ def test_what_is_serialised_is_parsed_again(name: str, release: str, count: str)
         ("<image><size a='1'>1</size></image>", "unknown attribute 'a'"),
         (f"<image><size>{'1' * (TEXT_CHARACTERS_MAX + 1)}</size></image>", "more than 65536 characters"),
         ("<image xmlns='urn:x'/>", "unknown attribute 'xmlns'"),
+        ("<image><size>1<!-- 2 --></size></image>", "a comment in <size>"),
+        ("<image><?php 1?></image>", "a processing instruction in <image>"),
+        ("<image><name><![CDATA[x]]></name></image>", "a CDATA section in <name>"),
+        ("<!-- 1 --><image/>", "a comment outside of all elements"),
     ],
 )
 def test_anything_else_is_refused_and_named(document: str, offence: str) -> None:

@@ -187,8 +187,11 @@ def _parts(parts: Element) -> tuple[Part, ...]:
             raise fault(
                 f"part indexes are not 0 to {len(read) - 1}, each once: {part.index} stands where {expected} belongs."
             )
-    if len({part.filename for part in read}) != len(read):
-        raise fault("two parts have the same <filename>.")
+    seen: set[str] = set()
+    for part in read:
+        if part.filename in seen:
+            raise fault(f"two parts have the <filename> {part.filename[:80]!r}.")
+        seen.add(part.filename)
     return tuple(read)
 
 

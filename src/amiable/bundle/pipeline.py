@@ -113,7 +113,6 @@ def create(
     replaces a bundle of the same name.  With a ``recorder`` the assurance sidecar is written too, before the manifest.
     """
     check_recipe(recipe)
-    _load_keys(recipe)
     signing_keys = [load_signing_key(recipe.assurance_key_pem or recipe.private_key_pem)] if recorder else []
     manifest_path = folder / f"{recipe.name}.manifest.xml"
     sidecar_path = folder / sidecar_name(manifest_path.name)
@@ -211,7 +210,7 @@ def _describe(recipe: Recipe) -> Manifest:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raises LocalRefusal for what can be known before any work."""
+    """Refuses what can be known before any work: names, values and keys."""
     if not NAME.fullmatch(recipe.name):
         raise LocalRefusal(
             f"{recipe.name!r} cannot be a bundle's name: at most 100 letters, digits, '.', '_' and '-', the first no '.' or '-'",
@@ -231,6 +230,9 @@ def check_recipe(recipe: Recipe) -> None:
     check_words("part of a block device mapping", mapped)
     check_words("a product code", recipe.product_codes)
     check_words("an ancestor", recipe.ancestor_ami_ids)
+    _load_keys(recipe)
+    if recipe.assurance_key_pem is not None:
+        load_signing_key(recipe.assurance_key_pem)
 
 
 @contextmanager

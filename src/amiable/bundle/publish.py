@@ -18,7 +18,7 @@ from amiable.bundle.assurance import sidecar_name, write_sidecar
 from amiable.bundle.delete import delete_keys, in_order, keys_of_name
 from amiable.bundle.dsse import load_signing_key
 from amiable.bundle.parts import HandedOn
-from amiable.bundle.pipeline import Recipe, check_recipe, create_into
+from amiable.bundle.pipeline import Recipe, check_recipe, create_into, open_layout
 from amiable.bundle.recorder import Recorder
 from amiable.bundle.transfer import S3, Patience, Place
 from amiable.bundle.unbundle import Progress
@@ -55,17 +55,17 @@ def published(
     """
     check_recipe(recipe)
     signing_keys = [load_signing_key(recipe.assurance_key_pem or recipe.private_key_pem)] if order.assured else []
-    _make_room(s3, order, recipe.name, patience)
     bucket = _Bucket(s3, order, patience)
     manifest_name = f"{recipe.name}.manifest.xml"
-    with ExitStack() as recording, ExitStack() as undo:
+    with open_layout(recipe.image) as layout, ExitStack() as recording, ExitStack() as undo:
+        _make_room(s3, order, recipe.name, patience)
         recorder = recording.enter_context(Recorder()) if order.assured else None
         undo.callback(bucket.remove)
         workers = min(order.workers, order.waiting_max)
         with HandedOn(bucket.put_part, workers=workers, waiting_max=order.waiting_max) as sink:
             # Runs before the sink waits for its threads: none of them shall try again then.
             with bucket.hurried():
-                document = create_into(recipe, sink, progress=progress, recorder=recorder)
+                document = create_into(replace(recipe, image=layout), sink, progress=progress, recorder=recorder)
         if recorder is not None:
             bucket.put(sidecar_name(manifest_name), write_sidecar(recorder, document, signing_keys))
         bucket.put(manifest_name, document)

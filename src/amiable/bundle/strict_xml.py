@@ -115,6 +115,15 @@ class _Strict:
                 raise fault(f"<{tag}> has text where only elements belong.")
             element.text = ""
 
+    def refuser(self, what: str) -> object:
+        """A handler that refuses ``what``, naming the element that it stands in."""
+
+        def refuse(*_: object) -> None:
+            where = f"in <{self.open[-1].tag}>" if self.open else "outside of all elements"
+            raise fault(f"there is {what} {where}, which no bundler writes.")
+
+        return refuse
+
     def characters(self, text: str) -> None:
         element = self.open[-1]
         element.text += text
@@ -138,20 +147,13 @@ def parse(document: bytes, root_tag: str) -> Element:
         ("a processing instruction", "ProcessingInstructionHandler"),
         ("a CDATA section", "StartCdataSectionHandler"),
     ):
-        setattr(parser, handler, _refuser(what))
+        setattr(parser, handler, strict.refuser(what))
     try:
         parser.Parse(document, True)
     except xml.parsers.expat.ExpatError as error:
         raise fault(f"it is not well-formed XML ({error}).") from error
     assert strict.root is not None
     return strict.root
-
-
-def _refuser(what: str) -> object:
-    def refuse(*_: object) -> None:
-        raise fault(f"it holds {what}, which no bundler writes.")
-
-    return refuse
 
 
 def _check_declaration(version: str, encoding: str | None, standalone: int) -> None:
