@@ -170,8 +170,7 @@ def verify(request: Request, claim: Claim, secret: str, now: datetime) -> Signat
     """
     _check_time(claim, now)
     _check_coverage(request, claim)
-    text = string_to_sign(claim, canonical_request(request, claim))
-    key = signing_key(secret, claim.scope)
+    key, text = signing_key(secret, claim.scope), string_to_sign(claim, canonical_request(request, claim))
     expected = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
         raise Unauthenticated(
@@ -341,17 +340,14 @@ def _time(text: str) -> datetime:
 
 def _header_time(request: Request) -> datetime:
     """``X-Amz-Date``; without it ``Date``, which may be in HTTP's form."""
-    times = request.values("x-amz-date")
-    if not times:
-        times = request.values("date")
-        if len(times) == 1 and not _TIME.fullmatch(times[0]):
-            moment = read_http_date(times[0])
-            if moment is None:
-                raise Unauthenticated("malformed", "The Date header is malformed.")
-            return moment
-    if len(times) != 1:
-        raise Unauthenticated("malformed", "The request must have one X-Amz-Date header.")
-    return _time(times[0])
+    amazon = request.values("x-amz-date")
+    times = amazon or request.values("date")
+    moment = read_time(times[0]) if times else None
+    if moment is None and len(times) == 1 and not amazon:
+        moment = read_http_date(times[0])
+    if moment is None or len(times) > 1:
+        raise Unauthenticated("malformed", "The request must have one X-Amz-Date header, like 20260102T030405Z.")
+    return moment
 
 
 def _names(text: str) -> tuple[str, ...]:

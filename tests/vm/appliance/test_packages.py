@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from amiable.vm.appliance.packages import Packages
+from amiable.vm.appliance.packages import Archive, Packages
 from amiable.vm.appliance.programs import BuildFailure
 
 
@@ -41,3 +41,12 @@ def test_without_a_network_the_failure_has_apts_own_words(tmp_path: Path, monkey
     put_apt(tmp_path / "bin", monkeypatch, "echo 'E: Failed to fetch: Could not resolve host' >&2; exit 100")
     with pytest.raises(BuildFailure, match="Could not resolve host"):
         Packages(tmp_path).archives(["xen-hypervisor"])
+
+
+def test_an_archive_that_was_fetched_in_part_is_fetched_again_at_the_next_try(tmp_path: Path) -> None:
+    packages, archive = Packages(tmp_path), Archive("half", "half_1.0_all.deb", 100)
+    file = tmp_path / "packages" / archive.file_name
+    file.write_bytes(b"!<arch>\ndebian-binary")
+    with pytest.raises(BuildFailure, match="dpkg-deb"):
+        packages.unpack_all([archive])
+    assert list(file.parent.iterdir()) == []

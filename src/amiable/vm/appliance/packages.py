@@ -96,12 +96,16 @@ class Packages:
         if unpacked.is_dir():
             return unpacked
         file = self._folder / archive.file_name
-        size = run(["dpkg-deb", "-f", str(file), "Installed-Size"]).stdout.strip()
-        if not size.isdigit() or int(size) * 1024 > UNPACKED_BYTES_MAX:
-            raise BuildFailure(f"{archive.package} says that it needs {size or 'no'} KiB; that is not believed")
         partial = unpacked.with_name(f"{unpacked.name}.{os.getpid()}.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        run(["dpkg-deb", "-x", str(file), str(partial)])
+        try:
+            size = run(["dpkg-deb", "-f", str(file), "Installed-Size"]).stdout.strip()
+            if not size.isdigit() or int(size) * 1024 > UNPACKED_BYTES_MAX:
+                raise BuildFailure(f"{archive.package} says that it needs {size or 'no'} KiB; that is not believed")
+            run(["dpkg-deb", "-x", str(file), str(partial)])
+        except BuildFailure:
+            file.unlink()  # it may have been fetched in part: the next try fetches it again
+            raise
         partial.rename(unpacked)
         file.unlink()
         return unpacked
