@@ -14,13 +14,14 @@ serialise the document anew before they verify.
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from amiable.bundle import keys
 from amiable.bundle.strict_xml import CHILDREN, Element, fault, parse, serialise
-from amiable.model.errors import BundleRefusal
+from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import (
     IMAGE_TYPES,
     MANIFEST_VERSION,
@@ -48,6 +49,15 @@ _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def load_document(path: Path) -> bytes:
+    """The document at ``path``; of a larger one than is read, no more than tells so."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MANIFEST_BYTES_MAX + 1)
+    except OSError as error:
+        raise LocalRefusal(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_manifest(document: bytes) -> Manifest:

@@ -25,7 +25,7 @@ from amiable.bundle.assurance_tables import unseal
 from amiable.bundle.direct_writer import DirectWriter
 from amiable.bundle.flow import ahead
 from amiable.bundle.inflate import PIECE_BYTES, inflate
-from amiable.bundle.manifest_xml import MANIFEST_BYTES_MAX, read_manifest, verify_signature
+from amiable.bundle.manifest_xml import load_document, read_manifest, verify_signature
 from amiable.bundle.new_file import new_file
 from amiable.bundle.parts import AES_BLOCK, PartOpener, folder_opener, read_parts
 from amiable.model.errors import BundleRefusal, LocalRefusal
@@ -291,11 +291,7 @@ def verify(
 
 def read_bundle(manifest_path: Path, certificates_pem: str | bytes | None, waivers: Waivers = Waivers()) -> Manifest:
     """The manifest at ``manifest_path``, its signature verified unless waived."""
-    try:
-        with manifest_path.open("rb") as file:
-            manifest = read_manifest(file.read(MANIFEST_BYTES_MAX + 1))
-    except OSError as error:
-        raise LocalRefusal(f"{manifest_path} cannot be read: {error.strerror}") from error
+    manifest = read_manifest(load_document(manifest_path))
     if waivers.signature:
         return manifest
     if certificates_pem is None:

@@ -52,11 +52,7 @@ def publish(
     called = name if name is not None else making.name_for(image)
     order = PublishOrder(read_place(bucket), acl, waiting, replace=force, assured=making.assurance)
     ec2, s3, patience = connection.ec2(ec2_url), connection.s3(), connection.patience()
-    request: dict[str, Any] = {"Name": called, "Architecture": architecture_of(making.arch)}
-    if description:
-        request["Description"] = description
-    if making.image_type == "machine":
-        request["VirtualizationType"] = virtualization_type or ("paravirtual" if making.kernel else "hvm")
+    request = request_of(making, called, description, virtualization_type)
     check_name(called)
     refuse_taken_name(ec2, called)
     with making.recipe(image) as recipe:
@@ -70,6 +66,16 @@ def publish(
     show_one(found, output, identifier="ImageId")
     if making.image_type == "machine":
         say(f"\nnext: amiable launch {found['ImageId']}")
+
+
+def request_of(making: Making, name: str, description: str, virtualization_type: str | None) -> dict[str, Any]:
+    """RegisterImage's parameters, but for where the bundle lies."""
+    request = {"Name": name, "Architecture": architecture_of(making.arch)}
+    if description:
+        request["Description"] = description
+    if making.image_type == "machine":
+        request["VirtualizationType"] = virtualization_type or ("paravirtual" if making.kernel else "hvm")
+    return request
 
 
 def register(ec2: Any, request: dict[str, Any], *, wait: bool) -> dict[str, Any]:
