@@ -59,6 +59,30 @@ def test_a_request_wins_over_the_manifest() -> None:
     assert [device.virtual_name for device in chosen.devices] == ["ephemeral3", "ephemeral1"]
 
 
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ([("root", "sda1\nx")], "'sda1"),
+        ([("ami", "")], "no device"),
+        ([("ephemeral0", "../etc")], "no device"),
+        ([("ephemeral0", '/dev/sdb"')], "no device"),
+        ([("root", "/dev/" + "s" * 60)], "no device"),
+        ([("ephemeral0", "sdb"), ("ephemeral1", "/dev/sdb")], "/dev/sdb twice"),
+        ([("root", "sda1"), ("ephemeral0", "sda1")], "/dev/sda1 twice"),
+        ([("root", "sda1"), ("root", "sda2")], "root twice"),
+    ],
+)
+def test_a_mapping_that_no_machine_could_have_is_refused(pairs: list[tuple[str, str]], words: str) -> None:
+    with pytest.raises(InvalidManifest, match=words):
+        made(block_device_mapping=tuple(Mapping(*pair) for pair in pairs))
+
+
+def test_the_classic_mapping_is_taken_and_what_is_not_used_is_not_looked_at() -> None:
+    pairs = [("ami", "sda1"), ("root", "/dev/sda1"), ("ephemeral0", "sda2"), ("swap", "sda3"), ("note", "a\nb")]
+    image = made(block_device_mapping=tuple(Mapping(*pair) for pair in pairs))
+    assert (image.root_device_name, [each.device_name for each in image.devices]) == ("/dev/sda1", ["/dev/sda2"])
+
+
 def test_product_codes_and_ancestors_are_kept_and_what_is_no_id_is_not() -> None:
     image = made(product_codes=("774F4FF8",), ancestor_ami_ids=("ami-11111111", "no id", "ami-2\nx", "emi-00A0"))
     assert image.product_codes == ("774F4FF8",)

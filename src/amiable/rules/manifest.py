@@ -15,8 +15,10 @@ from amiable.rules.register import EPHEMERAL_NAME
 
 DEFAULT_ROOT_DEVICE: Final = "/dev/sda1"
 """Where a bundle's root is when neither request nor manifest says so."""
+ROOT_NAMES: Final = frozenset({"root", "ami"})
 PRODUCT_CODES_LENGTH_MAX: Final = 1000
 
+_DEVICE_PATH: Final = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9/_-]{0,58}")
 _PRODUCT_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _IMAGE_ID: Final = re.compile(r"[a-z]{3}-[0-9A-Za-z]{1,32}")
 
@@ -45,14 +47,15 @@ def with_manifest(image: Image, manifest: Manifest, image_type: ImageType, *, ne
     if image_type is not ImageType.MACHINE:
         return replace(known, devices=(), kernel_id=None, ramdisk_id=None, root_device_name=None)
     _check_product_codes(manifest.product_codes)
-    virtual = {mapping.virtual: _device_path(mapping.device) for mapping in manifest.block_device_mapping}
+    virtual = _device_paths(manifest)
+    root = image.root_device_name or virtual.get("root") or virtual.get("ami") or DEFAULT_ROOT_DEVICE
     is_paravirtual = image.virtualization_type == "paravirtual"
     return replace(
         known,
         kernel_id=image.kernel_id or (manifest.kernel_id if is_paravirtual else None),
         ramdisk_id=image.ramdisk_id or (manifest.ramdisk_id if is_paravirtual else None),
-        root_device_name=image.root_device_name or virtual.get("root") or virtual.get("ami") or DEFAULT_ROOT_DEVICE,
-        devices=image.devices + _ephemeral_devices(virtual, image.devices),
+        root_device_name=root,
+        devices=image.devices + _ephemeral_devices(virtual, image.devices, root),
         platform="windows" if is_windows(manifest) else None,
         product_codes=manifest.product_codes,
         ancestor_ami_ids=tuple(each for each in manifest.ancestor_ami_ids if _IMAGE_ID.fullmatch(each)),
@@ -70,15 +73,30 @@ def _check_product_codes(codes: tuple[str, ...]) -> None:
         raise InvalidManifest(f"The manifest has {len(codes)} product codes, which is too many.")
 
 
-def _device_path(device: str) -> str:
-    return device if device.startswith("/dev/") else f"/dev/{device}"
+def _device_paths(manifest: Manifest) -> dict[str, str]:
+    """Where the manifest has root and instance-store disks; they reach the metadata service and machines, so they are held to a form."""
+    paths: dict[str, str] = {}
+    for mapping in manifest.block_device_mapping:
+        if mapping.virtual not in ROOT_NAMES and not EPHEMERAL_NAME.fullmatch(mapping.virtual):
+            continue
+        path = mapping.device if mapping.device.startswith("/dev/") else f"/dev/{mapping.device}"
+        if not _DEVICE_PATH.fullmatch(path):
+            raise InvalidManifest(
+                f"The manifest maps {mapping.virtual} to {mapping.device[:80]!r}, which is no device."
+            )
+        if mapping.virtual in paths:
+            raise InvalidManifest(f"The manifest maps {mapping.virtual} twice.")
+        if any(path == other and not {name, mapping.virtual} <= ROOT_NAMES for name, other in paths.items()):
+            raise InvalidManifest(f"The manifest maps {path} twice.")
+        paths[mapping.virtual] = path
+    return paths
 
 
-def _ephemeral_devices(virtual: Mapping[str, str], given: Sequence[ImageDevice]) -> tuple[ImageDevice, ...]:
+def _ephemeral_devices(virtual: Mapping[str, str], given: Sequence[ImageDevice], root: str) -> tuple[ImageDevice, ...]:
     """The manifest's instance-store disks that the request did not map itself."""
-    taken = {device.device_name for device in given} | {device.virtual_name for device in given}
+    taken = {root} | {device.device_name for device in given} | {device.virtual_name for device in given}
     return tuple(
         ImageDevice(path, virtual_name=name)
         for name, path in sorted(virtual.items())
-        if EPHEMERAL_NAME.fullmatch(name) and not {name, path} & taken
+        if name not in ROOT_NAMES and not {name, path} & taken
     )

@@ -435,3 +435,10 @@ def test_a_volume_in_the_map_of_a_manifest_is_refused(services: Services, tmp_pa
     volume = ec2.BlockDeviceMapping(device_name="/dev/sdf", ebs=ec2.EbsBlockDevice(volume_size=1))
     with pytest.raises(Refusal, match="instance-store disk"):
         register_image(services, bundled.owner, request_of(bundled, block_device_mappings=[volume]))
+
+
+@pytest.mark.parametrize("name", ["/dev/sda1\nx", "sda 1", "/etc/passwd"])
+def test_a_root_device_name_that_is_none_is_refused(services: Services, tmp_path: Path, name: str) -> None:
+    bundled = bundle(services, tmp_path)
+    with pytest.raises(Refusal, match="not a valid EBS device name"):
+        register_image(services, bundled.owner, request_of(bundled, root_device_name=name))

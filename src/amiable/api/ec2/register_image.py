@@ -32,7 +32,7 @@ from amiable.model.errors import (
     NotFound,
     UnsupportedOperation,
 )
-from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
+from amiable.model.image import EVERYONE, Image, ImageDevice, ImageState, ImageType, RootDeviceType
 from amiable.model.manifest import Manifest
 from amiable.model.principal import Principal
 from amiable.rules import manifest as manifest_rules
@@ -245,10 +245,11 @@ def _from_manifest(
         services, principal, request, manifest, image_type, location, hashlib.sha256(document).digest()
     )
     if image_type is not ImageType.MACHINE and principal.is_administrator:
-        image = replace(image, approved_at=image.created_at)
+        image = replace(image, approved_at=image.created_at, grantees=frozenset({EVERYONE}))
     with services.database.write() as c:
         _check_manifest_kernels(c, principal, request, image)
         _insert(services, c, request, image, tags)
+        images.change_grants(c, image.id, add=sorted(image.grantees), remove=[])
         data = {"image_id": image.id, "account_id": image.account_id, "region": image.region}
         if sidecar is not None:
             data["assurance"] = sidecar.digest.hex()
@@ -291,6 +292,8 @@ def _manifest_image(
         request = msgspec.structs.replace(request, virtualization_type="hvm")
     hardware = _hardware(request, request.architecture or manifest.architecture)
     register.check_kernel_ids(request.kernel_id, request.ramdisk_id, hardware.virtualization_type)
+    if request.root_device_name is not None:
+        register.check_device_name(request.root_device_name, hardware.virtualization_type)
     requested = [requested_device(mapping) for mapping in request.block_device_mappings or []]
     devices = register.plan_instance_store_devices(requested, hardware.virtualization_type)
     image = _image(
