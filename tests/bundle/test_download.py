@@ -118,6 +118,21 @@ def test_what_lies_there_is_replaced_only_when_that_is_asked_for(s3: Any, place:
         assert (tmp_path / name).read_bytes() == (CASE.parent / name).read_bytes()
 
 
+def test_an_older_bundles_sidecar_gives_way_only_when_that_is_asked_for(
+    s3: Any, place: Place, tmp_path: Path
+) -> None:
+    s3.put_object(Bucket="bundles", Key="plain/" + CASE.name, Body=CASE.read_bytes())
+    for name in PARTS:
+        s3.put_object(Bucket="bundles", Key="plain/" + name, Body=(CASE.parent / name).read_bytes())
+    sidecar = tmp_path / "small.img.assurance.json"
+    sidecar.write_text("{}")
+    with pytest.raises(LocalRefusal, match=r"assurance\.json exists already"):
+        fetch(s3, Place("bundles", "plain/"), tmp_path)
+    assert sidecar.read_text() == "{}" and not (tmp_path / CASE.name).exists()
+    fetch(s3, Place("bundles", "plain/"), tmp_path, replace=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CASE.name, *PARTS]
+
+
 def test_a_link_that_lies_there_is_not_followed(s3: Any, place: Place, tmp_path: Path) -> None:
     folder, other = tmp_path / "folder", tmp_path / "other"
     folder.mkdir()

@@ -187,6 +187,9 @@ def test_in_buckets_the_server_copies_the_parts_and_the_manifest_comes_last(serv
     again = Failing(s3, "no such operation")
     assert go(again)[1]
     assert again.keys_of("copy_object") == []
+    s3.delete_object(Bucket="here", Key="a/web.assurance.json")
+    assert go(s3) == ("there/b/web.manifest.xml", False)
+    assert "b/web.assurance.json" not in list_held(s3, "there", "", impatient())
     with pytest.raises(LocalRefusal, match="onto itself"):
         go(s3, replace(order, destination=source))
     s3.delete_object(Bucket="here", Key="a/web.part.00")

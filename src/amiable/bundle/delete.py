@@ -17,6 +17,7 @@ from amiable.bundle.transfer import (
     Patience,
     Place,
     in_parallel,
+    is_forbidden,
     is_part_name,
     list_held,
 )
@@ -59,6 +60,22 @@ def delete_keys(s3: S3, bucket: str, keys: list[str], *, patience: Patience, tol
             told(delete(key))
     for key in in_parallel(delete, filter(_is_part, keys), patience, WORKERS):
         told(key)
+
+
+def delete_sidecar(s3: S3, place: Place, manifest_name: str, patience: Patience) -> None:
+    """Deletes an older bundle's assurance, where one lies there: it fits no other manifest, and would have it refused.
+
+    Where listing is not allowed nothing is known of one, and nothing done.
+    """
+    key = place.key(sidecar_name(manifest_name))
+    try:
+        is_there = key in list_held(s3, place.bucket, key, patience)
+    except ClientError as error:
+        if not is_forbidden(error):
+            raise
+        return
+    if is_there:
+        patience.run(key, lambda: s3.delete_object(Bucket=place.bucket, Key=key))
 
 
 def clear_bucket(s3: S3, bucket: str, patience: Patience) -> bool:

@@ -96,12 +96,27 @@ def download(
         kept += was_there
         advance(size)
     sidecar = fetch_bytes(s3, order.place, sidecar_name(order.manifest_name), ENVELOPE_BYTES_MAX, patience)
-    for name, body in ((sidecar_name(order.manifest_name), sidecar), (order.manifest_name, document)):
-        if body is not None:
-            _refuse_other(order.folder / name, body, order.replace)
-            with new_file(order.folder / name) as file:
-                write_at(file.fileno(), body, 0)
+    sidecar_path = order.folder / sidecar_name(order.manifest_name)
+    if sidecar is None:
+        _remove_other(sidecar_path, order.replace)
+    else:
+        _write(sidecar_path, sidecar, order.replace)
+    _write(path, document, order.replace)
     return Downloaded(path, len(manifest.parts) - kept, kept)
+
+
+def _write(path: Path, body: bytes, replace: bool) -> None:
+    _refuse_other(path, body, replace)
+    with new_file(path) as file:
+        write_at(file.fileno(), body, 0)
+
+
+def _remove_other(path: Path, replace: bool) -> None:
+    """Removes another bundle's assurance: it fits no other manifest, and would have it refused."""
+    if path.is_symlink() or path.exists():
+        if not replace:
+            raise _other(path)
+        path.unlink()
 
 
 def _refuse_other(path: Path, body: bytes, replace: bool) -> None:

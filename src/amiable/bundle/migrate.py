@@ -14,6 +14,7 @@ from typing import Final
 
 from amiable.bundle import keys
 from amiable.bundle.assurance import read_assurance, sidecar_name, write_assurance
+from amiable.bundle.delete import delete_sidecar
 from amiable.bundle.download import fetch_bytes
 from amiable.bundle.dsse import ENVELOPE_BYTES_MAX, load_signing_key, load_trusted_keys
 from amiable.bundle.manifest_words import THIS_BUNDLER, check_account, check_words
@@ -141,9 +142,11 @@ def migrate_in_buckets(
     name = sidecar_name(order.manifest_name)
     sidecar = fetch_bytes(s3, order.source, name, ENVELOPE_BYTES_MAX, patience)
     changed = sidecar and migrate_sidecar(sidecar, old, new, manifest_name=order.manifest_name, signer=signer)
-    for filename, body in ((name, changed), (order.manifest_name, new)):
-        if body:
-            put_bytes(s3, order.destination, filename, body, acl=order.acl, patience=patience)
+    if changed:
+        put_bytes(s3, order.destination, name, changed, acl=order.acl, patience=patience)
+    else:
+        delete_sidecar(s3, order.destination, order.manifest_name, patience)
+    put_bytes(s3, order.destination, order.manifest_name, new, acl=order.acl, patience=patience)
     return order.destination.location(order.manifest_name), bool(changed)
 
 

@@ -82,8 +82,7 @@ def is_part_name(filename: str) -> bool:
 def is_transient(error: Exception) -> bool:
     """Whether the failure may be gone at the next try, and the request is safe to repeat (all of a bundle's are)."""
     if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return status in _TRANSIENT_STATUS or error.response.get("Error", {}).get("Code") in _TRANSIENT_CODES
+        return _status(error) in _TRANSIENT_STATUS or error.response.get("Error", {}).get("Code") in _TRANSIENT_CODES
     return isinstance(error, _TRANSIENT_ERRORS) and not isinstance(error, SSLError)
 
 
@@ -163,7 +162,16 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T], patience: Patience, 
 
 def is_absent(error: ClientError) -> bool:
     """Whether the server said that there is no such bucket or object."""
-    return bool(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404)
+    return _status(error) == 404
+
+
+def is_forbidden(error: ClientError) -> bool:
+    """Whether the server said that the caller may not."""
+    return _status(error) == 403
+
+
+def _status(error: ClientError) -> int | None:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
 
 
 def region_of_location(location: str | None) -> str:
@@ -203,7 +211,7 @@ def bucket_region(s3: S3, name: str, patience: Patience) -> str:
             patience.run(name, lambda: s3.get_bucket_location(Bucket=name)).get("LocationConstraint")
         )
     except ClientError as error:
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in (403, 404, 405, 501):
+        if _status(error) not in (403, 404, 405, 501):
             raise
         return ""
 
