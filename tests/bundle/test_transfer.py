@@ -1,16 +1,20 @@
 """What is tried again and when, what a place is, and that work in parallel ends with its reader."""
 
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, SSLError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, SSLError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amiable.bundle.delete import clear_bucket
 from amiable.bundle.transfer import (
     ONE_TRY,
     Patience,
     Place,
+    ensure_bucket,
     in_parallel,
     is_part_name,
     is_transient,
@@ -134,6 +138,38 @@ def test_a_location_names_a_region() -> None:
     assert region_of_location(None) == region_of_location("") == region_of_location("US") == "us-east-1"
     assert region_of_location("EU") == "eu-west-1"
     assert region_of_location("sa-east-1") == "sa-east-1"
+
+
+class Answering:
+    """A client that answers each call of an operation with the next of ``answers``: errors are raised."""
+
+    meta = SimpleNamespace(region_name="us-east-1")
+
+    def __init__(self, **answers: list[object]) -> None:
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**_: object) -> object:
+            answer = self._answers[name].pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+
+def test_a_bucket_whose_making_was_answered_by_nobody_counts_as_made() -> None:
+    absent = answered(404, "404")
+    s3 = Answering(head_bucket=[absent], create_bucket=[lost(), answered(409, "BucketAlreadyOwnedByYou")])
+    assert ensure_bucket(s3, "images", None, impatient()) == "us-east-1"
+    taken = Answering(head_bucket=[absent], create_bucket=[answered(409, "BucketAlreadyExists")])
+    with pytest.raises(ClientError):
+        ensure_bucket(taken, "images", None, impatient())
+
+
+def test_a_bucket_whose_deletion_was_answered_by_nobody_counts_as_deleted() -> None:
+    assert clear_bucket(Answering(delete_bucket=[lost(), answered(404, "NoSuchBucket")]), "images", impatient())
+    assert not clear_bucket(Answering(delete_bucket=[answered(409, "BucketNotEmpty")]), "images", impatient())
 
 
 def test_a_list_that_never_ends_is_refused() -> None:

@@ -17,6 +17,7 @@ from amiable.bundle.transfer import (
     Patience,
     Place,
     in_parallel,
+    is_absent,
     is_forbidden,
     is_part_name,
     list_held,
@@ -83,6 +84,8 @@ def clear_bucket(s3: S3, bucket: str, patience: Patience) -> bool:
     try:
         patience.run(bucket, lambda: s3.delete_bucket(Bucket=bucket))
     except ClientError as error:
+        if is_absent(error):  # so answers a second try whose first one arrived after all
+            return True
         if error.response.get("Error", {}).get("Code") != "BucketNotEmpty":
             raise
         return False

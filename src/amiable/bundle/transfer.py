@@ -192,7 +192,12 @@ def ensure_bucket(s3: S3, name: str, location: str | None, patience: Patience) -
             raise
         constraint = {} if wanted == DEFAULT_LOCATION else {"LocationConstraint": location or wanted}
         more = {"CreateBucketConfiguration": constraint} if constraint else {}
-        patience.run(name, lambda: s3.create_bucket(Bucket=name, **more))
+        try:
+            patience.run(name, lambda: s3.create_bucket(Bucket=name, **more))
+        except ClientError as refused:
+            # So answers a second try whose first one arrived after all.
+            if refused.response.get("Error", {}).get("Code") != "BucketAlreadyOwnedByYou":
+                raise
         return wanted
     found = bucket_region(s3, name, patience)
     if location is not None and found and found != wanted:
