@@ -22,8 +22,8 @@ def env(
     data: Annotated[str | None, Parameter(help="Data directory of the server.")] = None,
     account: Annotated[str | None, Parameter(help="Account to speak for. Default: the administrator's.")] = None,
 ) -> None:
-    """Prints shell lines: endpoint, access key, region, signing certificate.  Use: eval "$(amiable env)"."""
-    folder = Path(settings_from({"data": data}).data)
+    """Prints shell lines: endpoint, access key, region, signing certificate, data directory.  Use: eval "$(amiable env)"."""
+    folder = Path(settings_from({"data": data}).data).absolute()  # the shell may go elsewhere
     server = read_server(folder)
     found = read_credentials(folder, account)
     home = folder / "accounts" / found["AccountId"]
@@ -36,6 +36,7 @@ def env(
         "EC2_CERT": str(home / "signing.pem"),
         "EC2_PRIVATE_KEY": str(home / "signing.key"),
         "EC2_USER_ID": found["AccountId"],
+        "AMIABLE_DATA": str(folder),
     }
     for name, value in values.items():
         print(f"export {name}={shlex.quote(value)}")

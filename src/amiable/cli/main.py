@@ -86,7 +86,8 @@ def main(argv: list[str]) -> int:
     except Refusal as refusal:
         return complain(refusal.message, refusal.advice, getattr(refusal, "exit_code", 1))
     except Ended as ended:
-        return complain(f"ended by {signal.Signals(ended.number).name}", "", 128 + ended.number)
+        code = 128 + ended.number  # of SIGHUP nothing is said: the terminal is gone, or ssh is done with its tunnel
+        return code if ended.number == signal.SIGHUP else complain("ended by SIGTERM", "", code)
     except KeyboardInterrupt:
         return complain("interrupted", "", 130)
     except BrokenPipeError:
