@@ -129,6 +129,13 @@ def pv_grub(server: Server) -> dict[str, str]:
 
 
 @pytest.mark.boot
+def test_pv_grub_that_is_there_already_is_told_and_not_added_again(server: Server, pv_grub: dict[str, str]) -> None:
+    again = journey.amiable(server, "kernel", "add-pv-grub", "--arch", "x86_64", "--output", "json")
+    assert sorted(row["ImageId"] for row in json.loads(again.stdout)) == sorted(pv_grub.values())
+    assert again.stderr.count("is there already") == 2
+
+
+@pytest.mark.boot
 def test_a_bundle_that_names_only_pv_grub_boots_by_its_own_menu(
     server: Server, pv_grub: dict[str, str], tmp_path: Path
 ) -> None:

@@ -112,6 +112,14 @@ def test_an_ordinary_account_registers_no_kernel_and_approves_none(server: Serve
     assert "UnauthorizedOperation" in refused(server, "account", "partner", other, "on", account=other)
 
 
+def test_what_was_approved_before_a_refusal_is_shown(server: Server, tmp_path: Path) -> None:
+    kernel = said(server, "kernel", "add", "--kernel", file(tmp_path, XENU))[0]["ImageId"]
+    done = amiable(server, "kernel", "disapprove", kernel, "aki-12345678", "--output", "id", check=False)
+    assert (done.returncode, done.stdout) == (1, f"{kernel}\n") and "aki-12345678" in done.stderr
+    found = row(server, kernel)
+    assert found is not None and found["Approved"] is False
+
+
 def test_a_partners_kernel_is_launched_when_approved_and_published_only_then(
     server: Server, partner: str, other: str, tmp_path: Path
 ) -> None:

@@ -144,8 +144,13 @@ def disapprove(*image: Ids, output: Output = "table") -> None:
 
 
 def set_approved(images: tuple[str, ...], is_approved: bool, output: Output) -> None:
-    """Sets or takes the mark of each; the first refusal ends it."""
+    """Sets or takes the mark of each; the first refusal ends it, and what was done until then is shown."""
     if not images:
         raise LocalRefusal("which kernel?", hint="amiable kernel list shows their ids", exit_code=2)
-    rows = [call("PUT", f"/kernels/{each}/approval", {"Approved": is_approved}) for each in images]
-    show_rows(rows, COLUMNS, output, identifier="ImageId")
+    rows: list[dict[str, Any]] = []
+    try:
+        for each in images:
+            rows.append(call("PUT", f"/kernels/{each}/approval", {"Approved": is_approved}))
+    finally:
+        if rows:
+            show_rows(rows, COLUMNS, output, identifier="ImageId")

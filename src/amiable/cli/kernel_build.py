@@ -58,19 +58,27 @@ def add_pv_grub(
     arch: Annotated[Literal["x86_64", "i386", "both"], Parameter(help="Of the kernels that it loads.")] = "both",
     output: Output = "table",
 ) -> None:
-    """Builds PV-GRUB and adds it as kernels: images then boot by their own menu.lst (administrator only).  Prints what was made."""
+    """Builds PV-GRUB and adds it as kernels: images then boot by their own menu.lst (administrator only).
+
+    One that is there already stays as it is.  Prints all of them.
+    """
     from amiable.cli.kernel import COLUMNS, PV_GRUB, register_file
     from amiable.cli.output import show_rows
     from amiable.vm.appliance.packages import Packages
     from amiable.vm.appliance.pv_grub import PACKAGE, build_pv_grub
 
-    made: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    there = own_kernels()
     with tempfile.TemporaryDirectory(prefix="amiable-pv-grub-") as name, refusing():
         packages = Packages(Path(name))
         version = packages.archives([PACKAGE])[0].folder_name.split("_")[1].partition("-")[0]
         for architecture in ("x86_64", "i386") if arch == "both" else (arch,):
             for kind in ("hd0", "hd00") if root == "both" else (root,):
                 path = Path(name) / f"pv-grub-{kind}_{version}-{architecture}.gz"
+                if path.name in there:
+                    say(f"{path.name} is there already")
+                    found.append(there[path.name])
+                    continue
                 path.write_bytes(build_pv_grub(packages, kind, architecture))
                 facts = {
                     "Name": path.name,
@@ -78,10 +86,18 @@ def add_pv_grub(
                     "Architecture": architecture,
                     "Description": f"PV-GRUB {version}: boots an image by its own menu.lst",
                 }
-                made.append(register_file(path, facts, PV_GRUB[kind]))
-    show_rows(made, COLUMNS, output, identifier="ImageId")
-    if any(row["Architecture"] == "i386" for row in made):
+                found.append(register_file(path, facts, PV_GRUB[kind]))
+    show_rows(found, COLUMNS, output, identifier="ImageId")
+    if any(row["Architecture"] == "i386" for row in found):
         say("\n32-bit images also need their hypervisor: amiable kernel build-pv32")
+
+
+def own_kernels() -> dict[str, dict[str, Any]]:
+    """The caller's kernels by name."""
+    from amiable.cli.client import call, client
+
+    account = client("sts").get_caller_identity()["Account"]
+    return {row["Name"]: row for row in call("GET", "/kernels")["Kernels"] if row["OwnerId"] == account}
 
 
 def build_pv32(*, data: Data = None) -> None:
