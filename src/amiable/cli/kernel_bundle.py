@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amiable.cli.bundle.options import need_pem, read_pem, telling
+from amiable.cli.bundle.options import telling
+from amiable.cli.bundle.pem import need_pem, read_pem
 from amiable.cli.client import call, client, wait_for
 from amiable.cli.kernel import register_file
 from amiable.cli.output import Progress
@@ -30,7 +31,7 @@ def add_bundle(manifest: Path, facts: dict[str, Any], keys: Keys) -> dict[str, A
     from amiable.rules.manifest import image_type_of
 
     waivers = opening.Waivers(signature=keys.waive_signature)
-    certificates = read_pem(keys.cert)
+    certificates = read_pem(keys.cert, "certificate")
     found = opening.read_bundle(manifest, certificates, waivers)
     image_type = image_type_of(found)
     if image_type is ImageType.MACHINE:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from amiable.cli.bundle.pem import read_pem
 from amiable.cli.output import say
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def find_assurance(
 
     if waived:
         return None
-    pem = key.read_bytes() if key is not None else certificates_pem
+    pem = read_pem(key, "public key") or certificates_pem
     if pem is None:
         if path.with_name(sidecar_name(path.name)).exists():
             say(

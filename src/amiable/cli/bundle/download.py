@@ -6,7 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from amiable.cli.bundle.connection import Connection
-from amiable.cli.bundle.options import Batch, Bucket, Workers, need_name, read_pem
+from amiable.cli.bundle.options import Batch, Bucket, Workers, need_name
+from amiable.cli.bundle.pem import read_pem
 from amiable.cli.output import Progress, say
 
 
@@ -43,7 +44,7 @@ def download(
     place, name = read_place(bucket), need_name(manifest, prefix)
     s3, patience = connection.s3(), connection.patience()
     document, found = fetch_manifest(s3, place, name, patience)
-    certificates, private_key = read_pem(cert), read_pem(privatekey)
+    certificates, private_key = read_pem(cert, "certificate"), read_pem(privatekey)
     if certificates is not None:
         verify_signature(found, certificates)
     if private_key is not None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -17,14 +17,15 @@ from amiable.cli.bundle.options import (
     Location,
     WaiveSignature,
     cloud_certificate,
-    need_pem,
-    read_pem,
+    need_name,
 )
+from amiable.cli.bundle.pem import need_pem, read_pem
 from amiable.cli.bundle.prompt import confirmed
 from amiable.cli.output import say
 from amiable.model.errors import LocalRefusal
 
 if TYPE_CHECKING:
+    from amiable.bundle.transfer import Patience, Place
     from amiable.model.manifest import Manifest
 
 
@@ -81,28 +82,21 @@ def migrate(
     10 the bucket is elsewhere.
     """
     from amiable.bundle import migrate as migration
-    from amiable.bundle.download import fetch_manifest
-    from amiable.bundle.manifest_xml import read_manifest, verify_signature
-    from amiable.bundle.transfer import read_place
+    from amiable.bundle.manifest_xml import load_document, read_manifest, verify_signature
 
-    if (bucket is None) != (destination_bucket is None):
-        raise LocalRefusal("in buckets a bundle goes from one place to another", hint="-b FROM -d TO", exit_code=2)
+    places = places_of(bucket, destination_bucket)
     certificate, private_key = need_pem(cert, "-c", "EC2_CERT"), need_pem(privatekey, "-k", "EC2_PRIVATE_KEY")
     signer = migration.Signer(certificate, private_key, read_pem(assurance_key))
-    s3, patience = (connection.s3() if bucket else None), connection.patience()
-    if bucket:
-        old, found = fetch_manifest(s3, read_place(bucket), manifest, patience)
-    else:
-        old = read_document(Path(manifest))
-        found = read_manifest(old)
+    s3, patience = (connection.s3() if places else None), connection.patience()
+    old = load_document(Path(manifest)) if places is None else fetch_document(s3, places[0], manifest, patience)
+    found = read_manifest(old)
     if not waive_signature:
         verify_signature(found, certificate)
-    kernel_id, ramdisk_id = choose(found, kernels, connection, asks=not (yes or batch), is_sure=yes)
+    kernel_id, ramdisk_id = choose(found, kernels, connection, yes=yes, batch=batch)
     pem = cloud_certificate(ec2cert)
     target = migration.Target(kernel_id, ramdisk_id, pem, user.replace("-", "") if user else None)
     new = migration.migrate_manifest(found, target, signer)
-    if bucket and destination_bucket:
-        places = read_place(bucket), read_place(destination_bucket)
+    if places is not None:
         order = migration.CopyOrder(*places, manifest, acl, location)
         where, assured = migration.migrate_in_buckets(s3, order, documents=(old, new), signer=signer, patience=patience)
     else:
@@ -112,16 +106,26 @@ def migrate(
     print(where)
 
 
-def read_document(path: Path) -> bytes:
-    """The manifest's bytes."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LocalRefusal(f"{path} cannot be read: {error.strerror}") from error
+def places_of(bucket: str | None, destination_bucket: str | None) -> "tuple[Place, Place] | None":
+    """From where to where, in buckets; ``None`` for a bundle on this disk."""
+    from amiable.bundle.transfer import read_place
+
+    if (bucket is None) != (destination_bucket is None):
+        raise LocalRefusal("in buckets a bundle goes from one place to another", hint="-b FROM -d TO", exit_code=2)
+    return (
+        None if bucket is None or destination_bucket is None else (read_place(bucket), read_place(destination_bucket))
+    )
+
+
+def fetch_document(s3: Any, place: "Place", name: str, patience: "Patience") -> bytes:
+    """The bytes of the manifest ``name`` in a bucket."""
+    from amiable.bundle.download import fetch_manifest
+
+    return fetch_manifest(s3, place, need_name(name, None), patience)[0]
 
 
 def choose(
-    found: "Manifest", kernels: Kernels, connection: Connection, *, asks: bool, is_sure: bool
+    found: "Manifest", kernels: Kernels, connection: Connection, *, yes: bool, batch: bool
 ) -> tuple[str | None, str | None]:
     """Kernel and ramdisk of the migrated bundle; says what stands for what."""
     from amiable.rules.kernel_mapping import is_boot_image_id
@@ -131,7 +135,7 @@ def choose(
     mapped: dict[str, str | None] = {}
     if wanted and kernels.no_mapping:
         what = f"{' and '.join(wanted)} from the manifest"
-        if not is_sure and not (asks and confirmed(f"remove {what}?")):
+        if not yes and (batch or not confirmed(f"remove {what}?")):
             say(f"would remove {what}\n\nhint: add --yes to do it, or name others with --kernel and --ramdisk")
             raise SystemExit(1)
         mapped = dict.fromkeys(wanted)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from amiable.cli.bundle.pem import read_pem
 from amiable.cli.client import call, client
 from amiable.cli.output import Progress
 from amiable.model.errors import LocalRefusal
@@ -89,21 +90,7 @@ def account_of(user: str | None) -> str:
 
 def cloud_certificate(path: Path | None) -> bytes:
     """The certificate at ``path``, else the image-bundling one of the server that the environment names, PEM."""
-    return path.read_bytes() if path else str(call("GET", "/bundling-certificate")["Certificate"]).encode()
-
-
-def read_pem(path: Path | None) -> bytes | None:
-    """The bytes of the file at ``path``, if one is named."""
-    return None if path is None else path.read_bytes()
-
-
-def need_pem(path: Path | None, flag: str, variable: str) -> bytes:
-    """The bytes of the file at ``path``; refuses where neither ``flag`` nor ``variable`` names one."""
-    if path is None:
-        raise LocalRefusal(
-            f"{flag} is missing", hint=f'pass {flag}, or set {variable}: eval "$(amiable env)"', exit_code=2
-        )
-    return path.read_bytes()
+    return read_pem(path, "certificate") or str(call("GET", "/bundling-certificate")["Certificate"]).encode()
 
 
 def telling(progress: Progress) -> Callable[[int, int], None]:

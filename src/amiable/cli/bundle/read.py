@@ -13,7 +13,8 @@ from cyclopts.validators import Number
 
 from amiable.cli.bundle.assurance import AssuranceKey, find_assurance
 from amiable.cli.bundle.connection import Connection
-from amiable.cli.bundle.options import Cert, Key, ManifestPath, WaiveSignature, need_pem, read_pem
+from amiable.cli.bundle.options import Cert, Key, ManifestPath, WaiveSignature
+from amiable.cli.bundle.pem import need_pem, read_pem
 from amiable.model.errors import LocalRefusal
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def read(
     """Reads bytes of the image straight out of the parts; each 512 KiB is verified by its SHA-256 before it is written."""
     from amiable.bundle.random_access import READ_BYTES_MAX
 
-    trust = _Trust(read_pem(cert), need_pem(privatekey, "-k", "EC2_PRIVATE_KEY"), assurance_key, waive_signature)
+    trust = _Trust(
+        read_pem(cert, "certificate"), need_pem(privatekey, "-k", "EC2_PRIVATE_KEY"), assurance_key, waive_signature
+    )
     if bucket is None:
         image = _open_folder(manifest, source or manifest.parent, trust)
     else:
@@ -84,7 +87,7 @@ def _open_bucket(name: str, bucket: str, connection: Connection, trust: _Trust) 
     from amiable.bundle.random_access import open_random
     from amiable.bundle.transfer import read_place
 
-    pem = trust.assurance_key.read_bytes() if trust.assurance_key else trust.certificates_pem
+    pem = read_pem(trust.assurance_key, "public key") or trust.certificates_pem
     if pem is None or (trust.certificates_pem is None and not trust.waive_signature):
         raise LocalRefusal(
             "no certificate to verify the bundle with", hint="give that of who made it with -c", exit_code=2

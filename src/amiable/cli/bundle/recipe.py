@@ -21,10 +21,9 @@ from amiable.cli.bundle.options import (
     account_of,
     cloud_certificate,
     mappings,
-    need_pem,
     product_codes,
-    read_pem,
 )
+from amiable.cli.bundle.pem import need_pem, read_pem
 from amiable.cli.output import say
 from amiable.model.errors import LocalRefusal
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from amiable.cli.bundle.facts import facts
-from amiable.cli.bundle.options import Cert, ManifestPath, read_pem
+from amiable.cli.bundle.options import Cert, ManifestPath
+from amiable.cli.bundle.pem import read_pem
 from amiable.cli.output import show_one
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def show(
         **facts(found),
         "ImageDigest": f"sha1:{found.image_sha1}",
         "Ancestors": ",".join(found.ancestor_ami_ids),
-        "Signature": signature_state(found, read_pem(cert)),
+        "Signature": signature_state(found, read_pem(cert, "certificate")),
         "OpenedBy": ",".join(who for who, wrapped in (("user", found.user), ("ec2", found.ec2)) if wrapped.key),
     }
     parts = [{"Index": p.index, "Filename": p.filename, "Digest": f"sha1:{p.sha1}"} for p in found.parts]

@@ -14,10 +14,9 @@ from amiable.cli.bundle.options import (
     Source,
     WaiveImageDigest,
     WaiveSignature,
-    need_pem,
-    read_pem,
     telling,
 )
+from amiable.cli.bundle.pem import need_pem, read_pem
 from amiable.cli.output import Progress
 from amiable.model.errors import LocalRefusal
 
@@ -42,7 +41,7 @@ def unbundle(
     from amiable.bundle import unbundle as opening
 
     waivers = opening.Waivers(waive_signature, waive_image_digest)
-    certificates = read_pem(cert)
+    certificates = read_pem(cert, "certificate")
     found = opening.read_bundle(manifest, certificates, waivers)
     assurance = find_assurance(manifest, found, certificates, assurance_key, waived=waive_assurance)
     path = destination / found.name if destination.is_dir() else destination

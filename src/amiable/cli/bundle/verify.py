@@ -19,9 +19,9 @@ from amiable.cli.bundle.options import (
     Source,
     WaiveImageDigest,
     WaiveSignature,
-    read_pem,
     telling,
 )
+from amiable.cli.bundle.pem import read_pem
 from amiable.cli.output import Progress, show_one
 
 
@@ -40,7 +40,7 @@ def verify(
     """Checks signature, parts and, with a private key, all that lies beneath.  Writes nothing; prints what the manifest says."""
     from amiable.bundle import unbundle as opening
 
-    certificates, private_key = read_pem(cert), read_pem(privatekey)
+    certificates, private_key = read_pem(cert, "certificate"), read_pem(privatekey)
     waivers = opening.Waivers(waive_signature, waive_image_digest)
     said = opening.read_bundle(manifest, certificates, waivers)
     assurance = find_assurance(manifest, said, certificates, assurance_key, waived=waive_assurance)

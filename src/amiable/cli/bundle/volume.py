@@ -24,11 +24,10 @@ from amiable.cli.bundle.options import (
     account_of,
     cloud_certificate,
     mappings,
-    need_pem,
     product_codes,
-    read_pem,
     telling,
 )
+from amiable.cli.bundle.pem import need_pem, read_pem
 from amiable.cli.bundle.recipe import warn
 from amiable.cli.output import Progress, say
 from amiable.model.errors import LocalRefusal
