@@ -235,6 +235,26 @@ def test_a_sidecar_that_is_no_file_is_refused(made: Made, tmp_path: Path) -> Non
         read_beside(path, made.manifest, load_trusted_keys(made.pem("user.crt")))
 
 
+def test_what_lies_in_the_sidecars_place_is_told_by_name_with_the_way_round_it(made: Made, tmp_path: Path) -> None:
+    path = tmp_path / "disk.manifest.xml"
+    path.write_bytes(made.document)
+    sidecar = tmp_path / "disk.assurance.json"
+    for make, why in (
+        (sidecar.mkdir, "no regular file"),
+        (lambda: os.mkfifo(sidecar), "no regular file"),
+        (lambda: sidecar.symlink_to("nowhere"), "a symbolic link"),
+        (lambda: sidecar.write_text("{"), "not what it should be"),
+    ):
+        make()
+        with pytest.raises(BundleRefusal, match=why) as refusal:
+            read_beside(path, made.manifest, [])
+        assert "--waive-assurance" in refusal.value.advice
+        if sidecar.is_dir():
+            sidecar.rmdir()
+        else:
+            sidecar.unlink()
+
+
 def test_an_unsigned_manifest_can_still_have_a_sidecar(made: Made) -> None:
     """The waivers are one each: an unknown signer of the manifest waives nothing of the sidecar."""
     manifest = read_bundle(made.manifest_path, None, Waivers(signature=True))

@@ -24,6 +24,7 @@ from amiable.bundle.assurance_tables import Contents, seal
 from amiable.bundle.block_digests import BlockDigests
 from amiable.bundle.dsse import (
     ENVELOPE_BYTES_MAX,
+    WAIVING,
     PrivateKey,
     PublicKey,
     fault,
@@ -31,9 +32,10 @@ from amiable.bundle.dsse import (
     read_json,
     write_envelope,
 )
-from amiable.bundle.manifest_xml import IMAGE_BYTES_MAX, PARTS_MAX, read_manifest
+from amiable.bundle.manifest_xml import IMAGE_BYTES_MAX, PARTS_MAX, load_document, read_manifest
 from amiable.bundle.parts import AES_BLOCK, PartOpener
 from amiable.bundle.recorder import Recorder
+from amiable.bundle.regular_file import open_regular
 from amiable.model.manifest import Manifest
 from amiable.model.units import PART_BYTES
 from amiable.rules.content_digest import ContentDigest
@@ -193,7 +195,7 @@ def read_beside(manifest_path: Path, manifest: Manifest, trusted: Sequence[Publi
     sidecar = _read_file(manifest_path.with_name(sidecar_name(manifest_path.name)))
     if sidecar is None:
         return None
-    document = manifest_path.read_bytes()
+    document = load_document(manifest_path)
     if read_manifest(document) != manifest:
         raise fault("The manifest was changed while it was read.")
     return read_assurance(sidecar, trusted, manifest, document)
@@ -201,11 +203,11 @@ def read_beside(manifest_path: Path, manifest: Manifest, trusted: Sequence[Publi
 
 def _read_file(path: Path) -> bytes | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise fault(f"The assurance sidecar {path} cannot be read: {error.strerror}") from error
+        raise fault(f"The assurance sidecar {path} cannot be read: {error.strerror}.", WAIVING) from error
     with os.fdopen(descriptor, "rb") as file:
         return file.read(ENVELOPE_BYTES_MAX + 1)
 

@@ -28,6 +28,7 @@ T = TypeVar("T")
 PrivateKey = rsa.RSAPrivateKey | Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | Ed25519PublicKey
 
+WAIVING: Final = "Fetch it again, or pass --waive-assurance to go without what it adds."
 ENVELOPE_BYTES_MAX: Final = 20 << 20
 SIGNATURES_MAX: Final = 16
 KEYS_MAX: Final = 64
@@ -78,7 +79,7 @@ def open_envelope(document: bytes, payload_type: str, trusted: Sequence[PublicKe
     if not any(_is_signed(signature, text, trusted) for signature in envelope.signatures):
         raise fault(
             "The assurance sidecar is not signed by a key that is trusted here, or was changed after signing.",
-            "Give the certificate of who made the bundle, or its public key with --assurance-key.",
+            "Give the certificate of who made the bundle, or its public key with --assurance-key; --waive-assurance goes without.",
         )
     if envelope.payload_type != payload_type:
         raise fault(f"The assurance sidecar's payload is {envelope.payload_type[:80]!r}, not {payload_type}.")
@@ -140,7 +141,7 @@ def read_json(document: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(document, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise fault(f"The assurance sidecar is not what it should be: {str(error)[:200]}.") from error
+        raise fault(f"The assurance sidecar is not what it should be: {str(error)[:200]}.", WAIVING) from error
 
 
 def _sign(key: PrivateKey, text: bytes) -> bytes:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers import CipherContext
 
 from amiable.bundle.direct_writer import DirectWriter
 from amiable.bundle.new_file import told_when_full
+from amiable.bundle.regular_file import open_regular
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import Manifest, Part
 from amiable.model.units import PART_BYTES
@@ -51,7 +52,7 @@ def folder_opener(folder: Path) -> PartOpener:
 
     def open_part(filename: str) -> BinaryIO:
         try:
-            descriptor = os.open(folder / filename, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = open_regular(folder / filename)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -59,6 +60,12 @@ def folder_opener(folder: Path) -> PartOpener:
         return os.fdopen(descriptor, "rb", buffering=0)
 
     return open_part
+
+
+def check_there(part: Part, folder: Path) -> None:
+    """Refuses a part that does not lie in ``folder`` or cannot be opened; its bytes are not looked at."""
+    with _open(part, folder_opener(folder)):
+        pass
 
 
 def read_parts(manifest: Manifest, opener: PartOpener) -> Iterator[bytes]:
@@ -120,18 +127,21 @@ class _Spool:
                 yield piece
 
 
-def _check_part(part: Part, opener: PartOpener, bytes_max: int, keep: Callable[[bytes], object]) -> int:
-    digest = hashlib.sha1(usedforsecurity=False)
-    size = 0
+def _open(part: Part, opener: PartOpener) -> BinaryIO:
     try:
-        stream = opener(part.filename)
+        return opener(part.filename)
     except FileNotFoundError as error:
         raise BundleRefusal(
             "parts",
             f"Part {part.filename} is missing.",
             hint="All parts lie beside the manifest, under the names it tells.",
         ) from error
-    with stream:
+
+
+def _check_part(part: Part, opener: PartOpener, bytes_max: int, keep: Callable[[bytes], object]) -> int:
+    digest = hashlib.sha1(usedforsecurity=False)
+    size = 0
+    with _open(part, opener) as stream:
         while piece := stream.read(READ_BYTES):
             size += len(piece)
             if size > bytes_max:
