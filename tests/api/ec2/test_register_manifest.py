@@ -340,6 +340,7 @@ def test_the_administrators_kernel_becomes_a_public_file_and_anothers_is_refused
     with services.database.read() as c:
         marks = [images.get(c, plain.region, each, viewer=plain.account_id) for each in (image_id, again)]
     assert [mark is not None and mark.approved_at is not None for mark in marks] == [True, False]
+    assert [mark is not None and mark.is_public for mark in marks] == [True, False]
     deregister_image(services, bundled.owner, ec2.DeregisterImageRequest(image_id=image_id))
     assert not path.exists()
 
