@@ -123,15 +123,15 @@ def test_what_is_written_later_is_not_seen_and_all_is_taken_away_again(directory
 
 def test_what_a_killed_server_left_is_taken_away_and_a_guest_that_stood_still_goes_on(directory: Directory) -> None:
     with qemu(directory, "virtio-blk-pci") as found:
-        with contextlib.ExitStack() as killed:
-            killed.enter_context(disk_export.running_disk(directory, found, DISK))
-            killed.pop_all()  # nothing of it is undone
-        with machine.monitor(directory, found) as qmp:
-            qmp.execute("stop")
-        with disk_export.running_disk(directory, found, DISK) as connection:
-            assert read(connection, 0, MIB) == bytes([1]) * MIB
+        with disk_export.running_disk(directory, found, DISK) as left:  # a killed server's, as it were: not undone
+            NbdClient(left)
             with machine.monitor(directory, found) as qmp:
-                assert status(qmp) == "running"
+                qmp.execute("stop")
+            assert any(name.startswith("bundle") for name in nodes(directory, found))
+            with disk_export.running_disk(directory, found, DISK) as connection:
+                assert read(connection, 0, MIB) == bytes([1]) * MIB
+                with machine.monitor(directory, found) as qmp:
+                    assert status(qmp) == "running"
         assert not any(name.startswith("bundle") for name in nodes(directory, found))
 
 

@@ -154,6 +154,7 @@ def running_disk(directory: Directory, qemu: Process, disk: Disk) -> Iterator[so
         _make_copies_file(directory, disk)
         with machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
             _stand_still(qmp, lambda: _attach(qmp, disk))
+        # It must be closed before the server ends: QEMU 7.2 waits without end for a client that has not shaken hands.
         yield undo.enter_context(_connected(directory, qemu))
 
 
