@@ -75,6 +75,19 @@ def test_transient_failures_are_waited_out_and_the_manifest_comes_last(s3: Any, 
     assert busy.keys_of("put_object") == [place.key(name) for name in [PARTS[0]] * 3 + [*PARTS, CASE.name]]
 
 
+def test_before_anything_is_sent_every_part_is_known_to_be_there(s3: Any, place: Place, tmp_path: Path) -> None:
+    for name in [CASE.name, *PARTS[:3]]:
+        (tmp_path / name).write_bytes((CASE.parent / name).read_bytes())
+    with pytest.raises(BundleRefusal, match=f"{PARTS[3]} is missing"):
+        send(s3, place, tmp_path / CASE.name)
+    assert place.bucket not in {row["Name"] for row in s3.list_buckets()["Buckets"]}
+    send(s3, place, CASE, first_part=3, with_manifest=False)
+    (tmp_path / PARTS[3]).mkdir()
+    with pytest.raises(BundleRefusal, match=f"{PARTS[3]} cannot be read: it is no regular file"):
+        send(s3, place, tmp_path / CASE.name)
+    assert names_in(s3, place) == {PARTS[3]}
+
+
 def test_what_the_server_refuses_is_not_tried_again(s3: Any, place: Place) -> None:
     refusing = Failing(s3, "put_object", count=1000, error=lambda: answered(403, "AccessDenied"))
     with pytest.raises(ClientError):
@@ -119,6 +132,14 @@ def test_the_sidecar_goes_up_before_the_manifest(s3: Any, place: Place, tmp_path
     watched = Failing(s3, "no such operation")
     send(watched, place, tmp_path / CASE.name)
     assert watched.keys_of("put_object")[-2:] == [place.key("small.img.assurance.json"), place.key(CASE.name)]
+
+
+def test_an_older_bundles_sidecar_does_not_stay_beside_the_new_manifest(s3: Any, place: Place) -> None:
+    send(s3, place)
+    s3.put_object(Bucket=place.bucket, Key=place.key("small.img.assurance.json"), Body=b"{}")
+    s3.put_object(Bucket=place.bucket, Key=place.key("small.img.assurance.json.bak"), Body=b"{}")
+    send(s3, place)
+    assert names_in(s3, place) == {CASE.name, "small.img.assurance.json.bak", *PARTS}
 
 
 def test_a_damaged_part_ends_the_upload_before_the_manifest(s3: Any, place: Place) -> None:

@@ -45,7 +45,11 @@ def ahead(
     is_over = False
     try:
         while True:
-            item, error = items.get()
+            try:
+                # Again and again: a signal that comes just before a wait begins is seen only when it ends.
+                item, error = items.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
             if error is not None:
                 raise error
             if item is _END:

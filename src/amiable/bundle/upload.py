@@ -14,7 +14,8 @@ from typing import IO, Final
 from botocore.exceptions import ClientError
 
 from amiable.bundle.assurance import sidecar_name
-from amiable.bundle.parts import READ_BYTES, folder_opener, open_checked
+from amiable.bundle.delete import delete_sidecar
+from amiable.bundle.parts import READ_BYTES, check_there, folder_opener, open_checked
 from amiable.bundle.transfer import (
     S3,
     WORKERS,
@@ -23,6 +24,7 @@ from amiable.bundle.transfer import (
     Place,
     ensure_bucket,
     in_parallel,
+    is_forbidden,
     is_transient,
     list_held,
 )
@@ -85,10 +87,12 @@ def upload(
         raise LocalRefusal(
             f"there is no part {order.first_part}: the bundle's are 0 to {len(bundle.manifest.parts) - 1}", exit_code=2
         )
+    wanted = bundle.manifest.parts[order.first_part :]
+    for part in wanted:
+        check_there(part, bundle.folder)
     region = "" if order.is_blind else ensure_bucket(s3, place.bucket, order.location, patience)
     sender = _Sender(s3, bundle, order, patience)
     kept = 0
-    wanted = bundle.manifest.parts[order.first_part :]
     for size, was_there in in_parallel(sender.send, wanted, patience, order.workers):
         kept += was_there
         advance(size)
@@ -96,6 +100,8 @@ def upload(
         sidecar = bundle.manifest_path.with_name(sidecar_name(bundle.manifest_path.name))
         if sidecar.is_file():
             put_bytes(s3, place, sidecar.name, sidecar.read_bytes(), acl=order.acl, patience=patience)
+        elif sender.was_held(sidecar.name):
+            delete_sidecar(s3, place, bundle.manifest_path.name, patience)
         document = bundle.manifest_path.read_bytes()
         put_bytes(s3, place, bundle.manifest_path.name, document, acl=order.acl, patience=patience)
     return Uploaded(place.location(bundle.manifest_path.name), region, len(wanted) - kept, kept)
@@ -128,9 +134,13 @@ class _Sender:
         try:
             return list_held(self._s3, self._place.bucket, prefix, self._patience)
         except ClientError as error:
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 403:
+            if not is_forbidden(error):
                 raise
             return {}
+
+    def was_held(self, filename: str) -> bool:
+        """Whether a file of that name lay there when this began, as far as that is known."""
+        return self._place.key(filename) in self._held
 
     def send(self, part: Part) -> tuple[int, bool]:
         """Size of the part, and whether it was there already."""
