@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from sqlalchemy import select
 
+from amiable.cli.bundle.publish import register_once
 from amiable.database import schema
 from amiable.model.units import BLOCK_BYTES, MIB
 from tests.support import journey
@@ -113,3 +115,23 @@ def test_a_kernel_is_published_too(server: Server, tmp_path: Path) -> None:
     words = ["bundle", "publish", str(kernel), "-b", "kernels", "--type", "kernel", "-r", "x86_64", "--output", "json"]
     found = json.loads(journey.amiable(server, *words).stdout)
     assert (found["ImageType"], found["State"], found["ImageId"][:4]) == ("kernel", "available", "aki-")
+
+
+class LostAnswer:
+    """An EC2 whose first answer to RegisterImage got lost, so that botocore tried again and was refused."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+
+    def register_image(self, **_: object) -> dict[str, object]:
+        raise ClientError({"Error": {"Code": "InvalidAMIName.Duplicate", "Message": "in use"}}, "RegisterImage")
+
+    def describe_images(self, **_: object) -> dict[str, object]:
+        return {"Images": [{"ImageId": "ami-1", "ImageLocation": self.location}]}
+
+
+def test_an_image_whose_registration_was_answered_into_the_void_is_found_by_its_location() -> None:
+    request = {"Name": "web", "ImageLocation": "images/web.manifest.xml"}
+    assert register_once(LostAnswer("images/web.manifest.xml"), request) == "ami-1"
+    with pytest.raises(ClientError, match="in use"):
+        register_once(LostAnswer("others/web.manifest.xml"), request)

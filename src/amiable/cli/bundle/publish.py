@@ -80,7 +80,7 @@ def request_of(making: Making, name: str, description: str, virtualization_type:
 
 def register(ec2: Any, request: dict[str, Any], *, wait: bool) -> dict[str, Any]:
     """The registered image, described; deregistered again where it does not become available."""
-    image_id = str(ec2.register_image(**request)["ImageId"])
+    image_id = register_once(ec2, request)
 
     def look() -> dict[str, Any] | None:
         found: dict[str, Any] = ec2.describe_images(ImageIds=[image_id])["Images"][0]
@@ -93,4 +93,20 @@ def register(ec2: Any, request: dict[str, Any], *, wait: bool) -> dict[str, Any]
         return wait_for(f"{image_id} to be available", look, AVAILABLE_SECONDS_MAX)
     except BaseException:  # Ctrl-C too: no image stays whose bundle is removed
         ec2.deregister_image(ImageId=image_id)
+        raise
+
+
+def register_once(ec2: Any, request: dict[str, Any]) -> str:
+    """The id of the image that RegisterImage made; also where its answer got lost, and trying again found the name taken by it."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return str(ec2.register_image(**request)["ImageId"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidAMIName.Duplicate":
+            raise
+        names = [{"Name": "name", "Values": [request["Name"]]}]
+        for image in ec2.describe_images(Owners=["self"], Filters=names)["Images"]:
+            if image["ImageLocation"] == request["ImageLocation"]:
+                return str(image["ImageId"])
         raise
