@@ -152,6 +152,7 @@ def test_an_image_that_ec2_refuses_is_warned_of_before_it_is_made(
         (["--fstab", "/nowhere/fstab"], "cannot be read"),
         (["--partition", "apm"], "apm"),
         (["--size", "1"], "size"),
+        (["--size", "16777216"], "size"),
     ],
 )
 def test_flags_that_cannot_hold_are_refused(

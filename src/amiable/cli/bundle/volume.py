@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 CLASSIC_SIZE_MIB = 10240
 """What ec2-bundle-vol makes, and the most that EC2 takes."""
+SIZE_MIB_MAX = (1 << 24) - 1
+"""A file system with 32-bit block numbers holds less than 16 TiB, and a manifest tells no more."""
 LISTED_MAX = 200
 
 
@@ -49,9 +51,10 @@ class What:
     """What of the volume goes into the image."""
 
     volume: Annotated[Path, Parameter(name=["--volume", "-v"], help="Mounted file system or folder.")] = Path("/")
-    size: Annotated[int, Parameter(name=["--size", "-s"], validator=Number(gte=8), help="Of the whole image, MiB.")] = (
-        CLASSIC_SIZE_MIB
-    )
+    size: Annotated[
+        int,
+        Parameter(name=["--size", "-s"], validator=Number(gte=8, lte=SIZE_MIB_MAX), help="Of the whole image, MiB."),
+    ] = CLASSIC_SIZE_MIB
     exclude: Annotated[
         tuple[str, ...],
         Parameter(
