@@ -164,3 +164,10 @@ def test_account_and_certificate_are_asked_of_the_server(
     assert "/us-east-1/amiable/aws4_request" in authorization
     out = image.parent / "out"
     assert main(["bundle", "unbundle", str(manifest), "-k", str(KEYS / "ec2.key"), "-d", str(out)]) == 0
+
+
+def test_a_name_that_no_bundle_has_leaves_no_folder(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = image.parent / "new"
+    assert main(["bundle", "create", "-i", str(image), "-d", str(folder), "-r", "x86_64", *local("-p", "a b")]) == 1
+    assert "cannot be a bundle's name" in capsys.readouterr().err
+    assert not folder.exists()

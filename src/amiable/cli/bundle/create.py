@@ -23,6 +23,7 @@ def create(
     from amiable.bundle import pipeline
 
     with making.recipe(image) as recipe, making.recorder() as recorder, Progress("bundle", 0) as progress:
+        pipeline.check_recipe(recipe)  # a refusal leaves no empty folder
         destination.mkdir(parents=True, exist_ok=True)
         manifest = pipeline.create(recipe, destination, force=force, progress=telling(progress), recorder=recorder)
     print(manifest)
