@@ -31,6 +31,11 @@ def test_a_wrong_region_names_the_right_one(code: str) -> None:
     assert hint_for(code, words) == "export AWS_REGION=eu-home-1 AWS_DEFAULT_REGION=eu-home-1"
 
 
+@pytest.mark.parametrize("code", ["AccessDenied", "403", "NoSuchBucket", "InvalidBucketName"])
+def test_what_a_bucket_refuses_says_what_to_look_at(code: str) -> None:
+    assert hint_for(code, "Forbidden") != ""
+
+
 def test_every_lack_of_capacity_has_a_hint_of_its_kind() -> None:
     memory = "The instance type m5.large has 8192 MiB of memory; this host has 2048 MiB."
     assert "smaller instance type" in hint_for("InsufficientInstanceCapacity", memory)

@@ -143,3 +143,9 @@ def test_parts_lie_beside_their_manifest() -> None:
     assert part_key("img.manifest.xml", "p") == "p"
     assert part_key("a/b/img.manifest.xml", "p") == "a/b/p"
     assert part_key("/img.manifest.xml", "p") == "/p"
+
+
+def test_an_address_is_no_location(services: Services, owner: Principal, bucket: str) -> None:
+    for location in (f"s3://{bucket}/{KEY}", f"http://127.0.0.1/{bucket}/{KEY}"):
+        with pytest.raises(InvalidParameterValue, match="without s3://"):
+            read_manifest_object(services, owner.account_id, location)

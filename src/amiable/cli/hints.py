@@ -6,6 +6,7 @@ from typing import Final
 _ENV: Final = 'eval "$(amiable env)"'
 NOT_OF_THIS_SERVER: Final = f"the access key is not of this server: {_ENV}"
 MAKE_SPACE: Final = "make space on the disk of the server's data directory (amiable doctor shows it), then try again"
+NOT_YOURS: Final = "the bucket is another account's, which does not share it; yours: aws sts get-caller-identity"
 CLOCKS: Final = "compare this machine's clock with the server's"
 
 HINTS: Final = {
@@ -14,6 +15,10 @@ HINTS: Final = {
     "SignatureDoesNotMatch": NOT_OF_THIS_SERVER,
     "UnrecognizedClientException": NOT_OF_THIS_SERVER,
     "InvalidSignatureException": NOT_OF_THIS_SERVER,
+    "AccessDenied": NOT_YOURS,
+    "403": NOT_YOURS,  # of a HEAD, whose answer has no words
+    "NoSuchBucket": "-b names the bucket: aws s3 ls shows yours",
+    "InvalidBucketName": "-b takes 3 to 63 lower-case letters, digits, '.' and '-'",
     "RequestExpired": CLOCKS,
     "RequestTimeTooSkewed": CLOCKS,
     "InvalidAMIName.Duplicate": "choose another --name, or deregister the image that has it",

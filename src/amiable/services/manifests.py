@@ -23,9 +23,9 @@ _UNTOLD: Final = "It says Forbidden, too, of what is missing from a bucket that 
 def split_location(location: str) -> tuple[str, str]:
     """Bucket and key of ``bucket/path/image.manifest.xml``; refuses what is none."""
     bucket, _, key = location.partition("/")
-    if not bucket or not key:
+    if not bucket or not key or ":" in bucket:
         raise InvalidParameterValue(
-            parameter="ImageLocation", value=location, why="Expecting bucket/path/image.manifest.xml."
+            parameter="ImageLocation", value=location, why="Expecting bucket/path/image.manifest.xml, without s3://."
         )
     return bucket, key
 
