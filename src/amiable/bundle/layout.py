@@ -82,7 +82,7 @@ def open_image_file(path: Path) -> Iterator[Layout]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise LocalRefusal(f"{path} cannot be read: {error.strerror}") from error
+        raise LocalRefusal(f"{path} cannot be read: {error.strerror}", exit_code=74) from error
     with ExitStack() as opened:
         opened.callback(os.close, descriptor)
         if not _is_seekable_image(descriptor):

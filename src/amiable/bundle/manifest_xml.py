@@ -57,7 +57,7 @@ def load_document(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MANIFEST_BYTES_MAX + 1)
     except OSError as error:
-        raise LocalRefusal(f"{path} cannot be read: {error.strerror}") from error
+        raise LocalRefusal(f"{path} cannot be read: {error.strerror}", exit_code=74) from error
 
 
 def read_manifest(document: bytes) -> Manifest:

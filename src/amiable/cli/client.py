@@ -23,11 +23,15 @@ class NothingNamed(LocalRefusal):
     """Neither environment nor profile names what a request needs: an endpoint, an access key."""
 
 
-def session() -> Any:
-    """boto3's default session."""
+def session(profile: str | None = None) -> Any:
+    """boto3's default session, or that of a profile of the AWS configuration."""
     import boto3
+    from botocore.exceptions import ProfileNotFound
 
-    return boto3.session.Session()
+    try:
+        return boto3.session.Session(profile_name=profile)
+    except ProfileNotFound as error:
+        raise LocalRefusal(f"{error}", hint="aws configure --profile NAME makes one", exit_code=2) from error
 
 
 def endpoint() -> str:

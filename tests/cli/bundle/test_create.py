@@ -42,6 +42,17 @@ def test_create_verify_unbundle_in_the_shell_s_manners(image: Path, capsys: pyte
     assert main(["bundle", "unbundle", "-m", str(manifest), "-d", str(out), "--force"]) == 0
 
 
+def test_a_key_for_an_assurance_that_is_left_out_is_refused(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert create(image, *local("--no-assurance", "--assurance-key", str(KEYS / "user.key"))) == 2
+    assert "--no-assurance leaves nothing" in capsys.readouterr().err
+    assert list(image.parent.glob("web.img.*")) == []
+
+
+@pytest.mark.parametrize("verb", ["verify", "unbundle", "show"])
+def test_a_manifest_that_is_not_there_is_an_error_of_input(verb: str, image: Path) -> None:
+    assert main(["bundle", verb, "-m", str(image.parent / "none.manifest.xml")]) == 74
+
+
 def test_a_missing_key_is_told_with_its_variable(
     image: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

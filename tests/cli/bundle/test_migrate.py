@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from amiable.bundle.manifest_xml import read_manifest, verify_signature
+from amiable.cli.bundle.connection import Connection
 from amiable.model.units import MIB
 from tests.cli.bundle.bundles import KEYS
 from tests.rules.elf import elf, notes, pv_notes
@@ -90,6 +91,11 @@ def test_a_kernel_that_nothing_stands_for_is_exit_6_and_changes_nothing(server: 
     assert foreign.read_bytes() == before
     assert not Path(f"{foreign}.bak").exists()
 
+    other = ["--source-url", server.endpoint, "--source-profile", "no-such-profile"]
+    stranger = amiable(server, "bundle", "migrate", "-m", str(foreign), *other, check=False)
+    assert stranger.returncode == 2
+    assert "no-such-profile" in stranger.stderr and "hint: aws configure --profile" in stranger.stderr
+
     dry = amiable(server, "bundle", "migrate", "-m", str(foreign), "--no-mapping", check=False)
     assert dry.returncode == 1
     assert "would remove aki-00c0ffee from the manifest\n\nhint: add --yes" in dry.stderr
@@ -103,3 +109,16 @@ def test_a_manifest_that_was_changed_is_not_signed_again(server: Server, foreign
     done = amiable(server, "bundle", "migrate", "-m", str(foreign), "--kernel", "aki-12345678", check=False)
     assert done.returncode == 1
     assert "it was changed after signing" in done.stderr
+
+
+def test_the_source_is_asked_as_the_profile_that_is_named_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "credentials").write_text("[there]\naws_access_key_id = THERE\naws_secret_access_key = secret\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "HERE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    connection = Connection(region="us-east-1", access_key="FLAG", secret_key="secret")
+    asked = [connection.ec2("http://127.0.0.1:9", None, profile) for profile in (None, "there")]
+    assert [client._request_signer._credentials.access_key for client in asked] == ["FLAG", "THERE"]

@@ -41,9 +41,15 @@ class Connection:
             "s3", s3={"addressing_style": "path"}, signature_version="s3v4" if self.sigv == "4" else "s3"
         )
 
-    def ec2(self, url: str | None = None, region: str | None = None) -> Any:
-        """A client of EC2 at ``url``, else where AWS_ENDPOINT_URL says: ``--url`` is S3's."""
-        return replace(self, url=url, region=region or self.region)._client("ec2")
+    def ec2(self, url: str | None = None, region: str | None = None, profile: str | None = None) -> Any:
+        """A client of EC2 at ``url``, else where AWS_ENDPOINT_URL says: ``--url`` is S3's.
+
+        With ``profile`` the credentials are that profile's, whatever flags and the environment say.
+        """
+        mine = replace(self, url=url, region=region or self.region)
+        if profile is not None:
+            mine = replace(mine, access_key=None, secret_key=None, delegation_token=None)
+        return mine._client("ec2", profile)
 
     def form_uploads(self, policy: str, signature: str) -> "FormUploads":
         """What uploads under a signed policy, with the access key id of who signed it and no secret."""
@@ -60,7 +66,7 @@ class Connection:
 
         return Patience(tell=say) if self.retry else replace(ONE_TRY, tell=say, stopped=threading.Event())
 
-    def _client(self, service: str, **config: Any) -> Any:
+    def _client(self, service: str, profile: str | None = None, **config: Any) -> Any:
         from botocore.config import Config
 
         if (self.access_key is None) != (self.secret_key is None):
@@ -73,7 +79,7 @@ class Connection:
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",
         }
-        return session().client(
+        return session(profile).client(
             service,
             endpoint_url=self._endpoint(),
             region_name=self.region,

@@ -15,7 +15,9 @@ def create(
     image: Image,
     *,
     destination: Annotated[Path, Parameter(name=["--destination", "-d"], help="Folder for the bundle.")] = Path(),
-    force: Annotated[bool, Parameter(negative=(), help="Replace a bundle of that name.")] = False,
+    force: Annotated[
+        bool, Parameter(negative=(), help="Replace a bundle of that name; the old one goes first.")
+    ] = False,
     batch: Batch = False,
     making: Making = Making(),
 ) -> None:

@@ -42,6 +42,9 @@ class Kernels:
         bool, Parameter(negative=(), help="Look for none; without --kernel the bundle names none.")
     ] = False
     source_url: Annotated[str | None, Parameter(help="EC2 endpoint of the bundle's own cloud.")] = None
+    source_profile: Annotated[
+        str | None, Parameter(help="AWS profile with credentials there. Default: the target's.")
+    ] = None
     source_region: Annotated[str | None, Parameter(help="Region of the bundle's own cloud.")] = None
     ec2_url: Annotated[str | None, Parameter(help="EC2 endpoint of the target. Default: AWS_ENDPOINT_URL.")] = None
 
@@ -142,7 +145,8 @@ def choose(
     elif wanted:
         source = []
         if kernels.source_url or kernels.source_region:
-            source = source_images(connection.ec2(kernels.source_url, kernels.source_region), wanted)
+            there = connection.ec2(kernels.source_url, kernels.source_region, kernels.source_profile)
+            source = source_images(there, wanted)
         target = boot_images_of(connection.ec2(kernels.ec2_url), is_own=kernels.ec2_url is None)
         mapped = {**map_all(wanted, source, target)}
     kernel_id, ramdisk_id = (mine or mapped.get(name or "", name) for name, mine in zip(old, given, strict=True))

@@ -81,6 +81,8 @@ class Making:
         private_key = need_pem(self.privatekey, "-k", "EC2_PRIVATE_KEY")
         certificate = need_pem(self.cert, "-c", "EC2_CERT")
         mapping = mappings(self.block_device_mapping)
+        if self.assurance_key is not None and not self.assurance:
+            raise LocalRefusal("--no-assurance leaves nothing for --assurance-key to sign", exit_code=2)
         with open_source(image, self.image_size, is_machine=self.image_type == "machine") as source:
             yield pipeline.Recipe(
                 image=source,
