@@ -118,9 +118,7 @@ def test_what_lies_there_is_replaced_only_when_that_is_asked_for(s3: Any, place:
         assert (tmp_path / name).read_bytes() == (CASE.parent / name).read_bytes()
 
 
-def test_an_older_bundles_sidecar_gives_way_only_when_that_is_asked_for(
-    s3: Any, place: Place, tmp_path: Path
-) -> None:
+def test_an_older_bundles_sidecar_gives_way_only_when_that_is_asked_for(s3: Any, place: Place, tmp_path: Path) -> None:
     s3.put_object(Bucket="bundles", Key="plain/" + CASE.name, Body=CASE.read_bytes())
     for name in PARTS:
         s3.put_object(Bucket="bundles", Key="plain/" + name, Body=(CASE.parent / name).read_bytes())
