@@ -8,7 +8,6 @@ import inspect
 import io
 import sys
 from pathlib import Path
-from typing import Any
 
 import cyclopts
 from rich.console import Console
@@ -117,7 +116,7 @@ def errors_page() -> str:
             or kind.code == "Local"
         ):
             continue
-        rows[kind.code] = (status_of(kind), kind.template.replace("|", "\\|"))
+        rows[kind.code] = (kind.status, kind.template.replace("|", "\\|"))
     for table in (errors.NOT_FOUND, errors.MALFORMED):
         for noun, code in table.items():
             rows.setdefault(
@@ -125,11 +124,6 @@ def errors_page() -> str:
             )
     lines += [f"| `{code}` | {status} | {text} |" for code, (status, text) in sorted(rows.items())]
     return "\n".join(lines) + "\n"
-
-
-def status_of(kind: Any) -> int:
-    """The class's HTTP status."""
-    return int(kind.status) if isinstance(kind.status, int) else 400
 
 
 def coverage_page() -> str:

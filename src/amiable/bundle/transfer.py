@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from botocore.exceptions import (
@@ -235,7 +236,7 @@ def list_held(s3: S3, bucket: str, prefix: str, patience: Patience) -> dict[str,
     found: dict[str, Held] = {}
     marker = ""
     while True:
-        page = patience.run(bucket, lambda at=marker: s3.list_objects(Bucket=bucket, Prefix=prefix, Marker=at))  # type: ignore[misc]
+        page = patience.run(bucket, partial(s3.list_objects, Bucket=bucket, Prefix=prefix, Marker=marker))
         rows = page.get("Contents", [])
         for row in rows:
             found[row["Key"]] = Held(row["Key"], int(row["Size"]), str(row.get("ETag", "")).strip('"'))

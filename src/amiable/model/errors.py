@@ -19,10 +19,13 @@ from typing import Any, ClassVar
 
 
 class Refusal(Exception):
-    """A named refusal.  ``facts`` fill the class's ``template``; ``hint`` says what to do about it."""
+    """A named refusal.  ``facts`` fill the class's ``template``; ``hint`` says what to do about it.
 
-    code: ClassVar[str] = "InternalError"
-    status: ClassVar[int] = 400
+    ``code`` and ``status`` are the class's, unless a refusal of a family has its own.
+    """
+
+    code: str = "InternalError"
+    status: int = 400
     template: ClassVar[str] = "{message}"
     hint: ClassVar[str] = ""
 
@@ -187,11 +190,8 @@ class Malformed(Refusal):
 
     def __init__(self, noun: str, value: str, prefix: str) -> None:
         self.noun = noun
+        self.code = MALFORMED[noun]
         super().__init__(value=value, prefix=prefix)
-
-    @property
-    def code(self) -> str:  # type: ignore[override]
-        return MALFORMED[self.noun]
 
 
 class NotFound(Refusal):
@@ -199,6 +199,7 @@ class NotFound(Refusal):
 
     def __init__(self, noun: str, values: list[str]) -> None:
         self.noun = noun
+        self.code = NOT_FOUND[noun]
         self.values = values
         word, named = WORDS[noun], ", ".join(values)
         named = f"'[{named}]'" if noun in ("image", "kernel", "ramdisk") else f"'{named}'"
@@ -209,10 +210,6 @@ class NotFound(Refusal):
             else f"The {word}s {named} do not exist{stop}"
         )
         super().__init__(text)
-
-    @property
-    def code(self) -> str:  # type: ignore[override]
-        return NOT_FOUND[self.noun]
 
 
 WORDS = {
@@ -419,17 +416,10 @@ class EbsRefusal(Refusal):
     }
 
     def __init__(self, exception: str, reason: str | None, message: str) -> None:
-        self.exception = exception
+        self.exception = self.code = exception
+        self.status = self.STATUSES[exception]
         self.reason = reason
         super().__init__(message)
-
-    @property
-    def code(self) -> str:  # type: ignore[override]
-        return self.exception
-
-    @property
-    def status(self) -> int:  # type: ignore[override]
-        return self.STATUSES[self.exception]
 
 
 class S3Refusal(Refusal):
@@ -437,18 +427,10 @@ class S3Refusal(Refusal):
 
     def __init__(self, code: str, status: int, message: str, **elements: str) -> None:
         assert message, code
-        self._code = code
-        self._status = status
+        self.code = code
+        self.status = status
         self.elements = elements
         super().__init__(message)
-
-    @property
-    def code(self) -> str:  # type: ignore[override]
-        return self._code
-
-    @property
-    def status(self) -> int:  # type: ignore[override]
-        return self._status
 
 
 class IamRefusal(Refusal):
@@ -458,7 +440,6 @@ class IamRefusal(Refusal):
         "NoSuchEntity": 404,
         "LimitExceeded": 409,
         "DuplicateCertificate": 409,
-        "EntityAlreadyExists": 409,
         "MalformedCertificate": 400,
         "InvalidCertificate": 400,
         "InvalidInput": 400,
@@ -466,16 +447,9 @@ class IamRefusal(Refusal):
     }
 
     def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
-        self._code = code
+        self.code = code
+        self.status = self.STATUSES[code]
         super().__init__(message, hint=hint)
-
-    @property
-    def code(self) -> str:  # type: ignore[override]
-        return self._code
-
-    @property
-    def status(self) -> int:  # type: ignore[override]
-        return self.STATUSES[self._code]
 
 
 # ── bundles and local commands ──────────────────────────────────────────────────────────────────────────────────────────

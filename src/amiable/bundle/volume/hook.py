@@ -26,8 +26,8 @@ mount -t tmpfs -o mode=0700 tmpfs "$scratch"
 number=0
 lay() {
     number=$((number + 1))
-    mkdir -p "$scratch/upper/$number" "$scratch/work/$number" "$scratch/tree"
-    (cd "$1" && mount -t overlay -o "lowerdir=.,upperdir=$scratch/upper/$number,workdir=$scratch/work/$number$options" overlay "$2")
+    mkdir -p "$scratch/upper/$number" "$scratch/aside/$number" "$scratch/tree"
+    (cd "$1" && mount -t overlay -o "lowerdir=.,upperdir=$scratch/upper/$number,workdir=$scratch/aside/$number$options" overlay "$2")
 }
 lay "$volume" "$scratch/tree"
 for below; do lay "$volume/$below" "$scratch/tree/$below"; done
