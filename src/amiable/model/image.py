@@ -1,7 +1,12 @@
 """A machine image, and the kernels and ramdisks that paravirtual ones boot with.
 
+                                 disabled
+                                 ▲      │ enable
+                         disable │      ▼
     pending ──blocks durable──▶ available ──deregister──▶ deregistered
-       └──────conversion failed──▶ failed ──deregister────────┘
+       └──────conversion failed──▶ failed ──deregister────────┘  ▲
+                                   any of them ──a rule keeps it──▶ binned ──restore──▶ what it was
+                                                                     └──its time is over──▶ deregistered
 
 A deregistered image never comes back.  A name is held from RegisterImage until DeregisterImage, by a failed image too: one
 name means one image, and who wants it again deregisters the failed one first.  Source: EC2 API, Image.state.
@@ -27,6 +32,8 @@ class ImageState(StrEnum):
     PENDING = "pending"
     AVAILABLE = "available"
     FAILED = "failed"
+    DISABLED = "disabled"
+    BINNED = "binned"  # in the Recycle Bin: EC2 shows it in ListImagesInRecycleBin only
     DEREGISTERED = "deregistered"
 
 
@@ -104,6 +111,17 @@ class Image:
     boots_directly: bool | None = None
     product_codes: tuple[str, ...] = ()  # the manifest's
     ancestor_ami_ids: tuple[str, ...] = ()  # the manifest's, oldest first
+    uefi_data: str | None = None  # base64
+    deprecation_at: datetime | None = None
+    deregistration_protection: str | None = None  # None: disabled
+    protected_until: datetime | None = None
+    last_launched_at: datetime | None = None
+    source_instance_id: str | None = None
+    source_image_id: str | None = None
+    source_image_region: str | None = None
+    content_digest: bytes | None = None
+    deregistered_at: datetime | None = None
+    bin_exit_at: datetime | None = None
     grantees: frozenset[str] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Writes ``generated/{ec2,ebs,sts,iam}.py`` from botocore's service model: ``python -m amiable.wire.generate [--check]``.
+"""Writes ``generated/{ec2,ebs,sts,iam,rbin,ssm}.py`` from botocore's service model: ``python -m amiable.wire.generate [--check]``.
 
 Development time only.  One ``msgspec.Struct`` a structure that a listed operation reaches, and the tables that the codecs compile.
 Wire names are resolved here, once: EC2 names a request's member ``queryName``, else ``locationName`` with its first letter raised,
@@ -168,12 +168,20 @@ def _table_row(shape: Any, protocol: str) -> str:
     if shape.name in UNCHECKED:
         return f"Scalar({KINDS[shape.type_name]!r})"
     facts = [repr(KINDS[shape.type_name]), *bounds]
-    if "pattern" in shape.metadata:
-        re.compile(shape.metadata["pattern"])
+    if "pattern" in shape.metadata and _is_pattern_of_python(shape.metadata["pattern"]):
         facts.append(f"pattern={shape.metadata['pattern']!r}")
     if "enum" in shape.metadata:
         facts.append("enum=frozenset({" + ", ".join(repr(word) for word in sorted(shape.metadata["enum"])) + "})")
     return f"Scalar({', '.join(facts)})"
+
+
+def _is_pattern_of_python(pattern: str) -> bool:
+    """Whether Python's ``re`` reads the pattern: classes such as ``\\p{L}`` it does not, and the operation checks instead."""
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
 
 
 def _member(shape: Any, name: str, protocol: str) -> str:

@@ -12,6 +12,37 @@ EC2: Final = (
     "DeregisterImage",
     "ModifyImageAttribute",
     "DescribeImageAttribute",
+    "ResetImageAttribute",
+    # sharing and governance
+    "CancelImageLaunchPermission",
+    "EnableImageBlockPublicAccess",
+    "DisableImageBlockPublicAccess",
+    "GetImageBlockPublicAccessState",
+    "EnableAllowedImagesSettings",
+    "DisableAllowedImagesSettings",
+    "GetAllowedImagesSettings",
+    "ReplaceImageCriteriaInAllowedImagesSettings",
+    "AttachImageWatermark",
+    "DetachImageWatermark",
+    "ReplaceImageInstanceTypeSpecification",
+    "ConfirmProductInstance",
+    # retirement
+    "EnableImageDeprecation",
+    "DisableImageDeprecation",
+    "EnableImage",
+    "DisableImage",
+    "EnableImageDeregistrationProtection",
+    "DisableImageDeregistrationProtection",
+    "ListImagesInRecycleBin",
+    "RestoreImageFromRecycleBin",
+    # lineage, usage, references
+    "GetImageAncestry",
+    "DescribeImageReferences",
+    "DescribeInstanceImageMetadata",
+    "CreateImageUsageReport",
+    "DescribeImageUsageReports",
+    "DescribeImageUsageReportEntries",
+    "DeleteImageUsageReport",
     # bundle tasks
     "BundleInstance",
     "DescribeBundleTasks",
@@ -21,6 +52,17 @@ EC2: Final = (
     "DescribeImportSnapshotTasks",
     "DescribeSnapshots",
     "DeleteSnapshot",
+    "DescribeSnapshotAttribute",
+    "ModifySnapshotAttribute",
+    "ResetSnapshotAttribute",
+    "EnableSnapshotBlockPublicAccess",
+    "DisableSnapshotBlockPublicAccess",
+    "GetSnapshotBlockPublicAccessState",
+    "LockSnapshot",
+    "UnlockSnapshot",
+    "DescribeLockedSnapshots",
+    "ListSnapshotsInRecycleBin",
+    "RestoreSnapshotFromRecycleBin",
     # instances
     "RunInstances",
     "DescribeInstances",
@@ -67,4 +109,28 @@ IAM: Final = (
     "DeleteSigningCertificate",
 )
 
-SERVICES: Final = {"ec2": EC2, "ebs": EBS, "sts": STS, "iam": IAM}
+RBIN: Final = (
+    "CreateRule",
+    "GetRule",
+    "ListRules",
+    "UpdateRule",
+    "DeleteRule",
+    "LockRule",
+    "UnlockRule",
+    "TagResource",
+    "UntagResource",
+    "ListTagsForResource",
+)
+
+SSM: Final = (
+    "PutParameter",
+    "GetParameter",
+    "GetParameters",
+    "GetParametersByPath",
+    "DescribeParameters",
+    "GetParameterHistory",
+    "DeleteParameter",
+    "DeleteParameters",
+)
+
+SERVICES: Final = {"ec2": EC2, "ebs": EBS, "sts": STS, "iam": IAM, "rbin": RBIN, "ssm": SSM}

@@ -20,6 +20,16 @@ class AssociatedKmsKey(msgspec.Struct, kw_only=True, frozen=True):
     kms_key_id: str | None = None
 
 
+class AttachImageWatermarkRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    watermark_name: str
+    dry_run: bool | None = None
+
+
+class AttachImageWatermarkResult(msgspec.Struct, kw_only=True, frozen=True):
+    watermark_key: str | None = None
+
+
 class AttributeBooleanValue(msgspec.Struct, kw_only=True, frozen=True):
     value: bool | None = None
 
@@ -103,6 +113,15 @@ class CancelBundleTaskResult(msgspec.Struct, kw_only=True, frozen=True):
     bundle_task: BundleTask | None = None
 
 
+class CancelImageLaunchPermissionRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    dry_run: bool | None = None
+
+
+class CancelImageLaunchPermissionResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
 class CapacityReservationSpecification(msgspec.Struct, kw_only=True, frozen=True):
     capacity_reservation_preference: str | None = None
     capacity_reservation_target: CapacityReservationTarget | None = None
@@ -128,6 +147,17 @@ class ClientData(msgspec.Struct, kw_only=True, frozen=True):
     upload_end: datetime | None = None
     upload_size: float | None = None
     upload_start: datetime | None = None
+
+
+class ConfirmProductInstanceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str
+    product_code: str
+    dry_run: bool | None = None
+
+
+class ConfirmProductInstanceResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+    owner_id: str | None = None
 
 
 class ConnectionTrackingSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -156,6 +186,19 @@ class CpuOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
     nested_virtualization: str | None = None
 
 
+class CreateImageUsageReportRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    dry_run: bool | None = None
+    resource_types: list[ImageUsageResourceTypeRequest]
+    account_ids: list[str] | None = None
+    client_token: str | None = None
+    tag_specifications: list[TagSpecification] | None = None
+
+
+class CreateImageUsageReportResult(msgspec.Struct, kw_only=True, frozen=True):
+    report_id: str | None = None
+
+
 class CreateKeyPairRequest(msgspec.Struct, kw_only=True, frozen=True):
     key_name: str
     key_type: str | None = None
@@ -170,6 +213,24 @@ class CreateTagsRequest(msgspec.Struct, kw_only=True, frozen=True):
     tags: list[Tag]
 
 
+class CreateVolumePermission(msgspec.Struct, kw_only=True, frozen=True):
+    user_id: str | None = None
+    group: str | None = None
+
+
+class CreateVolumePermissionModifications(msgspec.Struct, kw_only=True, frozen=True):
+    add: list[CreateVolumePermission] | None = None
+    remove: list[CreateVolumePermission] | None = None
+
+
+class CreationDateCondition(msgspec.Struct, kw_only=True, frozen=True):
+    maximum_days_since_created: int | None = None
+
+
+class CreationDateConditionRequest(msgspec.Struct, kw_only=True, frozen=True):
+    maximum_days_since_created: int | None = None
+
+
 class CreditSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
     cpu_credits: str
 
@@ -178,6 +239,15 @@ class DefaultConnectionTrackingConfiguration(msgspec.Struct, kw_only=True, froze
     default_tcp_established_timeout: int | None = None
     default_udp_timeout: int | None = None
     default_udp_stream_timeout: int | None = None
+
+
+class DeleteImageUsageReportRequest(msgspec.Struct, kw_only=True, frozen=True):
+    report_id: str
+    dry_run: bool | None = None
+
+
+class DeleteImageUsageReportResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
 
 
 class DeleteKeyPairRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -205,6 +275,14 @@ class DeleteTagsRequest(msgspec.Struct, kw_only=True, frozen=True):
     dry_run: bool | None = None
     resources: list[str]
     tags: list[Tag] | None = None
+
+
+class DeprecationTimeCondition(msgspec.Struct, kw_only=True, frozen=True):
+    maximum_days_since_deprecated: int | None = None
+
+
+class DeprecationTimeConditionRequest(msgspec.Struct, kw_only=True, frozen=True):
+    maximum_days_since_deprecated: int | None = None
 
 
 class DeregisterImageRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -246,6 +324,48 @@ class DescribeImageAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
     dry_run: bool | None = None
 
 
+class DescribeImageReferencesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_ids: list[str]
+    include_all_resource_types: bool | None = None
+    resource_types: list[ResourceTypeRequest] | None = None
+    next_token: str | None = None
+    dry_run: bool | None = None
+    max_results: int | None = None
+
+
+class DescribeImageReferencesResult(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    image_references: list[ImageReference] | None = None
+
+
+class DescribeImageUsageReportEntriesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_ids: list[str] | None = None
+    report_ids: list[str] | None = None
+    next_token: str | None = None
+    filters: list[Filter] | None = None
+    dry_run: bool | None = None
+    max_results: int | None = None
+
+
+class DescribeImageUsageReportEntriesResult(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    image_usage_report_entries: list[ImageUsageReportEntry] | None = None
+
+
+class DescribeImageUsageReportsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_ids: list[str] | None = None
+    report_ids: list[str] | None = None
+    next_token: str | None = None
+    filters: list[Filter] | None = None
+    dry_run: bool | None = None
+    max_results: int | None = None
+
+
+class DescribeImageUsageReportsResult(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    image_usage_reports: list[ImageUsageReport] | None = None
+
+
 class DescribeImagesRequest(msgspec.Struct, kw_only=True, frozen=True):
     executable_users: list[str] | None = None
     image_ids: list[str] | None = None
@@ -280,6 +400,19 @@ class DescribeInstanceAttributeRequest(msgspec.Struct, kw_only=True, frozen=True
     dry_run: bool | None = None
     instance_id: str
     attribute: str
+
+
+class DescribeInstanceImageMetadataRequest(msgspec.Struct, kw_only=True, frozen=True):
+    filters: list[Filter] | None = None
+    instance_ids: list[str] | None = None
+    max_results: int | None = None
+    next_token: str | None = None
+    dry_run: bool | None = None
+
+
+class DescribeInstanceImageMetadataResult(msgspec.Struct, kw_only=True, frozen=True):
+    instance_image_metadata: list[InstanceImageMetadata] | None = None
+    next_token: str | None = None
 
 
 class DescribeInstanceStatusRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -337,6 +470,19 @@ class DescribeKeyPairsResult(msgspec.Struct, kw_only=True, frozen=True):
     key_pairs: list[KeyPairInfo] | None = None
 
 
+class DescribeLockedSnapshotsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    filters: list[Filter] | None = None
+    max_results: int | None = None
+    next_token: str | None = None
+    snapshot_ids: list[str] | None = None
+    dry_run: bool | None = None
+
+
+class DescribeLockedSnapshotsResult(msgspec.Struct, kw_only=True, frozen=True):
+    snapshots: list[LockedSnapshotsInfo] | None = None
+    next_token: str | None = None
+
+
 class DescribeRegionsRequest(msgspec.Struct, kw_only=True, frozen=True):
     region_names: list[str] | None = None
     all_regions: bool | None = None
@@ -360,6 +506,18 @@ class DescribeSecurityGroupsRequest(msgspec.Struct, kw_only=True, frozen=True):
 class DescribeSecurityGroupsResult(msgspec.Struct, kw_only=True, frozen=True):
     next_token: str | None = None
     security_groups: list[SecurityGroup] | None = None
+
+
+class DescribeSnapshotAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    attribute: str
+    snapshot_id: str
+    dry_run: bool | None = None
+
+
+class DescribeSnapshotAttributeResult(msgspec.Struct, kw_only=True, frozen=True):
+    product_codes: list[ProductCode] | None = None
+    snapshot_id: str | None = None
+    create_volume_permissions: list[CreateVolumePermission] | None = None
 
 
 class DescribeSnapshotsRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -413,6 +571,67 @@ class DescribeVpcsRequest(msgspec.Struct, kw_only=True, frozen=True):
 class DescribeVpcsResult(msgspec.Struct, kw_only=True, frozen=True):
     next_token: str | None = None
     vpcs: list[Vpc] | None = None
+
+
+class DetachImageWatermarkRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    watermark_key: str
+    dry_run: bool | None = None
+
+
+class DetachImageWatermarkResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
+class DisableAllowedImagesSettingsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class DisableAllowedImagesSettingsResult(msgspec.Struct, kw_only=True, frozen=True):
+    allowed_images_settings_state: str | None = None
+
+
+class DisableImageBlockPublicAccessRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class DisableImageBlockPublicAccessResult(msgspec.Struct, kw_only=True, frozen=True):
+    image_block_public_access_state: str | None = None
+
+
+class DisableImageDeprecationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    dry_run: bool | None = None
+
+
+class DisableImageDeprecationResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
+class DisableImageDeregistrationProtectionRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    dry_run: bool | None = None
+
+
+class DisableImageDeregistrationProtectionResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: str | None = None
+
+
+class DisableImageRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    dry_run: bool | None = None
+
+
+class DisableImageResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
+class DisableSnapshotBlockPublicAccessRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class DisableSnapshotBlockPublicAccessResult(msgspec.Struct, kw_only=True, frozen=True):
+    state: str | None = None
 
 
 class DiskInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -530,6 +749,62 @@ class EnaSrdUdpSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
     ena_srd_udp_enabled: bool | None = None
 
 
+class EnableAllowedImagesSettingsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    allowed_images_settings_state: str
+    dry_run: bool | None = None
+
+
+class EnableAllowedImagesSettingsResult(msgspec.Struct, kw_only=True, frozen=True):
+    allowed_images_settings_state: str | None = None
+
+
+class EnableImageBlockPublicAccessRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_block_public_access_state: str
+    dry_run: bool | None = None
+
+
+class EnableImageBlockPublicAccessResult(msgspec.Struct, kw_only=True, frozen=True):
+    image_block_public_access_state: str | None = None
+
+
+class EnableImageDeprecationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    deprecate_at: datetime
+    dry_run: bool | None = None
+
+
+class EnableImageDeprecationResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
+class EnableImageDeregistrationProtectionRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    with_cooldown: bool | None = None
+    dry_run: bool | None = None
+
+
+class EnableImageDeregistrationProtectionResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: str | None = None
+
+
+class EnableImageRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    dry_run: bool | None = None
+
+
+class EnableImageResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
+class EnableSnapshotBlockPublicAccessRequest(msgspec.Struct, kw_only=True, frozen=True):
+    state: str
+    dry_run: bool | None = None
+
+
+class EnableSnapshotBlockPublicAccessResult(msgspec.Struct, kw_only=True, frozen=True):
+    state: str | None = None
+
+
 class EnclaveOptions(msgspec.Struct, kw_only=True, frozen=True):
     enabled: bool | None = None
 
@@ -559,6 +834,16 @@ class FpgaInfo(msgspec.Struct, kw_only=True, frozen=True):
     total_fpga_memory_in_mi_b: int | None = None
 
 
+class GetAllowedImagesSettingsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class GetAllowedImagesSettingsResult(msgspec.Struct, kw_only=True, frozen=True):
+    state: str | None = None
+    image_criteria: list[ImageCriterion] | None = None
+    managed_by: str | None = None
+
+
 class GetConsoleOutputRequest(msgspec.Struct, kw_only=True, frozen=True):
     instance_id: str
     latest: bool | None = None
@@ -569,6 +854,33 @@ class GetConsoleOutputResult(msgspec.Struct, kw_only=True, frozen=True):
     instance_id: str | None = None
     timestamp: datetime | None = None
     output: str | None = None
+
+
+class GetImageAncestryRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    dry_run: bool | None = None
+
+
+class GetImageAncestryResult(msgspec.Struct, kw_only=True, frozen=True):
+    image_ancestry_entries: list[ImageAncestryEntry] | None = None
+
+
+class GetImageBlockPublicAccessStateRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class GetImageBlockPublicAccessStateResult(msgspec.Struct, kw_only=True, frozen=True):
+    image_block_public_access_state: str | None = None
+    managed_by: str | None = None
+
+
+class GetSnapshotBlockPublicAccessStateRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class GetSnapshotBlockPublicAccessStateResult(msgspec.Struct, kw_only=True, frozen=True):
+    state: str | None = None
+    managed_by: str | None = None
 
 
 class GpuDeviceInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -657,6 +969,14 @@ class Image(msgspec.Struct, kw_only=True, frozen=True):
     platform: str | None = None
 
 
+class ImageAncestryEntry(msgspec.Struct, kw_only=True, frozen=True):
+    creation_date: datetime | None = None
+    image_id: str | None = None
+    image_owner_alias: str | None = None
+    source_image_id: str | None = None
+    source_image_region: str | None = None
+
+
 class ImageAttribute(msgspec.Struct, kw_only=True, frozen=True):
     description: AttributeValue | None = None
     kernel_id: AttributeValue | None = None
@@ -674,12 +994,114 @@ class ImageAttribute(msgspec.Struct, kw_only=True, frozen=True):
     block_device_mappings: list[BlockDeviceMapping] | None = None
 
 
+class ImageCriterion(msgspec.Struct, kw_only=True, frozen=True):
+    image_providers: list[str] | None = None
+    marketplace_product_codes: list[str] | None = None
+    image_names: list[str] | None = None
+    deprecation_time_condition: DeprecationTimeCondition | None = None
+    creation_date_condition: CreationDateCondition | None = None
+    image_watermarks: list[ImageWatermarkFilterResponse] | None = None
+    scan_result_condition: ScanResultCondition | None = None
+
+
+class ImageCriterionRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_providers: list[str] | None = None
+    marketplace_product_codes: list[str] | None = None
+    image_names: list[str] | None = None
+    deprecation_time_condition: DeprecationTimeConditionRequest | None = None
+    creation_date_condition: CreationDateConditionRequest | None = None
+    image_watermarks: list[ImageWatermarkFilterRequest] | None = None
+    scan_result_condition: ScanResultConditionRequest | None = None
+
+
+class ImageMetadata(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str | None = None
+    name: str | None = None
+    owner_id: str | None = None
+    state: str | None = None
+    image_owner_alias: str | None = None
+    creation_date: str | None = None
+    deprecation_time: str | None = None
+    image_allowed: bool | None = None
+    is_public: bool | None = None
+    image_watermarks: list[ImageWatermark] | None = None
+
+
+class ImageRecycleBinInfo(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str | None = None
+    name: str | None = None
+    description: str | None = None
+    recycle_bin_enter_time: datetime | None = None
+    recycle_bin_exit_time: datetime | None = None
+
+
+class ImageReference(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str | None = None
+    resource_type: str | None = None
+    arn: str | None = None
+
+
+class ImageUsageReport(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str | None = None
+    report_id: str | None = None
+    resource_types: list[ImageUsageResourceType] | None = None
+    account_ids: list[str] | None = None
+    state: str | None = None
+    state_reason: str | None = None
+    creation_time: datetime | None = None
+    expiration_time: datetime | None = None
+    tags: list[Tag] | None = None
+
+
+class ImageUsageReportEntry(msgspec.Struct, kw_only=True, frozen=True):
+    resource_type: str | None = None
+    report_id: str | None = None
+    usage_count: int | None = None
+    account_id: str | None = None
+    image_id: str | None = None
+    report_creation_time: datetime | None = None
+
+
+class ImageUsageResourceType(msgspec.Struct, kw_only=True, frozen=True):
+    resource_type: str | None = None
+    resource_type_options: list[ImageUsageResourceTypeOption] | None = None
+
+
+class ImageUsageResourceTypeOption(msgspec.Struct, kw_only=True, frozen=True):
+    option_name: str | None = None
+    option_values: list[str] | None = None
+
+
+class ImageUsageResourceTypeOptionRequest(msgspec.Struct, kw_only=True, frozen=True):
+    option_name: str | None = None
+    option_values: list[str] | None = None
+
+
+class ImageUsageResourceTypeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    resource_type: str | None = None
+    resource_type_options: list[ImageUsageResourceTypeOptionRequest] | None = None
+
+
 class ImageWatermark(msgspec.Struct, kw_only=True, frozen=True):
     watermark_key: str | None = None
     source_image_region: str | None = None
     source_image_id: str | None = None
     source_image_creation_time: datetime | None = None
     watermark_creation_time: datetime | None = None
+
+
+class ImageWatermarkFilterRequest(msgspec.Struct, kw_only=True, frozen=True):
+    watermark_key: str | None = None
+    source_image_region: str | None = None
+    maximum_days_since_source_image_created: int | None = None
+    maximum_days_since_watermark_created: int | None = None
+
+
+class ImageWatermarkFilterResponse(msgspec.Struct, kw_only=True, frozen=True):
+    watermark_key: str | None = None
+    source_image_region: str | None = None
+    maximum_days_since_source_image_created: int | None = None
+    maximum_days_since_watermark_created: int | None = None
 
 
 class ImportKeyPairRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -841,6 +1263,19 @@ class InstanceBlockDeviceMappingSpecification(msgspec.Struct, kw_only=True, froz
     ebs: EbsInstanceBlockDeviceSpecification | None = None
     virtual_name: str | None = None
     no_device: str | None = None
+
+
+class InstanceImageMetadata(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str | None = None
+    instance_type: str | None = None
+    launch_time: datetime | None = None
+    availability_zone: str | None = None
+    zone_id: str | None = None
+    state: InstanceState | None = None
+    owner_id: str | None = None
+    tags: list[Tag] | None = None
+    image_metadata: ImageMetadata | None = None
+    operator: OperatorResponse | None = None
 
 
 class InstanceIpv4Prefix(msgspec.Struct, kw_only=True, frozen=True):
@@ -1107,6 +1542,11 @@ class InstanceTypeSpecification(msgspec.Struct, kw_only=True, frozen=True):
     unsupported_instance_types: list[InstanceTypeItem] | None = None
 
 
+class InstanceTypeSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    supported_instance_types: list[str] | None = None
+    unsupported_instance_types: list[str] | None = None
+
+
 class IpPermission(msgspec.Struct, kw_only=True, frozen=True):
     ip_protocol: str | None = None
     from_port: int | None = None
@@ -1179,6 +1619,62 @@ class LicenseConfigurationRequest(msgspec.Struct, kw_only=True, frozen=True):
     license_configuration_arn: str | None = None
 
 
+class ListImagesInRecycleBinRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_ids: list[str] | None = None
+    next_token: str | None = None
+    max_results: int | None = None
+    dry_run: bool | None = None
+
+
+class ListImagesInRecycleBinResult(msgspec.Struct, kw_only=True, frozen=True):
+    images: list[ImageRecycleBinInfo] | None = None
+    next_token: str | None = None
+
+
+class ListSnapshotsInRecycleBinRequest(msgspec.Struct, kw_only=True, frozen=True):
+    max_results: int | None = None
+    next_token: str | None = None
+    snapshot_ids: list[str] | None = None
+    dry_run: bool | None = None
+
+
+class ListSnapshotsInRecycleBinResult(msgspec.Struct, kw_only=True, frozen=True):
+    snapshots: list[SnapshotRecycleBinInfo] | None = None
+    next_token: str | None = None
+
+
+class LockSnapshotRequest(msgspec.Struct, kw_only=True, frozen=True):
+    snapshot_id: str
+    dry_run: bool | None = None
+    lock_mode: str
+    cool_off_period: int | None = None
+    lock_duration: int | None = None
+    expiration_date: datetime | None = None
+
+
+class LockSnapshotResult(msgspec.Struct, kw_only=True, frozen=True):
+    snapshot_id: str | None = None
+    lock_state: str | None = None
+    lock_duration: int | None = None
+    cool_off_period: int | None = None
+    cool_off_period_expires_on: datetime | None = None
+    lock_created_on: datetime | None = None
+    lock_expires_on: datetime | None = None
+    lock_duration_start_time: datetime | None = None
+
+
+class LockedSnapshotsInfo(msgspec.Struct, kw_only=True, frozen=True):
+    owner_id: str | None = None
+    snapshot_id: str | None = None
+    lock_state: str | None = None
+    lock_duration: int | None = None
+    cool_off_period: int | None = None
+    cool_off_period_expires_on: datetime | None = None
+    lock_created_on: datetime | None = None
+    lock_duration_start_time: datetime | None = None
+    lock_expires_on: datetime | None = None
+
+
 class MediaAcceleratorInfo(msgspec.Struct, kw_only=True, frozen=True):
     accelerators: list[MediaDeviceInfo] | None = None
     total_media_memory_in_mi_b: int | None = None
@@ -1234,6 +1730,16 @@ class ModifyInstanceAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
     ebs_optimized: AttributeBooleanValue | None = None
     sriov_net_support: AttributeValue | None = None
     ena_support: AttributeBooleanValue | None = None
+
+
+class ModifySnapshotAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    attribute: str | None = None
+    create_volume_permission: CreateVolumePermissionModifications | None = None
+    group_names: list[str] | None = None
+    operation_type: str | None = None
+    snapshot_id: str
+    user_ids: list[str] | None = None
+    dry_run: bool | None = None
 
 
 class Monitoring(msgspec.Struct, kw_only=True, frozen=True):
@@ -1421,12 +1927,81 @@ class RegisterImageResult(msgspec.Struct, kw_only=True, frozen=True):
     image_id: str | None = None
 
 
+class ReplaceImageCriteriaInAllowedImagesSettingsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_criteria: list[ImageCriterionRequest] | None = None
+    dry_run: bool | None = None
+
+
+class ReplaceImageCriteriaInAllowedImagesSettingsResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_value: bool | None = None
+
+
+class ReplaceImageInstanceTypeSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    instance_type_specification: InstanceTypeSpecificationRequest | None = None
+    dry_run: bool | None = None
+
+
+class ReplaceImageInstanceTypeSpecificationResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_value: bool | None = None
+
+
 class Reservation(msgspec.Struct, kw_only=True, frozen=True):
     reservation_id: str | None = None
     owner_id: str | None = None
     requester_id: str | None = None
     groups: list[GroupIdentifier] | None = None
     instances: list[Instance] | None = None
+
+
+class ResetImageAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    attribute: str
+    image_id: str
+    dry_run: bool | None = None
+
+
+class ResetSnapshotAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    attribute: str
+    snapshot_id: str
+    dry_run: bool | None = None
+
+
+class ResourceTypeOption(msgspec.Struct, kw_only=True, frozen=True):
+    option_name: str | None = None
+    option_values: list[str] | None = None
+
+
+class ResourceTypeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    resource_type: str | None = None
+    resource_type_options: list[ResourceTypeOption] | None = None
+
+
+class RestoreImageFromRecycleBinRequest(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str
+    dry_run: bool | None = None
+
+
+class RestoreImageFromRecycleBinResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
+class RestoreSnapshotFromRecycleBinRequest(msgspec.Struct, kw_only=True, frozen=True):
+    snapshot_id: str
+    dry_run: bool | None = None
+
+
+class RestoreSnapshotFromRecycleBinResult(msgspec.Struct, kw_only=True, frozen=True):
+    snapshot_id: str | None = None
+    outpost_arn: str | None = None
+    description: str | None = None
+    encrypted: bool | None = None
+    owner_id: str | None = None
+    progress: str | None = None
+    start_time: datetime | None = None
+    state: str | None = None
+    volume_id: str | None = None
+    volume_size: int | None = None
+    sse_type: str | None = None
 
 
 class RunInstancesMonitoringEnabled(msgspec.Struct, kw_only=True, frozen=True):
@@ -1489,6 +2064,26 @@ class S3Storage(msgspec.Struct, kw_only=True, frozen=True):
     upload_policy_signature: str | None = None
 
 
+class ScanResultCondition(msgspec.Struct, kw_only=True, frozen=True):
+    max_days_since_last_finding_scan: int | None = None
+    maximum_severity_label: str | None = None
+    max_days_since_informational_fix_available: int | None = None
+    max_days_since_low_fix_available: int | None = None
+    max_days_since_medium_fix_available: int | None = None
+    max_days_since_high_fix_available: int | None = None
+    max_days_since_critical_fix_available: int | None = None
+
+
+class ScanResultConditionRequest(msgspec.Struct, kw_only=True, frozen=True):
+    max_days_since_last_finding_scan: int | None = None
+    maximum_severity_label: str | None = None
+    max_days_since_informational_fix_available: int | None = None
+    max_days_since_low_fix_available: int | None = None
+    max_days_since_medium_fix_available: int | None = None
+    max_days_since_high_fix_available: int | None = None
+    max_days_since_critical_fix_available: int | None = None
+
+
 class ScanResults(msgspec.Struct, kw_only=True, frozen=True):
     highest_finding_severity_label: str | None = None
     finding_scan_date: datetime | None = None
@@ -1547,6 +2142,14 @@ class SnapshotDiskContainer(msgspec.Struct, kw_only=True, frozen=True):
     format: str | None = None
     url: str | None = None
     user_bucket: UserBucket | None = None
+
+
+class SnapshotRecycleBinInfo(msgspec.Struct, kw_only=True, frozen=True):
+    snapshot_id: str | None = None
+    recycle_bin_enter_time: datetime | None = None
+    recycle_bin_exit_time: datetime | None = None
+    description: str | None = None
+    volume_id: str | None = None
 
 
 class SnapshotTaskDetail(msgspec.Struct, kw_only=True, frozen=True):
@@ -1670,6 +2273,15 @@ class TerminateInstancesResult(msgspec.Struct, kw_only=True, frozen=True):
     terminating_instances: list[InstanceStateChange] | None = None
 
 
+class UnlockSnapshotRequest(msgspec.Struct, kw_only=True, frozen=True):
+    snapshot_id: str
+    dry_run: bool | None = None
+
+
+class UnlockSnapshotResult(msgspec.Struct, kw_only=True, frozen=True):
+    snapshot_id: str | None = None
+
+
 class UserBucket(msgspec.Struct, kw_only=True, frozen=True):
     s3_bucket: str | None = None
     s3_key: str | None = None
@@ -1765,6 +2377,8 @@ class VpcIpv6CidrBlockAssociation(msgspec.Struct, kw_only=True, frozen=True):
 
 SHAPES: Final[dict[str, Shape]] = {
     'AdditionalFlexibleNetworkInterfaces': Scalar('integer'),
+    'AllowedImagesSettingsDisabledState': Scalar('string', enum=frozenset({'disabled'})),
+    'AllowedImagesSettingsEnabledState': Scalar('string', enum=frozenset({'audit-mode', 'enabled'})),
     'AmdSevSnpSpecification': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
     'ApplicationStatusSummary': Structure(ApplicationStatusSummary, (
         Member('status', 'Status', 'status', 'SummaryStatus'),
@@ -1777,6 +2391,14 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('kms_key_id', 'KmsKeyId', 'kmsKeyId', 'String'),
     )),
     'AssociatedKmsKeySet': ListOf('AssociatedKmsKey', 'item'),
+    'AttachImageWatermarkRequest': Structure(AttachImageWatermarkRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('watermark_name', 'WatermarkName', 'WatermarkName', 'ImageWatermarkNameRequest', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'AttachImageWatermarkResult': Structure(AttachImageWatermarkResult, (
+        Member('watermark_key', 'WatermarkKey', 'watermarkKey', 'String'),
+    )),
     'AttachmentLimitType': Scalar('string', enum=frozenset({'dedicated', 'shared'})),
     'AttachmentStatus': Scalar('string', enum=frozenset({'attached', 'attaching', 'detached', 'detaching'})),
     'AttributeBooleanValue': Structure(AttributeBooleanValue, (
@@ -1877,6 +2499,13 @@ SHAPES: Final[dict[str, Shape]] = {
     'CancelBundleTaskResult': Structure(CancelBundleTaskResult, (
         Member('bundle_task', 'BundleInstanceTask', 'bundleInstanceTask', 'BundleTask'),
     )),
+    'CancelImageLaunchPermissionRequest': Structure(CancelImageLaunchPermissionRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'CancelImageLaunchPermissionResult': Structure(CancelImageLaunchPermissionResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
     'CapacityReservationId': Scalar('string'),
     'CapacityReservationPreference': Scalar('string', enum=frozenset({'capacity-reservations-only', 'none', 'open'})),
     'CapacityReservationSpecification': Structure(CapacityReservationSpecification, (
@@ -1902,6 +2531,15 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('upload_start', 'UploadStart', 'UploadStart', 'DateTime'),
     )),
     'CoipPoolId': Scalar('string'),
+    'ConfirmProductInstanceRequest': Structure(ConfirmProductInstanceRequest, (
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('product_code', 'ProductCode', 'ProductCode', 'String', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'ConfirmProductInstanceResult': Structure(ConfirmProductInstanceResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+    )),
     'ConnectionTrackingSpecificationRequest': Structure(ConnectionTrackingSpecificationRequest, (
         Member('tcp_established_timeout', 'TcpEstablishedTimeout', 'TcpEstablishedTimeout', 'Integer'),
         Member('udp_stream_timeout', 'UdpStreamTimeout', 'UdpStreamTimeout', 'Integer'),
@@ -1912,6 +2550,8 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('udp_stream_timeout', 'UdpStreamTimeout', 'udpStreamTimeout', 'Integer'),
         Member('udp_timeout', 'UdpTimeout', 'udpTimeout', 'Integer'),
     )),
+    'CoolOffPeriodRequestHours': Scalar('integer', minimum=1, maximum=72),
+    'CoolOffPeriodResponseHours': Scalar('integer'),
     'CoreCount': Scalar('integer'),
     'CoreCountList': ListOf('CoreCount', 'item'),
     'CpuManufacturerName': Scalar('string'),
@@ -1927,6 +2567,18 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('amd_sev_snp', 'AmdSevSnp', 'AmdSevSnp', 'AmdSevSnpSpecification'),
         Member('nested_virtualization', 'NestedVirtualization', 'NestedVirtualization', 'NestedVirtualizationSpecification'),
     )),
+    'CreateImageUsageReportClientToken': Scalar('string', minimum=0, maximum=128),
+    'CreateImageUsageReportRequest': Structure(CreateImageUsageReportRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('resource_types', 'ResourceType', 'ResourceType', 'ImageUsageResourceTypeRequestList', required=True),
+        Member('account_ids', 'AccountId', 'AccountId', 'ImageUsageReportUserIdStringList'),
+        Member('client_token', 'ClientToken', 'ClientToken', 'CreateImageUsageReportClientToken'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+    )),
+    'CreateImageUsageReportResult': Structure(CreateImageUsageReportResult, (
+        Member('report_id', 'ReportId', 'reportId', 'ImageUsageReportId'),
+    )),
     'CreateKeyPairRequest': Structure(CreateKeyPairRequest, (
         Member('key_name', 'KeyName', 'KeyName', 'String', required=True),
         Member('key_type', 'KeyType', 'KeyType', 'KeyType'),
@@ -1938,6 +2590,21 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
         Member('resources', 'ResourceId', 'ResourceId', 'ResourceIdList', required=True),
         Member('tags', 'Tag', 'Tag', 'TagList', required=True),
+    )),
+    'CreateVolumePermission': Structure(CreateVolumePermission, (
+        Member('user_id', 'UserId', 'userId', 'String'),
+        Member('group', 'Group', 'group', 'PermissionGroup'),
+    )),
+    'CreateVolumePermissionList': ListOf('CreateVolumePermission', 'item'),
+    'CreateVolumePermissionModifications': Structure(CreateVolumePermissionModifications, (
+        Member('add', 'Add', 'Add', 'CreateVolumePermissionList'),
+        Member('remove', 'Remove', 'Remove', 'CreateVolumePermissionList'),
+    )),
+    'CreationDateCondition': Structure(CreationDateCondition, (
+        Member('maximum_days_since_created', 'MaximumDaysSinceCreated', 'maximumDaysSinceCreated', 'MaximumDaysSinceCreatedValue'),
+    )),
+    'CreationDateConditionRequest': Structure(CreationDateConditionRequest, (
+        Member('maximum_days_since_created', 'MaximumDaysSinceCreated', 'MaximumDaysSinceCreated', 'MaximumDaysSinceCreatedValue'),
     )),
     'CreditSpecificationRequest': Structure(CreditSpecificationRequest, (
         Member('cpu_credits', 'CpuCredits', 'CpuCredits', 'String', required=True),
@@ -1956,6 +2623,13 @@ SHAPES: Final[dict[str, Shape]] = {
     'DefaultTcpEstablishedTimeout': Scalar('integer'),
     'DefaultUdpStreamTimeout': Scalar('integer'),
     'DefaultUdpTimeout': Scalar('integer'),
+    'DeleteImageUsageReportRequest': Structure(DeleteImageUsageReportRequest, (
+        Member('report_id', 'ReportId', 'ReportId', 'ImageUsageReportId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DeleteImageUsageReportResult': Structure(DeleteImageUsageReportResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
     'DeleteKeyPairRequest': Structure(DeleteKeyPairRequest, (
         Member('key_name', 'KeyName', 'KeyName', 'KeyPairNameWithResolver'),
         Member('key_pair_id', 'KeyPairId', 'KeyPairId', 'KeyPairId'),
@@ -1978,6 +2652,12 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
         Member('resources', 'ResourceId', 'resourceId', 'ResourceIdList', required=True),
         Member('tags', 'Tag', 'tag', 'TagList'),
+    )),
+    'DeprecationTimeCondition': Structure(DeprecationTimeCondition, (
+        Member('maximum_days_since_deprecated', 'MaximumDaysSinceDeprecated', 'maximumDaysSinceDeprecated', 'MaximumDaysSinceDeprecatedValue'),
+    )),
+    'DeprecationTimeConditionRequest': Structure(DeprecationTimeConditionRequest, (
+        Member('maximum_days_since_deprecated', 'MaximumDaysSinceDeprecated', 'MaximumDaysSinceDeprecated', 'MaximumDaysSinceDeprecatedValue'),
     )),
     'DeregisterImageRequest': Structure(DeregisterImageRequest, (
         Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
@@ -2011,6 +2691,47 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
     )),
+    'DescribeImageReferencesImageIdStringList': ListOf('ImageId', 'item', minimum=1, maximum=10),
+    'DescribeImageReferencesMaxResults': Scalar('integer', minimum=5),
+    'DescribeImageReferencesRequest': Structure(DescribeImageReferencesRequest, (
+        Member('image_ids', 'ImageId', 'ImageId', 'DescribeImageReferencesImageIdStringList', required=True),
+        Member('include_all_resource_types', 'IncludeAllResourceTypes', 'IncludeAllResourceTypes', 'Boolean'),
+        Member('resource_types', 'ResourceType', 'ResourceType', 'ResourceTypeRequestList'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeImageReferencesMaxResults'),
+    )),
+    'DescribeImageReferencesResult': Structure(DescribeImageReferencesResult, (
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+        Member('image_references', 'ImageReferenceSet', 'imageReferenceSet', 'ImageReferenceList'),
+    )),
+    'DescribeImageUsageReportEntriesMaxResults': Scalar('integer', minimum=1),
+    'DescribeImageUsageReportEntriesRequest': Structure(DescribeImageUsageReportEntriesRequest, (
+        Member('image_ids', 'ImageId', 'ImageId', 'DescribeImageUsageReportsImageIdStringList'),
+        Member('report_ids', 'ReportId', 'ReportId', 'ImageUsageReportIdStringList'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeImageUsageReportEntriesMaxResults'),
+    )),
+    'DescribeImageUsageReportEntriesResult': Structure(DescribeImageUsageReportEntriesResult, (
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+        Member('image_usage_report_entries', 'ImageUsageReportEntrySet', 'imageUsageReportEntrySet', 'ImageUsageReportEntryList'),
+    )),
+    'DescribeImageUsageReportsImageIdStringList': ListOf('ImageId', 'item', minimum=0, maximum=200),
+    'DescribeImageUsageReportsMaxResults': Scalar('integer', minimum=1),
+    'DescribeImageUsageReportsRequest': Structure(DescribeImageUsageReportsRequest, (
+        Member('image_ids', 'ImageId', 'ImageId', 'DescribeImageUsageReportsImageIdStringList'),
+        Member('report_ids', 'ReportId', 'ReportId', 'ImageUsageReportIdStringList'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeImageUsageReportsMaxResults'),
+    )),
+    'DescribeImageUsageReportsResult': Structure(DescribeImageUsageReportsResult, (
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+        Member('image_usage_reports', 'ImageUsageReportSet', 'imageUsageReportSet', 'ImageUsageReportList'),
+    )),
     'DescribeImagesRequest': Structure(DescribeImagesRequest, (
         Member('executable_users', 'ExecutableBy', 'ExecutableBy', 'ExecutableByStringList'),
         Member('image_ids', 'ImageId', 'ImageId', 'ImageIdStringList'),
@@ -2041,6 +2762,18 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
         Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId', required=True),
         Member('attribute', 'Attribute', 'attribute', 'InstanceAttributeName', required=True),
+    )),
+    'DescribeInstanceImageMetadataMaxResults': Scalar('integer', minimum=1, maximum=1000),
+    'DescribeInstanceImageMetadataRequest': Structure(DescribeInstanceImageMetadataRequest, (
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('instance_ids', 'InstanceId', 'InstanceId', 'InstanceIdStringList'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeInstanceImageMetadataMaxResults'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DescribeInstanceImageMetadataResult': Structure(DescribeInstanceImageMetadataResult, (
+        Member('instance_image_metadata', 'InstanceImageMetadataSet', 'instanceImageMetadataSet', 'InstanceImageMetadataList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
     )),
     'DescribeInstanceStatusRequest': Structure(DescribeInstanceStatusRequest, (
         Member('instance_ids', 'InstanceId', 'InstanceId', 'InstanceIdStringList'),
@@ -2089,6 +2822,18 @@ SHAPES: Final[dict[str, Shape]] = {
     'DescribeKeyPairsResult': Structure(DescribeKeyPairsResult, (
         Member('key_pairs', 'KeySet', 'keySet', 'KeyPairList'),
     )),
+    'DescribeLockedSnapshotsMaxResults': Scalar('integer', minimum=5, maximum=1000),
+    'DescribeLockedSnapshotsRequest': Structure(DescribeLockedSnapshotsRequest, (
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeLockedSnapshotsMaxResults'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('snapshot_ids', 'SnapshotId', 'SnapshotId', 'SnapshotIdStringList'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DescribeLockedSnapshotsResult': Structure(DescribeLockedSnapshotsResult, (
+        Member('snapshots', 'SnapshotSet', 'snapshotSet', 'LockedSnapshotsInfoList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
     'DescribeRegionsRequest': Structure(DescribeRegionsRequest, (
         Member('region_names', 'RegionName', 'RegionName', 'RegionNameStringList'),
         Member('all_regions', 'AllRegions', 'AllRegions', 'Boolean'),
@@ -2110,6 +2855,16 @@ SHAPES: Final[dict[str, Shape]] = {
     'DescribeSecurityGroupsResult': Structure(DescribeSecurityGroupsResult, (
         Member('next_token', 'NextToken', 'nextToken', 'String'),
         Member('security_groups', 'SecurityGroupInfo', 'securityGroupInfo', 'SecurityGroupList'),
+    )),
+    'DescribeSnapshotAttributeRequest': Structure(DescribeSnapshotAttributeRequest, (
+        Member('attribute', 'Attribute', 'Attribute', 'SnapshotAttributeName', required=True),
+        Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'DescribeSnapshotAttributeResult': Structure(DescribeSnapshotAttributeResult, (
+        Member('product_codes', 'ProductCodes', 'productCodes', 'ProductCodeList'),
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
+        Member('create_volume_permissions', 'CreateVolumePermission', 'createVolumePermission', 'CreateVolumePermissionList'),
     )),
     'DescribeSnapshotsRequest': Structure(DescribeSnapshotsRequest, (
         Member('max_results', 'MaxResults', 'MaxResults', 'Integer'),
@@ -2158,7 +2913,54 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('next_token', 'NextToken', 'nextToken', 'String'),
         Member('vpcs', 'VpcSet', 'vpcSet', 'VpcList'),
     )),
+    'DetachImageWatermarkRequest': Structure(DetachImageWatermarkRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('watermark_key', 'WatermarkKey', 'WatermarkKey', 'String', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DetachImageWatermarkResult': Structure(DetachImageWatermarkResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
     'DeviceType': Scalar('string', enum=frozenset({'ebs', 'instance-store'})),
+    'DisableAllowedImagesSettingsRequest': Structure(DisableAllowedImagesSettingsRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DisableAllowedImagesSettingsResult': Structure(DisableAllowedImagesSettingsResult, (
+        Member('allowed_images_settings_state', 'AllowedImagesSettingsState', 'allowedImagesSettingsState', 'AllowedImagesSettingsDisabledState'),
+    )),
+    'DisableImageBlockPublicAccessRequest': Structure(DisableImageBlockPublicAccessRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DisableImageBlockPublicAccessResult': Structure(DisableImageBlockPublicAccessResult, (
+        Member('image_block_public_access_state', 'ImageBlockPublicAccessState', 'imageBlockPublicAccessState', 'ImageBlockPublicAccessDisabledState'),
+    )),
+    'DisableImageDeprecationRequest': Structure(DisableImageDeprecationRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DisableImageDeprecationResult': Structure(DisableImageDeprecationResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
+    'DisableImageDeregistrationProtectionRequest': Structure(DisableImageDeregistrationProtectionRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DisableImageDeregistrationProtectionResult': Structure(DisableImageDeregistrationProtectionResult, (
+        Member('return_', 'Return', 'return', 'String'),
+    )),
+    'DisableImageRequest': Structure(DisableImageRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DisableImageResult': Structure(DisableImageResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
+    'DisableSnapshotBlockPublicAccessRequest': Structure(DisableSnapshotBlockPublicAccessRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DisableSnapshotBlockPublicAccessResult': Structure(DisableSnapshotBlockPublicAccessResult, (
+        Member('state', 'State', 'state', 'SnapshotBlockPublicAccessState'),
+    )),
     'DiskCount': Scalar('integer'),
     'DiskInfo': Structure(DiskInfo, (
         Member('size_in_gb', 'SizeInGB', 'sizeInGB', 'DiskSize'),
@@ -2278,6 +3080,50 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('ena_srd_udp_enabled', 'EnaSrdUdpEnabled', 'EnaSrdUdpEnabled', 'Boolean'),
     )),
     'EnaSupport': Scalar('string', enum=frozenset({'required', 'supported', 'unsupported'})),
+    'EnableAllowedImagesSettingsRequest': Structure(EnableAllowedImagesSettingsRequest, (
+        Member('allowed_images_settings_state', 'AllowedImagesSettingsState', 'AllowedImagesSettingsState', 'AllowedImagesSettingsEnabledState', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'EnableAllowedImagesSettingsResult': Structure(EnableAllowedImagesSettingsResult, (
+        Member('allowed_images_settings_state', 'AllowedImagesSettingsState', 'allowedImagesSettingsState', 'AllowedImagesSettingsEnabledState'),
+    )),
+    'EnableImageBlockPublicAccessRequest': Structure(EnableImageBlockPublicAccessRequest, (
+        Member('image_block_public_access_state', 'ImageBlockPublicAccessState', 'ImageBlockPublicAccessState', 'ImageBlockPublicAccessEnabledState', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'EnableImageBlockPublicAccessResult': Structure(EnableImageBlockPublicAccessResult, (
+        Member('image_block_public_access_state', 'ImageBlockPublicAccessState', 'imageBlockPublicAccessState', 'ImageBlockPublicAccessEnabledState'),
+    )),
+    'EnableImageDeprecationRequest': Structure(EnableImageDeprecationRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('deprecate_at', 'DeprecateAt', 'DeprecateAt', 'MillisecondDateTime', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'EnableImageDeprecationResult': Structure(EnableImageDeprecationResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
+    'EnableImageDeregistrationProtectionRequest': Structure(EnableImageDeregistrationProtectionRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('with_cooldown', 'WithCooldown', 'WithCooldown', 'Boolean'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'EnableImageDeregistrationProtectionResult': Structure(EnableImageDeregistrationProtectionResult, (
+        Member('return_', 'Return', 'return', 'String'),
+    )),
+    'EnableImageRequest': Structure(EnableImageRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'EnableImageResult': Structure(EnableImageResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
+    'EnableSnapshotBlockPublicAccessRequest': Structure(EnableSnapshotBlockPublicAccessRequest, (
+        Member('state', 'State', 'State', 'SnapshotBlockPublicAccessState', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'EnableSnapshotBlockPublicAccessResult': Structure(EnableSnapshotBlockPublicAccessResult, (
+        Member('state', 'State', 'state', 'SnapshotBlockPublicAccessState'),
+    )),
     'EnclaveOptions': Structure(EnclaveOptions, (
         Member('enabled', 'Enabled', 'enabled', 'Boolean'),
     )),
@@ -2316,6 +3162,14 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('total_fpga_memory_in_mi_b', 'TotalFpgaMemoryInMiB', 'totalFpgaMemoryInMiB', 'totalFpgaMemory'),
     )),
     'FreeTierEligibleFlag': Scalar('boolean'),
+    'GetAllowedImagesSettingsRequest': Structure(GetAllowedImagesSettingsRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'GetAllowedImagesSettingsResult': Structure(GetAllowedImagesSettingsResult, (
+        Member('state', 'State', 'state', 'String'),
+        Member('image_criteria', 'ImageCriterionSet', 'imageCriterionSet', 'ImageCriterionList'),
+        Member('managed_by', 'ManagedBy', 'managedBy', 'ManagedBy'),
+    )),
     'GetConsoleOutputRequest': Structure(GetConsoleOutputRequest, (
         Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
         Member('latest', 'Latest', 'Latest', 'Boolean'),
@@ -2325,6 +3179,27 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('instance_id', 'InstanceId', 'instanceId', 'String'),
         Member('timestamp', 'Timestamp', 'timestamp', 'DateTime'),
         Member('output', 'Output', 'output', 'String'),
+    )),
+    'GetImageAncestryRequest': Structure(GetImageAncestryRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'GetImageAncestryResult': Structure(GetImageAncestryResult, (
+        Member('image_ancestry_entries', 'ImageAncestryEntrySet', 'imageAncestryEntrySet', 'ImageAncestryEntryList'),
+    )),
+    'GetImageBlockPublicAccessStateRequest': Structure(GetImageBlockPublicAccessStateRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'GetImageBlockPublicAccessStateResult': Structure(GetImageBlockPublicAccessStateResult, (
+        Member('image_block_public_access_state', 'ImageBlockPublicAccessState', 'imageBlockPublicAccessState', 'String'),
+        Member('managed_by', 'ManagedBy', 'managedBy', 'ManagedBy'),
+    )),
+    'GetSnapshotBlockPublicAccessStateRequest': Structure(GetSnapshotBlockPublicAccessStateRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'GetSnapshotBlockPublicAccessStateResult': Structure(GetSnapshotBlockPublicAccessStateResult, (
+        Member('state', 'State', 'state', 'SnapshotBlockPublicAccessState'),
+        Member('managed_by', 'ManagedBy', 'managedBy', 'ManagedBy'),
     )),
     'GpuDeviceCount': Scalar('integer'),
     'GpuDeviceInfo': Structure(GpuDeviceInfo, (
@@ -2416,6 +3291,14 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('ramdisk_id', 'RamdiskId', 'ramdiskId', 'String'),
         Member('platform', 'Platform', 'platform', 'PlatformValues'),
     )),
+    'ImageAncestryEntry': Structure(ImageAncestryEntry, (
+        Member('creation_date', 'CreationDate', 'creationDate', 'MillisecondDateTime'),
+        Member('image_id', 'ImageId', 'imageId', 'ImageId'),
+        Member('image_owner_alias', 'ImageOwnerAlias', 'imageOwnerAlias', 'String'),
+        Member('source_image_id', 'SourceImageId', 'sourceImageId', 'ImageId'),
+        Member('source_image_region', 'SourceImageRegion', 'sourceImageRegion', 'String'),
+    )),
+    'ImageAncestryEntryList': ListOf('ImageAncestryEntry', 'item'),
     'ImageAttribute': Structure(ImageAttribute, (
         Member('description', 'Description', 'description', 'AttributeValue'),
         Member('kernel_id', 'Kernel', 'kernel', 'AttributeValue'),
@@ -2433,14 +3316,121 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('block_device_mappings', 'BlockDeviceMapping', 'blockDeviceMapping', 'BlockDeviceMappingList'),
     )),
     'ImageAttributeName': Scalar('string', enum=frozenset({'blockDeviceMapping', 'bootMode', 'deregistrationProtection', 'description', 'imdsSupport', 'kernel', 'lastLaunchedTime', 'launchPermission', 'productCodes', 'ramdisk', 'sriovNetSupport', 'tpmSupport', 'uefiData'})),
+    'ImageBlockPublicAccessDisabledState': Scalar('string', enum=frozenset({'unblocked'})),
+    'ImageBlockPublicAccessEnabledState': Scalar('string', enum=frozenset({'block-new-sharing'})),
+    'ImageCriterion': Structure(ImageCriterion, (
+        Member('image_providers', 'ImageProviderSet', 'imageProviderSet', 'ImageProviderList'),
+        Member('marketplace_product_codes', 'MarketplaceProductCodeSet', 'marketplaceProductCodeSet', 'MarketplaceProductCodeList'),
+        Member('image_names', 'ImageNameSet', 'imageNameSet', 'ImageNameList'),
+        Member('deprecation_time_condition', 'DeprecationTimeCondition', 'deprecationTimeCondition', 'DeprecationTimeCondition'),
+        Member('creation_date_condition', 'CreationDateCondition', 'creationDateCondition', 'CreationDateCondition'),
+        Member('image_watermarks', 'ImageWatermarkSet', 'imageWatermarkSet', 'ImageWatermarkFilterResponseList'),
+        Member('scan_result_condition', 'ScanResultCondition', 'scanResultCondition', 'ScanResultCondition'),
+    )),
+    'ImageCriterionList': ListOf('ImageCriterion', 'item'),
+    'ImageCriterionRequest': Structure(ImageCriterionRequest, (
+        Member('image_providers', 'ImageProvider', 'ImageProvider', 'ImageProviderRequestList'),
+        Member('marketplace_product_codes', 'MarketplaceProductCode', 'MarketplaceProductCode', 'MarketplaceProductCodeRequestList'),
+        Member('image_names', 'ImageName', 'ImageName', 'ImageNameCriteriaRequestList'),
+        Member('deprecation_time_condition', 'DeprecationTimeCondition', 'DeprecationTimeCondition', 'DeprecationTimeConditionRequest'),
+        Member('creation_date_condition', 'CreationDateCondition', 'CreationDateCondition', 'CreationDateConditionRequest'),
+        Member('image_watermarks', 'ImageWatermark', 'ImageWatermark', 'ImageWatermarkFilterRequestList'),
+        Member('scan_result_condition', 'ScanResultCondition', 'ScanResultCondition', 'ScanResultConditionRequest'),
+    )),
+    'ImageCriterionRequestList': ListOf('ImageCriterionRequest', 'ImageCriterion'),
     'ImageDescriptionRequest': Scalar('string', minimum=0, maximum=255),
     'ImageId': Scalar('string'),
     'ImageIdStringList': ListOf('ImageId', 'ImageId'),
     'ImageList': ListOf('Image', 'item'),
+    'ImageMetadata': Structure(ImageMetadata, (
+        Member('image_id', 'ImageId', 'imageId', 'ImageId'),
+        Member('name', 'Name', 'name', 'String'),
+        Member('owner_id', 'ImageOwnerId', 'imageOwnerId', 'String'),
+        Member('state', 'ImageState', 'imageState', 'ImageState'),
+        Member('image_owner_alias', 'ImageOwnerAlias', 'imageOwnerAlias', 'String'),
+        Member('creation_date', 'CreationDate', 'creationDate', 'String'),
+        Member('deprecation_time', 'DeprecationTime', 'deprecationTime', 'String'),
+        Member('image_allowed', 'ImageAllowed', 'imageAllowed', 'Boolean'),
+        Member('is_public', 'IsPublic', 'isPublic', 'Boolean'),
+        Member('image_watermarks', 'ImageWatermarkSet', 'imageWatermarkSet', 'ImageWatermarkList'),
+    )),
+    'ImageName': Scalar('string'),
+    'ImageNameCriteriaRequest': Scalar('string', minimum=0, maximum=128),
+    'ImageNameCriteriaRequestList': ListOf('ImageNameCriteriaRequest', 'item'),
+    'ImageNameList': ListOf('ImageName', 'item'),
     'ImageNameRequest': Scalar('string'),
+    'ImageProvider': Scalar('string'),
+    'ImageProviderList': ListOf('ImageProvider', 'item'),
+    'ImageProviderRequest': Scalar('string'),
+    'ImageProviderRequestList': ListOf('ImageProviderRequest', 'item'),
+    'ImageRecycleBinInfo': Structure(ImageRecycleBinInfo, (
+        Member('image_id', 'ImageId', 'imageId', 'String'),
+        Member('name', 'Name', 'name', 'String'),
+        Member('description', 'Description', 'description', 'String'),
+        Member('recycle_bin_enter_time', 'RecycleBinEnterTime', 'recycleBinEnterTime', 'MillisecondDateTime'),
+        Member('recycle_bin_exit_time', 'RecycleBinExitTime', 'recycleBinExitTime', 'MillisecondDateTime'),
+    )),
+    'ImageRecycleBinInfoList': ListOf('ImageRecycleBinInfo', 'item'),
+    'ImageReference': Structure(ImageReference, (
+        Member('image_id', 'ImageId', 'imageId', 'ImageId'),
+        Member('resource_type', 'ResourceType', 'resourceType', 'ImageReferenceResourceType'),
+        Member('arn', 'Arn', 'arn', 'String'),
+    )),
+    'ImageReferenceList': ListOf('ImageReference', 'item'),
+    'ImageReferenceOptionName': Scalar('string', enum=frozenset({'state-name', 'version-depth'})),
+    'ImageReferenceResourceType': Scalar('string', enum=frozenset({'ec2:Instance', 'ec2:LaunchTemplate', 'imagebuilder:ContainerRecipe', 'imagebuilder:ImageRecipe', 'ssm:Parameter'})),
     'ImageState': Scalar('string', enum=frozenset({'available', 'deregistered', 'disabled', 'error', 'failed', 'invalid', 'pending', 'transient'})),
     'ImageTypeValues': Scalar('string', enum=frozenset({'kernel', 'machine', 'ramdisk'})),
     'ImageUefiDataRequest': Scalar('string', minimum=0, maximum=64000),
+    'ImageUsageReport': Structure(ImageUsageReport, (
+        Member('image_id', 'ImageId', 'imageId', 'ImageId'),
+        Member('report_id', 'ReportId', 'reportId', 'ImageUsageReportId'),
+        Member('resource_types', 'ResourceTypeSet', 'resourceTypeSet', 'ImageUsageResourceTypeList'),
+        Member('account_ids', 'AccountIdSet', 'accountIdSet', 'UserIdList'),
+        Member('state', 'State', 'state', 'ImageUsageReportState'),
+        Member('state_reason', 'StateReason', 'stateReason', 'ImageUsageReportStateReason'),
+        Member('creation_time', 'CreationTime', 'creationTime', 'MillisecondDateTime'),
+        Member('expiration_time', 'ExpirationTime', 'expirationTime', 'MillisecondDateTime'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+    )),
+    'ImageUsageReportEntry': Structure(ImageUsageReportEntry, (
+        Member('resource_type', 'ResourceType', 'resourceType', 'ImageUsageResourceTypeName'),
+        Member('report_id', 'ReportId', 'reportId', 'ImageUsageReportId'),
+        Member('usage_count', 'UsageCount', 'usageCount', 'Long'),
+        Member('account_id', 'AccountId', 'accountId', 'String'),
+        Member('image_id', 'ImageId', 'imageId', 'ImageId'),
+        Member('report_creation_time', 'ReportCreationTime', 'reportCreationTime', 'MillisecondDateTime'),
+    )),
+    'ImageUsageReportEntryList': ListOf('ImageUsageReportEntry', 'item'),
+    'ImageUsageReportId': Scalar('string'),
+    'ImageUsageReportIdStringList': ListOf('ImageUsageReportId', 'item', minimum=0, maximum=200),
+    'ImageUsageReportList': ListOf('ImageUsageReport', 'item'),
+    'ImageUsageReportState': Scalar('string'),
+    'ImageUsageReportStateReason': Scalar('string'),
+    'ImageUsageReportUserIdStringList': ListOf('String', 'UserId', minimum=0, maximum=200),
+    'ImageUsageResourceType': Structure(ImageUsageResourceType, (
+        Member('resource_type', 'ResourceType', 'resourceType', 'ImageUsageResourceTypeName'),
+        Member('resource_type_options', 'ResourceTypeOptionSet', 'resourceTypeOptionSet', 'ImageUsageResourceTypeOptionList'),
+    )),
+    'ImageUsageResourceTypeList': ListOf('ImageUsageResourceType', 'item'),
+    'ImageUsageResourceTypeName': Scalar('string'),
+    'ImageUsageResourceTypeOption': Structure(ImageUsageResourceTypeOption, (
+        Member('option_name', 'OptionName', 'optionName', 'String'),
+        Member('option_values', 'OptionValueSet', 'optionValueSet', 'ImageUsageResourceTypeOptionValuesList'),
+    )),
+    'ImageUsageResourceTypeOptionList': ListOf('ImageUsageResourceTypeOption', 'item'),
+    'ImageUsageResourceTypeOptionRequest': Structure(ImageUsageResourceTypeOptionRequest, (
+        Member('option_name', 'OptionName', 'OptionName', 'String'),
+        Member('option_values', 'OptionValue', 'OptionValue', 'ImageUsageResourceTypeOptionValuesList'),
+    )),
+    'ImageUsageResourceTypeOptionRequestList': ListOf('ImageUsageResourceTypeOptionRequest', 'item'),
+    'ImageUsageResourceTypeOptionValue': Scalar('string'),
+    'ImageUsageResourceTypeOptionValuesList': ListOf('ImageUsageResourceTypeOptionValue', 'item'),
+    'ImageUsageResourceTypeRequest': Structure(ImageUsageResourceTypeRequest, (
+        Member('resource_type', 'ResourceType', 'ResourceType', 'ImageUsageResourceTypeName'),
+        Member('resource_type_options', 'ResourceTypeOption', 'ResourceTypeOption', 'ImageUsageResourceTypeOptionRequestList'),
+    )),
+    'ImageUsageResourceTypeRequestList': ListOf('ImageUsageResourceTypeRequest', 'item'),
     'ImageWatermark': Structure(ImageWatermark, (
         Member('watermark_key', 'WatermarkKey', 'watermarkKey', 'String'),
         Member('source_image_region', 'SourceImageRegion', 'sourceImageRegion', 'String'),
@@ -2448,7 +3438,22 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('source_image_creation_time', 'SourceImageCreationTime', 'sourceImageCreationTime', 'MillisecondDateTime'),
         Member('watermark_creation_time', 'WatermarkCreationTime', 'watermarkCreationTime', 'MillisecondDateTime'),
     )),
+    'ImageWatermarkFilterRequest': Structure(ImageWatermarkFilterRequest, (
+        Member('watermark_key', 'WatermarkKey', 'WatermarkKey', 'String'),
+        Member('source_image_region', 'SourceImageRegion', 'SourceImageRegion', 'String'),
+        Member('maximum_days_since_source_image_created', 'MaximumDaysSinceSourceImageCreated', 'MaximumDaysSinceSourceImageCreated', 'Integer'),
+        Member('maximum_days_since_watermark_created', 'MaximumDaysSinceWatermarkCreated', 'MaximumDaysSinceWatermarkCreated', 'Integer'),
+    )),
+    'ImageWatermarkFilterRequestList': ListOf('ImageWatermarkFilterRequest', 'item'),
+    'ImageWatermarkFilterResponse': Structure(ImageWatermarkFilterResponse, (
+        Member('watermark_key', 'WatermarkKey', 'watermarkKey', 'String'),
+        Member('source_image_region', 'SourceImageRegion', 'sourceImageRegion', 'String'),
+        Member('maximum_days_since_source_image_created', 'MaximumDaysSinceSourceImageCreated', 'maximumDaysSinceSourceImageCreated', 'Integer'),
+        Member('maximum_days_since_watermark_created', 'MaximumDaysSinceWatermarkCreated', 'maximumDaysSinceWatermarkCreated', 'Integer'),
+    )),
+    'ImageWatermarkFilterResponseList': ListOf('ImageWatermarkFilterResponse', 'item'),
     'ImageWatermarkList': ListOf('ImageWatermark', 'item'),
+    'ImageWatermarkNameRequest': Scalar('string', minimum=3, maximum=128),
     'ImdsSupportValues': Scalar('string', enum=frozenset({'v2.0'})),
     'ImportKeyPairRequest': Structure(ImportKeyPairRequest, (
         Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
@@ -2615,6 +3620,19 @@ SHAPES: Final[dict[str, Shape]] = {
     'InstanceEventId': Scalar('string'),
     'InstanceId': Scalar('string'),
     'InstanceIdStringList': ListOf('InstanceId', 'InstanceId'),
+    'InstanceImageMetadata': Structure(InstanceImageMetadata, (
+        Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId'),
+        Member('instance_type', 'InstanceType', 'instanceType', 'InstanceType'),
+        Member('launch_time', 'LaunchTime', 'launchTime', 'MillisecondDateTime'),
+        Member('availability_zone', 'AvailabilityZone', 'availabilityZone', 'String'),
+        Member('zone_id', 'ZoneId', 'zoneId', 'String'),
+        Member('state', 'InstanceState', 'instanceState', 'InstanceState'),
+        Member('owner_id', 'InstanceOwnerId', 'instanceOwnerId', 'String'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('image_metadata', 'ImageMetadata', 'imageMetadata', 'ImageMetadata'),
+        Member('operator', 'Operator', 'operator', 'OperatorResponse'),
+    )),
+    'InstanceImageMetadataList': ListOf('InstanceImageMetadata', 'item'),
     'InstanceInterruptionBehavior': Scalar('string', enum=frozenset({'hibernate', 'stop', 'terminate'})),
     'InstanceIpv4Prefix': Structure(InstanceIpv4Prefix, (
         Member('ipv4_prefix', 'Ipv4Prefix', 'ipv4Prefix', 'String'),
@@ -2873,9 +3891,14 @@ SHAPES: Final[dict[str, Shape]] = {
     'InstanceTypeItem': Structure(InstanceTypeItem, (
         Member('instance_type', 'InstanceType', 'instanceType', 'String'),
     )),
+    'InstanceTypeItemRequest': Scalar('string', minimum=0, maximum=24),
     'InstanceTypeSpecification': Structure(InstanceTypeSpecification, (
         Member('supported_instance_types', 'SupportedInstanceTypeSet', 'supportedInstanceTypeSet', 'SupportedInstanceTypeSet'),
         Member('unsupported_instance_types', 'UnsupportedInstanceTypeSet', 'unsupportedInstanceTypeSet', 'UnsupportedInstanceTypeSet'),
+    )),
+    'InstanceTypeSpecificationRequest': Structure(InstanceTypeSpecificationRequest, (
+        Member('supported_instance_types', 'SupportedInstanceType', 'SupportedInstanceType', 'SupportedInstanceTypeRequestSet'),
+        Member('unsupported_instance_types', 'UnsupportedInstanceType', 'UnsupportedInstanceType', 'UnsupportedInstanceTypeRequestSet'),
     )),
     'Integer': Scalar('integer'),
     'IpPermission': Structure(IpPermission, (
@@ -2961,13 +3984,76 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'LicenseList': ListOf('LicenseConfiguration', 'item'),
     'LicenseSpecificationListRequest': ListOf('LicenseConfigurationRequest', 'item'),
+    'ListImagesInRecycleBinMaxResults': Scalar('integer', minimum=1, maximum=1000),
+    'ListImagesInRecycleBinRequest': Structure(ListImagesInRecycleBinRequest, (
+        Member('image_ids', 'ImageId', 'ImageId', 'ImageIdStringList'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'ListImagesInRecycleBinMaxResults'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'ListImagesInRecycleBinResult': Structure(ListImagesInRecycleBinResult, (
+        Member('images', 'ImageSet', 'imageSet', 'ImageRecycleBinInfoList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
+    'ListSnapshotsInRecycleBinMaxResults': Scalar('integer', minimum=5, maximum=1000),
+    'ListSnapshotsInRecycleBinRequest': Structure(ListSnapshotsInRecycleBinRequest, (
+        Member('max_results', 'MaxResults', 'MaxResults', 'ListSnapshotsInRecycleBinMaxResults'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('snapshot_ids', 'SnapshotId', 'SnapshotId', 'SnapshotIdStringList'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'ListSnapshotsInRecycleBinResult': Structure(ListSnapshotsInRecycleBinResult, (
+        Member('snapshots', 'SnapshotSet', 'snapshotSet', 'SnapshotRecycleBinInfoList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
+    'LockMode': Scalar('string', enum=frozenset({'compliance', 'governance'})),
+    'LockSnapshotRequest': Structure(LockSnapshotRequest, (
+        Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('lock_mode', 'LockMode', 'LockMode', 'LockMode', required=True),
+        Member('cool_off_period', 'CoolOffPeriod', 'CoolOffPeriod', 'CoolOffPeriodRequestHours'),
+        Member('lock_duration', 'LockDuration', 'LockDuration', 'RetentionPeriodRequestDays'),
+        Member('expiration_date', 'ExpirationDate', 'ExpirationDate', 'MillisecondDateTime'),
+    )),
+    'LockSnapshotResult': Structure(LockSnapshotResult, (
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
+        Member('lock_state', 'LockState', 'lockState', 'LockState'),
+        Member('lock_duration', 'LockDuration', 'lockDuration', 'RetentionPeriodResponseDays'),
+        Member('cool_off_period', 'CoolOffPeriod', 'coolOffPeriod', 'CoolOffPeriodResponseHours'),
+        Member('cool_off_period_expires_on', 'CoolOffPeriodExpiresOn', 'coolOffPeriodExpiresOn', 'MillisecondDateTime'),
+        Member('lock_created_on', 'LockCreatedOn', 'lockCreatedOn', 'MillisecondDateTime'),
+        Member('lock_expires_on', 'LockExpiresOn', 'lockExpiresOn', 'MillisecondDateTime'),
+        Member('lock_duration_start_time', 'LockDurationStartTime', 'lockDurationStartTime', 'MillisecondDateTime'),
+    )),
+    'LockState': Scalar('string', enum=frozenset({'compliance', 'compliance-cooloff', 'expired', 'governance'})),
+    'LockedSnapshotsInfo': Structure(LockedSnapshotsInfo, (
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
+        Member('lock_state', 'LockState', 'lockState', 'LockState'),
+        Member('lock_duration', 'LockDuration', 'lockDuration', 'RetentionPeriodResponseDays'),
+        Member('cool_off_period', 'CoolOffPeriod', 'coolOffPeriod', 'CoolOffPeriodResponseHours'),
+        Member('cool_off_period_expires_on', 'CoolOffPeriodExpiresOn', 'coolOffPeriodExpiresOn', 'MillisecondDateTime'),
+        Member('lock_created_on', 'LockCreatedOn', 'lockCreatedOn', 'MillisecondDateTime'),
+        Member('lock_duration_start_time', 'LockDurationStartTime', 'lockDurationStartTime', 'MillisecondDateTime'),
+        Member('lock_expires_on', 'LockExpiresOn', 'lockExpiresOn', 'MillisecondDateTime'),
+    )),
+    'LockedSnapshotsInfoList': ListOf('LockedSnapshotsInfo', 'item'),
     'LogicalGpuCount': Scalar('integer'),
     'Long': Scalar('long'),
+    'ManagedBy': Scalar('string', enum=frozenset({'account', 'declarative-policy'})),
     'MarketType': Scalar('string', enum=frozenset({'capacity-block', 'interruptible-capacity-reservation', 'on-demand', 'spot'})),
+    'MarketplaceProductCode': Scalar('string'),
+    'MarketplaceProductCodeList': ListOf('MarketplaceProductCode', 'item'),
+    'MarketplaceProductCodeRequest': Scalar('string'),
+    'MarketplaceProductCodeRequestList': ListOf('MarketplaceProductCodeRequest', 'item'),
+    'MaxDaysSinceFixAvailableValue': Scalar('integer', minimum=0, maximum=2147483647),
+    'MaxDaysSinceLastFindingScanValue': Scalar('integer', minimum=0, maximum=2147483647),
     'MaxIpv4AddrPerInterface': Scalar('integer'),
     'MaxIpv6AddrPerInterface': Scalar('integer'),
     'MaxNetworkInterfaces': Scalar('integer'),
     'MaximumBandwidthInMbps': Scalar('integer'),
+    'MaximumDaysSinceCreatedValue': Scalar('integer', minimum=0, maximum=2147483647),
+    'MaximumDaysSinceDeprecatedValue': Scalar('integer', minimum=0, maximum=2147483647),
     'MaximumEbsAttachments': Scalar('integer'),
     'MaximumEbsCards': Scalar('integer'),
     'MaximumEfaInterfaces': Scalar('integer'),
@@ -3038,6 +4124,15 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('ena_support', 'EnaSupport', 'enaSupport', 'AttributeBooleanValue'),
     )),
     'ModifyInstanceAttributeValue': Scalar('string'),
+    'ModifySnapshotAttributeRequest': Structure(ModifySnapshotAttributeRequest, (
+        Member('attribute', 'Attribute', 'Attribute', 'SnapshotAttributeName'),
+        Member('create_volume_permission', 'CreateVolumePermission', 'CreateVolumePermission', 'CreateVolumePermissionModifications'),
+        Member('group_names', 'UserGroup', 'UserGroup', 'GroupNameStringList'),
+        Member('operation_type', 'OperationType', 'OperationType', 'OperationType'),
+        Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId', required=True),
+        Member('user_ids', 'UserId', 'UserId', 'UserIdStringList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
     'Monitoring': Structure(Monitoring, (
         Member('metric_category_ids', 'MetricCategoryIdSet', 'metricCategoryIdSet', 'MetricCategoryIdList'),
         Member('state', 'State', 'state', 'MonitoringState'),
@@ -3242,6 +4337,21 @@ SHAPES: Final[dict[str, Shape]] = {
     'RegisterImageResult': Structure(RegisterImageResult, (
         Member('image_id', 'ImageId', 'imageId', 'String'),
     )),
+    'ReplaceImageCriteriaInAllowedImagesSettingsRequest': Structure(ReplaceImageCriteriaInAllowedImagesSettingsRequest, (
+        Member('image_criteria', 'ImageCriterion', 'ImageCriterion', 'ImageCriterionRequestList'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'ReplaceImageCriteriaInAllowedImagesSettingsResult': Structure(ReplaceImageCriteriaInAllowedImagesSettingsResult, (
+        Member('return_value', 'Return', 'return', 'Boolean'),
+    )),
+    'ReplaceImageInstanceTypeSpecificationRequest': Structure(ReplaceImageInstanceTypeSpecificationRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('instance_type_specification', 'InstanceTypeSpecification', 'InstanceTypeSpecification', 'InstanceTypeSpecificationRequest'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'ReplaceImageInstanceTypeSpecificationResult': Structure(ReplaceImageInstanceTypeSpecificationResult, (
+        Member('return_value', 'ReturnValue', 'returnValue', 'Boolean'),
+    )),
     'RequestInstanceTypeList': ListOf('InstanceType', 'item', minimum=0, maximum=100),
     'Reservation': Structure(Reservation, (
         Member('reservation_id', 'ReservationId', 'reservationId', 'String'),
@@ -3251,9 +4361,58 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('instances', 'InstancesSet', 'instancesSet', 'InstanceList'),
     )),
     'ReservationList': ListOf('Reservation', 'item'),
+    'ResetImageAttributeName': Scalar('string', enum=frozenset({'launchPermission'})),
+    'ResetImageAttributeRequest': Structure(ResetImageAttributeRequest, (
+        Member('attribute', 'Attribute', 'Attribute', 'ResetImageAttributeName', required=True),
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'ResetSnapshotAttributeRequest': Structure(ResetSnapshotAttributeRequest, (
+        Member('attribute', 'Attribute', 'Attribute', 'SnapshotAttributeName', required=True),
+        Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
     'ResourceIdList': ListOf('TaggableResourceId', 'item'),
     'ResourceType': Scalar('string', enum=frozenset({'application-status-check', 'capacity-block', 'capacity-manager-data-export', 'capacity-reservation', 'capacity-reservation-cancellation-quote', 'capacity-reservation-fleet', 'capacity-reservation-modification-quote', 'carrier-gateway', 'client-vpn-endpoint', 'coip-pool', 'customer-gateway', 'declarative-policies-report', 'dedicated-host', 'dhcp-options', 'egress-only-internet-gateway', 'elastic-gpu', 'elastic-ip', 'export-image-task', 'export-instance-task', 'fca-policy', 'fleet', 'fpga-image', 'host-reservation', 'image', 'image-usage-report', 'import-image-task', 'import-snapshot-task', 'instance', 'instance-connect-endpoint', 'instance-event-window', 'internet-gateway', 'ipam', 'ipam-external-resource-verification-token', 'ipam-internet-registry-association', 'ipam-policy', 'ipam-pool', 'ipam-pool-allocation', 'ipam-prefix-list-resolver', 'ipam-prefix-list-resolver-target', 'ipam-resource-discovery', 'ipam-resource-discovery-association', 'ipam-scope', 'ipv4pool-ec2', 'ipv6pool-ec2', 'key-pair', 'launch-template', 'local-gateway', 'local-gateway-route-table', 'local-gateway-route-table-virtual-interface-group-association', 'local-gateway-route-table-vpc-association', 'local-gateway-virtual-interface', 'local-gateway-virtual-interface-group', 'mac-modification-task', 'metric-category', 'natgateway', 'network-acl', 'network-insights-access-scope', 'network-insights-access-scope-analysis', 'network-insights-analysis', 'network-insights-path', 'network-interface', 'outpost-lag', 'placement-group', 'prefix-list', 'replace-root-volume-task', 'reserved-instances', 'route-server', 'route-server-endpoint', 'route-server-peer', 'route-table', 'secondary-interface', 'secondary-network', 'secondary-subnet', 'security-group', 'security-group-rule', 'service-link-virtual-interface', 'snapshot', 'spot-fleet-request', 'spot-instances-request', 'subnet', 'subnet-cidr-reservation', 'traffic-mirror-filter', 'traffic-mirror-filter-rule', 'traffic-mirror-session', 'traffic-mirror-target', 'transit-gateway', 'transit-gateway-attachment', 'transit-gateway-connect-peer', 'transit-gateway-metering-policy', 'transit-gateway-multicast-domain', 'transit-gateway-policy-table', 'transit-gateway-route-table', 'transit-gateway-route-table-announcement', 'verified-access-endpoint', 'verified-access-endpoint-target', 'verified-access-group', 'verified-access-instance', 'verified-access-policy', 'verified-access-trust-provider', 'volume', 'vpc', 'vpc-block-public-access-exclusion', 'vpc-encryption-control', 'vpc-endpoint', 'vpc-endpoint-connection', 'vpc-endpoint-connection-device-type', 'vpc-endpoint-service', 'vpc-endpoint-service-permission', 'vpc-flow-log', 'vpc-peering-connection', 'vpn-concentrator', 'vpn-connection', 'vpn-connection-device-type', 'vpn-gateway'})),
+    'ResourceTypeOption': Structure(ResourceTypeOption, (
+        Member('option_name', 'OptionName', 'OptionName', 'ImageReferenceOptionName'),
+        Member('option_values', 'OptionValue', 'OptionValue', 'ResourceTypeOptionValuesList'),
+    )),
+    'ResourceTypeOptionList': ListOf('ResourceTypeOption', 'item'),
+    'ResourceTypeOptionValue': Scalar('string'),
+    'ResourceTypeOptionValuesList': ListOf('ResourceTypeOptionValue', 'item'),
+    'ResourceTypeRequest': Structure(ResourceTypeRequest, (
+        Member('resource_type', 'ResourceType', 'ResourceType', 'ImageReferenceResourceType'),
+        Member('resource_type_options', 'ResourceTypeOption', 'ResourceTypeOption', 'ResourceTypeOptionList'),
+    )),
+    'ResourceTypeRequestList': ListOf('ResourceTypeRequest', 'item'),
     'RestorableByStringList': ListOf('String', 'item'),
+    'RestoreImageFromRecycleBinRequest': Structure(RestoreImageFromRecycleBinRequest, (
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'RestoreImageFromRecycleBinResult': Structure(RestoreImageFromRecycleBinResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
+    'RestoreSnapshotFromRecycleBinRequest': Structure(RestoreSnapshotFromRecycleBinRequest, (
+        Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'RestoreSnapshotFromRecycleBinResult': Structure(RestoreSnapshotFromRecycleBinResult, (
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
+        Member('outpost_arn', 'OutpostArn', 'outpostArn', 'String'),
+        Member('description', 'Description', 'description', 'String'),
+        Member('encrypted', 'Encrypted', 'encrypted', 'Boolean'),
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+        Member('progress', 'Progress', 'progress', 'String'),
+        Member('start_time', 'StartTime', 'startTime', 'MillisecondDateTime'),
+        Member('state', 'Status', 'status', 'SnapshotState'),
+        Member('volume_id', 'VolumeId', 'volumeId', 'String'),
+        Member('volume_size', 'VolumeSize', 'volumeSize', 'Integer'),
+        Member('sse_type', 'SseType', 'sseType', 'SSEType'),
+    )),
+    'RetentionPeriodRequestDays': Scalar('integer', minimum=1, maximum=36500),
+    'RetentionPeriodResponseDays': Scalar('integer'),
     'RootDeviceType': Scalar('string', enum=frozenset({'ebs', 'instance-store'})),
     'RootDeviceTypeList': ListOf('RootDeviceType', 'item'),
     'RunInstancesMonitoringEnabled': Structure(RunInstancesMonitoringEnabled, (
@@ -3316,6 +4475,24 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'S3StorageUploadPolicySignature': Scalar('string'),
     'SSEType': Scalar('string', enum=frozenset({'none', 'sse-ebs', 'sse-kms'})),
+    'ScanResultCondition': Structure(ScanResultCondition, (
+        Member('max_days_since_last_finding_scan', 'MaxDaysSinceLastFindingScan', 'maxDaysSinceLastFindingScan', 'MaxDaysSinceLastFindingScanValue'),
+        Member('maximum_severity_label', 'MaximumSeverityLabel', 'maximumSeverityLabel', 'SeverityLabel'),
+        Member('max_days_since_informational_fix_available', 'MaxDaysSinceInformationalFixAvailable', 'maxDaysSinceInformationalFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+        Member('max_days_since_low_fix_available', 'MaxDaysSinceLowFixAvailable', 'maxDaysSinceLowFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+        Member('max_days_since_medium_fix_available', 'MaxDaysSinceMediumFixAvailable', 'maxDaysSinceMediumFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+        Member('max_days_since_high_fix_available', 'MaxDaysSinceHighFixAvailable', 'maxDaysSinceHighFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+        Member('max_days_since_critical_fix_available', 'MaxDaysSinceCriticalFixAvailable', 'maxDaysSinceCriticalFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+    )),
+    'ScanResultConditionRequest': Structure(ScanResultConditionRequest, (
+        Member('max_days_since_last_finding_scan', 'MaxDaysSinceLastFindingScan', 'MaxDaysSinceLastFindingScan', 'MaxDaysSinceLastFindingScanValue'),
+        Member('maximum_severity_label', 'MaximumSeverityLabel', 'MaximumSeverityLabel', 'SeverityLabel'),
+        Member('max_days_since_informational_fix_available', 'MaxDaysSinceInformationalFixAvailable', 'MaxDaysSinceInformationalFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+        Member('max_days_since_low_fix_available', 'MaxDaysSinceLowFixAvailable', 'MaxDaysSinceLowFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+        Member('max_days_since_medium_fix_available', 'MaxDaysSinceMediumFixAvailable', 'MaxDaysSinceMediumFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+        Member('max_days_since_high_fix_available', 'MaxDaysSinceHighFixAvailable', 'MaxDaysSinceHighFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+        Member('max_days_since_critical_fix_available', 'MaxDaysSinceCriticalFixAvailable', 'MaxDaysSinceCriticalFixAvailable', 'MaxDaysSinceFixAvailableValue'),
+    )),
     'ScanResults': Structure(ScanResults, (
         Member('highest_finding_severity_label', 'HighestFindingSeverityLabel', 'highestFindingSeverityLabel', 'SeverityLabel'),
         Member('finding_scan_date', 'FindingScanDate', 'findingScanDate', 'MillisecondDateTime'),
@@ -3381,6 +4558,8 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('kms_key_id', 'KmsKeyId', 'kmsKeyId', 'String'),
         Member('data_encryption_key_id', 'DataEncryptionKeyId', 'dataEncryptionKeyId', 'String'),
     )),
+    'SnapshotAttributeName': Scalar('string', enum=frozenset({'createVolumePermission', 'productCodes'})),
+    'SnapshotBlockPublicAccessState': Scalar('string', enum=frozenset({'block-all-sharing', 'block-new-sharing', 'unblocked'})),
     'SnapshotCompletionDurationMinutesResponse': Scalar('integer'),
     'SnapshotDiskContainer': Structure(SnapshotDiskContainer, (
         Member('description', 'Description', 'Description', 'String'),
@@ -3391,6 +4570,14 @@ SHAPES: Final[dict[str, Shape]] = {
     'SnapshotId': Scalar('string'),
     'SnapshotIdStringList': ListOf('SnapshotId', 'SnapshotId'),
     'SnapshotList': ListOf('Snapshot', 'item'),
+    'SnapshotRecycleBinInfo': Structure(SnapshotRecycleBinInfo, (
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
+        Member('recycle_bin_enter_time', 'RecycleBinEnterTime', 'recycleBinEnterTime', 'MillisecondDateTime'),
+        Member('recycle_bin_exit_time', 'RecycleBinExitTime', 'recycleBinExitTime', 'MillisecondDateTime'),
+        Member('description', 'Description', 'description', 'String'),
+        Member('volume_id', 'VolumeId', 'volumeId', 'String'),
+    )),
+    'SnapshotRecycleBinInfoList': ListOf('SnapshotRecycleBinInfo', 'item'),
     'SnapshotReturnCodes': Scalar('string', enum=frozenset({'client-error', 'internal-error', 'missing-permissions', 'skipped', 'success'})),
     'SnapshotState': Scalar('string', enum=frozenset({'completed', 'error', 'pending', 'recoverable', 'recovering'})),
     'SnapshotTaskDetail': Structure(SnapshotTaskDetail, (
@@ -3491,6 +4678,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'SupportedAdditionalProcessorFeature': Scalar('string', enum=frozenset({'amd-sev-snp', 'nested-virtualization'})),
     'SupportedAdditionalProcessorFeatureList': ListOf('SupportedAdditionalProcessorFeature', 'item'),
     'SupportedInRegion': Scalar('boolean'),
+    'SupportedInstanceTypeRequestSet': ListOf('InstanceTypeItemRequest', 'Item', minimum=0, maximum=100),
     'SupportedInstanceTypeSet': ListOf('InstanceTypeItem', 'item'),
     'Tag': Structure(Tag, (
         Member('key', 'Key', 'key', 'String'),
@@ -3526,6 +4714,14 @@ SHAPES: Final[dict[str, Shape]] = {
     'TotalNeuronMemory': Scalar('integer'),
     'TpmSupportValues': Scalar('string', enum=frozenset({'v2.0'})),
     'TransferType': Scalar('string', enum=frozenset({'standard', 'time-based'})),
+    'UnlockSnapshotRequest': Structure(UnlockSnapshotRequest, (
+        Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'UnlockSnapshotResult': Structure(UnlockSnapshotResult, (
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
+    )),
+    'UnsupportedInstanceTypeRequestSet': ListOf('InstanceTypeItemRequest', 'Item', minimum=0, maximum=100),
     'UnsupportedInstanceTypeSet': ListOf('InstanceTypeItem', 'item'),
     'UsageClassType': Scalar('string', enum=frozenset({'capacity-block', 'on-demand', 'spot'})),
     'UsageClassTypeList': ListOf('UsageClassType', 'item'),
@@ -3548,6 +4744,7 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('peering_status', 'PeeringStatus', 'peeringStatus', 'String'),
     )),
     'UserIdGroupPairList': ListOf('UserIdGroupPair', 'item'),
+    'UserIdList': ListOf('String', 'item'),
     'UserIdStringList': ListOf('String', 'UserId'),
     'VCpuCount': Scalar('integer'),
     'VCpuInfo': Structure(VCpuInfo, (
@@ -3646,6 +4843,34 @@ OPERATIONS: Final = {
     'DeregisterImage': Operation('DeregisterImage', 'DeregisterImageRequest', 'DeregisterImageResult', 'POST', '/'),
     'ModifyImageAttribute': Operation('ModifyImageAttribute', 'ModifyImageAttributeRequest', None, 'POST', '/'),
     'DescribeImageAttribute': Operation('DescribeImageAttribute', 'DescribeImageAttributeRequest', 'ImageAttribute', 'POST', '/'),
+    'ResetImageAttribute': Operation('ResetImageAttribute', 'ResetImageAttributeRequest', None, 'POST', '/'),
+    'CancelImageLaunchPermission': Operation('CancelImageLaunchPermission', 'CancelImageLaunchPermissionRequest', 'CancelImageLaunchPermissionResult', 'POST', '/'),
+    'EnableImageBlockPublicAccess': Operation('EnableImageBlockPublicAccess', 'EnableImageBlockPublicAccessRequest', 'EnableImageBlockPublicAccessResult', 'POST', '/'),
+    'DisableImageBlockPublicAccess': Operation('DisableImageBlockPublicAccess', 'DisableImageBlockPublicAccessRequest', 'DisableImageBlockPublicAccessResult', 'POST', '/'),
+    'GetImageBlockPublicAccessState': Operation('GetImageBlockPublicAccessState', 'GetImageBlockPublicAccessStateRequest', 'GetImageBlockPublicAccessStateResult', 'POST', '/'),
+    'EnableAllowedImagesSettings': Operation('EnableAllowedImagesSettings', 'EnableAllowedImagesSettingsRequest', 'EnableAllowedImagesSettingsResult', 'POST', '/'),
+    'DisableAllowedImagesSettings': Operation('DisableAllowedImagesSettings', 'DisableAllowedImagesSettingsRequest', 'DisableAllowedImagesSettingsResult', 'POST', '/'),
+    'GetAllowedImagesSettings': Operation('GetAllowedImagesSettings', 'GetAllowedImagesSettingsRequest', 'GetAllowedImagesSettingsResult', 'POST', '/'),
+    'ReplaceImageCriteriaInAllowedImagesSettings': Operation('ReplaceImageCriteriaInAllowedImagesSettings', 'ReplaceImageCriteriaInAllowedImagesSettingsRequest', 'ReplaceImageCriteriaInAllowedImagesSettingsResult', 'POST', '/'),
+    'AttachImageWatermark': Operation('AttachImageWatermark', 'AttachImageWatermarkRequest', 'AttachImageWatermarkResult', 'POST', '/'),
+    'DetachImageWatermark': Operation('DetachImageWatermark', 'DetachImageWatermarkRequest', 'DetachImageWatermarkResult', 'POST', '/'),
+    'ReplaceImageInstanceTypeSpecification': Operation('ReplaceImageInstanceTypeSpecification', 'ReplaceImageInstanceTypeSpecificationRequest', 'ReplaceImageInstanceTypeSpecificationResult', 'POST', '/'),
+    'ConfirmProductInstance': Operation('ConfirmProductInstance', 'ConfirmProductInstanceRequest', 'ConfirmProductInstanceResult', 'POST', '/'),
+    'EnableImageDeprecation': Operation('EnableImageDeprecation', 'EnableImageDeprecationRequest', 'EnableImageDeprecationResult', 'POST', '/'),
+    'DisableImageDeprecation': Operation('DisableImageDeprecation', 'DisableImageDeprecationRequest', 'DisableImageDeprecationResult', 'POST', '/'),
+    'EnableImage': Operation('EnableImage', 'EnableImageRequest', 'EnableImageResult', 'POST', '/'),
+    'DisableImage': Operation('DisableImage', 'DisableImageRequest', 'DisableImageResult', 'POST', '/'),
+    'EnableImageDeregistrationProtection': Operation('EnableImageDeregistrationProtection', 'EnableImageDeregistrationProtectionRequest', 'EnableImageDeregistrationProtectionResult', 'POST', '/'),
+    'DisableImageDeregistrationProtection': Operation('DisableImageDeregistrationProtection', 'DisableImageDeregistrationProtectionRequest', 'DisableImageDeregistrationProtectionResult', 'POST', '/'),
+    'ListImagesInRecycleBin': Operation('ListImagesInRecycleBin', 'ListImagesInRecycleBinRequest', 'ListImagesInRecycleBinResult', 'POST', '/'),
+    'RestoreImageFromRecycleBin': Operation('RestoreImageFromRecycleBin', 'RestoreImageFromRecycleBinRequest', 'RestoreImageFromRecycleBinResult', 'POST', '/'),
+    'GetImageAncestry': Operation('GetImageAncestry', 'GetImageAncestryRequest', 'GetImageAncestryResult', 'POST', '/'),
+    'DescribeImageReferences': Operation('DescribeImageReferences', 'DescribeImageReferencesRequest', 'DescribeImageReferencesResult', 'POST', '/'),
+    'DescribeInstanceImageMetadata': Operation('DescribeInstanceImageMetadata', 'DescribeInstanceImageMetadataRequest', 'DescribeInstanceImageMetadataResult', 'POST', '/'),
+    'CreateImageUsageReport': Operation('CreateImageUsageReport', 'CreateImageUsageReportRequest', 'CreateImageUsageReportResult', 'POST', '/'),
+    'DescribeImageUsageReports': Operation('DescribeImageUsageReports', 'DescribeImageUsageReportsRequest', 'DescribeImageUsageReportsResult', 'POST', '/'),
+    'DescribeImageUsageReportEntries': Operation('DescribeImageUsageReportEntries', 'DescribeImageUsageReportEntriesRequest', 'DescribeImageUsageReportEntriesResult', 'POST', '/'),
+    'DeleteImageUsageReport': Operation('DeleteImageUsageReport', 'DeleteImageUsageReportRequest', 'DeleteImageUsageReportResult', 'POST', '/'),
     'BundleInstance': Operation('BundleInstance', 'BundleInstanceRequest', 'BundleInstanceResult', 'POST', '/'),
     'DescribeBundleTasks': Operation('DescribeBundleTasks', 'DescribeBundleTasksRequest', 'DescribeBundleTasksResult', 'POST', '/'),
     'CancelBundleTask': Operation('CancelBundleTask', 'CancelBundleTaskRequest', 'CancelBundleTaskResult', 'POST', '/'),
@@ -3653,6 +4878,17 @@ OPERATIONS: Final = {
     'DescribeImportSnapshotTasks': Operation('DescribeImportSnapshotTasks', 'DescribeImportSnapshotTasksRequest', 'DescribeImportSnapshotTasksResult', 'POST', '/'),
     'DescribeSnapshots': Operation('DescribeSnapshots', 'DescribeSnapshotsRequest', 'DescribeSnapshotsResult', 'POST', '/'),
     'DeleteSnapshot': Operation('DeleteSnapshot', 'DeleteSnapshotRequest', None, 'POST', '/'),
+    'DescribeSnapshotAttribute': Operation('DescribeSnapshotAttribute', 'DescribeSnapshotAttributeRequest', 'DescribeSnapshotAttributeResult', 'POST', '/'),
+    'ModifySnapshotAttribute': Operation('ModifySnapshotAttribute', 'ModifySnapshotAttributeRequest', None, 'POST', '/'),
+    'ResetSnapshotAttribute': Operation('ResetSnapshotAttribute', 'ResetSnapshotAttributeRequest', None, 'POST', '/'),
+    'EnableSnapshotBlockPublicAccess': Operation('EnableSnapshotBlockPublicAccess', 'EnableSnapshotBlockPublicAccessRequest', 'EnableSnapshotBlockPublicAccessResult', 'POST', '/'),
+    'DisableSnapshotBlockPublicAccess': Operation('DisableSnapshotBlockPublicAccess', 'DisableSnapshotBlockPublicAccessRequest', 'DisableSnapshotBlockPublicAccessResult', 'POST', '/'),
+    'GetSnapshotBlockPublicAccessState': Operation('GetSnapshotBlockPublicAccessState', 'GetSnapshotBlockPublicAccessStateRequest', 'GetSnapshotBlockPublicAccessStateResult', 'POST', '/'),
+    'LockSnapshot': Operation('LockSnapshot', 'LockSnapshotRequest', 'LockSnapshotResult', 'POST', '/'),
+    'UnlockSnapshot': Operation('UnlockSnapshot', 'UnlockSnapshotRequest', 'UnlockSnapshotResult', 'POST', '/'),
+    'DescribeLockedSnapshots': Operation('DescribeLockedSnapshots', 'DescribeLockedSnapshotsRequest', 'DescribeLockedSnapshotsResult', 'POST', '/'),
+    'ListSnapshotsInRecycleBin': Operation('ListSnapshotsInRecycleBin', 'ListSnapshotsInRecycleBinRequest', 'ListSnapshotsInRecycleBinResult', 'POST', '/'),
+    'RestoreSnapshotFromRecycleBin': Operation('RestoreSnapshotFromRecycleBin', 'RestoreSnapshotFromRecycleBinRequest', 'RestoreSnapshotFromRecycleBinResult', 'POST', '/'),
     'RunInstances': Operation('RunInstances', 'RunInstancesRequest', 'Reservation', 'POST', '/'),
     'DescribeInstances': Operation('DescribeInstances', 'DescribeInstancesRequest', 'DescribeInstancesResult', 'POST', '/'),
     'DescribeInstanceStatus': Operation('DescribeInstanceStatus', 'DescribeInstanceStatusRequest', 'DescribeInstanceStatusResult', 'POST', '/'),

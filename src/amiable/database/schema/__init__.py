@@ -1,0 +1,59 @@
+"""Every table: columns with types, nothing pickled, no JSON in what is queried.
+
+Each resource carries its account and region.  Bytes before facts: a row never names a byte that is not durable.  Alembic
+migrations in ``migrations/`` lead here, and a test proves that they do.
+"""
+
+from amiable.database.schema.accounts import (
+    access_key,
+    account,
+    organization,
+    organization_member,
+    organizational_unit,
+    signing_certificate,
+)
+from amiable.database.schema.blocks import block, generation, leaf, pack
+from amiable.database.schema.images import image, image_device, launch_permission
+from amiable.database.schema.instances import bundle_task, instance, key_pair, reservation, volume
+from amiable.database.schema.jobs import job
+from amiable.database.schema.metadata import metadata
+from amiable.database.schema.network import security_group, subnet, vpc
+from amiable.database.schema.objects import bucket, multipart_part, multipart_upload, object_
+from amiable.database.schema.snapshots import import_snapshot_task, pending_block, snapshot, snapshot_leaf
+from amiable.database.schema.tags import client_token, tag
+
+__all__ = [
+    "access_key",
+    "account",
+    "block",
+    "bucket",
+    "bundle_task",
+    "client_token",
+    "generation",
+    "image",
+    "image_device",
+    "import_snapshot_task",
+    "instance",
+    "job",
+    "key_pair",
+    "launch_permission",
+    "leaf",
+    "metadata",
+    "multipart_part",
+    "multipart_upload",
+    "object_",
+    "organization",
+    "organization_member",
+    "organizational_unit",
+    "pack",
+    "pending_block",
+    "reservation",
+    "security_group",
+    "signing_certificate",
+    "snapshot",
+    "snapshot_leaf",
+    "subnet",
+    "tag",
+    "volume",
+    "vpc",
+]

@@ -1,0 +1,49 @@
+"""Amiable's own API over HTTP: ``/amiable/v1``, JSON, signed for the service ``amiable``.
+
+    GET    accounts                            POST  accounts {Name}                                     administrator
+    GET    access-keys                         POST  access-keys            DELETE access-keys/{id}      the caller's own
+    PUT    accounts/{id}/partner {Partner}                                                               administrator
+    GET    kernels                             POST  kernels {Name, Type, Architecture, Bucket, Key}     POST: administrator, partners
+    PUT    kernels/{id}/approval {Approved}                                                              administrator
+    GET    instances/{id}/hardware
+    GET    bundling-certificate                GET   host
+    GET    instances/{id}/ssh-host-keys        (instances/{id}/tunnel: ``server/tunnel.py``)
+
+Keys are PascalCase; a refusal is ``{"Code", "Message", "Hint"}``.
+"""
+
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from amiable.model.errors import InvalidAction, UnauthorizedOperation
+from amiable.server.amiable import accounts, host, kernels
+from amiable.server.amiable.calls import Routes
+from amiable.server.contracts import Authenticated, in_thread
+from amiable.server.limits import AMIABLE_BODY_BYTES_MAX
+from amiable.services import Services
+
+PREFIX: Final = "/amiable/v1/"
+LASTING: Final = ("accounts", "access-keys")
+"""Nouns that a session only reads: what it made there would outlive it."""
+
+ROUTES: Final[Routes] = {
+    **accounts.ROUTES,
+    **kernels.ROUTES,
+    **host.ROUTES,
+}
+
+
+async def handle(services: Services, request: Authenticated) -> Response:
+    """The answer to one request of Amiable's own API."""
+    parts = request.raw_path.removeprefix(PREFIX).split("/") if request.raw_path.startswith(PREFIX) else []
+    noun, rest, tail = (*parts, "", "", "")[:3]
+    handler = ROUTES.get((request.method, f"{noun}/{{}}/{tail}" if tail else f"{noun}/{{}}" if rest else noun))
+    if handler is None or len(parts) > 3:
+        raise InvalidAction(action=f"{request.method} {request.raw_path}")
+    if request.principal.is_session and request.method != "GET" and noun in LASTING:
+        raise UnauthorizedOperation(why="The credentials of a session make and change no lasting ones.")
+    body = await request.body.read(AMIABLE_BODY_BYTES_MAX)
+    answer = await in_thread(handler, services, request, rest, body)
+    return Response(msgspec.json.encode(answer), 200, {"Content-Type": "application/json"})
