@@ -13,6 +13,7 @@ from amiable.database.schema.accounts import (
     signing_certificate,
 )
 from amiable.database.schema.blocks import block, generation, leaf, pack
+from amiable.database.schema.governance import image_instance_type, image_watermark
 from amiable.database.schema.images import image, image_device, launch_permission
 from amiable.database.schema.instances import bundle_task, instance, key_pair, reservation, volume
 from amiable.database.schema.jobs import job
@@ -32,6 +33,8 @@ __all__ = [
     "generation",
     "image",
     "image_device",
+    "image_instance_type",
+    "image_watermark",
     "import_snapshot_task",
     "instance",
     "job",

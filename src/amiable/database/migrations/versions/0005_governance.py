@@ -1,5 +1,8 @@
 """Allowed images, watermarks, instance types, name guard: what part 3 adds."""
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -8,7 +11,38 @@ depends_on = None
 
 def upgrade() -> None:
     """Adds it."""
+    op.create_table(
+        "image_watermark",
+        sa.Column("image_id", sa.String(length=32), nullable=False),
+        sa.Column("key", sa.String(length=141), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("account_id", sa.String(length=12), nullable=False),
+        sa.Column("source_image_id", sa.String(length=32), nullable=False),
+        sa.Column("source_image_region", sa.String(length=32), nullable=False),
+        sa.Column("source_image_created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["image_id"], ["image.id"], name=op.f("fk_image_watermark_image_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("image_id", "key", name=op.f("pk_image_watermark")),
+    )
+    op.create_index(op.f("ix_image_watermark_key"), "image_watermark", ["key"])
+    op.create_table(
+        "image_instance_type",
+        sa.Column("image_id", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("pattern", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["image_id"], ["image.id"], name=op.f("fk_image_instance_type_image_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("image_id", "kind", "position", name=op.f("pk_image_instance_type")),
+    )
+    op.create_index(op.f("ix_image_instance_type_pattern"), "image_instance_type", ["pattern"])
 
 
 def downgrade() -> None:
     """Takes it away again."""
+    op.drop_table("image_instance_type")
+    op.drop_table("image_watermark")

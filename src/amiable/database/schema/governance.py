@@ -1,0 +1,28 @@
+"""Watermarks of images, and the instance types that their owners let them be launched on."""
+
+from sqlalchemy import Column, ForeignKey, Integer, String, Table
+
+from amiable.database.connect import Instant
+from amiable.database.schema.metadata import metadata
+
+image_watermark = Table(
+    "image_watermark",
+    metadata,
+    Column("image_id", ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(141), primary_key=True, index=True),  # account_id:name
+    Column("position", Integer, nullable=False),  # order of attachment, from 0
+    Column("name", String(128), nullable=False),
+    Column("account_id", String(12), nullable=False),  # who attached it first; a copy's owner may be another
+    Column("source_image_id", String(32), nullable=False),  # the image that it was attached to first
+    Column("source_image_region", String(32), nullable=False),
+    Column("source_image_created_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+image_instance_type = Table(
+    "image_instance_type",
+    metadata,
+    Column("image_id", ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(16), primary_key=True),  # supported | unsupported
+    Column("position", Integer, primary_key=True),
+    Column("pattern", String(24), nullable=False, index=True),  # t3.micro, t3.*
+)
