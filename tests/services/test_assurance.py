@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from amiable.api.accounts import create_account
-from amiable.api.ec2.images import describe_images
+from amiable.api.ec2.describe_images import describe_images
 from amiable.api.ec2.register_image import register_image
 from amiable.bundle.assurance import Assurance, read_assurance, write_assurance
 from amiable.bundle.assurance_tables import unseal

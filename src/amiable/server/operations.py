@@ -7,6 +7,7 @@ from amiable.api import iam as iam_operations
 from amiable.api import sts as sts_operations
 from amiable.api.ec2 import (
     bundle_tasks,
+    describe_images,
     image_attributes,
     images,
     import_snapshot,
@@ -29,7 +30,7 @@ Operation = Callable[[Services, Principal, Any], Any]
 
 EC2: Final[dict[str, Operation]] = {
     "RegisterImage": register_image.register_image,
-    "DescribeImages": images.describe_images,
+    "DescribeImages": describe_images.describe_images,
     "DeregisterImage": images.deregister_image,
     "ModifyImageAttribute": image_attributes.modify_image_attribute,
     "DescribeImageAttribute": image_attributes.describe_image_attribute,

@@ -8,8 +8,9 @@ import pytest
 from msgspec import structs
 from sqlalchemy import event
 
+from amiable.api.ec2.describe_images import FIELDS, creation_date, describe_images
 from amiable.api.ec2.image_attributes import describe_image_attribute, modify_image_attribute
-from amiable.api.ec2.images import FIELDS, creation_date, deregister_image, describe_images
+from amiable.api.ec2.images import deregister_image
 from amiable.api.ec2.register_image import register_image
 from amiable.api.ec2.snapshots import describe_snapshots
 from amiable.api.ec2.tags import create_tags

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amiable.api.ec2.images import describe_images
+from amiable.api.ec2.describe_images import describe_images
 from amiable.api.ec2.register_image import register_image
 from amiable.model.errors import (
     DryRunOperation,

@@ -12,8 +12,9 @@ from msgspec import structs
 from sqlalchemy import func, select
 
 from amiable.api.accounts import create_account
+from amiable.api.ec2.describe_images import describe_images
 from amiable.api.ec2.image_attributes import describe_image_attribute
-from amiable.api.ec2.images import deregister_image, describe_images
+from amiable.api.ec2.images import deregister_image
 from amiable.api.ec2.register_image import register_image
 from amiable.api.iam import (
     delete_signing_certificate,
