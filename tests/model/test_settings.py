@@ -21,6 +21,15 @@ def test_defaults_follow_from_other_settings() -> None:
     assert resolve({}, {}, {"zones": ["a", "b"]}, default_data="/d").zones == ("a", "b")
 
 
+def test_every_region_has_zones_and_the_first_one_those_that_no_other_name_begins() -> None:
+    named = {"region": "here", "regions": "there there-2", "zones": "there-2x there-2y rack-1"}
+    settings = resolve(named, {}, {}, default_data="/d")
+    assert settings.regions == ("here", "there", "there-2")
+    assert settings.zones_in("here") == ("rack-1",)
+    assert settings.zones_in("there") == ("therea",)
+    assert settings.zones_in("there-2") == ("there-2x", "there-2y")
+
+
 @pytest.mark.parametrize(
     ("flags", "variables", "toml", "named"),
     [

@@ -35,11 +35,17 @@ def test_but_not_empty_not_nul_and_not_too_long(key: str) -> None:
         check_key(key)
 
 
+REGIONS = ("us-east-1", "eu-west-1")
+
+
 def test_old_names_of_regions_are_known() -> None:
-    assert region_of("", "eu-west-1") == region_of("EU", "eu-west-1") == "eu-west-1"
-    assert region_of("US", "us-east-1") == "us-east-1"
+    assert region_of("", "eu-west-1", REGIONS) == region_of("EU", "eu-west-1", REGIONS) == "eu-west-1"
+    assert region_of("US", "us-east-1", REGIONS) == "us-east-1"
+    assert region_of("EU", "us-east-1", REGIONS) == "eu-west-1"
     with pytest.raises(S3Refusal, match="us-east-1"):
-        region_of("EU", "us-east-1")
+        region_of("EU", "us-east-1", ("us-east-1",))
+    with pytest.raises(S3Refusal, match="incompatible for the region specific endpoint"):
+        region_of("us-east-1", "eu-west-1", REGIONS)
 
 
 @given(TEXT, TEXT)

@@ -52,14 +52,14 @@ def bucket(services: Services, owner: Principal) -> str:
 
 def why(services: Services, caller: Principal, location: str) -> str:
     with pytest.raises(InvalidManifest) as caught:
-        read_manifest_object(services, caller.account_id, location)
+        read_manifest_object(services, caller.account_id, location, region="us-east-1")
     return caught.value.message
 
 
 @pytest.mark.parametrize("acl", ["aws-exec-read", "ec2-bundle-read", "public-read", "authenticated-read"])
 def test_the_service_reads_what_its_acl_lets_it(services: Services, owner: Principal, bucket: str, acl: str) -> None:
     put(services, owner, bucket, KEY, b"document", acl=acl)
-    assert read_manifest_object(services, owner.account_id, f"{bucket}/{KEY}") == b"document"
+    assert read_manifest_object(services, owner.account_id, f"{bucket}/{KEY}", region="us-east-1") == b"document"
 
 
 @pytest.mark.parametrize("acl", ["private", "bucket-owner-read", "bucket-owner-full-control"])
@@ -86,7 +86,7 @@ def test_a_needless_slash_is_named_with_what_is_there_without_it(
     text = why(services, owner, f"{bucket}/{key}")
     assert "double slash" in text and repr(key) in text and f"there is {bucket}/{KEY}" in text
     put(services, owner, bucket, key, b"document", acl="aws-exec-read")
-    assert read_manifest_object(services, owner.account_id, f"{bucket}/{key}") == b"document"
+    assert read_manifest_object(services, owner.account_id, f"{bucket}/{key}", region="us-east-1") == b"document"
 
 
 def test_a_double_slash_that_hides_nothing_says_so(services: Services, owner: Principal, bucket: str) -> None:
@@ -113,7 +113,7 @@ def test_a_bucket_of_another_region_is_named_with_its_region(services: Services,
 @pytest.mark.parametrize("location", ["bucket", "bucket/", "/key"])
 def test_a_location_needs_bucket_and_key(services: Services, owner: Principal, location: str) -> None:
     with pytest.raises(InvalidParameterValue, match="ImageLocation"):
-        read_manifest_object(services, owner.account_id, location)
+        read_manifest_object(services, owner.account_id, location, region="us-east-1")
 
 
 def test_all_parts_must_be_there_and_readable(services: Services, owner: Principal, bucket: str) -> None:
@@ -148,4 +148,4 @@ def test_parts_lie_beside_their_manifest() -> None:
 def test_an_address_is_no_location(services: Services, owner: Principal, bucket: str) -> None:
     for location in (f"s3://{bucket}/{KEY}", f"http://127.0.0.1/{bucket}/{KEY}"):
         with pytest.raises(InvalidParameterValue, match="without s3://"):
-            read_manifest_object(services, owner.account_id, location)
+            read_manifest_object(services, owner.account_id, location, region="us-east-1")

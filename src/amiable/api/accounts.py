@@ -99,7 +99,7 @@ def settle_accounts(services: Services) -> None:
 
 
 def settle_networks(services: Services) -> None:
-    """Gives every account's default network what the settings of this start ask for: a zone that is new gets its subnet."""
+    """Gives every account's default network what the settings of this start ask for: a region or zone that is new gets its own."""
     with services.database.write() as c:
         for account in accounts.list_accounts(c):
             create_default_network(c, services, account.id)
@@ -123,11 +123,12 @@ def secret_of(services: Services, key: accounts.AccessKey) -> str:
 
 
 def create_default_network(c: Connection, services: Services, account_id: str) -> None:
-    """Makes the account's default VPC, its default security group, and a default subnet in every zone."""
+    """Makes the account's default VPC and security group in every region, with a default subnet in each zone."""
     settings = services.settings
-    network.ensure_default_network(
-        c, account_id, settings.region, zones=settings.zones, mint=services.mint, now=services.now()
-    )
+    for region in settings.regions:
+        network.ensure_default_network(
+            c, account_id, region, zones=settings.zones_in(region), mint=services.mint, now=services.now()
+        )
 
 
 def _mint_account_id(services: Services) -> str:

@@ -52,6 +52,7 @@ def serve(
     listen: Annotated[str | None, Parameter(help=_HELP["listen"])] = None,
     database_url: Annotated[str | None, Parameter(help=_HELP["database_url"])] = None,
     region: Annotated[str | None, Parameter(help=_HELP["region"])] = None,
+    regions: Annotated[str | None, Parameter(help=_HELP["regions"])] = None,
     zones: Annotated[str | None, Parameter(help=_HELP["zones"])] = None,
     signature_v2: Annotated[str | None, Parameter(help=_HELP["signature_v2"])] = None,
     accelerator: Annotated[str | None, Parameter(help=_HELP["accelerator"])] = None,

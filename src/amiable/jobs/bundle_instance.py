@@ -241,7 +241,7 @@ def _recipe(context: JobContext, task: BundleTask, instance: Instance, layout: L
         kernel_id=instance.kernel_id,
         ramdisk_id=instance.ramdisk_id,
         block_device_mapping=_mapping(instance, facts_of(context.services, instance.id).volumes),
-        product_codes=instance.product_codes,
+        product_codes=tuple(each.code for each in instance.product_codes),
         ancestor_ami_ids=_ancestors(context, instance),
     )
 
@@ -265,7 +265,7 @@ def _ancestors(context: JobContext, instance: Instance) -> tuple[str, ...]:
     if image is not None and image.manifest_digest is not None:
         with contextlib.suppress(Refusal):
             older = read_manifest(
-                read_manifest_object(context.services, image.account_id, image.location)
+                read_manifest_object(context.services, image.account_id, image.location, region=image.region)
             ).ancestor_ami_ids
     return (*older, instance.image_id)
 

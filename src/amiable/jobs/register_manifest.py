@@ -102,7 +102,7 @@ class _Source:
 
 def _source(context: JobContext, image: Image) -> _Source:
     """Manifest and sidecar must still be those that the image was registered with."""
-    document = read_manifest_object(context.services, image.account_id, image.location)
+    document = read_manifest_object(context.services, image.account_id, image.location, region=image.region)
     if hashlib.sha256(document).digest() != image.manifest_digest:
         raise InvalidManifest(f"The manifest s3://{image.location} was changed after the image was registered.")
     manifest = read_manifest(document)

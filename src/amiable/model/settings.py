@@ -3,7 +3,7 @@
 Precedence: flag, then variable, then TOML file, then default.  Pure: ``resolve`` is given what each source said.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -68,9 +68,16 @@ SETTINGS: Final = (
     Setting("data", _text, "", "Data directory. Default: /var/lib/amiable for root, else $XDG_DATA_HOME/amiable."),
     Setting("listen", _listen, DEFAULT_LISTEN, "Address and port to listen on; port 0 takes a free one."),
     Setting("database_url", _text, "", "SQLAlchemy URL of the facts. Default: SQLite in the data directory."),
-    Setting("region", _text, "us-east-1", "The installation's region."),
+    Setting("region", _text, "us-east-1", "The installation's first region: where clients without one are."),
     Setting(
-        "zones", _words, (), "Availability zones, space- or comma-separated. Default: the region's name with an a."
+        "regions", _words, (), "Further regions, space- or comma-separated; what is in one is not seen in another."
+    ),
+    Setting(
+        "zones",
+        _words,
+        (),
+        "Availability zones, space- or comma-separated; each is in the region whose name it begins with, others in the first. "
+        "Default: each region's name with an a.",
     ),
     Setting(
         "signature_v2",
@@ -105,6 +112,7 @@ class Settings:
     listen: str
     database_url: str
     region: str
+    regions: tuple[str, ...]  # all of them, the first one first
     zones: tuple[str, ...]
     signature_v2: str
     accelerator: str
@@ -116,6 +124,21 @@ class Settings:
     guest_uid_count: int
     qemu: str
     appliance: str
+
+    def zones_in(self, region: str) -> tuple[str, ...]:
+        """The zones of one of ``regions``."""
+        return tuple(zone for zone in self.zones if region_of_zone(zone, self.regions) == region)
+
+
+def region_of_zone(zone: str, regions: Sequence[str]) -> str:
+    """The region whose name ``zone`` begins with, the longest; the first region where there is none."""
+    return max((region for region in regions if zone.startswith(region)), key=len, default=regions[0])
+
+
+def _all_zones(named: Sequence[str], regions: Sequence[str]) -> tuple[str, ...]:
+    """The zones named, and one for each region without."""
+    placed = {region_of_zone(zone, regions) for zone in named}
+    return (*named, *(region + "a" for region in regions if region not in placed))
 
 
 assert tuple(f.name for f in fields(Settings)) == tuple(s.name for s in SETTINGS)
@@ -137,7 +160,8 @@ def resolve(
     for setting in SETTINGS:
         values[setting.name] = _value(setting, flags, variables, toml)
     values["data"] = values["data"] or default_data
-    values["zones"] = values["zones"] or (values["region"] + "a",)
+    values["regions"] = tuple(dict.fromkeys((values["region"], *values["regions"])))
+    values["zones"] = _all_zones(values["zones"], values["regions"])
     values["database_url"] = values["database_url"] or f"sqlite:///{values['data']}/amiable.db"
     values["appliance"] = values["appliance"] or f"{values['data']}/appliance"
     return Settings(**values)

@@ -1,6 +1,7 @@
 """How buckets and keys may be called.  Source: S3 user guide, "Bucket naming rules" and "Object key names"."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from amiable.model.bucket import KEY_BYTES_MAX
@@ -45,11 +46,14 @@ def virtual_bucket(host: str) -> str | None:
     return found[1] if found else None
 
 
-def region_of(location: str, installation: str) -> str:
-    """The region that a CreateBucket's ``location`` (``''`` without one) names; refuses another than the installation's."""
-    region = LOCATIONS.get(location, location) or installation
-    if region != installation:
-        text = f"The {location} location constraint is incompatible: this installation's region is {installation}."
+def region_of(location: str, here: str, regions: Sequence[str]) -> str:
+    """The region that a CreateBucket's ``location`` names (``''`` without one: the caller's); refuses one that is not of ``regions``.
+
+    As at AWS, who is not in us-east-1 makes buckets in its own region only.
+    """
+    region = LOCATIONS.get(location, location) or here
+    if region not in regions or (region != here and here != "us-east-1"):
+        text = f"The {location} location constraint is incompatible for the region specific endpoint this request was sent to: {here}."
         raise S3Refusal("IllegalLocationConstraintException", 400, text)
     return region
 

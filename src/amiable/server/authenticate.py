@@ -116,7 +116,7 @@ async def authenticate_form(
 
     def verify() -> tuple[Principal, Signature]:
         token = sigv2_form.security_token(form.pairs)
-        principal, secret = credential(services, form.claim.scope.access_key_id, token)
+        principal, secret = credential(services, form.claim.scope, token)
         return principal, sigv2_form.verify(request, form.pairs, form.claim, secret, services.clock())
 
     principal, signature = await in_thread(verify)
@@ -145,12 +145,13 @@ async def authenticate_websocket(services: Services, request: sigv4.Request, cla
 
 
 def check_region(services: Services, claim: Claim) -> None:
-    """IAM is everywhere, and who asks for the bundling certificate may know no region yet; every other service is in its region."""
-    ours, named, service = services.settings.region, claim.scope.region, claim.scope.service
-    if named == ours or service == "bootstrap" or (service == "iam" and named == GLOBAL_REGION):
+    """IAM is everywhere, and who asks for the bundling certificate may know no region yet; every other service is in its regions."""
+    ours, named, service = services.settings.regions, claim.scope.region, claim.scope.service
+    if named in ours or service == "bootstrap" or (service == "iam" and named == GLOBAL_REGION):
         return
     raise Unauthenticated(
-        "wrong-scope", f"Credential should be scoped to a valid region: this installation is {ours}, not {named}."
+        "wrong-scope",
+        f"Credential should be scoped to a valid region: this installation is {', '.join(ours)}, not {named}.",
     )
 
 
@@ -168,7 +169,7 @@ def _verify(
     services: Services, request: sigv4.Request, claim: Claim, content: bytes | None
 ) -> tuple[Principal, Signature]:
     """The caller and the signature.  ``content``: the body where it is here, ``None`` where it streams later."""
-    principal, secret = credential(services, claim.scope.access_key_id, sigv4.security_token(request))
+    principal, secret = credential(services, claim.scope, sigv4.security_token(request))
     if content is not None:
         signature = _verify_over(request, claim, secret, services.clock(), content)
     elif sigv2.is_of_version_2(claim):
@@ -178,9 +179,13 @@ def _verify(
     return principal, signature
 
 
-def credential(services: Services, key_id: str, token: str | None) -> tuple[Principal, str]:
-    """Whom the key, or the session that ``token`` carries, speaks for, and its secret; raises Unauthenticated."""
-    region = services.settings.region
+def credential(services: Services, scope: sigv4.Scope, token: str | None) -> tuple[Principal, str]:
+    """Whom the key, or the session that ``token`` carries, speaks for, and its secret; raises Unauthenticated.
+
+    The caller is in the region that its signature is scoped to; for a service that is everywhere, in the first one.
+    """
+    key_id = scope.access_key_id
+    region = scope.region if scope.region in services.settings.regions else services.settings.region
     if token is not None:
         key, secret = open_session(services, token, key_id)
         return Principal(key.account_id, key_id, region, key.is_administrator), secret

@@ -214,7 +214,7 @@ def banner(settings: Settings, data: Path, endpoint: str, first: FirstAccount, a
         "Amiable is ready" + (" (first start: an account, its keys and a network were made)" if first.is_new else ""),
         f"  endpoint      {endpoint}",
         f"  landing page  {endpoint}/",
-        f"  region        {settings.region} ({', '.join(settings.zones)})",
+        *(f"  region        {region} ({', '.join(settings.zones_in(region))})" for region in settings.regions),
         f"  account       {first.account_id} (administrator)",
         f"  access key    {first.access_key_id}; its secret lies in {secret}",
         f"  data          {data} ({free} free)",

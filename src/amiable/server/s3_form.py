@@ -119,13 +119,13 @@ def _authenticate(services: Services, fields: Mapping[str, str]) -> tuple[Princi
         return _authenticate_v4(services, fields, token)
     check_version_2(services)
     key_id, claimed = _field(fields, "AWSAccessKeyId"), _field(fields, "Signature")
-    principal, secret = credential(services, key_id, token)
+    now = services.clock()
+    scope = Scope(key_id, now.strftime("%Y%m%d"), services.settings.region, "s3")
+    principal, secret = credential(services, scope, token)
     if not hmac.compare_digest(post_policy.signature_v2(secret, fields["policy"]).encode(), claimed.encode()):
         raise Unauthenticated(
             "wrong-signature", "The policy's signature we calculated does not match the one provided."
         )
-    now = services.clock()
-    scope = Scope(key_id, now.strftime("%Y%m%d"), services.settings.region, "s3")
     return principal, Signature(Claim(scope, (), claimed, now, None, UNSIGNED_PAYLOAD), b"")
 
 
@@ -135,7 +135,7 @@ def _authenticate_v4(services: Services, fields: Mapping[str, str], token: str |
     claimed, date = _field(fields, "x-amz-signature"), _field(fields, "x-amz-date")
     claim = sigv4.claim_of_policy(_field(fields, "x-amz-credential"), date, claimed)
     check_region(services, claim)
-    principal, secret = credential(services, claim.scope.access_key_id, token)
+    principal, secret = credential(services, claim.scope, token)
     key = sigv4.signing_key(secret, claim.scope)
     if not hmac.compare_digest(post_policy.signature_v4(key, fields["policy"]).encode(), claimed.encode()):
         raise Unauthenticated(

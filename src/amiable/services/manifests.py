@@ -36,10 +36,10 @@ def part_key(manifest_key: str, filename: str) -> str:
     return f"{folder}{slash}{filename}"
 
 
-def read_manifest_object(services: Services, account_id: str, location: str) -> bytes:
+def read_manifest_object(services: Services, account_id: str, location: str, *, region: str) -> bytes:
     """The document at ``location``; refuses, by cause, what the image service may not read and what is too long."""
     bucket, key = split_location(location)
-    _check_region(services, bucket, key)
+    _check_region(services, bucket, key, region)
     try:
         with open_object(services, account_id, bucket, key, as_service=True) as source:
             if source.size_bytes > MANIFEST_BYTES_MAX:
@@ -104,11 +104,10 @@ def _slash_hint(c: Connection, account_id: str, bucket: str, key: str) -> str:
     return f" A double slash is part of a key ({key!r}); {there}."
 
 
-def _check_region(services: Services, bucket: str, key: str) -> None:
-    """Refuses a bucket of another region than the installation's: one that was made before its setting changed."""
+def _check_region(services: Services, bucket: str, key: str, ours: str) -> None:
+    """Refuses a bucket of another region than ``ours``."""
     with services.database.read() as c:
         found = buckets.find_bucket(c, bucket)
-    ours = services.settings.region
     if found is not None and found.region != ours:
         raise InvalidManifest(
             f"HTTP 301 (Moved Permanently) response for s3://{bucket}/{key}: the bucket is in {found.region}, "

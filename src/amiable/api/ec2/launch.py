@@ -174,7 +174,7 @@ def _choose_place(c: Connection, services: Services, principal: Principal, asked
 
 def _choose_subnet(c: Connection, services: Services, principal: Principal, asked: AskedPlace) -> Subnet:
     """The subnet named, else the default one of the zone named, else that of the first zone."""
-    zones = services.settings.zones
+    zones = services.settings.zones_in(principal.region)
     if asked.zone is not None and asked.zone not in zones:
         raise InvalidParameterValue(f"Invalid availability zone: [{asked.zone}]")
     mine = network.list_subnets(c, principal.account_id, principal.region)

@@ -147,7 +147,7 @@ def describe_subnets(
 def _subnet_views(
     c: Connection, services: Services, principal: Principal, subnets: Sequence[Subnet]
 ) -> list[SubnetView]:
-    zone_ids = {zone.name: zone.id for zone in zones_of(services)}
+    zone_ids = {zone.name: zone.id for zone in zones_of(services, principal.region)}
     tagged = tags.tags_of(c, principal.account_id, [subnet.id for subnet in subnets])
     return [
         SubnetView(

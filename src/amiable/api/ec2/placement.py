@@ -52,10 +52,11 @@ ZONE_FIELDS: Final[Mapping[str, filters.Field[Zone]]] = {
 def describe_regions(
     services: Services, principal: Principal, request: ec2.DescribeRegionsRequest
 ) -> ec2.DescribeRegionsResult:
-    """The installation's region."""
+    """The installation's regions; one endpoint serves them all."""
     wanted = filters.predicate(parse_filters(request.filters), REGION_FIELDS)
     raise_if_dry_run(request)
-    mine = [Region(services.settings.region, endpoint(services))]
+    here = endpoint(services)
+    mine = [Region(name, here) for name in services.settings.regions]
     for name in request.region_names or []:
         if name not in {region.name for region in mine}:
             raise InvalidParameterValue(f"Invalid region: [{name}]")
@@ -63,7 +64,7 @@ def describe_regions(
         regions=[
             ec2.Region(region_name=region.name, endpoint=region.endpoint, opt_in_status=OPT_IN)
             for region in mine
-            if wanted(region)
+            if wanted(region) and (not request.region_names or region.name in request.region_names)
         ]
     )
 
@@ -77,12 +78,11 @@ def endpoint(services: Services) -> str:
     return str(recorded).partition("://")[2]
 
 
-def zones_of(services: Services) -> list[Zone]:
-    """The zones of the settings, in their order."""
-    region = services.settings.region
+def zones_of(services: Services, region: str) -> list[Zone]:
+    """The region's zones of the settings, in their order."""
     return [
         Zone(name, f"{zone_id_prefix(region)}-az{number}", region)
-        for number, name in enumerate(services.settings.zones, start=1)
+        for number, name in enumerate(services.settings.zones_in(region), start=1)
     ]
 
 
@@ -105,7 +105,7 @@ def describe_availability_zones(
     """The zones of the region; every name and id that is asked for must be there."""
     wanted = filters.predicate(parse_filters(request.filters), ZONE_FIELDS)
     raise_if_dry_run(request)
-    zones = zones_of(services)
+    zones = zones_of(services, principal.region)
     _check_there(request.zone_names, {zone.name for zone in zones}, "availability zone")
     _check_there(request.zone_ids, {zone.id for zone in zones}, "availability zone id")
     names, zone_ids = set(request.zone_names or []), set(request.zone_ids or [])

@@ -233,7 +233,7 @@ def _from_manifest(
 ) -> ec2.RegisterImageResult:
     assert request.image_location is not None
     location = request.image_location.lstrip("/")
-    document = read_manifest_object(services, principal.account_id, location)
+    document = read_manifest_object(services, principal.account_id, location, region=principal.region)
     manifest = read_manifest(document)
     _check_bundler(services, principal, manifest)
     check_parts(services, principal.account_id, location, manifest)

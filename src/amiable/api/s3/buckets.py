@@ -24,7 +24,7 @@ def create_bucket(
     """Makes the bucket; in us-east-1, as at AWS, making one's own again changes nothing."""
     check_bucket_name(name)
     check_acl(acl)
-    region = region_of(location, services.settings.region)
+    region = region_of(location, principal.region, services.settings.regions)
     with services.database.write() as c:
         found = buckets.find_bucket(c, name)
         if found is not None:
