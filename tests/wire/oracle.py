@@ -100,6 +100,10 @@ class Maker:
             return str(self._random.choice(shape.metadata["enum"]))
         if pattern.startswith("^snap-"):
             return "snap-" + "".join(self._random.choices("0123456789abcdef", k=17))
+        if pattern == "[0-9a-zA-Z]{11}":
+            return "".join(self._random.choices("0123456789abcdefXYZ", k=11))
+        if shape.name == "RuleArn":
+            return "arn:aws:rbin:us-east-1:123456789012:rule/" + "".join(self._random.choices("0123abcXYZ", k=11))
         if pattern.startswith("arn:"):
             return "arn:aws:kms:us-east-1:123456789012:key/abc"
         if "A-Za-z0-9" in pattern or pattern == "^[\\S]+$":

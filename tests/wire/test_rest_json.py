@@ -10,40 +10,51 @@ from hypothesis import strategies as st
 
 from amiable.model.errors import EbsRefusal
 from amiable.wire import operations, rest_json
-from amiable.wire.generated import ebs
+from amiable.wire.generated import ebs, rbin
 from tests.wire import oracle
 
 SNAPSHOT = "snap-0123456789abcdef0"
 
 
-def read_as_sent(name: str, members: dict[str, Any]) -> Any:
-    sent = oracle.serialise("ebs", name, members)
-    method = oracle.model("ebs").operation_model(name).http["method"]
-    found = rest_json.match(method, sent["url_path"])
+PROTOCOLS = {"ebs": (rest_json.EBS, ebs), "rbin": (rest_json.RBIN, rbin)}
+NAMES = [("ebs", name) for name in operations.EBS] + [("rbin", name) for name in operations.RBIN]
+
+
+def read_as_sent(service: str, name: str, members: dict[str, Any]) -> Any:
+    sent = oracle.serialise(service, name, members)
+    protocol = PROTOCOLS[service][0]
+    method = oracle.model(service).operation_model(name).http["method"]
+    found = protocol.match(method, sent["url_path"])
     assert found is not None and found[0].name == name
     body = sent["body"]
     headers = {key.lower(): str(value) for key, value in sent["headers"].items()}
-    return rest_json.read_request(
-        *found, urlencode(sent["query_string"]), headers, body if isinstance(body, bytes) else body.encode()
+    return protocol.read_request(
+        found[0],
+        path=found[1],
+        query=urlencode(sent["query_string"], doseq=True),
+        headers=headers,
+        body=body if isinstance(body, bytes) else body.encode(),
     )
 
 
-@given(st.sampled_from(operations.EBS), st.integers(0, 2**32), st.sampled_from([0.5, 1]))
-@settings(max_examples=200, deadline=None)
-def test_requests_and_answers_agree_with_the_client(name: str, seed: int, chance: float) -> None:
-    model = oracle.model("ebs").operation_model(name)
+@given(st.sampled_from(NAMES), st.integers(0, 2**32), st.sampled_from([0.5, 1]))
+@settings(max_examples=300, deadline=None)
+def test_requests_and_answers_agree_with_the_client(operation: tuple[str, str], seed: int, chance: float) -> None:
+    service, name = operation
+    protocol, types = PROTOCOLS[service]
+    model = oracle.model(service).operation_model(name)
     maker = oracle.Maker(seed, chance)
     asked, answered = maker.value(model.input_shape), maker.value(model.output_shape)
-    assert oracle.agrees(model.input_shape, read_as_sent(name, asked), asked)
-    status, headers, body = rest_json.write_response(
-        ebs.OPERATIONS[name], oracle.typed(ebs, model.output_shape, answered)
+    assert oracle.agrees(model.input_shape, read_as_sent(service, name, asked), asked)
+    status, headers, body = protocol.write_response(
+        types.OPERATIONS[name], oracle.typed(types, model.output_shape, answered)
     )
     assert status == model.http.get("responseCode", 200)
     if "BlockData" in model.output_shape.members:
         assert body == answered.pop("BlockData", b"")
         assert headers["Content-Type"] == rest_json.BLOB_TYPE
         body = b""
-    parsed = oracle.parse("ebs", name, body, headers=headers, status=status)
+    parsed = oracle.parse(service, name, body, headers=headers, status=status)
     parsed.pop("BlockData", None)
     assert parsed == answered
 
@@ -64,7 +75,7 @@ def test_requests_and_answers_agree_with_the_client(name: str, seed: int, chance
     ],
 )
 def test_method_and_path_name_the_operation(method: str, path: str, name: str | None) -> None:
-    found = rest_json.match(method, path)
+    found = rest_json.EBS.match(method, path)
     assert (found[0].name if found else None) == name
 
 
@@ -204,14 +215,16 @@ def test_a_bad_member_is_refused_by_name(
     name: str, path: dict[str, str], query: str, headers: dict[str, str], body: bytes, reason: str, named: str
 ) -> None:
     with pytest.raises(EbsRefusal) as refused:
-        rest_json.read_request(ebs.OPERATIONS[name], path, query, headers, body)
+        rest_json.EBS.read_request(ebs.OPERATIONS[name], path=path, query=query, headers=headers, body=body)
     assert (refused.value.code, refused.value.reason) == ("ValidationException", reason)
     assert named in refused.value.message
 
 
 def test_the_signature_of_a_presigned_query_is_no_parameter() -> None:
     operation = ebs.OPERATIONS["ListSnapshotBlocks"]
-    request = rest_json.read_request(operation, {"snapshotId": SNAPSHOT}, "maxResults=100&X-Amz-Signature=a", {}, b"")
+    request = rest_json.EBS.read_request(
+        operation, path={"snapshotId": SNAPSHOT}, query="maxResults=100&X-Amz-Signature=a", headers={}, body=b""
+    )
     assert request.max_results == 100
 
 
