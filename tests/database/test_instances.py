@@ -10,6 +10,7 @@ from amiable.database.client_tokens import KEPT, Remembered
 from amiable.model.errors import IncorrectInstanceState
 from amiable.model.instance import TERMINATED_VISIBLE, Instance, MetadataOptions, Reason, Reservation, State
 from amiable.model.principal import Principal
+from amiable.model.product import ProductCode, ProductCodeType
 from amiable.model.volume import Volume, VolumeState
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
@@ -54,7 +55,7 @@ def make(services: Services, principal: Principal) -> Instance:
             interface_id="eni-" + "1" * 17,
             metadata=MetadataOptions("required", "enabled", 7, "enabled"),
             shutdown_behavior="terminate",
-            product_codes=("A1", "B2"),
+            product_codes=(ProductCode("A1"), ProductCode("B2", ProductCodeType.MARKETPLACE)),
             host=services.host,
             boot_count=0,
             launched_at=now,

@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Column, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from amiable.database.connect import Database, Instant
-from amiable.database.migrate import migrate, upgrade
+from amiable.database.migrate import MIGRATIONS, migrate, upgrade
 from amiable.database.schema import metadata
 
 
@@ -95,3 +97,26 @@ def test_every_time_is_an_instant_and_every_resource_has_account_and_region() ->
         assert {"account_id", "region"} <= set(metadata.tables[name].c.keys())
     columns: list[Column[object]] = [column for table in metadata.sorted_tables for column in table.c]
     assert all(isinstance(column.type, Instant) for column in columns if column.name.endswith("_at"))
+
+
+def test_product_codes_move_into_a_table_of_their_own_and_back(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/facts.db"
+    image = {
+        "id": "ami-1", "name": "n", "image_type": "machine", "account_id": "1", "region": "r", "state": "available",
+        "architecture": "x86_64", "virtualization_type": "hvm", "root_device_type": "ebs", "location": "l",
+        "ena_support": False, "created_at": 1, "product_codes": "B A B",
+    }  # fmt: skip
+    read = text("SELECT resource_id, code, type FROM resource_product_code ORDER BY resource_id, position")
+    database = Database(url)
+    with database.write() as c:
+        upgrade(c, "0005")
+        c.execute(text("INSERT INTO account (id, name, is_administrator, created_at) VALUES ('1', 'n', 1, 1)"))
+        c.execute(text(f"INSERT INTO image ({', '.join(image)}) VALUES ({', '.join(':' + n for n in image)})"), image)
+        upgrade(c, "0006")
+        assert c.execute(read).all() == [("ami-1", "B", "devpay"), ("ami-1", "A", "devpay")]
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = c
+        command.downgrade(config, "0005")
+        assert c.execute(text("SELECT product_codes FROM image")).scalar() == "B A"
+    database.close()

@@ -8,6 +8,7 @@ import pytest
 from amiable.model.errors import InvalidManifest
 from amiable.model.image import Image, ImageDevice, ImageType
 from amiable.model.manifest import Manifest, Mapping, WrappedKey
+from amiable.model.product import ProductCode, ProductCodeType
 from amiable.rules.manifest import image_type_of, is_windows, with_manifest
 from tests.rules.images import AN_IMAGE
 
@@ -85,7 +86,7 @@ def test_the_classic_mapping_is_taken_and_what_is_not_used_is_not_looked_at() ->
 
 def test_product_codes_and_ancestors_are_kept_and_what_is_no_id_is_not() -> None:
     image = made(product_codes=("774F4FF8",), ancestor_ami_ids=("ami-11111111", "no id", "ami-2\nx", "emi-00A0"))
-    assert image.product_codes == ("774F4FF8",)
+    assert image.product_codes == (ProductCode("774F4FF8", ProductCodeType.DEVPAY),)
     assert image.ancestor_ami_ids == ("ami-11111111", "emi-00A0")
     kernel = with_manifest(
         PARAVIRTUAL, replace(MANIFEST, product_codes=("x",)), ImageType.KERNEL, new_id="aki-1", digest=b"d"

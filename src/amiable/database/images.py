@@ -1,16 +1,17 @@
 """Image rows with their devices and launch permissions.
 
-Every reader names its viewer: ``Image.grantees`` and ``Image.tags`` are what that account may know.  A list costs four queries
+Every reader names its viewer: ``Image.grantees`` and ``Image.tags`` are what that account may know.  A list costs five queries
 however many images it has.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, or_, select, update
 
+from amiable.database import product_codes
 from amiable.database import tags as tag_rows
 from amiable.database.connect import milliseconds
 from amiable.database.schema import image as I
@@ -61,7 +62,6 @@ def insert_image(c: Connection, image: Image) -> None:
         "image_type": str(image.image_type),
         "root_device_type": str(image.root_device_type),
         "kernel_kind": None if image.kernel_kind is None else image.kernel_kind.value,
-        "product_codes": " ".join(image.product_codes) or None,
         "ancestor_ami_ids": " ".join(image.ancestor_ami_ids) or None,
     }
     c.execute(insert(I).values(**values))
@@ -71,6 +71,7 @@ def insert_image(c: Connection, image: Image) -> None:
     ]
     if rows:
         c.execute(insert(D), rows)
+    product_codes.put_codes(c, image.id, image.product_codes)
 
 
 def find_name(c: Connection, account_id: str, region: str, name: str) -> str | None:
@@ -179,13 +180,19 @@ def _read(c: Connection, query: Select[Any], *, viewer: str) -> list[Image]:
     for row in c.execute(select(P).where(P.c.grantee.in_((viewer, EVERYONE)), P.c.image_id.in_(ids))):
         granted.setdefault(row.image_id, set()).add(row.grantee)
     tags = tag_rows.tags_of_selected(c, viewer, ids)
+    codes = product_codes.codes_of_selected(c, ids)
     return [
-        _image(row, tuple(devices.get(row.id, ())), frozenset(granted.get(row.id, ())), tags.get(row.id, {}))
+        replace(
+            _image(row, tuple(devices.get(row.id, ()))),
+            grantees=frozenset(granted.get(row.id, ())),
+            product_codes=codes.get(row.id, ()),
+            tags=tags.get(row.id, {}),
+        )
         for row in rows
     ]
 
 
-def _image(row: Any, devices: tuple[ImageDevice, ...], grantees: frozenset[str], tags: dict[str, str]) -> Image:
+def _image(row: Any, devices: tuple[ImageDevice, ...]) -> Image:
     reason = StateReason(row.state_reason_code, row.state_reason_message or "") if row.state_reason_code else None
     return Image(
         **{name: getattr(row, name) for name in _PLAIN},
@@ -194,11 +201,8 @@ def _image(row: Any, devices: tuple[ImageDevice, ...], grantees: frozenset[str],
         image_type=ImageType(row.image_type),
         root_device_type=RootDeviceType(row.root_device_type),
         kernel_kind=None if row.kernel_kind is None else KernelKind(row.kernel_kind),
-        product_codes=tuple((row.product_codes or "").split()),
         ancestor_ami_ids=tuple((row.ancestor_ami_ids or "").split()),
         devices=devices,
-        grantees=grantees,
-        tags=tags,
     )
 
 

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 
+from amiable.database import product_codes
 from amiable.database.schema import instance as I
 from amiable.database.schema import reservation as R
 from amiable.database.schema import volume as V
 from amiable.database.tags import forget
 from amiable.model.instance import TERMINATED_VISIBLE, Instance, MetadataOptions, Reason, Reservation, State
+from amiable.model.product import ProductCode
 from amiable.rules import lifecycle
 from amiable.rules.lifecycle import Event
 
@@ -42,19 +44,19 @@ def insert_instance(c: Connection, instance: Instance) -> None:
             **values,
             state=instance.state.value,
             security_group_ids=" ".join(instance.security_group_ids),
-            product_codes=" ".join(instance.product_codes),
             http_tokens=instance.metadata.http_tokens,
             http_endpoint=instance.metadata.http_endpoint,
             http_hop_limit=instance.metadata.http_hop_limit,
             instance_metadata_tags=instance.metadata.instance_metadata_tags,
         )
     )
+    product_codes.put_codes(c, instance.id, instance.product_codes)
 
 
 def get_instance(c: Connection, instance_id: str) -> Instance | None:
     """The instance, whoever owns it and however long ago it ended."""
     row = c.execute(select(I).where(I.c.id == instance_id)).first()
-    return None if row is None else _instance(row)
+    return None if row is None else _instances(c, [row])[0]
 
 
 def list_visible(
@@ -65,7 +67,7 @@ def list_visible(
     query = select(I).where(I.c.account_id == account_id, I.c.region == region, visible)
     if ids:
         query = query.where(I.c.id.in_(list(ids)))
-    return [_instance(row) for row in c.execute(query.order_by(I.c.reservation_id, I.c.launch_index, I.c.id))]
+    return _instances(c, c.execute(query.order_by(I.c.reservation_id, I.c.launch_index, I.c.id)).all())
 
 
 def list_states(c: Connection, states: Sequence[State], *, host: str | None = None) -> list[Instance]:
@@ -73,7 +75,7 @@ def list_states(c: Connection, states: Sequence[State], *, host: str | None = No
     query = select(I).where(I.c.state.in_([state.value for state in states]))
     if host is not None:
         query = query.where(or_(I.c.host.is_(None), I.c.host == host))
-    return [_instance(row) for row in c.execute(query.order_by(I.c.id))]
+    return _instances(c, c.execute(query.order_by(I.c.id)).all())
 
 
 def list_live_types(c: Connection, host: str) -> list[str]:
@@ -153,6 +155,7 @@ def forget_terminated(c: Connection, *, now: datetime) -> list[str]:
     gone = [row.id for row in rows]
     for instance_id in gone:
         forget(c, instance_id)
+        product_codes.forget_codes(c, instance_id)
     c.execute(delete(I).where(I.c.id.in_(gone)))
     used = select(I.c.id).where(I.c.reservation_id == R.c.id).exists()
     c.execute(delete(R).where(R.c.id.in_({row.reservation_id for row in rows}), ~used))
@@ -165,12 +168,17 @@ def get_reservation(c: Connection, reservation_id: str) -> Reservation | None:
     return None if row is None else Reservation(row.id, row.account_id, row.region, row.created_at)
 
 
-def _instance(row: Row[Any]) -> Instance:
+def _instances(c: Connection, rows: Sequence[Row[Any]]) -> list[Instance]:
+    codes = product_codes.codes_of_many(c, [row.id for row in rows])
+    return [_instance(row, codes.get(row.id, ())) for row in rows]
+
+
+def _instance(row: Row[Any], codes: tuple[ProductCode, ...]) -> Instance:
     values = {name: getattr(row, name) for name in _PLAIN}
     return Instance(
         **values,
         state=State(row.state),
         security_group_ids=tuple(row.security_group_ids.split()),
-        product_codes=tuple(row.product_codes.split()),
+        product_codes=codes,
         metadata=MetadataOptions(row.http_tokens, row.http_endpoint, row.http_hop_limit, row.instance_metadata_tags),
     )

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Final
 
 from amiable.model.kernel import KernelKind
+from amiable.model.product import ProductCode
 from amiable.model.units import MIB
 
 EVERYONE: Final = "all"
@@ -109,7 +110,7 @@ class Image:
     kernel_version: str | None = None
     kernel_kind_why: str | None = None
     boots_directly: bool | None = None
-    product_codes: tuple[str, ...] = ()  # the manifest's
+    product_codes: tuple[ProductCode, ...] = ()
     ancestor_ami_ids: tuple[str, ...] = ()  # the manifest's, oldest first
     uefi_data: str | None = None  # base64
     deprecation_at: datetime | None = None

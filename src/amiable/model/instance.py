@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from amiable.model.product import ProductCode
+
 
 class State(StrEnum):
     """EC2's instance states."""
@@ -89,7 +91,7 @@ class Instance:
     interface_id: str
     metadata: MetadataOptions
     shutdown_behavior: str  # stop | terminate
-    product_codes: tuple[str, ...]
+    product_codes: tuple[ProductCode, ...]
     host: str | None
     boot_count: int
     launched_at: datetime

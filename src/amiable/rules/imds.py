@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Union
 
 from amiable.model.instance import Instance
+from amiable.model.product import ProductCodeType
 
 Tree = Union[str, bytes, "Lazy", dict[str, "Tree"]]
 Lazy = Callable[[], str]
@@ -140,7 +141,7 @@ def _meta_data(facts: Facts) -> dict[str, Tree]:
     if facts.ancestor_ami_ids:
         tree["ancestor-ami-ids"] = "\n".join(facts.ancestor_ami_ids)
     if instance.product_codes:
-        tree["product-codes"] = "\n".join(instance.product_codes)
+        tree["product-codes"] = "\n".join(each.code for each in instance.product_codes)
     if instance.public_key is not None:
         tree["public-keys"] = {"0": {"openssh-key": instance.public_key.strip() + "\n"}}
     if instance.metadata.instance_metadata_tags == "enabled" and facts.tags:
@@ -195,8 +196,8 @@ def identity_document(instance: Instance) -> str:
         "architecture": instance.architecture,
         "availabilityZone": instance.zone,
         "billingProducts": None,
-        "devpayProductCodes": None,
-        "marketplaceProductCodes": list(instance.product_codes) or None,
+        "devpayProductCodes": _codes(instance, ProductCodeType.DEVPAY),
+        "marketplaceProductCodes": _codes(instance, ProductCodeType.MARKETPLACE),
         "imageId": instance.image_id,
         "instanceId": instance.id,
         "instanceType": instance.instance_type,
@@ -208,6 +209,10 @@ def identity_document(instance: Instance) -> str:
         "version": "2017-09-30",
     }
     return json.dumps(members, indent=2, separators=(",", " : "))
+
+
+def _codes(instance: Instance, type_: ProductCodeType) -> list[str] | None:
+    return [each.code for each in instance.product_codes if each.type is type_] or None
 
 
 def hostname(instance: Instance) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from amiable.model.errors import InvalidManifest
 from amiable.model.image import Image, ImageDevice, ImageType
 from amiable.model.manifest import Manifest
+from amiable.model.product import devpay_codes
 from amiable.rules.register import EPHEMERAL_NAME
 
 DEFAULT_ROOT_DEVICE: Final = "/dev/sda1"
@@ -57,7 +58,7 @@ def with_manifest(image: Image, manifest: Manifest, image_type: ImageType, *, ne
         root_device_name=root,
         devices=image.devices + _ephemeral_devices(virtual, image.devices, root),
         platform="windows" if is_windows(manifest) else None,
-        product_codes=manifest.product_codes,
+        product_codes=devpay_codes(manifest.product_codes),
         ancestor_ami_ids=tuple(each for each in manifest.ancestor_ami_ids if _IMAGE_ID.fullmatch(each)),
     )
 

@@ -27,6 +27,7 @@ from amiable.database import accounts, images, schema
 from amiable.model.errors import AuthFailure, InvalidManifest, NotFound, Refusal
 from amiable.model.manifest import Mapping
 from amiable.model.principal import Principal
+from amiable.model.product import devpay_codes
 from amiable.model.units import BLOCK_BYTES
 from amiable.services import Services
 from amiable.services.roots import drop_unused_roots
@@ -410,7 +411,7 @@ def test_product_codes_and_ancestors_of_the_manifest_are_kept(services: Services
     assert describe_image_attribute(services, bundled.owner, asked).product_codes == shown
     with services.database.read() as c:
         image = images.get(c, bundled.owner.region, image_id, viewer=bundled.owner.account_id)
-    assert image is not None and (image.product_codes, image.ancestor_ami_ids) == (codes, ancestors)
+    assert image is not None and (image.product_codes, image.ancestor_ami_ids) == (devpay_codes(codes), ancestors)
 
 
 @pytest.mark.parametrize("changes", [{"kernel_id": "windows"}, {"name": "windows2003"}])

@@ -6,7 +6,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
-from amiable.api.ec2.images import check_image_id, product_codes
+from amiable.api.ec2.images import check_image_id
+from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import cut_page, open_page
 from amiable.database import images
@@ -60,7 +61,7 @@ FIELDS: Final[Mapping[str, filters.Field[Image]]] = {
     "name": lambda image: (image.name,),
     "owner-id": lambda image: (image.account_id,),
     "platform": lambda image: (image.platform,),
-    "product-code": lambda image: image.product_codes,
+    "product-code": lambda image: (each.code for each in image.product_codes),
     "ramdisk-id": lambda image: (image.ramdisk_id,),
     "root-device-name": lambda image: (image.root_device_name,),
     "root-device-type": lambda image: (image.root_device_type,),
@@ -145,7 +146,7 @@ def element(image: Image) -> ec2.Image:
         kernel_id=image.kernel_id,
         ramdisk_id=image.ramdisk_id,
         platform=image.platform,
-        product_codes=product_codes(image) or None,
+        product_codes=product_codes(image.product_codes) or None,
         platform_details=PLATFORM_DETAILS if is_machine else None,
         usage_operation=USAGE_OPERATION if is_machine else None,
         block_device_mappings=[_mapping(device) for device in image.devices],

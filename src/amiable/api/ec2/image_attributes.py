@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from amiable.api.dry_run import raise_if_dry_run
-from amiable.api.ec2.images import check_image_id, owned_image, product_codes
+from amiable.api.ec2.images import check_image_id, owned_image
+from amiable.api.ec2.product_codes import product_codes
 from amiable.database import accounts, images
 from amiable.model.errors import AuthFailure, InvalidAMIAttributeItemValue, MissingParameter
 from amiable.model.image import EVERYONE, Image
@@ -30,7 +31,7 @@ READERS: Final[Mapping[str, Callable[[Image], dict[str, Any]]]] = {
     "bootMode": lambda image: {"boot_mode": _value(image.boot_mode)},
     "tpmSupport": lambda image: {"tpm_support": _value(image.tpm_support)},
     "imdsSupport": lambda image: {"imds_support": _value(image.imds_support)},
-    "productCodes": lambda image: {"product_codes": product_codes(image)},
+    "productCodes": lambda image: {"product_codes": product_codes(image.product_codes)},
 }
 """Attribute → its element of the answer; launchPermission is read apart, it is not of the image's own row."""
 

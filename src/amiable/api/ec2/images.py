@@ -32,11 +32,6 @@ def check_image_id(image_id: str) -> None:
         raise Malformed("image", image_id, ids.AMI)
 
 
-def product_codes(image: Image) -> list[ec2.ProductCode]:
-    """The codes that the image's manifest carries."""
-    return [ec2.ProductCode(product_code_id=code, product_code_type="devpay") for code in image.product_codes]
-
-
 def deregister_image(
     services: Services, principal: Principal, request: ec2.DeregisterImageRequest
 ) -> ec2.DeregisterImageResult:

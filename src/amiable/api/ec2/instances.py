@@ -61,7 +61,7 @@ FIELDS: Final[Mapping[str, filters.Field[View]]] = {
     "owner-id": lambda v: (v.instance.account_id,),
     "private-dns-name": lambda v: (views.private_dns_name(v.instance),) if v.is_placed else (),
     "private-ip-address": lambda v: (v.instance.private_ip,) if v.is_placed else (),
-    "product-code": lambda v: v.instance.product_codes,
+    "product-code": lambda v: (each.code for each in v.instance.product_codes),
     "ramdisk-id": lambda v: (v.instance.ramdisk_id,),
     "reason": lambda v: (v.instance.transition_reason,),
     "reservation-id": lambda v: (v.instance.reservation_id,),

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import tag_set
 from amiable.database import network, tags, volumes
 from amiable.model.instance import CODES, Instance, State
@@ -92,7 +93,7 @@ def instance_of(view: View) -> ec2.Instance:
         state_reason=_reason(it),
         key_name=it.key_name,
         ami_launch_index=it.launch_index,
-        product_codes=[ec2.ProductCode(product_code_id=code, product_code_type="devpay") for code in it.product_codes],
+        product_codes=product_codes(it.product_codes),
         instance_type=it.instance_type,
         launch_time=it.launched_at,
         placement=ec2.Placement(availability_zone=it.zone, group_name="", tenancy="default"),

@@ -20,16 +20,20 @@ from amiable.database.schema.jobs import job
 from amiable.database.schema.metadata import metadata
 from amiable.database.schema.network import security_group, subnet, vpc
 from amiable.database.schema.objects import bucket, multipart_part, multipart_upload, object_
+from amiable.database.schema.products import resource_product_code
+from amiable.database.schema.sharing import account_region_setting, create_volume_permission
 from amiable.database.schema.snapshots import import_snapshot_task, pending_block, snapshot, snapshot_leaf
 from amiable.database.schema.tags import client_token, tag
 
 __all__ = [
     "access_key",
     "account",
+    "account_region_setting",
     "block",
     "bucket",
     "bundle_task",
     "client_token",
+    "create_volume_permission",
     "generation",
     "image",
     "image_device",
@@ -51,6 +55,7 @@ __all__ = [
     "pack",
     "pending_block",
     "reservation",
+    "resource_product_code",
     "security_group",
     "signing_certificate",
     "snapshot",

@@ -41,7 +41,6 @@ image = Table(
     Column("kernel_version", String(255)),
     Column("kernel_kind_why", String(255)),
     Column("boots_directly", Boolean),
-    Column("product_codes", String(1000)),  # the manifest's, space-separated
     Column("ancestor_ami_ids", Text),  # the manifest's, space-separated, oldest first
     Column("uefi_data", Text),  # base64, as registered
     Column("deprecation_at", Instant),  # whole minutes
@@ -56,6 +55,13 @@ image = Table(
     Column("content_digest", LargeBinary(32), index=True),  # of content and attributes; absent: not computed yet
     Column("bin_exit_at", Instant),  # binned: when it goes for good
     Index("ix_image_account_region", "account_id", "region"),
+    Index(
+        "ix_image_binned",
+        "account_id",
+        "region",
+        sqlite_where=text("state = 'binned'"),
+        postgresql_where=text("state = 'binned'"),
+    ),
     Index("ix_image_region_name", "region", "name"),
     Index(
         "uq_image_name_in_use",
@@ -86,6 +92,6 @@ launch_permission = Table(
     "launch_permission",
     metadata,
     Column("image_id", ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
-    Column("grantee", String(255), primary_key=True),  # 12 digits, or the word all
+    Column("grantee", String(255), primary_key=True),  # 12 digits, the word all, or an ARN of model/organization
     Index("ix_launch_permission_grantee", "grantee"),
 )

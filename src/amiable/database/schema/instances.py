@@ -67,7 +67,6 @@ instance = Table(
     Column("http_hop_limit", Integer, nullable=False),
     Column("instance_metadata_tags", String(16), nullable=False),  # enabled | disabled
     Column("shutdown_behavior", String(16), nullable=False),  # stop | terminate
-    Column("product_codes", String(1000), nullable=False),
     Column("host", String(255)),  # which host runs it
     Column("boot_count", Integer, nullable=False),
     Column("launched_at", Instant, nullable=False),  # last start
