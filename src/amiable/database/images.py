@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, or_, select, update
 
-from amiable.database import product_codes
+from amiable.database import product_codes, sharing
 from amiable.database import tags as tag_rows
 from amiable.database.connect import milliseconds
+from amiable.database.organizations import grantee_words
 from amiable.database.schema import image as I
 from amiable.database.schema import image_device as D
 from amiable.database.schema import instance as N
@@ -44,7 +45,9 @@ class Selection:
     region: str
     ids: frozenset[str] | None = None
     owners: frozenset[str] | None = None
-    executable_by: frozenset[str] | None = None  # the viewer's id, ``all``, other accounts
+    executable_by: frozenset[str] | None = (
+        None  # the viewer's id (its organization's grants too), ``all``, other accounts
+    )
     after: str | None = None  # a key of list_key
     size: int | None = None
 
@@ -88,24 +91,25 @@ def get(c: Connection, region: str, image_id: str, *, viewer: str) -> Image | No
 
 def visible_ids(c: Connection, viewer: str, region: str, image_ids: Iterable[str]) -> set[str]:
     """Those of ``image_ids`` that the viewer may see, none deregistered."""
+    seen = sharing.sees_image(viewer, grantee_words(c, viewer))
     found: set[str] = set()
     for some in batches(list(image_ids)):
-        here = and_(I.c.id.in_(some), I.c.region == region, I.c.state != ImageState.DEREGISTERED, _visible(viewer))
+        here = and_(I.c.id.in_(some), I.c.region == region, I.c.state != ImageState.DEREGISTERED, seen)
         found.update(c.execute(select(I.c.id).where(here)).scalars())
     return found
 
 
 def list_images(c: Connection, selection: Selection) -> list[Image]:
     """The selected images that the viewer may see, none deregistered, oldest first."""
-    query = select(I).where(
-        I.c.region == selection.region, I.c.state != ImageState.DEREGISTERED, _visible(selection.viewer)
-    )
+    words = grantee_words(c, selection.viewer)
+    seen = sharing.sees_image(selection.viewer, words)
+    query = select(I).where(I.c.region == selection.region, I.c.state != ImageState.DEREGISTERED, seen)
     if selection.ids is not None:
         query = query.where(I.c.id.in_(selection.ids))
     if selection.owners is not None:
         query = query.where(I.c.account_id.in_(selection.owners))
     if selection.executable_by is not None:
-        query = query.where(_executable(selection.viewer, selection.executable_by))
+        query = query.where(_executable(selection.viewer, words, selection.executable_by))
     if selection.after is not None:
         moment, _, image_id = selection.after.partition(":")
         later = I.c.created_at > _instant(moment)
@@ -148,18 +152,15 @@ def approve(c: Connection, image_id: str, moment: datetime | None) -> None:
     c.execute(update(I).where(I.c.id == image_id).values(approved_at=moment))
 
 
-def _visible(viewer: str) -> ColumnElement[bool]:
-    granted = select(P.c.image_id).where(P.c.grantee.in_((viewer, EVERYONE)))
-    return or_(I.c.account_id == viewer, I.c.id.in_(granted))
+def _executable(viewer: str, words: frozenset[str], users: Iterable[str]) -> ColumnElement[bool]:
+    """Granted to the viewer, itself or through its organization, or to all.
 
-
-def _executable(viewer: str, grantees: Iterable[str]) -> ColumnElement[bool]:
-    """Granted to the viewer or to all; what is granted to another account is the viewer's to know of its own images only."""
-    open_to = [grantee for grantee in grantees if grantee in (viewer, EVERYONE)]
-    others = [grantee for grantee in grantees if grantee not in (viewer, EVERYONE)]
-    granted = I.c.id.in_(select(P.c.image_id).where(P.c.grantee.in_(open_to)))
-    mine = and_(I.c.account_id == viewer, I.c.id.in_(select(P.c.image_id).where(P.c.grantee.in_(others))))
-    return or_(granted, mine)
+    What another account is granted is the viewer's to know of its own images only, and only where that account is named itself.
+    """
+    open_to = {EVERYONE} & set(users) | (words - {EVERYONE} if viewer in users else set())
+    others = set(users) - {viewer, EVERYONE}
+    mine = and_(I.c.account_id == viewer, I.c.id.in_(sharing.images_granted(others)))
+    return or_(I.c.id.in_(sharing.images_granted(open_to)), mine)
 
 
 def _instant(text: str) -> datetime:
@@ -177,7 +178,7 @@ def _read(c: Connection, query: Select[Any], *, viewer: str) -> list[Image]:
     for row in c.execute(select(D).where(D.c.image_id.in_(ids)).order_by(D.c.image_id, D.c.position)):
         devices.setdefault(row.image_id, []).append(ImageDevice(*(getattr(row, name) for name in _DEVICE)))
     granted: dict[str, set[str]] = {}
-    for row in c.execute(select(P).where(P.c.grantee.in_((viewer, EVERYONE)), P.c.image_id.in_(ids))):
+    for row in c.execute(select(P).where(P.c.grantee.in_(sorted(grantee_words(c, viewer))), P.c.image_id.in_(ids))):
         granted.setdefault(row.image_id, set()).add(row.grantee)
     tags = tag_rows.tags_of_selected(c, viewer, ids)
     codes = product_codes.codes_of_selected(c, ids)

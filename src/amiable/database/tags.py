@@ -6,12 +6,12 @@ A tag is its tagger's: every query here is for one account.  What can be tagged 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Select, Table, delete, insert, or_, select
+from sqlalchemy import Connection, Select, Table, delete, insert, select
 
-from amiable.database import schema
+from amiable.database import schema, sharing
+from amiable.database.organizations import grantee_words
 from amiable.database.schema import tag as T
 from amiable.model import ids
-from amiable.model.image import EVERYONE
 from amiable.model.tags import Tag
 
 IDS_PER_STATEMENT_MAX: Final = 500
@@ -39,7 +39,7 @@ def resource_type_of(prefix: str) -> str | None:
 
 
 def existing(c: Connection, account_id: str, region: str, resource_ids: Iterable[str]) -> set[str]:
-    """Those of ``resource_ids`` that are there and that the account may tag: its own, and images that it can see."""
+    """Those of ``resource_ids`` that are there and that the account may tag: its own, images and snapshots that it can see."""
     by_prefix: dict[str, list[str]] = {}
     for resource_id in resource_ids:
         by_prefix.setdefault(ids.prefix_of(resource_id), []).append(resource_id)
@@ -55,19 +55,18 @@ def existing(c: Connection, account_id: str, region: str, resource_ids: Iterable
 
 
 def _visible_images(c: Connection, account_id: str, region: str, wanted: Sequence[str]) -> set[str]:
-    image, granted = schema.image, schema.launch_permission
-    shared = select(granted.c.image_id).where(granted.c.grantee.in_((account_id, EVERYONE)))
-    query = select(image.c.id).where(image.c.id.in_(wanted), image.c.region == region, image.c.state != "deregistered")
-    return set(c.execute(query.where(or_(image.c.account_id == account_id, image.c.id.in_(shared)))).scalars())
+    image = schema.image
+    seen = sharing.sees_image(account_id, grantee_words(c, account_id))
+    here = select(image.c.id).where(image.c.id.in_(wanted), image.c.region == region, image.c.state != "deregistered")
+    return set(c.execute(here.where(seen)).scalars())
 
 
 def _owned(c: Connection, account_id: str, region: str, prefix: str, wanted: Sequence[str]) -> set[str]:
     if prefix not in _OWNED:
         return set()
     table = _OWNED[prefix][1]
-    query = select(table.c.id).where(table.c.id.in_(wanted), table.c.account_id == account_id, table.c.region == region)
-    if table is schema.snapshot:
-        query = query.where(table.c.is_internal.is_(False))
+    may_tag = sharing.sees_snapshot(account_id) if table is schema.snapshot else table.c.account_id == account_id
+    query = select(table.c.id).where(table.c.id.in_(wanted), table.c.region == region, may_tag)
     return set(c.execute(query).scalars())
 
 

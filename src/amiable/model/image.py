@@ -76,7 +76,7 @@ class StateReason:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image as one viewer sees it: ``grantees`` names the viewer and ``all`` where granted; ``tags`` are the viewer's."""
+    """One image as one viewer sees it: ``grantees`` are the granted words that stand for the viewer; ``tags`` are the viewer's."""
 
     id: str
     account_id: str

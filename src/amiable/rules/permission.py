@@ -2,7 +2,8 @@
 
     class      condition                                 seen    launched        changed
     implicit   the caller owns it                        yes     if available    yes
-    explicit   a launch permission names the account     yes     if available    AuthFailure
+    explicit   a launch permission names the account,    yes     if available    AuthFailure
+               its organization or a unit above it
     public     a launch permission names the group all   yes     if available    AuthFailure
     none       otherwise                                 no      AuthFailure     AuthFailure
 
@@ -12,12 +13,17 @@ Source: EC2 API, DescribeImages; User Guide, "Shared AMIs".
 """
 
 from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, OperationNotPermitted
+from amiable.model.ids import is_account
 from amiable.model.image import Image, ImageState, ImageType
 
 
 def may_see(image: Image, account_id: str) -> bool:
-    """Whether the account finds the image in its lists and by id.  ``image.grantees`` must be this viewer's."""
-    return image.account_id == account_id or image.is_public or account_id in image.grantees
+    """Whether the account finds the image in its lists and by id.
+
+    ``image.grantees`` must be this viewer's: of the words that are no account's number, only those that stand for it.
+    """
+    shared = any(grantee == account_id or not is_account(grantee) for grantee in image.grantees)
+    return image.account_id == account_id or shared
 
 
 def check_owner(image: Image, account_id: str) -> None:
