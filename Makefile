@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Boots run one at a time (tests/conftest.py puts them into one group); two workers suit two cores.
 PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup
 
-.PHONY: help setup setup-test demo demo-stop test lint bench docs wire torture fuzz
+.PHONY: help setup setup-test demo demo-stop test lint bench docs coverage-page wire torture fuzz
 
 help:
 	@echo "make setup      install what is needed (Debian packages, .venv)"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz       hostile input by the million; SECONDS_EACH=60 for each reader"
 	@echo "make bench      measure against the classic tools"
 	@echo "make docs       generate the reference pages"
+	@echo "make coverage-page  run the tests that prove operations, and write what they proved"
 	@echo "make wire       generate the wire types from botocore's model"
 
 setup:
@@ -54,6 +55,10 @@ bench: setup-test
 	@set -e; for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program; done
 
 docs: setup
+	$(PYTHON) scripts/generate_docs.py
+
+coverage-page: setup-test
+	$(PYTEST) -m "proves and not torture" --record-proofs $(PYTEST_ARGUMENTS)
 	$(PYTHON) scripts/generate_docs.py
 
 wire: setup

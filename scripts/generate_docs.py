@@ -4,32 +4,33 @@ python scripts/generate_docs.py            writes docs/reference/*.md
 python scripts/generate_docs.py --check    fails where a page is not what it would write (part of ``make lint``)
 """
 
+import importlib
 import inspect
 import io
+import pkgutil
 import sys
 from pathlib import Path
 
 import cyclopts
 from rich.console import Console
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a program, its own folder is what Python looks into
+from amiable import model
 from amiable.cli.main import app
 from amiable.model import errors
 from amiable.model.settings import SETTINGS
-from amiable.wire import operations
-from amiable.wire.generated import ec2
+from scripts import api_coverage
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- made by `make docs`; do not edit -->\n"
 
-RECORD_ONLY = {
-    "DescribeVpcs": "rows of the default network; no packet is routed by them",
-    "DescribeSubnets": "addresses are really given out of the subnet; no route leads to it",
-    "DescribeSecurityGroups": "the group is recorded; nothing is filtered in slirp mode, where nothing reaches a guest but tunnels",
-}
 OWN_API = {
     "GET, POST /amiable/v1/accounts": "list and create accounts (administrator)",
     "GET, POST /amiable/v1/access-keys, DELETE /amiable/v1/access-keys/{id}": "the caller's access keys",
     "PUT /amiable/v1/accounts/{id}/partner": "trusts an account to register kernels (administrator)",
+    "PUT /amiable/v1/accounts/{id}/alias": "the owner alias of an account's images (administrator)",
+    "GET, POST /amiable/v1/organizations, GET, DELETE /amiable/v1/organizations/{id}": "organizations (POST, DELETE: administrator)",
+    "POST, DELETE /amiable/v1/organizations/{id}/units, PUT, DELETE …/members": "their units and members (management account)",
     "GET, POST /amiable/v1/kernels": "kernels and ramdisks (POST: administrator and partners)",
     "PUT /amiable/v1/kernels/{id}/approval": "the list of approved kernels and ramdisks (administrator)",
     "GET /amiable/v1/instances/{id}/hardware": "the instance's hardware profile and why it was chosen",
@@ -39,12 +40,6 @@ OWN_API = {
     "GET /amiable/v1/instances/{id}/ssh-host-keys": "fingerprints that the guest printed on its console",
     "WebSocket /amiable/v1/instances/{id}/tunnel?port=N": "bytes to and from a port of the guest (presigned)",
 }
-S3 = (
-    "ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, PutObject, GetObject, HeadObject, DeleteObject, "
-    "DeleteObjects, CopyObject, ListObjects, ListObjectsV2, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, "
-    "AbortMultipartUpload, ListParts, ListMultipartUploads, GetBucketAcl, PutBucketAcl, GetObjectAcl, PutObjectAcl (canned names, and "
-    "grants that amount to one), upload by POST form with a policy"
-)
 
 
 def commands_page() -> str:
@@ -109,14 +104,9 @@ def errors_page() -> str:
         "|---|---|---|",
     ]
     rows: dict[str, tuple[int, str]] = {}
-    for _, kind in inspect.getmembers(errors, inspect.isclass):
-        if (
-            not issubclass(kind, errors.Refusal)
-            or not isinstance(kind.__dict__.get("code"), str)
-            or kind.code == "Local"
-        ):
-            continue
-        rows[kind.code] = (kind.status, kind.template.replace("|", "\\|"))
+    for kind in refusals():
+        if isinstance(kind.__dict__.get("code"), str) and kind.code != "Local":
+            rows[kind.code] = (kind.status, kind.template.replace("|", "\\|"))
     for table in (errors.NOT_FOUND, errors.MALFORMED):
         for noun, code in table.items():
             rows.setdefault(
@@ -126,47 +116,25 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def refusals() -> list[type[errors.Refusal]]:
+    """Every class of refusal of ``model/``, by name."""
+    found: dict[str, type[errors.Refusal]] = {}
+    for module in pkgutil.iter_modules(model.__path__):
+        members = inspect.getmembers(importlib.import_module(f"{model.__name__}.{module.name}"), inspect.isclass)
+        found |= {name: kind for name, kind in members if issubclass(kind, errors.Refusal)}
+    return [kind for _, kind in sorted(found.items())]
+
+
 def coverage_page() -> str:
-    """What is real, record-only and absent."""
-    absent = sorted(set(ec2.ACTIONS) - set(operations.EC2))
-    lines = [NOTE, "# API coverage\n"]
-    lines.append(
-        "*real*: done with real bytes and processes. *record-only*: kept and told, without the effect. Anything else answers"
-    )
-    lines.append(
-        "`UnsupportedOperation` and does nothing. A parameter or filter that is not built is refused by name, never ignored.\n"
-    )
-    lines += [
-        f"## EC2 ({len(operations.EC2)} of {len(ec2.ACTIONS)} actions)\n",
-        "| action | depth | note |",
-        "|---|---|---|",
-    ]
-    for name in sorted(operations.EC2):
-        depth = "record-only" if name in RECORD_ONLY else "real"
-        lines.append(f"| {name} | {depth} | {RECORD_ONLY.get(name, '')} |")
-    lines += ["", "## EBS direct\n", "Real: " + ", ".join(sorted(operations.EBS)) + ". Absent: ListChangedBlocks.\n"]
-    lines += ["## STS\n", "Real: " + ", ".join(operations.STS) + ". The rest is absent.\n"]
-    lines += ["## IAM\n", "Real: " + ", ".join(operations.IAM) + ", of the account itself. The rest is absent.\n"]
-    lines += [
-        "## Eucalyptus's bootstrap service\n",
-        "Real: DescribeServiceCertificates, for `--bootstrap-url` of euca2ools.\n",
-    ]
-    lines += ["## S3 (path style)\n", f"Real: {S3}. The rest answers `NotImplemented`.\n"]
-    lines += [
+    """What is real, record-only and absent, and Amiable's own API."""
+    lines = [
         "## Amiable's own API\n",
         "Signed with SigV4, service name `amiable`, JSON.\n",
         "| path | what |",
         "|---|---|",
+        *(f"| `{path}` | {words} |" for path, words in OWN_API.items()),
     ]
-    lines += [f"| `{path}` | {words} |" for path, words in OWN_API.items()]
-    lines += [
-        "",
-        "## Absent EC2 actions\n",
-        "<details><summary>" + str(len(absent)) + " actions</summary>\n",
-        ", ".join(absent) + "\n",
-        "</details>",
-    ]
-    return "\n".join(lines) + "\n"
+    return NOTE + "\n" + api_coverage.page() + "\n" + "\n".join(lines) + "\n"
 
 
 PAGES = {

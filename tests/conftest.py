@@ -9,8 +9,19 @@ import pytest
 
 from amiable.model.principal import Principal
 from amiable.services import Services
+from tests.support.proofs import Proofs
 from tests.support.server import Server
 from tests.support.services import make_account, open_services
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of ``make coverage-page``."""
+    parser.addoption("--record-proofs", action="store_true", help="write docs/reference/proved.txt from this run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collects what the run proves."""
+    config.pluginmanager.register(Proofs(config))
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -58,6 +58,16 @@ def register(ec2: Any, snapshot: str, name: str) -> str:
 
 
 @pytest.mark.boot
+@pytest.mark.proves(
+    "ec2",
+    "ImportKeyPair",
+    "RunInstances",
+    "DescribeInstances",
+    "DescribeInstanceStatus",
+    "RebootInstances",
+    "StopInstances",
+    "StartInstances",
+)
 def test_a_second_account_launches_only_after_sharing_and_reaches_the_guest(server: Server, tmp_path: Path) -> None:
     owner = server.client("ec2")
     second = journey.amiable(server, "account", "create", "second", "--output", "id").stdout.strip()

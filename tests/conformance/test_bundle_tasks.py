@@ -57,6 +57,7 @@ def test_the_policy_that_the_aws_command_line_makes_is_taken(edge: Edge) -> None
     assert made.stdout.split() == ["pending", instance, "images/one"]
 
 
+@pytest.mark.proves("ec2", "BundleInstance", "DescribeBundleTasks", "CancelBundleTask")
 def test_boto3_starts_lists_filters_and_cancels_and_reads_every_refusal(edge: Edge) -> None:
     instance = running_instance(edge)
     mine = storage("a-bucket", "one", edge.account.access_key_id, edge.account.secret)

@@ -70,6 +70,9 @@ def refused(call: Any, **parameters: Any) -> tuple[str, int]:
     return error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]
 
 
+@pytest.mark.proves(
+    "ec2", "RegisterImage", "DescribeImages", "ImportSnapshot", "DescribeImportSnapshotTasks", "DescribeSnapshots"
+)
 def test_an_image_is_available_and_described_in_boto3s_words(ec2: Any, snapshot_id: str) -> None:
     tags = [{"ResourceType": "image", "Tags": [{"Key": "Name", "Value": "web"}]}]
     image_id = register(ec2, snapshot_id, "described", Description="<&> é", BootMode="uefi", TagSpecifications=tags)
@@ -94,6 +97,7 @@ def test_an_image_is_available_and_described_in_boto3s_words(ec2: Any, snapshot_
     assert "StateReason" not in image and "KernelId" not in image
 
 
+@pytest.mark.proves("ec2", "ModifyImageAttribute", "DescribeImageAttribute")
 def test_sharing_in_both_styles(edge: Edge, ec2: Any, stranger: Any, snapshot_id: str) -> None:
     image_id = register(ec2, snapshot_id, "shared")
     assert refused(stranger.describe_images, ImageIds=[image_id]) == ("InvalidAMIID.NotFound", 400)
@@ -114,6 +118,7 @@ def test_sharing_in_both_styles(edge: Edge, ec2: Any, stranger: Any, snapshot_id
     assert ec2.describe_image_attribute(ImageId=image_id, Attribute="description")["Description"] == {"Value": "ours"}
 
 
+@pytest.mark.proves("ec2", "DescribeImages")
 def test_the_paginator_walks_every_image(ec2: Any, snapshot_id: str) -> None:
     made = {register(ec2, snapshot_id, f"page {number}") for number in range(7)}
     pages = list(
@@ -126,6 +131,7 @@ def test_the_paginator_walks_every_image(ec2: Any, snapshot_id: str) -> None:
     assert refused(ec2.describe_images, MaxResults=3, NextToken="nonsense")[0] == "InvalidNextToken"
 
 
+@pytest.mark.proves("ec2", "DeregisterImage", "DeleteSnapshot", "DescribeSnapshots")
 def test_an_image_ends_and_its_snapshot_may_go(edge: Edge, ec2: Any) -> None:
     with closing(edge.client("ebs")) as ebs:
         fresh = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]
@@ -142,6 +148,7 @@ def test_an_image_ends_and_its_snapshot_may_go(edge: Edge, ec2: Any) -> None:
         ec2.get_waiter("image_available").wait(ImageIds=[image_id], WaiterConfig=SOON)
 
 
+@pytest.mark.proves("ec2", "ImportSnapshot", "DescribeImportSnapshotTasks")
 def test_the_waiter_of_a_bad_import_ends_at_once_and_the_message_names_the_disk(edge: Edge, ec2: Any) -> None:
     with closing(edge.client("s3")) as s3:
         s3.create_bucket(Bucket="bad-disks")
@@ -156,6 +163,7 @@ def test_the_waiter_of_a_bad_import_ends_at_once_and_the_message_names_the_disk(
     assert ec2.describe_snapshots(Filters=[{"Name": "status", "Values": ["pending", "error"]}])["Snapshots"] == []
 
 
+@pytest.mark.proves("ec2", "CreateTags", "DeleteTags", "DescribeTags")
 def test_tags_through_boto3(edge: Edge, ec2: Any, snapshot_id: str) -> None:
     image_id = register(ec2, snapshot_id, "tagged")
     ec2.create_tags(Resources=[image_id], Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": ""}])

@@ -10,9 +10,10 @@ from botocore.exceptions import ClientError
 from sqlalchemy import select
 
 from amiable.database import instances, schema
+from amiable.model.kernel import KernelKind
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
-from tests.api.ec2.launching import make_image
+from tests.api.ec2.launching import make_image, make_kernel
 from tests.server.edge import Edge, running_edge
 from tests.support.services import make_account, open_services
 from tests.wire import oracle
@@ -55,6 +56,7 @@ def refused(call: Any, **parameters: Any) -> tuple[str, str, int]:
     return error["Error"]["Code"], error["Error"]["Message"], error["ResponseMetadata"]["HTTPStatusCode"]
 
 
+@pytest.mark.proves("ec2", "RunInstances", "DescribeInstances")
 def test_a_launch_takes_plain_user_data_as_boto3_encodes_it(edge: Edge, ec2: Any, image_id: str) -> None:
     answer = ec2.run_instances(
         ImageId=image_id,
@@ -77,6 +79,15 @@ def test_a_launch_takes_plain_user_data_as_boto3_encodes_it(edge: Edge, ec2: Any
     assert reservation["ReservationId"] == answer["ReservationId"]
 
 
+@pytest.mark.proves(
+    "ec2",
+    "RebootInstances",
+    "StopInstances",
+    "StartInstances",
+    "TerminateInstances",
+    "DescribeInstanceStatus",
+    "GetConsoleOutput",
+)
 def test_the_life_of_an_instance_as_a_client_sees_it(edge: Edge, ec2: Any, image_id: str) -> None:
     instance_id = ec2.run_instances(ImageId=image_id, **TINY)["Instances"][0]["InstanceId"]
 
@@ -108,6 +119,7 @@ def test_the_life_of_an_instance_as_a_client_sees_it(edge: Edge, ec2: Any, image
     assert kinds == {"boot", "reboot", "stop", "terminate"}
 
 
+@pytest.mark.proves("ec2", "DescribeInstances", "DescribeInstanceTypes")
 def test_paginators_walk_through_everything_once(edge: Edge, ec2: Any, image_id: str) -> None:
     made = {
         each["InstanceId"]
@@ -147,6 +159,7 @@ def test_refusals_have_aws_codes_texts_and_statuses(ec2: Any, image_id: str) -> 
     assert code == "InvalidBlockDeviceMapping" and message.endswith("expect size >= 2GB")
 
 
+@pytest.mark.proves("ec2", "RunInstances")
 def test_one_token_launches_once(ec2: Any, image_id: str) -> None:
     launch = {"ImageId": image_id, "ClientToken": "once", **TINY}
     first = ec2.run_instances(**launch)["Instances"][0]["InstanceId"]
@@ -154,6 +167,7 @@ def test_one_token_launches_once(ec2: Any, image_id: str) -> None:
     assert refused(ec2.run_instances, **{**launch, "MaxCount": 2})[0] == "IdempotentParameterMismatch"
 
 
+@pytest.mark.proves("ec2", "CreateKeyPair", "DescribeKeyPairs", "ImportKeyPair", "DeleteKeyPair")
 def test_key_pairs_come_and_go(ec2: Any) -> None:
     made = ec2.create_key_pair(KeyName="made", KeyType="ed25519")
     assert made["KeyMaterial"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
@@ -167,6 +181,7 @@ def test_key_pairs_come_and_go(ec2: Any) -> None:
     assert refused(ec2.describe_key_pairs, KeyNames=["made"])[0] == "InvalidKeyPair.NotFound"
 
 
+@pytest.mark.proves("ec2", "DescribeAvailabilityZones", "DescribeRegions")
 def test_a_client_finds_its_default_network(ec2: Any) -> None:
     (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     in_vpc = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
@@ -212,3 +227,23 @@ def test_no_parameter_of_a_launch_meets_a_fault_of_our_own(edge: Edge, ec2: Any,
             assert answer.response["Error"]["Code"] not in ("InternalError", "Unavailable"), (answer, members)
         else:
             end(edge, [each["InstanceId"] for each in made["Instances"]])
+
+
+@pytest.mark.proves("ec2", "DescribeInstanceAttribute", "ModifyInstanceAttribute")
+def test_a_stopped_paravirtual_instance_is_given_another_kernel(edge: Edge, ec2: Any) -> None:
+    owner = Principal(edge.account.account_id, edge.account.access_key_id, "us-east-1")
+    facts = {"kernel_kind": KernelKind.XEN_PV64, "boots_directly": True}
+    first, second = (make_kernel(edge.services, owner, name=name, **facts) for name in ("first", "second"))
+    image = make_image(edge.services, owner, name="pv", virtualization_type="paravirtual", kernel_id=first.id)
+    launch = {"ImageId": image.id, "UserData": "one", **TINY}
+    instance_id = ec2.run_instances(**launch)["Instances"][0]["InstanceId"]
+    asked = {"InstanceId": instance_id, "Attribute": "kernel"}
+    assert ec2.describe_instance_attribute(**asked)["KernelId"] == {"Value": first.id}
+    with edge.services.database.write() as c:
+        for event in (Event.BOOTED, Event.STOP_ASKED, Event.STOPPED):
+            instances.set_state(c, instance_id, event, now=edge.services.now())
+    ec2.modify_instance_attribute(InstanceId=instance_id, Kernel={"Value": second.id})
+    assert ec2.describe_instance_attribute(**asked)["KernelId"] == {"Value": second.id}
+    user_data = ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")["UserData"]["Value"]
+    assert base64.b64decode(user_data) == b"one"
+    ec2.terminate_instances(InstanceIds=[instance_id])

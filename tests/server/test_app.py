@@ -103,6 +103,7 @@ def test_the_commands_on_the_landing_page_exist_with_their_flags() -> None:
 # ── who asks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.proves("sts", "GetCallerIdentity")
 def test_stock_clients_learn_who_they_are(edge: Edge) -> None:
     with closing(edge.client("sts")) as sts:
         identity = sts.get_caller_identity()

@@ -332,6 +332,7 @@ def session_options(edge: Edge, **request: Any) -> dict[str, str]:
     }
 
 
+@pytest.mark.proves("sts", "GetSessionToken")
 def test_a_session_speaks_for_its_account_in_every_protocol(edge: Edge) -> None:
     options = session_options(edge)
     assert edge.client("sts", **options).get_caller_identity()["Account"] == edge.account.account_id

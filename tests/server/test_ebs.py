@@ -52,6 +52,9 @@ def refused(call: Callable[[], object]) -> tuple[str, str | None, int]:
     return answer["Error"]["Code"], answer.get("Reason"), answer["ResponseMetadata"]["HTTPStatusCode"]
 
 
+@pytest.mark.proves(
+    "ebs", "StartSnapshot", "PutSnapshotBlock", "CompleteSnapshot", "ListSnapshotBlocks", "GetSnapshotBlock"
+)
 def test_a_disk_goes_up_in_parallel_at_once_and_comes_down_the_same(ebs: Any) -> None:
     started = ebs.start_snapshot(VolumeSize=1, Description="d", Tags=[{"Key": "k", "Value": "v"}])
     assert started["ResponseMetadata"]["HTTPStatusCode"] == 201

@@ -51,6 +51,9 @@ def code_of(call: Any, **parameters: Any) -> tuple[str, int]:
     return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
 
 
+@pytest.mark.proves(
+    "iam", "UploadSigningCertificate", "ListSigningCertificates", "UpdateSigningCertificate", "DeleteSigningCertificate"
+)
 def test_a_certificate_is_enrolled_switched_and_forgotten(edge: Edge) -> None:
     iam = edge.client("iam")
     (born,) = iam.list_signing_certificates()["Certificates"]

@@ -76,6 +76,7 @@ def refusal(call: Any, *args: Any, **kwargs: Any) -> tuple[str, int]:
     return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
+@pytest.mark.proves("s3", "CreateBucket", "ListBuckets", "HeadBucket", "GetBucketLocation", "DeleteBucket")
 def test_a_bucket_is_made_listed_and_deleted(s3: Any) -> None:
     s3.create_bucket(Bucket="made-and-gone")
     assert "made-and-gone" in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
@@ -100,6 +101,7 @@ def test_a_bucket_with_an_object_stays(s3: Any, bucket: str) -> None:
     assert refusal(s3.delete_bucket, Bucket=bucket) == ("BucketNotEmpty", 409)
 
 
+@pytest.mark.proves("s3", "PutObject", "GetObject", "HeadObject")
 def test_what_is_put_is_got_with_all_that_was_said_about_it(s3: Any, bucket: str) -> None:
     put = s3.put_object(
         Bucket=bucket,
@@ -212,6 +214,7 @@ def test_the_transfer_manager_uploads_and_downloads_in_parts(s3: Any, bucket: st
     assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == body
 
 
+@pytest.mark.proves("s3", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "ListParts")
 def test_parts_are_checked_when_an_upload_is_completed(s3: Any, bucket: str) -> None:
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
     etags = [
@@ -276,6 +279,7 @@ def test_a_whole_objects_crc_is_made_from_its_parts(s3: Any, bucket: str) -> Non
     assert done["ChecksumCRC64NVME"] == whole
 
 
+@pytest.mark.proves("s3", "AbortMultipartUpload", "ListMultipartUploads")
 def test_an_aborted_upload_leaves_no_file(s3: Any, bucket: str, server: Server) -> None:
     before = set((server.data / "objects").iterdir())
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
@@ -286,6 +290,7 @@ def test_an_aborted_upload_leaves_no_file(s3: Any, bucket: str, server: Server) 
     assert set((server.data / "objects").iterdir()) == before
 
 
+@pytest.mark.proves("s3", "DeleteObject")
 def test_a_replaced_or_deleted_object_leaves_no_file(s3: Any, bucket: str, server: Server) -> None:
     before = set((server.data / "objects").iterdir())
     for body in (b"one", b"two"):
@@ -296,6 +301,7 @@ def test_a_replaced_or_deleted_object_leaves_no_file(s3: Any, bucket: str, serve
     assert set((server.data / "objects").iterdir()) == before
 
 
+@pytest.mark.proves("s3", "ListObjects", "ListObjectsV2")
 def test_pages_and_delimiters_list_every_key_once(s3: Any, bucket: str) -> None:
     keys = [f"{folder}/{n}" for folder in ("a", "b", "c d") for n in range(3)] + ["top", "zed"]
     for key in keys:
@@ -315,6 +321,7 @@ def test_pages_and_delimiters_list_every_key_once(s3: Any, bucket: str) -> None:
     assert refusal(s3.list_objects_v2, Bucket=bucket, MaxKeys=-1) == ("InvalidArgument", 400)
 
 
+@pytest.mark.proves("s3", "DeleteObjects")
 def test_many_objects_are_deleted_at_once(s3: Any, bucket: str) -> None:
     for key in ("a", "b & <c>"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
@@ -329,6 +336,7 @@ def test_many_objects_are_deleted_at_once(s3: Any, bucket: str) -> None:
     )
 
 
+@pytest.mark.proves("s3", "CopyObject")
 def test_a_copy_keeps_or_replaces_what_was_said(s3: Any, bucket: str) -> None:
     etag = s3.put_object(Bucket=bucket, Key="from", Body=b"body", Metadata={"a": "1"}, ContentType="text/x")["ETag"]
     copied = s3.copy_object(Bucket=bucket, Key="to", CopySource={"Bucket": bucket, "Key": "from"})

@@ -54,6 +54,7 @@ def code_of(call: Any, **parameters: Any) -> str:
 
 
 @pytest.mark.parametrize("canned", GRANTS)
+@pytest.mark.proves("s3", "GetObjectAcl", "PutObjectAcl")
 def test_a_canned_acl_is_shown_and_may_be_put_back_as_a_document(edge: Edge, s3: Any, canned: str) -> None:
     s3.put_object_acl(Bucket="acls", Key="k", ACL=canned)
     before = s3.get_object_acl(Bucket="acls", Key="k")
@@ -109,6 +110,7 @@ def test_grants_in_headers_are_kept_on_put_copy_and_upload(
         assert shown(s3, key) == expected
 
 
+@pytest.mark.proves("s3", "PutBucketAcl", "GetBucketAcl")
 def test_the_buckets_owner_is_named_by_his_canonical_id(edge: Edge, s3: Any) -> None:
     other, _ = make_account(edge.services, "guest")
     s3.put_bucket_acl(Bucket="acls", ACL="public-read-write")
