@@ -13,6 +13,7 @@ from amiable.api.ec2 import (
     import_snapshot,
     instance_attributes,
     instance_states,
+    instance_type_rules,
     instance_types,
     instances,
     key_pairs,
@@ -22,6 +23,7 @@ from amiable.api.ec2 import (
     register_image,
     snapshots,
     tags,
+    watermarks,
 )
 from amiable.model.principal import Principal
 from amiable.services import Services
@@ -34,6 +36,9 @@ EC2: Final[dict[str, Operation]] = {
     "DeregisterImage": images.deregister_image,
     "ModifyImageAttribute": image_attributes.modify_image_attribute,
     "DescribeImageAttribute": image_attributes.describe_image_attribute,
+    "AttachImageWatermark": watermarks.attach_image_watermark,
+    "DetachImageWatermark": watermarks.detach_image_watermark,
+    "ReplaceImageInstanceTypeSpecification": instance_type_rules.replace_image_instance_type_specification,
     "BundleInstance": bundle_tasks.bundle_instance,
     "DescribeBundleTasks": bundle_tasks.describe_bundle_tasks,
     "CancelBundleTask": bundle_tasks.cancel_bundle_task,

@@ -18,7 +18,7 @@ from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.launch_request import AskedPlace
 from amiable.api.ec2.tags import birth_tags
 from amiable.api.idempotency import check_token, recall, remember
-from amiable.database import images, instances, jobs, key_pairs, network, snapshots, tags, volumes
+from amiable.database import images, instance_type_rules, instances, jobs, key_pairs, network, snapshots, tags, volumes
 from amiable.model import ids
 from amiable.model.errors import (
     IdempotentInstanceTerminated,
@@ -40,6 +40,7 @@ from amiable.model.volume import Volume, VolumeState
 from amiable.rules import launch
 from amiable.rules.devices import AskedDevice, PlannedDisk
 from amiable.rules.hardware_profile import TAG
+from amiable.rules.instance_type_rule import check_type
 from amiable.rules.launch import Asked, Known, Plan
 from amiable.services import Services
 from amiable.services.hypervisor import check_pv32
@@ -84,6 +85,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         image = _find_image(c, principal, request.image_id)
         known = _look_up(c, principal, image, asked)
         plan = launch.plan(image, asked, known, account_id=principal.account_id)
+        check_type(instance_type_rules.rule_of(c, image.id), plan.instance_type.name, image_id=image.id)
         for each in (image, *known.images.values()):
             check_unchanged(services, c, each)
         if plan.profile.needs_pv32:
