@@ -13,6 +13,7 @@ from amiable.model.errors import (
     NotFound,
     UnauthorizedOperation,
 )
+from amiable.model.image import OWNER_ALIASES
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
 from amiable.services import Services
@@ -56,6 +57,19 @@ def set_partner(services: Services, principal: Principal, account_id: str, is_pa
     check_administrator(principal)
     with services.database.write() as c:
         if not accounts.set_partner(c, account_id, is_partner):
+            raise NotFound("resource", [account_id])
+        found = accounts.find_account(c, account_id)
+    assert found is not None
+    return found
+
+
+def set_owner_alias(services: Services, principal: Principal, account_id: str, alias: str | None) -> accounts.Account:
+    """Gives an account one of EC2's owner aliases, or with None takes it away; several may have the same; for the administrator."""
+    check_administrator(principal)
+    if alias is not None and alias not in OWNER_ALIASES:
+        raise InvalidParameterValue(parameter="Alias", value=alias, why=f"Give one of {', '.join(OWNER_ALIASES)}.")
+    with services.database.write() as c:
+        if not accounts.set_owner_alias(c, account_id, alias):
             raise NotFound("resource", [account_id])
         found = accounts.find_account(c, account_id)
     assert found is not None

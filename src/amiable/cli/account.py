@@ -18,10 +18,11 @@ COLUMNS = {
     "name": "Name",
     "administrator": "IsAdministrator",
     "partner": "IsPartner",
+    "owner alias": "OwnerAlias",
     "created": "CreatedAt",
 }
 
-app = cyclopts.App(name="account", help="Accounts (administrator): create, list, partner.")
+app = cyclopts.App(name="account", help="Accounts (administrator): create, list, partner, alias.")
 
 
 @app.command
@@ -53,4 +54,19 @@ def partner(
 ) -> None:
     """Trusts an account to register kernels and ramdisks, or no longer; what it registers must still be approved."""
     row = call("PUT", f"/accounts/{account}/partner", {"Partner": state == "on"})
+    show_rows([row], COLUMNS, output, identifier="AccountId")
+
+
+@app.command
+def alias(
+    account: Annotated[str, Parameter(help="Account id.")],
+    word: Annotated[
+        Literal["amazon", "aws-marketplace", "aws-backup-vault", "none"], Parameter(help="The alias, or none.")
+    ],
+    /,
+    *,
+    output: Output = "table",
+) -> None:
+    """Names the owner of an account's images as DescribeImages does: what --owners amazon selects."""
+    row = call("PUT", f"/accounts/{account}/alias", {"Alias": None if word == "none" else word})
     show_rows([row], COLUMNS, output, identifier="AccountId")

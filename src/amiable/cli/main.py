@@ -45,7 +45,10 @@ app.command(
     "amiable.cli.instance:app", name="instance", help="Instances: list, show, console, ssh, stop, start, terminate."
 )
 app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopback into the instances.")
-app.command("amiable.cli.account:app", name="account", help="Accounts (administrator): create, list, partner.")
+app.command("amiable.cli.account:app", name="account", help="Accounts (administrator): create, list, partner, alias.")
+app.command(
+    "amiable.cli.organization:app", name="organization", help="Organizations of accounts: create, show, units, members."
+)
 
 
 class Ended(KeyboardInterrupt):

@@ -32,6 +32,8 @@ class Account:
     is_administrator: bool
     created_at: datetime
     is_partner: bool = False
+    owner_alias: str | None = None
+    """What DescribeImages calls the owner of its images; the administrator's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,9 @@ _KEYS = select(K.c.id, K.c.account_id, K.c.secret_sealed, K.c.state, A.c.is_admi
     A, A.c.id == K.c.account_id
 )
 
-_ACCOUNTS = select(A.c.id, A.c.name, A.c.is_administrator, A.c.created_at, func.coalesce(A.c.is_partner, False))
+_ACCOUNTS = select(
+    A.c.id, A.c.name, A.c.is_administrator, A.c.created_at, func.coalesce(A.c.is_partner, False), A.c.owner_alias
+)
 
 
 def find_access_key(c: Connection, key_id: str) -> AccessKey | None:
@@ -92,6 +96,11 @@ def find_account(c: Connection, account_id: str) -> Account | None:
 def set_partner(c: Connection, account_id: str, is_partner: bool) -> bool:
     """Makes the account a partner, or takes it away; says whether there is such an account."""
     return c.execute(update(A).where(A.c.id == account_id).values(is_partner=is_partner)).rowcount > 0
+
+
+def set_owner_alias(c: Connection, account_id: str, alias: str | None) -> bool:
+    """Sets the account's alias, or with None takes it away; says whether there is such an account."""
+    return c.execute(update(A).where(A.c.id == account_id).values(owner_alias=alias)).rowcount > 0
 
 
 def missing_accounts(c: Connection, account_ids: Collection[str]) -> list[str]:

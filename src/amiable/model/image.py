@@ -25,6 +25,8 @@ from amiable.model.units import MIB
 
 EVERYONE: Final = "all"
 """The grantee that makes an image public."""
+OWNER_ALIASES: Final = ("amazon", "aws-marketplace", "aws-backup-vault")
+"""The names by which EC2 knows some owners; the administrator says which accounts here have one."""
 KERNEL_BYTES_MAX: Final = 512 * MIB
 """How long a kernel or a ramdisk may be."""
 

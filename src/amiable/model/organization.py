@@ -39,3 +39,12 @@ class OrganizationalUnit:
     @property
     def arn(self) -> str:
         return f"arn:aws:organizations::{self.organization.account_id}:ou/{self.organization.id}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An account's place: its organization, and the unit that it lies in, None directly below the root."""
+
+    account_id: str
+    organization_id: str
+    unit_id: str | None

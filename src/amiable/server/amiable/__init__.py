@@ -18,7 +18,7 @@ import msgspec
 from starlette.responses import Response
 
 from amiable.model.errors import InvalidAction, UnauthorizedOperation
-from amiable.server.amiable import accounts, host, kernels
+from amiable.server.amiable import accounts, host, kernels, organizations
 from amiable.server.amiable.calls import Routes
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.limits import AMIABLE_BODY_BYTES_MAX
@@ -32,6 +32,7 @@ ROUTES: Final[Routes] = {
     **accounts.ROUTES,
     **kernels.ROUTES,
     **host.ROUTES,
+    **organizations.ROUTES,
 }
 
 

@@ -23,6 +23,12 @@ class Partner(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_field
     partner: bool
 
 
+class Alias(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_fields=True):
+    """The body of PUT accounts/{id}/alias."""
+
+    alias: str | None
+
+
 def _list_accounts(services: Services, request: Authenticated, _id: str, _body: bytes) -> Answer:
     found = amiable.list_accounts(services, request.principal)
     return {"Accounts": [_account(each) for each in found]}
@@ -34,6 +40,7 @@ def _account(it: Account) -> Answer:
         "Name": it.name,
         "IsAdministrator": it.is_administrator,
         "IsPartner": it.is_partner,
+        "OwnerAlias": it.owner_alias,
         "CreatedAt": instant(it.created_at),
     }
 
@@ -42,6 +49,12 @@ def _set_partner(services: Services, request: Authenticated, account_id: str, bo
     amiable.check_administrator(request.principal)
     wanted = read_body(body, Partner)
     return _account(amiable.set_partner(services, request.principal, account_id, wanted.partner))
+
+
+def _set_alias(services: Services, request: Authenticated, account_id: str, body: bytes) -> Answer:
+    amiable.check_administrator(request.principal)
+    wanted = read_body(body, Alias)
+    return _account(amiable.set_owner_alias(services, request.principal, account_id, wanted.alias))
 
 
 def _create_account(services: Services, request: Authenticated, _id: str, body: bytes) -> Answer:
@@ -73,6 +86,7 @@ def _delete_access_key(services: Services, request: Authenticated, key_id: str, 
 
 
 ROUTES: Final[Routes] = {
+    ("PUT",    "accounts/{}/alias"): _set_alias,
     ("GET",    "accounts"): _list_accounts,
     ("POST",   "accounts"): _create_account,
     ("PUT",    "accounts/{}/partner"): _set_partner,
