@@ -20,6 +20,7 @@ from amiable.database.schema.jobs import job
 from amiable.database.schema.metadata import metadata
 from amiable.database.schema.network import security_group, subnet, vpc
 from amiable.database.schema.objects import bucket, multipart_part, multipart_upload, object_
+from amiable.database.schema.parameters import channel, channel_version, parameter, parameter_tag, parameter_version
 from amiable.database.schema.products import resource_product_code
 from amiable.database.schema.sharing import account_region_setting, create_volume_permission
 from amiable.database.schema.snapshots import import_snapshot_task, pending_block, snapshot, snapshot_leaf
@@ -32,6 +33,8 @@ __all__ = [
     "block",
     "bucket",
     "bundle_task",
+    "channel",
+    "channel_version",
     "client_token",
     "create_volume_permission",
     "generation",
@@ -53,6 +56,9 @@ __all__ = [
     "organization_member",
     "organizational_unit",
     "pack",
+    "parameter",
+    "parameter_tag",
+    "parameter_version",
     "pending_block",
     "reservation",
     "resource_product_code",
