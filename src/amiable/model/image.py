@@ -19,9 +19,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from amiable.model.instance_type_rule import InstanceTypeRule
 from amiable.model.kernel import KernelKind
 from amiable.model.product import ProductCode
 from amiable.model.units import MIB
+from amiable.model.watermark import Watermark
 
 EVERYONE: Final = "all"
 """The grantee that makes an image public."""
@@ -125,6 +127,12 @@ class Image:
     content_digest: bytes | None = None
     deregistered_at: datetime | None = None
     bin_exit_at: datetime | None = None
+    binned_from: str | None = None  # the state that a restore brings back
+    owner_alias: str | None = None  # the owner's
+    watermarks: tuple[Watermark, ...] = ()
+    instance_types: InstanceTypeRule = InstanceTypeRule()
+    public_parameters: tuple[str, ...] = ()  # names of the public SSM parameters that point here
+    is_allowed: bool | None = None  # by the viewer's allowed images settings; None: it has none, or is not asked for
     grantees: frozenset[str] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
 

@@ -38,6 +38,8 @@ class Snapshot:
     is_internal: bool = False
     changed_block_count: int | None = None
     """Blocks written into this snapshot itself, known once it is sealed: from then on it takes no more blocks."""
+    binned_at: datetime | None = None
+    bin_exit_at: datetime | None = None
 
     @property
     def block_count(self) -> int:

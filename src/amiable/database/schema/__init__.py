@@ -22,6 +22,12 @@ from amiable.database.schema.network import security_group, subnet, vpc
 from amiable.database.schema.objects import bucket, multipart_part, multipart_upload, object_
 from amiable.database.schema.parameters import channel, channel_version, parameter, parameter_tag, parameter_version
 from amiable.database.schema.products import resource_product_code
+from amiable.database.schema.retirement import (
+    retention_rule,
+    retention_rule_match,
+    retention_rule_tag,
+    snapshot_lock,
+)
 from amiable.database.schema.sharing import account_region_setting, create_volume_permission
 from amiable.database.schema.snapshots import import_snapshot_task, pending_block, snapshot, snapshot_leaf
 from amiable.database.schema.tags import client_token, tag
@@ -62,10 +68,14 @@ __all__ = [
     "pending_block",
     "reservation",
     "resource_product_code",
+    "retention_rule",
+    "retention_rule_match",
+    "retention_rule_tag",
     "security_group",
     "signing_certificate",
     "snapshot",
     "snapshot_leaf",
+    "snapshot_lock",
     "subnet",
     "tag",
     "volume",

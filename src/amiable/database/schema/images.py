@@ -53,7 +53,8 @@ image = Table(
     Column("source_image_id", String(32), index=True),
     Column("source_image_region", String(32)),
     Column("content_digest", LargeBinary(32), index=True),  # of content and attributes; absent: not computed yet
-    Column("bin_exit_at", Instant),  # binned: when it goes for good
+    Column("bin_exit_at", Instant, index=True),  # binned: when it goes for good
+    Column("binned_from", String(16)),  # binned: the state that a restore brings back
     Index("ix_image_account_region", "account_id", "region"),
     Index(
         "ix_image_binned",

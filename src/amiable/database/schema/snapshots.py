@@ -24,6 +24,8 @@ snapshot = Table(
     Column("completed_at", Instant),
     Column("is_internal", Boolean, nullable=False),  # the converted root of an instance-store image: never listed
     Column("changed_block_count", BigInteger),
+    Column("binned_at", Instant),  # in the Recycle Bin since
+    Column("bin_exit_at", Instant, index=True),  # binned: when it goes for good
     Column("content_digest", LargeBinary(32)),  # of the disk (rules/content_digest); absent: not computed yet
     Index("ix_snapshot_account_region", "account_id", "region"),
 )

@@ -1,5 +1,8 @@
 """The Recycle Bin, locks, retention: what part 3 adds."""
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -8,7 +11,71 @@ depends_on = None
 
 def upgrade() -> None:
     """Adds it."""
+    op.add_column("image", sa.Column("binned_from", sa.String(length=16)))
+    op.create_index(op.f("ix_image_bin_exit_at"), "image", ["bin_exit_at"])
+    op.add_column("snapshot", sa.Column("binned_at", sa.BigInteger()))
+    op.add_column("snapshot", sa.Column("bin_exit_at", sa.BigInteger()))
+    op.create_index(op.f("ix_snapshot_bin_exit_at"), "snapshot", ["bin_exit_at"])
+    op.create_table(
+        "retention_rule",
+        sa.Column("id", sa.String(length=11), nullable=False),
+        sa.Column("account_id", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("resource_type", sa.String(length=16), nullable=False),
+        sa.Column("description", sa.String(length=255)),
+        sa.Column("retention_days", sa.Integer(), nullable=False),
+        sa.Column("unlock_delay_days", sa.Integer()),
+        sa.Column("unlocked_at", sa.BigInteger()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_retention_rule_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_retention_rule")),
+    )
+    op.create_index("ix_retention_rule_account_region", "retention_rule", ["account_id", "region"])
+    op.create_table(
+        "retention_rule_match",
+        sa.Column("rule_id", sa.String(length=11), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("is_exclusion", sa.Boolean(), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("value", sa.String(length=256)),
+        sa.ForeignKeyConstraint(
+            ["rule_id"], ["retention_rule.id"], name=op.f("fk_retention_rule_match_rule_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("rule_id", "position", name=op.f("pk_retention_rule_match")),
+    )
+    op.create_table(
+        "retention_rule_tag",
+        sa.Column("rule_id", sa.String(length=11), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("value", sa.String(length=256), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["rule_id"], ["retention_rule.id"], name=op.f("fk_retention_rule_tag_rule_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("rule_id", "key", name=op.f("pk_retention_rule_tag")),
+    )
+    op.create_table(
+        "snapshot_lock",
+        sa.Column("snapshot_id", sa.String(length=32), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("counted_from", sa.BigInteger(), nullable=False),
+        sa.Column("duration_days", sa.Integer()),
+        sa.Column("expiration_at", sa.BigInteger()),
+        sa.Column("cool_off_hours", sa.Integer()),
+        sa.Column("cool_off_until", sa.BigInteger()),
+        sa.ForeignKeyConstraint(
+            ["snapshot_id"], ["snapshot.id"], name=op.f("fk_snapshot_lock_snapshot_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("pk_snapshot_lock")),
+    )
 
 
 def downgrade() -> None:
     """Takes it away again."""
+    for name in ("snapshot_lock", "retention_rule_tag", "retention_rule_match", "retention_rule"):
+        op.drop_table(name)
+    op.drop_index(op.f("ix_snapshot_bin_exit_at"), "snapshot")
+    op.drop_column("snapshot", "bin_exit_at")
+    op.drop_column("snapshot", "binned_at")
+    op.drop_index(op.f("ix_image_bin_exit_at"), "image")
+    op.drop_column("image", "binned_from")
