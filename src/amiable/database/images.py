@@ -5,15 +5,15 @@ however many images it has.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from amiable.database import product_codes, sharing
-from amiable.database import tags as tag_rows
 from amiable.database.connect import milliseconds
+from amiable.database.image_rows import DEVICE_FIELDS, IMAGES, PLAIN_FIELDS, read_images
 from amiable.database.organizations import grantee_words
 from amiable.database.schema import image as I
 from amiable.database.schema import image_device as D
@@ -21,19 +21,9 @@ from amiable.database.schema import instance as N
 from amiable.database.schema import launch_permission as P
 from amiable.database.schema import volume as V
 from amiable.database.tags import batches
-from amiable.model.image import EVERYONE, Image, ImageDevice, ImageState, ImageType, RootDeviceType, StateReason
-from amiable.model.kernel import KernelFacts, KernelKind
+from amiable.model.image import EVERYONE, Image, ImageState, ImageType, StateReason
+from amiable.model.kernel import KernelFacts
 
-_PLAIN: Final = tuple(
-    name
-    for name in Image.__dataclass_fields__
-    if name
-    not in (
-        *("state", "state_reason", "image_type", "root_device_type", "kernel_kind"),
-        *("product_codes", "ancestor_ami_ids", "devices", "grantees", "tags"),
-    )
-)
-_DEVICE: Final = tuple(ImageDevice.__dataclass_fields__)
 KERNELS: Final = (ImageType.KERNEL.value, ImageType.RAMDISK.value)
 
 
@@ -59,7 +49,7 @@ def list_key(image: Image) -> str:
 
 def insert_image(c: Connection, image: Image) -> None:
     """Writes an image and its devices; IntegrityError when its name is in use."""
-    values: dict[str, Any] = {name: getattr(image, name) for name in _PLAIN}
+    values: dict[str, Any] = {name: getattr(image, name) for name in PLAIN_FIELDS}
     values |= {
         "state": str(image.state),
         "image_type": str(image.image_type),
@@ -69,7 +59,7 @@ def insert_image(c: Connection, image: Image) -> None:
     }
     c.execute(insert(I).values(**values))
     rows = [
-        {"image_id": image.id, "position": position} | {name: getattr(device, name) for name in _DEVICE}
+        {"image_id": image.id, "position": position} | {name: getattr(device, name) for name in DEVICE_FIELDS}
         for position, device in enumerate(image.devices)
     ]
     if rows:
@@ -85,7 +75,7 @@ def find_name(c: Connection, account_id: str, region: str, name: str) -> str | N
 
 def get(c: Connection, region: str, image_id: str, *, viewer: str) -> Image | None:
     """The image of this id, deregistered and invisible ones included: what the viewer may do with it the rules say."""
-    found = _read(c, select(I).where(I.c.id == image_id, I.c.region == region), viewer=viewer)
+    found = read_images(c, IMAGES.where(I.c.id == image_id, I.c.region == region), viewer=viewer)
     return found[0] if found else None
 
 
@@ -103,7 +93,7 @@ def list_images(c: Connection, selection: Selection) -> list[Image]:
     """The selected images that the viewer may see, none deregistered, oldest first."""
     words = grantee_words(c, selection.viewer)
     seen = sharing.sees_image(selection.viewer, words)
-    query = select(I).where(I.c.region == selection.region, I.c.state != ImageState.DEREGISTERED, seen)
+    query = IMAGES.where(I.c.region == selection.region, I.c.state != ImageState.DEREGISTERED, seen)
     if selection.ids is not None:
         query = query.where(I.c.id.in_(selection.ids))
     if selection.owners is not None:
@@ -115,13 +105,13 @@ def list_images(c: Connection, selection: Selection) -> list[Image]:
         later = I.c.created_at > _instant(moment)
         query = query.where(or_(later, and_(I.c.created_at == _instant(moment), I.c.id > image_id)))
     query = query.order_by(I.c.created_at, I.c.id).limit(selection.size)
-    return _read(c, query, viewer=selection.viewer)
+    return read_images(c, query, viewer=selection.viewer)
 
 
 def list_kernels(c: Connection, viewer: str, region: str) -> list[Image]:
     """Every kernel and ramdisk of the region, whoever owns it, none deregistered, oldest first: for the administrator."""
     here = and_(I.c.region == region, I.c.image_type.in_(KERNELS), I.c.state != ImageState.DEREGISTERED)
-    return _read(c, select(I).where(here).order_by(I.c.created_at, I.c.id), viewer=viewer)
+    return read_images(c, IMAGES.where(here).order_by(I.c.created_at, I.c.id), viewer=viewer)
 
 
 def kernels_not_looked_at(c: Connection) -> list[str]:
@@ -165,46 +155,6 @@ def _executable(viewer: str, words: frozenset[str], users: Iterable[str]) -> Col
 
 def _instant(text: str) -> datetime:
     return datetime.fromtimestamp(int(text) // 1000, UTC).replace(microsecond=int(text) % 1000 * 1000)
-
-
-def _read(c: Connection, query: Select[Any], *, viewer: str) -> list[Image]:
-    rows = c.execute(query).all()
-    if not rows:
-        return []
-    ids = query.with_only_columns(
-        I.c.id
-    )  # asked again by the database: naming each id would bound how many there may be
-    devices: dict[str, list[ImageDevice]] = {}
-    for row in c.execute(select(D).where(D.c.image_id.in_(ids)).order_by(D.c.image_id, D.c.position)):
-        devices.setdefault(row.image_id, []).append(ImageDevice(*(getattr(row, name) for name in _DEVICE)))
-    granted: dict[str, set[str]] = {}
-    for row in c.execute(select(P).where(P.c.grantee.in_(sorted(grantee_words(c, viewer))), P.c.image_id.in_(ids))):
-        granted.setdefault(row.image_id, set()).add(row.grantee)
-    tags = tag_rows.tags_of_selected(c, viewer, ids)
-    codes = product_codes.codes_of_selected(c, ids)
-    return [
-        replace(
-            _image(row, tuple(devices.get(row.id, ()))),
-            grantees=frozenset(granted.get(row.id, ())),
-            product_codes=codes.get(row.id, ()),
-            tags=tags.get(row.id, {}),
-        )
-        for row in rows
-    ]
-
-
-def _image(row: Any, devices: tuple[ImageDevice, ...]) -> Image:
-    reason = StateReason(row.state_reason_code, row.state_reason_message or "") if row.state_reason_code else None
-    return Image(
-        **{name: getattr(row, name) for name in _PLAIN},
-        state=ImageState(row.state),
-        state_reason=reason,
-        image_type=ImageType(row.image_type),
-        root_device_type=RootDeviceType(row.root_device_type),
-        kernel_kind=None if row.kernel_kind is None else KernelKind(row.kernel_kind),
-        ancestor_ami_ids=tuple((row.ancestor_ami_ids or "").split()),
-        devices=devices,
-    )
 
 
 def deregister(c: Connection, image_id: str, *, now: datetime) -> bool:
