@@ -13,15 +13,29 @@ from amiable.database.schema.accounts import (
     signing_certificate,
 )
 from amiable.database.schema.blocks import block, generation, leaf, pack
-from amiable.database.schema.governance import image_instance_type, image_watermark
+from amiable.database.schema.governance import allowed_images, image_instance_type, image_watermark
 from amiable.database.schema.images import image, image_device, launch_permission
 from amiable.database.schema.instances import bundle_task, instance, key_pair, reservation, volume
 from amiable.database.schema.jobs import job
+from amiable.database.schema.lineage import (
+    event,
+    image_usage_report,
+    image_usage_report_entry,
+    image_usage_report_type,
+)
 from amiable.database.schema.metadata import metadata
 from amiable.database.schema.network import security_group, subnet, vpc
 from amiable.database.schema.objects import bucket, multipart_part, multipart_upload, object_
 from amiable.database.schema.parameters import channel, channel_version, parameter, parameter_tag, parameter_version
-from amiable.database.schema.products import resource_product_code
+from amiable.database.schema.products import (
+    metering_end,
+    metering_run,
+    metering_seen,
+    product,
+    product_price,
+    product_subscription,
+    resource_product_code,
+)
 from amiable.database.schema.retirement import (
     retention_rule,
     retention_rule_match,
@@ -36,6 +50,7 @@ __all__ = [
     "access_key",
     "account",
     "account_region_setting",
+    "allowed_images",
     "block",
     "bucket",
     "bundle_task",
@@ -43,10 +58,14 @@ __all__ = [
     "channel_version",
     "client_token",
     "create_volume_permission",
+    "event",
     "generation",
     "image",
     "image_device",
     "image_instance_type",
+    "image_usage_report",
+    "image_usage_report_entry",
+    "image_usage_report_type",
     "image_watermark",
     "import_snapshot_task",
     "instance",
@@ -55,6 +74,9 @@ __all__ = [
     "launch_permission",
     "leaf",
     "metadata",
+    "metering_end",
+    "metering_run",
+    "metering_seen",
     "multipart_part",
     "multipart_upload",
     "object_",
@@ -66,6 +88,9 @@ __all__ = [
     "parameter_tag",
     "parameter_version",
     "pending_block",
+    "product",
+    "product_price",
+    "product_subscription",
     "reservation",
     "resource_product_code",
     "retention_rule",
