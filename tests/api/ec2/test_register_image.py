@@ -169,7 +169,7 @@ def test_a_dry_run_registers_nothing_and_still_checks(
         ({"kernel_id": "aki-12345678", "virtualization_type": "paravirtual"}, NotFound, "aki-12345678"),
         ({"virtualization_type": "paravirtual", "ena_support": True}, InvalidParameterCombination, "EnaSupport"),
         ({"billing_products": ["bp-1"]}, InvalidParameterValue, "bp-1"),
-        ({"uefi_data": "QU1a"}, UnsupportedOperation, "UefiData"),
+        ({"uefi_data": "QU1a"}, InvalidParameterValue, "UefiData is invalid"),
         (
             {"tag_specifications": [ec2.TagSpecification(resource_type="snapshot", tags=[ec2.Tag(key="a", value="b")])]},
             InvalidParameterValue,

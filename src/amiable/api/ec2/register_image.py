@@ -30,7 +30,6 @@ from amiable.model.errors import (
     InvalidParameterValue,
     MissingParameter,
     NotFound,
-    UnsupportedOperation,
 )
 from amiable.model.image import EVERYONE, Image, ImageDevice, ImageState, ImageType, RootDeviceType
 from amiable.model.manifest import Manifest
@@ -40,6 +39,7 @@ from amiable.rules import permission, register
 from amiable.rules.attributes import check_description
 from amiable.rules.kernel_choice import check_no_ramdisk
 from amiable.rules.register import Hardware, RequestedDevice, RequestedVolume
+from amiable.rules.uefi_data import check_uefi_data
 from amiable.services import Services
 from amiable.services.assurance import read_sidecar
 from amiable.services.kernels import may_register
@@ -60,10 +60,8 @@ def register_image(
         raise InvalidParameterValue(
             parameter="BillingProduct",
             value=request.billing_products[0],
-            why="This account may not register billing products.",
+            why="This account is not authorized to register billing products.",
         )
-    if request.uefi_data is not None:
-        raise UnsupportedOperation("UefiData is not implemented by Amiable.")
     tags = birth_tags(request.tag_specifications, ("image",)).get("image", {})
     if request.image_location is not None:
         return _from_manifest(services, principal, request, tags)
@@ -198,6 +196,7 @@ def _image(
         imds_support=hardware.imds_support,
         sriov_net_support=hardware.sriov_net_support,
         ena_support=hardware.ena_support,
+        uefi_data=check_uefi_data(request.uefi_data, hardware.virtualization_type),
         created_at=services.now(),
         devices=devices,
     )
