@@ -6,9 +6,12 @@ from typing import Any, Final
 from amiable.api import iam as iam_operations
 from amiable.api import sts as sts_operations
 from amiable.api.ec2 import (
+    allowed_images,
+    block_public_access,
     bundle_tasks,
     describe_images,
     image_attributes,
+    image_sharing,
     images,
     import_snapshot,
     instance_attributes,
@@ -25,6 +28,7 @@ from amiable.api.ec2 import (
     tags,
     watermarks,
 )
+from amiable.api.ssm import delete_parameters, describe_parameters, get_parameters, put_parameter
 from amiable.model.principal import Principal
 from amiable.services import Services
 
@@ -39,6 +43,17 @@ EC2: Final[dict[str, Operation]] = {
     "AttachImageWatermark": watermarks.attach_image_watermark,
     "DetachImageWatermark": watermarks.detach_image_watermark,
     "ReplaceImageInstanceTypeSpecification": instance_type_rules.replace_image_instance_type_specification,
+    "CancelImageLaunchPermission": image_sharing.cancel_image_launch_permission,
+    "EnableImageBlockPublicAccess": block_public_access.enable_image_block_public_access,
+    "DisableImageBlockPublicAccess": block_public_access.disable_image_block_public_access,
+    "GetImageBlockPublicAccessState": block_public_access.get_image_block_public_access_state,
+    "EnableSnapshotBlockPublicAccess": block_public_access.enable_snapshot_block_public_access,
+    "DisableSnapshotBlockPublicAccess": block_public_access.disable_snapshot_block_public_access,
+    "GetSnapshotBlockPublicAccessState": block_public_access.get_snapshot_block_public_access_state,
+    "EnableAllowedImagesSettings": allowed_images.enable_allowed_images_settings,
+    "DisableAllowedImagesSettings": allowed_images.disable_allowed_images_settings,
+    "GetAllowedImagesSettings": allowed_images.get_allowed_images_settings,
+    "ReplaceImageCriteriaInAllowedImagesSettings": allowed_images.replace_image_criteria_in_allowed_images_settings,
     "BundleInstance": bundle_tasks.bundle_instance,
     "DescribeBundleTasks": bundle_tasks.describe_bundle_tasks,
     "CancelBundleTask": bundle_tasks.cancel_bundle_task,
@@ -81,4 +96,15 @@ IAM: Final[dict[str, Operation]] = {
     "ListSigningCertificates": iam_operations.list_signing_certificates,
     "UpdateSigningCertificate": iam_operations.update_signing_certificate,
     "DeleteSigningCertificate": iam_operations.delete_signing_certificate,
+}
+
+SSM: Final[dict[str, Operation]] = {
+    "PutParameter": put_parameter.put_parameter,
+    "GetParameter": get_parameters.get_parameter,
+    "GetParameters": get_parameters.get_parameters,
+    "GetParametersByPath": describe_parameters.get_parameters_by_path,
+    "DescribeParameters": describe_parameters.describe_parameters,
+    "GetParameterHistory": describe_parameters.get_parameter_history,
+    "DeleteParameter": delete_parameters.delete_parameter,
+    "DeleteParameters": delete_parameters.delete_parameters,
 }

@@ -1,10 +1,18 @@
-"""Watermarks of images, and the instance types that their owners let them be launched on."""
+"""Which images an account allows itself, watermarks of images, and the instance types that may launch them."""
 
-from sqlalchemy import Column, ForeignKey, Integer, String, Table
+from sqlalchemy import Column, ForeignKey, Integer, String, Table, Text
 
 from amiable.database.connect import Instant
 from amiable.database.schema.metadata import metadata
 
+allowed_images = Table(
+    "allowed_images",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+    Column("region", String(32), primary_key=True),
+    Column("state", String(16), nullable=False),  # disabled | audit-mode | enabled
+    Column("criteria", Text, nullable=False),  # JSON of model/allowed_images: read whole, never queried
+)
 image_watermark = Table(
     "image_watermark",
     metadata,

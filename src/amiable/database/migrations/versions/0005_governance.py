@@ -12,6 +12,15 @@ depends_on = None
 def upgrade() -> None:
     """Adds it."""
     op.create_table(
+        "allowed_images",
+        sa.Column("account_id", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("criteria", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_allowed_images_account_id")),
+        sa.PrimaryKeyConstraint("account_id", "region", name=op.f("pk_allowed_images")),
+    )
+    op.create_table(
         "image_watermark",
         sa.Column("image_id", sa.String(length=32), nullable=False),
         sa.Column("key", sa.String(length=141), nullable=False),
@@ -46,3 +55,4 @@ def downgrade() -> None:
     """Takes it away again."""
     op.drop_table("image_instance_type")
     op.drop_table("image_watermark")
+    op.drop_table("allowed_images")
