@@ -134,6 +134,7 @@ def test_a_partners_kernel_is_launched_when_approved_and_published_only_then(
         launch(server, partner, image)
     assert code(answer) == "AuthFailure"
     ec2 = server.client("ec2", partner)
+    ec2.disable_image_block_public_access()
     share = {"ImageId": kernel, "LaunchPermission": {"Add": [{"Group": "all"}]}}
     with pytest.raises(ClientError, match="cannot be made public") as answer:
         ec2.modify_image_attribute(**share)

@@ -107,6 +107,7 @@ def test_sharing_in_both_styles(edge: Edge, ec2: Any, stranger: Any, snapshot_id
         ImageId=image_id, Attribute="launchPermission", OperationType="remove", UserIds=[stranger.account_id]
     )
     assert stranger.describe_images()["Images"] == []
+    ec2.disable_image_block_public_access()
     ec2.modify_image_attribute(ImageId=image_id, Attribute="launchPermission", OperationType="add", UserGroups=["all"])
     answer = ec2.describe_image_attribute(ImageId=image_id, Attribute="launchPermission")
     assert answer["LaunchPermissions"] == [{"Group": "all"}]

@@ -35,6 +35,11 @@ WORDS: Final = (
         r"choose an approved one (amiable kernel list), or ask the administrator: amiable kernel approve \1",
     ),
     (r"before the administrator has approved it", "ask the administrator: amiable kernel approve"),
+    (r"call the DisableImageBlockPublicAccess", "lift the account's guard first: amiable image public-access allow"),
+    (
+        r"call the DisableSnapshotBlockPublicAccess",
+        "lift the account's guard first: aws ec2 disable-snapshot-block-public-access",
+    ),
     (r"needs the hypervisor for 32-bit guests", "build it once, on the server's host: amiable kernel build-pv32"),
     (r"Not authorized for images: \[([\w-]+)\]", r"its owner must share it: amiable image share \1 --account YOURS"),
     (r"Not authorized for image:", "only its owner may do this: amiable image show tells who that is"),

@@ -129,17 +129,37 @@ def share(
     account: Annotated[
         list[str] | None, Parameter(help="Account that may launch it (again for more).", negative=())
     ] = None,
+    organization: Annotated[
+        list[str] | None,
+        Parameter(help="ARN of an organization or unit whose accounts may (again for more).", negative=()),
+    ] = None,
     public: Annotated[bool, Parameter(help="Everybody may launch it.", negative=())] = False,
     remove: Annotated[bool, Parameter(help="Take the permission away instead.", negative=())] = False,
 ) -> None:
     """Lets accounts launch the image, or takes that away.  Prints who may launch it now."""
     grants: list[dict[str, str]] = [{"UserId": one} for one in account or []] + ([{"Group": "all"}] if public else [])
+    for arn in organization or []:
+        grants.append({"OrganizationalUnitArn" if ":ou/" in arn else "OrganizationArn": arn})
     if not grants:
-        raise LocalRefusal("nobody to share with", hint="--account 123456789012, or --public", exit_code=2)
+        hint = "--account 123456789012, --organization ARN, or --public"
+        raise LocalRefusal("nobody to share with", hint=hint, exit_code=2)
     ec2 = client("ec2")
     ec2.modify_image_attribute(ImageId=image, LaunchPermission={"Remove" if remove else "Add": grants})
     for grant in ec2.describe_image_attribute(ImageId=image, Attribute="launchPermission")["LaunchPermissions"]:
-        print(grant.get("UserId") or grant.get("Group"))
+        print(*grant.values())
+
+
+@app.command(name="public-access")
+def public_access(
+    change: Annotated[Literal["allow", "block"] | None, Parameter(help="Default: only tells the state.")] = None, /
+) -> None:
+    """Lets the account's images be made public, or guards them against it; those that are public stay so.  Prints the state."""
+    ec2 = client("ec2")
+    if change == "allow":
+        ec2.disable_image_block_public_access()
+    elif change == "block":
+        ec2.enable_image_block_public_access(ImageBlockPublicAccessState="block-new-sharing")
+    print(ec2.get_image_block_public_access_state()["ImageBlockPublicAccessState"])
 
 
 @app.command

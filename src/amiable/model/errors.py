@@ -117,6 +117,10 @@ class InvalidParameterCombination(Refusal):
     code = "InvalidParameterCombination"
 
 
+class InvalidRequest(Refusal):
+    code = "InvalidRequest"
+
+
 class UnsupportedOperation(Refusal):
     code = "UnsupportedOperation"
 

@@ -95,6 +95,14 @@ SETTINGS: Final = (
     Setting("compression", _choice("zstd-1", "none"), "zstd-1", "How blocks are stored."),
     Setting("workers", _positive, 4, "Jobs that run at once."),
     Setting("instances_max", _positive, 32, "Instances that may run at once on this host."),
+    Setting("images_max", _positive, 50_000, "Images that an account may have in a region, binned ones counted."),
+    Setting("images_public_max", _positive, 1_000, "Public images that an account may have in a region."),
+    Setting(
+        "image_grantees_max",
+        _positive,
+        1_000,
+        "Accounts, organizations and units that an image may be shared with.",
+    ),
     Setting(
         "guest_uid_first", _positive, 200_000, "Started by root: first uid of the range that guests' QEMU runs as."
     ),
@@ -120,6 +128,9 @@ class Settings:
     compression: str
     workers: int
     instances_max: int
+    images_max: int
+    images_public_max: int
+    image_grantees_max: int
     guest_uid_first: int
     guest_uid_count: int
     qemu: str

@@ -5,22 +5,17 @@ ModifyImageAttribute comes in two styles, ``LaunchPermission.Add.n.UserId`` and 
 Source: EC2 API, ModifyImageAttribute; User Guide, "Shared AMIs".
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from amiable.model.errors import (
-    InvalidAMIAttributeItemValue,
     InvalidParameterCombination,
     InvalidParameterValue,
     MissingParameter,
-    ResourceLimitExceeded,
     UnsupportedOperation,
 )
-from amiable.model.ids import is_account
-from amiable.model.image import EVERYONE
+from amiable.rules.sharing import NO_GRANTS, Grants, Permission, flat_grants, grantees_of
 
-GRANTEES_MAX: Final = 1000
 DESCRIPTION_LENGTH_MAX: Final = 255
 
 ATTRIBUTES: Final[dict[str, bool]] = {
@@ -44,16 +39,6 @@ CHANGEABLE: Final = ("description", "launchPermission")
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
-    """One launch permission as a request spells it: exactly one of them is set."""
-
-    user_id: str | None = None
-    group: str | None = None
-    organization_arn: str | None = None
-    organizational_unit_arn: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """What one ModifyImageAttribute request says about sharing, in either style."""
 
@@ -72,8 +57,7 @@ class Change:
     """What a request changes: the description, or whom the image is shared with."""
 
     description: str | None = None
-    add: frozenset[str] = frozenset()
-    remove: frozenset[str] = frozenset()
+    grants: Grants = NO_GRANTS
 
 
 def check_attribute(attribute: str) -> None:
@@ -109,7 +93,12 @@ def plan_change(asked: Asked) -> Change:
         raise InvalidParameterCombination(
             "LaunchPermission cannot be used together with UserId, UserGroup or OrganizationArn."
         )
-    return _structured(asked) if structured else _flat(asked)
+    grants = (
+        _disjoint(grantees_of(asked.add), grantees_of(asked.remove))
+        if structured
+        else flat_grants(asked.operation_type, asked.flat)
+    )
+    return Change(grants=grants)
 
 
 def _description(asked: Asked) -> str:
@@ -128,67 +117,8 @@ def check_description(text: str | None) -> None:
         )
 
 
-def _structured(asked: Asked) -> Change:
-    return _disjoint(grantees_of(asked.add), grantees_of(asked.remove))
-
-
-def _flat(asked: Asked) -> Change:
-    if asked.operation_type is None:
-        raise MissingParameter(parameter="operationType")
-    if not asked.flat:
-        raise MissingParameter(parameter="userId")
-    named = grantees_of(asked.flat)
-    if asked.operation_type == "add":
-        return Change(add=named)
-    if asked.operation_type == "remove":
-        return Change(remove=named)
-    raise InvalidParameterValue(
-        f"Value ( {asked.operation_type} ) for parameter operationType is invalid. Expecting add or remove."
-    )
-
-
-def _disjoint(add: frozenset[str], remove: frozenset[str]) -> Change:
+def _disjoint(add: frozenset[str], remove: frozenset[str]) -> Grants:
     both = sorted(add & remove)
     if both:
         raise InvalidParameterCombination(f"The same launch permission cannot be added and removed: {', '.join(both)}.")
-    return Change(add=add, remove=remove)
-
-
-def grantees_of(permissions: Iterable[Permission]) -> frozenset[str]:
-    """Account numbers and ``all``; refuses whatever else is named."""
-    return frozenset(_grantee(permission) for permission in permissions)
-
-
-def _grantee(permission: Permission) -> str:
-    given = [
-        value
-        for value in (
-            permission.user_id,
-            permission.group,
-            permission.organization_arn,
-            permission.organizational_unit_arn,
-        )
-        if value is not None
-    ]
-    if len(given) != 1:
-        raise InvalidParameterCombination(
-            "A launch permission names exactly one of UserId, Group, OrganizationArn, OrganizationalUnitArn."
-        )
-    if permission.user_id is not None:
-        if not is_account(permission.user_id):
-            raise InvalidAMIAttributeItemValue(value=permission.user_id, item="userId")
-        return permission.user_id
-    if permission.group is not None:
-        if permission.group != EVERYONE:
-            raise InvalidAMIAttributeItemValue(value=permission.group, item="userGroup")
-        return EVERYONE
-    raise UnsupportedOperation("Sharing with organizations and organizational units is not implemented by Amiable.")
-
-
-def check_room(present: Sequence[str], change: Change) -> None:
-    """Refuses more accounts on one image than EC2 allows."""
-    after = (set(present) - change.remove) | change.add
-    if len(after) > GRANTEES_MAX:
-        raise ResourceLimitExceeded(
-            f"An image can be shared with {GRANTEES_MAX} entities at most; this would make {len(after)}."
-        )
+    return Grants(add=add, remove=remove)

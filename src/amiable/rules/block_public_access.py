@@ -31,7 +31,7 @@ def check_image_publish(guard: BlockPublicAccess) -> None:
         raise OperationNotPermitted(
             "You can't publicly share this image because block public access for AMIs is enabled for this account. "
             "To publicly share the image, you must call the DisableImageBlockPublicAccess API.",
-            hint="aws ec2 disable-image-block-public-access",
+            hint="amiable image public-access allow",
         )
 
 

@@ -12,7 +12,9 @@ A kernel or ramdisk must besides be approved by the administrator: for its owner
 Source: EC2 API, DescribeImages; User Guide, "Shared AMIs".
 """
 
-from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, OperationNotPermitted
+from collections.abc import Sequence
+
+from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, InvalidRequest, OperationNotPermitted
 from amiable.model.ids import is_account
 from amiable.model.image import Image, ImageState, ImageType
 
@@ -53,6 +55,30 @@ def check_publish(image: Image) -> None:
         raise OperationNotPermitted(
             f"The {image.image_type} {image.id} cannot be made public before the administrator has approved it.",
             hint=f"amiable kernel approve {image.id}",
+        )
+
+
+def check_cancel(image: Image, account_id: str) -> None:
+    """Refuses to cancel a permission that does not name the account itself."""
+    if account_id not in image.grantees:
+        raise AuthFailure(
+            f"Not authorized for image:{image.id}. None of its launch permissions names the account {account_id} itself; "
+            "what it may through the group all or an organization only the owner takes away."
+        )
+
+
+def check_copy(image: Image, account_id: str, closed_snapshot_ids: Sequence[str]) -> None:
+    """Refuses a copy of what the account may not launch, and of an image some of whose snapshots are closed to it.
+
+    Launch permission is not enough: each snapshot has a createVolumePermission of its own.
+    """
+    check_launch(image, account_id)
+    if closed_snapshot_ids:
+        snapshots = ", ".join(closed_snapshot_ids)
+        raise InvalidRequest(
+            f"You do not have permission to access the storage of this ami. {snapshots}: no createVolumePermission for {account_id}.",
+            hint=f"its owner gives it: aws ec2 modify-snapshot-attribute --snapshot-id {closed_snapshot_ids[0]} "
+            f"--attribute createVolumePermission --operation-type add --user-ids {account_id}",
         )
 
 

@@ -34,6 +34,7 @@ from amiable.wire.generated import ec2
 from tests.api.ec2.conftest import MakeImage, MakeSnapshot
 from tests.api.ec2.requests import registration, root_mapping
 from tests.rules.images import AN_IMAGE
+from tests.support.sharing import allow_public_images
 
 MANY = 1000
 
@@ -46,6 +47,12 @@ def listed(services: Services, principal: Principal, **fields: Any) -> list[str]
 
 def filtered(services: Services, principal: Principal, name: str, *values: str) -> list[str]:
     return listed(services, principal, filters=[ec2.Filter(name=name, values=list(values))])
+
+
+@pytest.fixture(autouse=True)
+def public_allowed(services: Services, principal: Principal, other_principal: Principal) -> None:
+    for account_id in (principal.account_id, other_principal.account_id):
+        allow_public_images(services, account_id)
 
 
 def share(services: Services, owner: Principal, image_id: str, **permission: Any) -> None:

@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2 import image_sharing
 from amiable.api.ec2.images import check_image_id, owned_image
 from amiable.api.ec2.product_codes import product_codes
-from amiable.database import accounts, images
-from amiable.model.errors import AuthFailure, InvalidAMIAttributeItemValue, MissingParameter
-from amiable.model.image import EVERYONE, Image
+from amiable.database import images
+from amiable.model.errors import AuthFailure, MissingParameter
+from amiable.model.image import Image
 from amiable.model.principal import Principal
-from amiable.rules import attributes, permission
-from amiable.rules.attributes import Asked, Permission
+from amiable.rules import attributes
+from amiable.rules.attributes import Asked
+from amiable.rules.sharing import Permission
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
@@ -49,12 +51,9 @@ def describe_image_attribute(
         grantees = images.grantees(c, image.id) if request.attribute == "launchPermission" else []
     raise_if_dry_run(request)
     if request.attribute == "launchPermission":
-        return ec2.ImageAttribute(image_id=image.id, launch_permissions=[_launch_permission(each) for each in grantees])
+        permissions = [image_sharing.launch_permission(each) for each in grantees]
+        return ec2.ImageAttribute(image_id=image.id, launch_permissions=permissions)
     return ec2.ImageAttribute(image_id=image.id, **READERS[request.attribute](image))
-
-
-def _launch_permission(grantee: str) -> ec2.LaunchPermission:
-    return ec2.LaunchPermission(group=EVERYONE) if grantee == EVERYONE else ec2.LaunchPermission(user_id=grantee)
 
 
 def modify_image_attribute(services: Services, principal: Principal, request: ec2.ModifyImageAttributeRequest) -> None:
@@ -63,16 +62,11 @@ def modify_image_attribute(services: Services, principal: Principal, request: ec
     change = attributes.plan_change(_asked(request))
     with services.database.write() as c:
         image = owned_image(c, principal, request.image_id)
-        attributes.check_room(images.grantees(c, image.id), change)
-        if EVERYONE in change.add:
-            permission.check_publish(image)
-        missing = accounts.missing_accounts(c, sorted(change.add - {EVERYONE}))
-        if missing:
-            raise InvalidAMIAttributeItemValue(value=missing[0], item="userId")
+        image_sharing.check_grants(services, c, image, change.grants)
         raise_if_dry_run(request)
         if change.description is not None:
             images.describe(c, image.id, change.description)
-        images.change_grants(c, image.id, add=sorted(change.add), remove=sorted(change.remove))
+        images.change_grants(c, image.id, add=sorted(change.grants.add), remove=sorted(change.grants.remove))
 
 
 def _asked(request: ec2.ModifyImageAttributeRequest) -> Asked:

@@ -1,0 +1,69 @@
+"""Launch permissions: what of ModifyImageAttribute is about them, and CancelImageLaunchPermission."""
+
+from sqlalchemy import Connection
+
+from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2.images import check_image_id
+from amiable.database import accounts, block_public_access, images, sharing
+from amiable.model.errors import InvalidAMIAttributeItemValue, NotFound
+from amiable.model.ids import is_account
+from amiable.model.image import EVERYONE, Image, ImageType
+from amiable.model.principal import Principal
+from amiable.rules import permission
+from amiable.rules.block_public_access import check_image_publish
+from amiable.rules.quota import check_image_quota, check_public_quota
+from amiable.rules.sharing import Grants, check_room, permission_of
+from amiable.services import Services
+from amiable.wire.generated import ec2
+
+
+def check_grants(services: Services, c: Connection, image: Image, grants: Grants) -> None:
+    """Refuses what the image may not be shared with; nothing of it has been changed yet.  ``image`` must be its owner's view."""
+    present = images.grantees(c, image.id)
+    check_room(present, grants, grantees_max=services.settings.image_grantees_max)
+    check_accounts(c, grants)
+    if EVERYONE in grants.add and EVERYONE not in present:
+        permission.check_publish(image)
+        check_image_publish(block_public_access.find(c, image.account_id, image.region))
+        if image.image_type is ImageType.MACHINE:
+            count = sharing.count_public_images(c, image.account_id, image.region)
+            check_public_quota(count, services.settings.images_public_max)
+
+
+def check_accounts(c: Connection, grants: Grants) -> None:
+    """Refuses to share with an account that is not here; an ARN is not looked up, and what is not here may be taken away."""
+    missing = accounts.missing_accounts(c, sorted(word for word in grants.add if is_account(word)))
+    if missing:
+        raise InvalidAMIAttributeItemValue(value=missing[0], item="userId")
+
+
+def check_image_room(services: Services, c: Connection, account_id: str, region: str) -> None:
+    """Refuses one image more than the account may have in the region."""
+    check_image_quota(sharing.count_images(c, account_id, region), services.settings.images_max)
+
+
+def launch_permission(word: str) -> ec2.LaunchPermission:
+    """One item of ``launchPermission``."""
+    spelled = permission_of(word)
+    return ec2.LaunchPermission(
+        user_id=spelled.user_id,
+        group=spelled.group,
+        organization_arn=spelled.organization_arn,
+        organizational_unit_arn=spelled.organizational_unit_arn,
+    )
+
+
+def cancel_image_launch_permission(
+    services: Services, principal: Principal, request: ec2.CancelImageLaunchPermissionRequest
+) -> ec2.CancelImageLaunchPermissionResult:
+    """Gives back the permission that names the caller's own account; what it has as one of many stays."""
+    check_image_id(request.image_id)
+    with services.database.write() as c:
+        image = images.get(c, principal.region, request.image_id, viewer=principal.account_id)
+        if image is None:
+            raise NotFound("image", [request.image_id])
+        permission.check_registered(image)
+        permission.check_cancel(image, principal.account_id)
+        raise_if_dry_run(request)
+        images.change_grants(c, image.id, add=(), remove=(principal.account_id,))
+    return ec2.CancelImageLaunchPermissionResult(return_=True)
