@@ -5,13 +5,16 @@ writer at a time, never a lock upgrade in the middle, and rule R3 of the block s
 generation) comes with it.  A write answers only after its commit is on disk (``synchronous=FULL``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
 from sqlalchemy.types import TypeDecorator
+
+from amiable.database.steady_clock import read_steady
+from amiable.model.metering import SteadyInstant
 
 BUSY_SECONDS_MAX = 60
 
@@ -43,10 +46,11 @@ def milliseconds(moment: datetime) -> int:
 
 
 class Database:
-    """Connections to the facts."""
+    """Connections to the facts; ``steady`` is the clock by which its transactions measure how long instances run."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, steady: Callable[[], SteadyInstant] = read_steady) -> None:
         self.url = url
+        self.steady = steady
         self.engine: Engine = create_engine(url, pool_size=8, max_overflow=56, pool_timeout=BUSY_SECONDS_MAX)
         if self.engine.dialect.name == "sqlite":
             _durable_sqlite(self.engine)
@@ -61,7 +65,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes: committed and on disk when the block ends, undone when it raises."""
-        with self.engine.connect().execution_options(amiable_write=True) as connection, connection.begin():
+        options = {"amiable_write": True, "amiable_steady": self.steady}
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     def close(self) -> None:

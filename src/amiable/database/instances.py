@@ -1,4 +1,7 @@
-"""Queries on instances and reservations.  A state moves only by :func:`set_state`, which asks ``rules/lifecycle``."""
+"""Queries on instances and reservations.
+
+A state moves only by :func:`set_state`, which asks ``rules/lifecycle``, and meters the time in ``running`` (``database/metering``).
+"""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -7,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 
-from amiable.database import product_codes
+from amiable.database import metering, product_codes
 from amiable.database.schema import instance as I
 from amiable.database.schema import reservation as R
 from amiable.database.schema import volume as V
@@ -116,6 +119,10 @@ def set_state(
     c.execute(update(I).where(I.c.id == instance_id).values(**values))
     changed = get_instance(c, instance_id)
     assert changed is not None
+    if before.state is State.RUNNING:
+        metering.end_runs(c, instance_id, now=now)
+    if after is State.RUNNING:
+        metering.begin_runs(c, changed, now=now)
     return changed
 
 

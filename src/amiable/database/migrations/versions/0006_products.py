@@ -11,6 +11,10 @@ branch_labels = None
 depends_on = None
 
 CARRIERS = ("image", "instance")
+REVERSED = (
+    *("metering_seen", "metering_end", "metering_run"),
+    *("product_subscription", "product_price", "product", "resource_product_code"),
+)
 
 
 def upgrade() -> None:
@@ -31,6 +35,86 @@ def upgrade() -> None:
         op.get_bind().execute(insert, rows)
     for table in CARRIERS:
         op.drop_column(table, "product_codes")
+    _create_products()
+    _create_metering()
+
+
+def _create_products() -> None:
+    op.create_table(
+        "product",
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.String(length=12), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_product_account_id")),
+        sa.PrimaryKeyConstraint("code", name=op.f("pk_product")),
+    )
+    op.create_index(op.f("ix_product_account_id"), "product", ["account_id"])
+    op.create_table(
+        "product_price",
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("since_at", sa.BigInteger(), nullable=False),
+        sa.Column("hourly_micros", sa.BigInteger(), nullable=False),
+        sa.Column("monthly_micros", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["code"], ["product.code"], name=op.f("fk_product_price_code")),
+        sa.PrimaryKeyConstraint("code", "since_at", name=op.f("pk_product_price")),
+    )
+    op.create_table(
+        "product_subscription",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.String(length=12), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger()),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_product_subscription_account_id")),
+        sa.ForeignKeyConstraint(["code"], ["product.code"], name=op.f("fk_product_subscription_code")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_product_subscription")),
+    )
+    op.create_index(op.f("ix_product_subscription_account_id"), "product_subscription", ["account_id"])
+    op.create_index(op.f("ix_product_subscription_code"), "product_subscription", ["code"])
+    op.create_index(
+        "uq_product_subscription_standing",
+        "product_subscription",
+        ["account_id", "code"],
+        unique=True,
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+
+
+def _create_metering() -> None:
+    op.create_table(
+        "metering_run",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("instance_id", sa.String(length=32), nullable=False),
+        sa.Column("account_id", sa.String(length=12), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("instance_type", sa.String(length=32), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("boot", sa.String(length=64), nullable=False),
+        sa.Column("steady_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_metering_run_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_metering_run")),
+    )
+    for name in ("account_id", "code", "instance_id"):
+        op.create_index(op.f(f"ix_metering_run_{name}"), "metering_run", [name])
+    op.create_table(
+        "metering_end",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("duration_ms", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["metering_run.id"], name=op.f("fk_metering_end_run_id")),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_metering_end")),
+    )
+    op.create_table(
+        "metering_seen",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("duration_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["metering_run.id"], name=op.f("fk_metering_seen_run_id")),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_metering_seen")),
+    )
 
 
 def downgrade() -> None:
@@ -46,7 +130,8 @@ def downgrade() -> None:
         for resource_id, codes in held.items():
             update = sa.text(f"UPDATE {table} SET product_codes = :codes WHERE id = :id")
             op.get_bind().execute(update, {"codes": " ".join(codes), "id": resource_id})
-    op.drop_table("resource_product_code")
+    for name in REVERSED:
+        op.drop_table(name)
 
 
 def _codes_of(table: str) -> Iterator[dict[str, str | int]]:
