@@ -3,7 +3,7 @@
     request ─▶ claim in header or query? ─no─▶ claim in a form? ─no─▶ landing page, /health, cert-ec2.pem; all else is refused
                     │ yes: the credential scope          │ yes: Version, or that it is an upload to a bucket,
                     ▼      names the service             ▼      names the service
-               authenticate ─▶ ec2 · sts · iam · ebs · s3 · amiable · bootstrap ─▶ answer
+               authenticate ─▶ ec2 · sts · iam · ebs · rbin · s3 · ssm · amiable · bootstrap ─▶ answer
 
 A refusal on the way is worded by ``refusals`` for the service at hand.
 
@@ -26,7 +26,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from amiable.model.errors import RequestTooLarge, Unauthenticated, UnsupportedOperation
 from amiable.rules import sigv2, sigv4
-from amiable.server import amiable, bootstrap, ebs, ec2, iam, limits, refusals, s3, s3_form, sts
+from amiable.server import amiable, bootstrap, ebs, ec2, iam, limits, rbin, refusals, s3, s3_form, ssm, sts
 from amiable.server.authenticate import (
     authenticate,
     authenticate_form,
@@ -50,7 +50,9 @@ HANDLERS: Final[dict[str, Handle]] = {
     "sts": sts.handle,
     "iam": iam.handle,
     "ebs": ebs.handle,
+    "rbin": rbin.handle,
     "s3": s3.handle,
+    "ssm": ssm.handle,
     "amiable": amiable.handle,
     "bootstrap": bootstrap.handle,
 }
@@ -153,6 +155,8 @@ def service_of(signed: sigv4.Request) -> str:
     if sigv2.has_header(signed):
         return "s3"
     if signed.raw_path == "/":
+        if next(iter(signed.values("x-amz-target")), "").startswith("AmazonSSM."):
+            return "ssm"
         if "Version=2010-05-08" in signed.raw_query:
             return "iam"
         return "sts" if "Version=2011-06-15" in signed.raw_query else "ec2"

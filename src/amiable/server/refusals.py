@@ -2,7 +2,8 @@
 
     EC2       <Response><Errors><Error>…      AuthFailure 401
     STS, IAM  <ErrorResponse><Error>…         InvalidClientTokenId, SignatureDoesNotMatch 403
-    EBS       {"Message", "Reason"}           UnrecognizedClientException 403
+    EBS, rbin {"Message", "Reason"}           UnrecognizedClientException 403
+    SSM       {"__type", "message"}           UnrecognizedClientException 400
     S3        <Error><Code>…                  InvalidAccessKeyId, SignatureDoesNotMatch 403
     amiable   {"Code", "Message", "Hint"}     AuthFailure 401
     bootstrap as EC2
@@ -29,7 +30,9 @@ from amiable.model.errors import (
     Unauthenticated,
     Unavailable,
 )
-from amiable.wire import ec2_query, query, rest_json
+from amiable.model.retirement_errors import RbinRefusal
+from amiable.wire import ec2_query, json_rpc, query, rest_json
+from amiable.wire.json_rpc import SSM
 from amiable.wire.query import QueryProtocol
 from amiable.wire.scalars import xml_text
 
@@ -53,13 +56,27 @@ STS_AUTHENTICATION: Final = {
 }
 IAM_CODES: Final = {"InvalidParameterValue": "ValidationError", "MissingParameter": "ValidationError"}
 """IAM's word for what the wire refuses."""
-EBS_AUTHENTICATION: Final = {
+REST_JSON_AUTHENTICATION: Final = {
     "missing": ("MissingAuthenticationTokenException", 403),
     "malformed": ("IncompleteSignatureException", 403),
     "unknown-key": ("UnrecognizedClientException", 403),
     "wrong-token": ("UnrecognizedClientException", 403),
     "expired-token": ("ExpiredTokenException", 403),
 }
+SSM_AUTHENTICATION: Final = {
+    "missing": ("MissingAuthenticationTokenException", 400),
+    "malformed": ("IncompleteSignatureException", 400),
+    "unknown-key": ("UnrecognizedClientException", 400),
+    "wrong-token": ("UnrecognizedClientException", 400),
+    "expired-token": ("ExpiredTokenException", 400),
+}
+SSM_CODES: Final = {
+    "InternalError": "InternalServerError",
+    "InvalidAction": "UnknownOperationException",
+    "UnsupportedOperation": "UnsupportedOperationException",
+    "InvalidParameterValue": "ValidationException",
+}
+"""Systems Manager's words for what other services refuse too."""
 S3_AUTHENTICATION: Final = {
     "missing": ("AccessDenied", 403),
     "malformed": ("AuthorizationHeaderMalformed", 400),
@@ -98,8 +115,10 @@ def answer(service: str, refusal: Refusal, *, request_id: str, resource: str, re
             return _query(query.STS, refusal, request_id)
         case "iam":
             return _query(query.IAM, refusal, request_id)
-        case "ebs":
-            return _ebs(refusal)
+        case "ebs" | "rbin":
+            return _rest_json(refusal)
+        case "ssm":
+            return _ssm(refusal)
         case "s3":
             return _s3(refusal, request_id, resource, region)
         case "amiable":
@@ -122,18 +141,18 @@ def _query(protocol: QueryProtocol, refusal: Refusal, request_id: str) -> Respon
     return Response(body, status, {"Content-Type": query.CONTENT_TYPE})
 
 
-def _ebs(refusal: Refusal) -> Response:
-    reason = refusal.reason if isinstance(refusal, EbsRefusal) else None
-    code, status = _code(refusal, EBS_AUTHENTICATION, ("InvalidSignatureException", 403))
-    if not isinstance(refusal, EbsRefusal | Unauthenticated):
-        code = _ebs_exception(refusal)
+def _rest_json(refusal: Refusal) -> Response:
+    reason = refusal.reason if isinstance(refusal, EbsRefusal | RbinRefusal) else None
+    code, status = _code(refusal, REST_JSON_AUTHENTICATION, ("InvalidSignatureException", 403))
+    if not isinstance(refusal, EbsRefusal | RbinRefusal | Unauthenticated):
+        code = _exception(refusal)
         status = EbsRefusal.STATUSES[code]
     headers, body = rest_json.write_error(code, refusal.message, reason)
     return Response(body, status, headers)
 
 
-def _ebs_exception(refusal: Refusal) -> str:
-    """The EBS direct exception nearest to a refusal that was made for another service."""
+def _exception(refusal: Refusal) -> str:
+    """The exception of a rest-json service nearest to a refusal that was made for another service."""
     if isinstance(refusal, NotFound):
         return "ResourceNotFoundException"
     if isinstance(refusal, StorageFull):
@@ -141,6 +160,12 @@ def _ebs_exception(refusal: Refusal) -> str:
     if refusal.status == 403:
         return "AccessDeniedException"
     return "InternalServerException" if refusal.status >= 500 else "ValidationException"
+
+
+def _ssm(refusal: Refusal) -> Response:
+    code, status = _code(refusal, SSM_AUTHENTICATION, ("InvalidSignatureException", 400))
+    code = SSM_CODES.get(code, code)
+    return Response(SSM.write_error(code, refusal.message), status, {"Content-Type": json_rpc.CONTENT_TYPE})
 
 
 def _s3(refusal: Refusal, request_id: str, resource: str, region: str) -> Response:

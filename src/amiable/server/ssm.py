@@ -1,0 +1,27 @@
+"""Systems Manager over HTTP: the JSON 1.1 protocol."""
+
+from typing import Final
+
+from starlette.responses import Response
+
+from amiable.model.errors import InvalidAction, NotImplementedAction
+from amiable.server import limits, operations
+from amiable.server.contracts import Authenticated, in_thread
+from amiable.services import Services
+from amiable.wire.json_rpc import CONTENT_TYPE, SSM
+
+TARGET: Final = "x-amz-target"
+
+
+async def handle(services: Services, request: Authenticated) -> Response:
+    """The answer to one request of Systems Manager; raises refusals."""
+    if request.method != "POST" or request.raw_path != "/":
+        raise InvalidAction(action=f"{request.method} {request.raw_path}")
+    action = SSM.action_of(request.headers.get(TARGET, ""))
+    function = operations.SSM.get(action)
+    if function is None:
+        raise NotImplementedAction(action=action)
+    operation = SSM.service.operations[action]
+    typed = SSM.read_request(operation, await request.body.read(limits.QUERY_BODY_BYTES_MAX))
+    result = await in_thread(function, services, request.principal, typed)
+    return Response(SSM.write_response(operation, result), headers={"Content-Type": CONTENT_TYPE})
