@@ -12,7 +12,7 @@ from amiable.model.errors import (
     Refusal,
     UnsupportedOperation,
 )
-from amiable.rules.attributes import Asked, Change, plan_change
+from amiable.rules.attributes import ATTRIBUTES, Asked, Change, check_resettable, plan_change
 from amiable.rules.sharing import Grants, Permission
 
 ACCOUNT = "123456789012"
@@ -54,10 +54,18 @@ def test_only_twelve_digits_are_an_account(user: str) -> None:
         (Asked(add=(Permission(),)), InvalidParameterCombination),
         (Asked(add=(Permission(user_id=ACCOUNT, group="all"),)), InvalidParameterCombination),
         (Asked(add=(Permission(organization_arn="arn:x"),)), InvalidAMIAttributeItemValue),
-        (Asked(attribute="kernel", value="aki-12345678"), UnsupportedOperation),
+        (Asked(attribute="kernel", value="aki-12345678"), InvalidParameterValue),
         (Asked(attribute="productCodes"), UnsupportedOperation),
+        (Asked(product_codes=("abc",)), UnsupportedOperation),
         (Asked(attribute="colour"), InvalidParameterValue),
-        (Asked(other="imdsSupport"), UnsupportedOperation),
+        (Asked(imds_support="v1.0"), InvalidParameterValue),
+        (Asked(imds_support=""), InvalidParameterValue),
+        (Asked(attribute="imdsSupport"), MissingParameter),
+        (Asked(attribute="imdsSupport", value="optional"), InvalidParameterValue),
+        (Asked(imds_support="v2.0", description="x"), InvalidParameterCombination),
+        (Asked(attribute="description", imds_support="v2.0"), InvalidParameterCombination),
+        (Asked(attribute="imdsSupport", value="v2.0", operation_type="add"), InvalidParameterCombination),
+        (Asked(value="x", description="y"), InvalidParameterCombination),
     ],
 )  # fmt: skip
 def test_what_is_no_single_change_is_refused(asked: Asked, refusal: type[Refusal]) -> None:
@@ -68,3 +76,17 @@ def test_what_is_no_single_change_is_refused(asked: Asked, refusal: type[Refusal
 def test_a_description_comes_in_both_styles_and_may_be_empty() -> None:
     assert plan_change(Asked(description="new")) == Change(description="new")
     assert plan_change(Asked(attribute="description", value="")) == Change(description="")
+
+
+def test_imds_support_comes_in_both_styles() -> None:
+    for asked in (Asked(imds_support="v2.0"), Asked(attribute="imdsSupport", value="v2.0")):
+        assert plan_change(asked) == Change(imds_support="v2.0")
+
+
+@pytest.mark.parametrize("attribute", [name for name in ATTRIBUTES if name != "launchPermission"])
+def test_only_launch_permission_can_be_reset(attribute: str) -> None:
+    with pytest.raises(InvalidParameterValue, match="Only launchPermission can be reset"):
+        check_resettable(attribute)
+    with pytest.raises(InvalidParameterValue, match="Unknown attribute"):
+        check_resettable(attribute.upper())
+    check_resettable("launchPermission")

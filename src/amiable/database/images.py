@@ -184,6 +184,11 @@ def describe(c: Connection, image_id: str, description: str) -> None:
     c.execute(update(I).where(I.c.id == image_id).values(description=description))
 
 
+def set_imds_support(c: Connection, image_id: str, imds_support: str) -> None:
+    """Sets what the image says of its metadata service."""
+    c.execute(update(I).where(I.c.id == image_id).values(imds_support=imds_support))
+
+
 def grantees(c: Connection, image_id: str) -> list[str]:
     """All whom the image is shared with, in order."""
     return list(c.execute(select(P.c.grantee).where(P.c.image_id == image_id).order_by(P.c.grantee)).scalars())

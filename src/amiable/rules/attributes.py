@@ -1,4 +1,8 @@
-"""What may be asked of and done to an image's attributes; sharing above all.
+"""What may be asked of and done to an image's attributes.
+
+    read      all of them but blockDeviceMapping
+    changed   description, launchPermission, imdsSupport (one way); one in a request
+    reset     launchPermission
 
 ModifyImageAttribute comes in two styles, ``LaunchPermission.Add.n.UserId`` and the older ``Attribute`` + ``OperationType`` +
 ``UserId.n``; both become one :class:`Change`.  Validation is all or nothing: nothing becomes public on error.
@@ -17,30 +21,33 @@ from amiable.model.errors import (
 from amiable.rules.sharing import NO_GRANTS, Grants, Permission, flat_grants, grantees_of
 
 DESCRIPTION_LENGTH_MAX: Final = 255
+IMDS_SUPPORT: Final = "v2.0"
+"""All that imdsSupport can be set to; what was set is never taken away."""
 
-ATTRIBUTES: Final[dict[str, bool]] = {
-    "description": True,
-    "launchPermission": True,
-    "kernel": True,
-    "ramdisk": True,
-    "sriovNetSupport": True,
-    "bootMode": True,
-    "tpmSupport": True,
-    "imdsSupport": True,
-    "productCodes": True,
-    "blockDeviceMapping": False,
-    "uefiData": False,
-    "lastLaunchedTime": False,
-    "deregistrationProtection": False,
-}
-"""Each attribute that EC2 names, and whether Amiable keeps it."""
+ATTRIBUTES: Final = (
+    "description",
+    "launchPermission",
+    "kernel",
+    "ramdisk",
+    "sriovNetSupport",
+    "bootMode",
+    "tpmSupport",
+    "uefiData",
+    "imdsSupport",
+    "productCodes",
+    "blockDeviceMapping",
+    "lastLaunchedTime",
+    "deregistrationProtection",
+)
+"""What EC2 names."""
 
-CHANGEABLE: Final = ("description", "launchPermission")
+CHANGEABLE: Final = ("description", "launchPermission", "imdsSupport")
+RESETTABLE: Final = ("launchPermission",)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one ModifyImageAttribute request says about sharing, in either style."""
+    """What one ModifyImageAttribute request says, in either style."""
 
     attribute: str | None = None
     operation_type: str | None = None
@@ -48,57 +55,92 @@ class Asked:
     remove: tuple[Permission, ...] = ()
     flat: tuple[Permission, ...] = ()
     description: str | None = None
+    imds_support: str | None = None
     value: str | None = None
-    other: str | None = None  # an attribute that was given and cannot be changed here
+    product_codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a request changes: the description, or whom the image is shared with."""
+    """What a request changes: the description, or whom the image is shared with, or what it says of the metadata service."""
 
     description: str | None = None
     grants: Grants = NO_GRANTS
+    imds_support: str | None = None
 
 
 def check_attribute(attribute: str) -> None:
-    """Refuses an attribute that EC2 does not name, and honestly one that it names and Amiable does not keep."""
+    """Refuses an attribute that EC2 does not name."""
     if attribute not in ATTRIBUTES:
         raise InvalidParameterValue(f"Value ( {attribute} ) for parameter attribute is invalid. Unknown attribute.")
-    if not ATTRIBUTES[attribute]:
-        raise UnsupportedOperation(f"The image attribute '{attribute}' is not implemented by Amiable.")
+
+
+def check_resettable(attribute: str) -> None:
+    """Refuses to reset what has nothing to go back to: all but launchPermission."""
+    check_attribute(attribute)
+    if attribute not in RESETTABLE:
+        raise InvalidParameterValue(
+            f"Value ( {attribute} ) for parameter attribute is invalid. Only launchPermission can be reset."
+        )
 
 
 def plan_change(asked: Asked) -> Change:
     """The one change that the request is about; refuses none, two, or one that is not supported."""
+    if asked.product_codes or asked.attribute == "productCodes":
+        raise UnsupportedOperation(
+            "ProductCodes are not supported by ModifyImageAttribute: an image has the codes of what it was made from."
+        )
+    (subject,) = _subjects(asked)
+    if subject == "description":
+        return Change(description=_description(asked))
+    if subject == "imdsSupport":
+        return Change(imds_support=_imds_support(asked))
+    return Change(grants=_grants(asked))
+
+
+def _subjects(asked: Asked) -> set[str]:
+    """The one attribute that the request is about, in whatever style."""
     if asked.attribute is not None:
         check_attribute(asked.attribute)
-    if asked.other is not None or (asked.attribute is not None and asked.attribute not in CHANGEABLE):
-        raise UnsupportedOperation(
-            f"Changing the image attribute '{asked.other or asked.attribute}' is not implemented by Amiable."
-        )
-    structured = bool(asked.add or asked.remove)
-    about_sharing = (
-        structured or bool(asked.flat) or asked.operation_type is not None or asked.attribute == "launchPermission"
-    )
-    about_text = asked.description is not None or asked.attribute == "description"
-    if about_sharing and about_text:
-        raise InvalidParameterCombination(
-            "Only one attribute can be changed in a request: description or launchPermission."
-        )
-    if about_text:
-        return Change(description=_description(asked))
-    if not about_sharing:
+        if asked.attribute not in CHANGEABLE:
+            raise InvalidParameterValue(
+                f"Value ( {asked.attribute} ) for parameter attribute is invalid. "
+                f"Only {', '.join(CHANGEABLE)} can be changed."
+            )
+    given = {
+        "description": asked.description is not None,
+        "imdsSupport": asked.imds_support is not None,
+        "launchPermission": bool(asked.add or asked.remove or asked.flat) or asked.operation_type is not None,
+    }
+    found = {name for name, is_given in given.items() if is_given} | ({asked.attribute} if asked.attribute else set())
+    if not found:
         raise MissingParameter(parameter="attribute")
-    if structured and asked.flat:
+    if len(found) > 1:
+        raise InvalidParameterCombination(f"Only one attribute can be changed in a request: {' or '.join(CHANGEABLE)}.")
+    if asked.value is not None and (asked.attribute is None or asked.attribute == "launchPermission"):
+        raise InvalidParameterCombination("Value can be used only when Attribute is description or imdsSupport.")
+    return found
+
+
+def _grants(asked: Asked) -> Grants:
+    if not (asked.add or asked.remove):
+        return flat_grants(asked.operation_type, asked.flat)
+    if asked.flat:
         raise InvalidParameterCombination(
             "LaunchPermission cannot be used together with UserId, UserGroup or OrganizationArn."
         )
-    grants = (
-        _disjoint(grantees_of(asked.add), grantees_of(asked.remove))
-        if structured
-        else flat_grants(asked.operation_type, asked.flat)
-    )
-    return Change(grants=grants)
+    return _disjoint(grantees_of(asked.add), grantees_of(asked.remove))
+
+
+def _imds_support(asked: Asked) -> str:
+    value = asked.imds_support if asked.imds_support is not None else asked.value
+    if value is None:
+        raise MissingParameter(parameter="imdsSupport")
+    if value != IMDS_SUPPORT:
+        raise InvalidParameterValue(
+            parameter="imdsSupport", value=value, why=f"It can be set to {IMDS_SUPPORT} only, and never be undone."
+        )
+    return value
 
 
 def _description(asked: Asked) -> str:

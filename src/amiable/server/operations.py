@@ -40,6 +40,7 @@ EC2: Final[dict[str, Operation]] = {
     "DeregisterImage": images.deregister_image,
     "ModifyImageAttribute": image_attributes.modify_image_attribute,
     "DescribeImageAttribute": image_attributes.describe_image_attribute,
+    "ResetImageAttribute": image_attributes.reset_image_attribute,
     "AttachImageWatermark": watermarks.attach_image_watermark,
     "DetachImageWatermark": watermarks.detach_image_watermark,
     "ReplaceImageInstanceTypeSpecification": instance_type_rules.replace_image_instance_type_specification,

@@ -1,10 +1,13 @@
-"""DescribeImageAttribute and ModifyImageAttribute: description and launch permissions.
+"""DescribeImageAttribute, ModifyImageAttribute and ResetImageAttribute.
 
-What an image says of its hardware can be read; Amiable changes none of it after registration.
+What an image says of its hardware can be read and is fixed at registration, but for imdsSupport, which can be set once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import image_sharing
@@ -12,17 +15,23 @@ from amiable.api.ec2.images import check_image_id, owned_image
 from amiable.api.ec2.product_codes import product_codes
 from amiable.database import images
 from amiable.model.errors import AuthFailure, MissingParameter
-from amiable.model.image import Image
+from amiable.model.image import Image, ImageState
 from amiable.model.principal import Principal
-from amiable.rules import attributes
+from amiable.rules import attributes, permission
 from amiable.rules.attributes import Asked
 from amiable.rules.sharing import Permission
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
+UNPROTECTED: Final = "disabled"
+
 
 def _value(text: str | None) -> ec2.AttributeValue:
     return ec2.AttributeValue(value=text)
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 READERS: Final[Mapping[str, Callable[[Image], dict[str, Any]]]] = {
@@ -34,20 +43,27 @@ READERS: Final[Mapping[str, Callable[[Image], dict[str, Any]]]] = {
     "tpmSupport": lambda image: {"tpm_support": _value(image.tpm_support)},
     "imdsSupport": lambda image: {"imds_support": _value(image.imds_support)},
     "productCodes": lambda image: {"product_codes": product_codes(image.product_codes)},
+    "uefiData": lambda image: {"uefi_data": _value(image.uefi_data)},
+    "lastLaunchedTime": lambda image: {"last_launched_time": _value(_instant(image.last_launched_at))},
+    "deregistrationProtection": lambda image: {
+        "deregistration_protection": _value(image.deregistration_protection or UNPROTECTED)
+    },
 }
 """Attribute → its element of the answer; launchPermission is read apart, it is not of the image's own row."""
+OPEN: Final = ("productCodes",)
+"""What not only the owner may read."""
 
 
 def describe_image_attribute(
     services: Services, principal: Principal, request: ec2.DescribeImageAttributeRequest
 ) -> ec2.ImageAttribute:
-    """One attribute, for the owner."""
+    """One attribute, for the owner; product codes for whoever may see the image."""
     check_image_id(request.image_id)
+    attributes.check_attribute(request.attribute)
     if request.attribute == "blockDeviceMapping":
         raise AuthFailure("Unauthorized attempt to access restricted resource: blockDeviceMapping. Use DescribeImages.")
-    attributes.check_attribute(request.attribute)
     with services.database.read() as c:
-        image = owned_image(c, principal, request.image_id)
+        image = _readable_image(c, principal, request)
         grantees = images.grantees(c, image.id) if request.attribute == "launchPermission" else []
     raise_if_dry_run(request)
     if request.attribute == "launchPermission":
@@ -56,8 +72,20 @@ def describe_image_attribute(
     return ec2.ImageAttribute(image_id=image.id, **READERS[request.attribute](image))
 
 
+def _readable_image(c: Connection, principal: Principal, request: ec2.DescribeImageAttributeRequest) -> Image:
+    if request.attribute in OPEN:
+        image = images.get(c, principal.region, request.image_id, viewer=principal.account_id)
+        if (
+            image is not None
+            and image.state is not ImageState.DEREGISTERED
+            and permission.may_see(image, principal.account_id)
+        ):
+            return image
+    return owned_image(c, principal, request.image_id)
+
+
 def modify_image_attribute(services: Services, principal: Principal, request: ec2.ModifyImageAttributeRequest) -> None:
-    """Changes the description, or whom the image is shared with: all that the request names, or, refused, nothing."""
+    """Changes one attribute: all that the request says of it, or, refused, nothing."""
     check_image_id(request.image_id)
     change = attributes.plan_change(_asked(request))
     with services.database.write() as c:
@@ -66,14 +94,28 @@ def modify_image_attribute(services: Services, principal: Principal, request: ec
         raise_if_dry_run(request)
         if change.description is not None:
             images.describe(c, image.id, change.description)
+        if change.imds_support is not None:
+            images.set_imds_support(c, image.id, change.imds_support)
         images.change_grants(c, image.id, add=sorted(change.grants.add), remove=sorted(change.grants.remove))
+
+
+def reset_image_attribute(services: Services, principal: Principal, request: ec2.ResetImageAttributeRequest) -> None:
+    """Makes the image private: every launch permission goes, of accounts, organizations, units and ``all``."""
+    check_image_id(request.image_id)
+    attributes.check_resettable(request.attribute)
+    with services.database.write() as c:
+        image = owned_image(c, principal, request.image_id)
+        raise_if_dry_run(request)
+        images.change_grants(c, image.id, add=(), remove=images.grantees(c, image.id))
 
 
 def _asked(request: ec2.ModifyImageAttributeRequest) -> Asked:
     structured = request.launch_permission
     description = request.description
-    if description is not None and description.value is None:
-        raise MissingParameter(parameter="Description.Value")
+    imds_support = request.imds_support
+    for name, given in (("Description", description), ("ImdsSupport", imds_support)):
+        if given is not None and given.value is None:
+            raise MissingParameter(parameter=f"{name}.Value")
     return Asked(
         attribute=request.attribute,
         operation_type=request.operation_type,
@@ -87,7 +129,8 @@ def _asked(request: ec2.ModifyImageAttributeRequest) -> Asked:
         ),
         description=description.value if description is not None else None,
         value=request.value,
-        other="imdsSupport" if request.imds_support is not None else "productCodes" if request.product_codes else None,
+        imds_support=imds_support.value if imds_support is not None else None,
+        product_codes=tuple(request.product_codes or ()),
     )
 
 
