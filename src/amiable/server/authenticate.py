@@ -26,6 +26,8 @@ BODY_BYTES_MAX: Final = {
     "iam": limits.QUERY_BODY_BYTES_MAX,
     "bootstrap": limits.QUERY_BODY_BYTES_MAX,
     "ebs": limits.EBS_BODY_BYTES_MAX,
+    "rbin": limits.QUERY_BODY_BYTES_MAX,
+    "ssm": limits.QUERY_BODY_BYTES_MAX,
     "amiable": limits.AMIABLE_BODY_BYTES_MAX,
 }
 """What is read before the signature is known to hold; S3's bodies stream, their hash is in a header."""
