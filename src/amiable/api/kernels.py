@@ -16,7 +16,8 @@ from sqlalchemy import select
 
 from amiable.api.amiable import check_administrator
 from amiable.blocks.files import new_file
-from amiable.database import images, schema
+from amiable.database import images, schema, sharing
+from amiable.database.image_selection import Selection, list_images
 from amiable.model import ids
 from amiable.model.errors import (
     InvalidAMINameDuplicate,
@@ -32,6 +33,7 @@ from amiable.model.units import MIB, human_bytes
 from amiable.rules.kernel_bytes import HEAD_BYTES, check_boot_bytes
 from amiable.rules.kernel_kind import check_declared
 from amiable.rules.permission import check_registered
+from amiable.rules.quota import check_image_quota
 from amiable.rules.register import check_name
 from amiable.services import Services
 from amiable.services.kernels import look_at, may_register
@@ -61,7 +63,7 @@ def list_kernels(services: Services, principal: Principal) -> list[Image]:
     with services.database.read() as c:
         if principal.is_administrator:
             return images.list_kernels(c, principal.account_id, principal.region)
-        found = images.list_images(c, images.Selection(principal.account_id, principal.region))
+        found = list_images(c, Selection(principal.account_id, principal.region))
     return [image for image in found if image.image_type in PREFIXES]
 
 
@@ -108,6 +110,7 @@ def register_kernel(services: Services, principal: Principal, wanted: BootFile) 
         image = _image(services, principal, wanted, image_id, facts, path.stat().st_size)
         with services.database.write() as c:
             _check_free(images.find_name(c, principal.account_id, principal.region, wanted.name), wanted)
+            check_image_quota(sharing.count_images(c, image.account_id, image.region), services.settings.images_max)
             images.insert_image(c, image)
             images.change_grants(c, image_id, add=sorted(image.grantees), remove=[])
         undo.pop_all()

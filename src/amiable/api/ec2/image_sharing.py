@@ -11,7 +11,7 @@ from amiable.model.image import EVERYONE, Image, ImageType
 from amiable.model.principal import Principal
 from amiable.rules import permission
 from amiable.rules.block_public_access import check_image_publish
-from amiable.rules.quota import check_image_quota, check_public_quota
+from amiable.rules.quota import check_public_quota
 from amiable.rules.sharing import Grants, check_room, permission_of
 from amiable.services import Services
 from amiable.wire.generated import ec2
@@ -35,11 +35,6 @@ def check_accounts(c: Connection, grants: Grants) -> None:
     missing = accounts.missing_accounts(c, sorted(word for word in grants.add if is_account(word)))
     if missing:
         raise InvalidAMIAttributeItemValue(value=missing[0], item="userId")
-
-
-def check_image_room(services: Services, c: Connection, account_id: str, region: str) -> None:
-    """Refuses one image more than the account may have in the region."""
-    check_image_quota(sharing.count_images(c, account_id, region), services.settings.images_max)
 
 
 def launch_permission(word: str) -> ec2.LaunchPermission:

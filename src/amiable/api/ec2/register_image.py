@@ -20,7 +20,7 @@ from amiable.api.ec2.tags import birth_tags
 from amiable.bundle import keys
 from amiable.bundle.manifest_xml import read_manifest, verify_signature
 from amiable.bundle.unbundle import unwrap_keys
-from amiable.database import accounts, images, jobs, snapshots
+from amiable.database import accounts, images, jobs, sharing, snapshots
 from amiable.database import tags as tag_rows
 from amiable.model import ids
 from amiable.model.errors import (
@@ -38,6 +38,7 @@ from amiable.rules import manifest as manifest_rules
 from amiable.rules import permission, register
 from amiable.rules.attributes import check_description
 from amiable.rules.kernel_choice import check_no_ramdisk
+from amiable.rules.quota import check_image_quota
 from amiable.rules.register import Hardware, RequestedDevice, RequestedVolume
 from amiable.rules.uefi_data import check_uefi_data
 from amiable.services import Services
@@ -209,6 +210,7 @@ def _insert(
     holder = images.find_name(c, image.account_id, image.region, image.name)
     if holder is not None:
         raise InvalidAMINameDuplicate(name=image.name, image_id=holder)
+    check_image_quota(sharing.count_images(c, image.account_id, image.region), services.settings.images_max)
     raise_if_dry_run(request)
     try:
         images.insert_image(c, image)
