@@ -29,6 +29,7 @@ OWN_API = {
     "GET, POST /amiable/v1/access-keys, DELETE /amiable/v1/access-keys/{id}": "the caller's access keys",
     "PUT /amiable/v1/accounts/{id}/partner": "trusts an account to register kernels (administrator)",
     "PUT /amiable/v1/accounts/{id}/alias": "the owner alias of an account's images (administrator)",
+    "GET, PUT /amiable/v1/name-guard, GET /amiable/v1/name-guard-findings": "the caller's policy against look-alike images, and what it met",
     "GET, POST /amiable/v1/organizations, GET, DELETE /amiable/v1/organizations/{id}": "organizations (POST, DELETE: administrator)",
     "POST, DELETE /amiable/v1/organizations/{id}/units, PUT, DELETE …/members": "their units and members (management account)",
     "GET, POST /amiable/v1/kernels": "kernels and ramdisks (POST: administrator and partners)",

@@ -47,6 +47,9 @@ app.command(
 app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopback into the instances.")
 app.command("amiable.cli.account:app", name="account", help="Accounts (administrator): create, list, partner, alias.")
 app.command(
+    "amiable.cli.name_guard:app", name="name-guard", help="A launch policy against images that only look like yours."
+)
+app.command(
     "amiable.cli.organization:app", name="organization", help="Organizations of accounts: create, show, units, members."
 )
 

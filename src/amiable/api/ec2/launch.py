@@ -42,7 +42,7 @@ from amiable.rules.devices import AskedDevice, PlannedDisk
 from amiable.rules.hardware_profile import TAG
 from amiable.rules.instance_type_rule import check_type
 from amiable.rules.launch import Asked, Known, Plan
-from amiable.services import Services
+from amiable.services import Services, name_guard
 from amiable.services.hypervisor import check_pv32
 from amiable.services.registered_manifest import check_unchanged
 from amiable.wire.generated import ec2
@@ -78,7 +78,8 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
     asked_place = launch_request.place_of(request)
     if request.image_id is None:
         raise MissingParameter(parameter="ImageId")
-    with services.database.write() as c:
+    is_dry = bool(request.dry_run)
+    with name_guard.recording_refusals(services, principal, is_dry=is_dry), services.database.write() as c:
         made = None if request.dry_run else recall(c, services, principal, ACTION, request)
         if made is not None:
             return _made_before(c, principal, made)
@@ -95,6 +96,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
             request.min_count, request.max_count, type_=plan.instance_type, host=measure_host(c, services)
         )
         place = _choose_place(c, services, principal, asked_place, Counts(request.min_count, request.max_count, count))
+        name_guard.check_launch(services, c, principal, image, is_dry=is_dry)
         raise_if_dry_run(request)
         launched = list(_instances(services, principal, request, plan, place, key_pair))
         _insert(c, services, launched, plan, born)

@@ -13,7 +13,14 @@ from amiable.database.schema.accounts import (
     signing_certificate,
 )
 from amiable.database.schema.blocks import block, generation, leaf, pack
-from amiable.database.schema.governance import allowed_images, image_instance_type, image_watermark
+from amiable.database.schema.governance import (
+    allowed_images,
+    image_instance_type,
+    image_watermark,
+    name_guard,
+    name_guard_finding,
+    name_lookup,
+)
 from amiable.database.schema.images import image, image_device, launch_permission
 from amiable.database.schema.instances import bundle_task, instance, key_pair, reservation, volume
 from amiable.database.schema.jobs import job
@@ -79,6 +86,9 @@ __all__ = [
     "metering_seen",
     "multipart_part",
     "multipart_upload",
+    "name_guard",
+    "name_guard_finding",
+    "name_lookup",
     "object_",
     "organization",
     "organization_member",

@@ -13,6 +13,35 @@ allowed_images = Table(
     Column("state", String(16), nullable=False),  # disabled | audit-mode | enabled
     Column("criteria", Text, nullable=False),  # JSON of model/allowed_images: read whole, never queried
 )
+name_guard = Table(
+    "name_guard",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+    Column("mode", String(16), nullable=False),  # off | audit | enforce
+    Column("trusted", String(2000), nullable=False),  # account ids, space-separated; read whole
+)
+name_lookup = Table(
+    "name_lookup",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+    Column("region", String(32), primary_key=True),
+    Column("pattern", String(2000), primary_key=True),
+    Column("asked_at", Instant, nullable=False),
+)
+name_guard_finding = Table(
+    "name_guard_finding",
+    metadata,
+    Column("id", String(26), primary_key=True),  # ULID
+    Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
+    Column("region", String(32), nullable=False),
+    Column("image_id", String(32), nullable=False),
+    Column("image_name", String(128), nullable=False),
+    Column("image_owner_id", String(12), nullable=False),
+    Column("pattern", String(2000), nullable=False),
+    Column("trusted_image_id", String(32), nullable=False),
+    Column("mode", String(16), nullable=False),  # audit: it was launched; enforce: it was refused
+    Column("found_at", Instant, nullable=False),
+)
 image_watermark = Table(
     "image_watermark",
     metadata,

@@ -18,7 +18,7 @@ import msgspec
 from starlette.responses import Response
 
 from amiable.model.errors import InvalidAction, UnauthorizedOperation
-from amiable.server.amiable import accounts, host, kernels, organizations
+from amiable.server.amiable import accounts, host, kernels, name_guard, organizations
 from amiable.server.amiable.calls import Routes
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.limits import AMIABLE_BODY_BYTES_MAX
@@ -33,6 +33,7 @@ ROUTES: Final[Routes] = {
     **kernels.ROUTES,
     **host.ROUTES,
     **organizations.ROUTES,
+    **name_guard.ROUTES,
 }
 
 
