@@ -12,13 +12,11 @@ from amiable.api.ec2 import snapshots
 from amiable.database import images
 from amiable.database import tags as tag_rows
 from amiable.model import ids
-from amiable.model.errors import (
-    Malformed,
-    NotFound,
-)
+from amiable.model.errors import Malformed, NotFound, Refusal
 from amiable.model.image import Image
 from amiable.model.principal import Principal
 from amiable.rules import permission
+from amiable.rules.deregistration import SUCCESS, return_code
 from amiable.services import Services
 from amiable.services.roots import drop_unused_roots
 from amiable.wire.generated import ec2
@@ -37,7 +35,7 @@ def deregister_image(
 ) -> ec2.DeregisterImageResult:
     """Ends an image for good: no launch from it any more.  Instances that run do not notice.
 
-    Its snapshots stay, unless the request wants them deleted: those that nothing else needs are, the others are skipped.
+    Its snapshots stay, unless the request wants them deleted: the answer says what became of each.
     """
     check_image_id(request.image_id)
     with services.database.write() as c:
@@ -46,22 +44,30 @@ def deregister_image(
         images.deregister(c, image.id, now=services.now())
         tag_rows.forget(c, image.id)
         drop_unused_roots(services, c)
-        results = _delete_snapshots(services, c, image) if request.delete_associated_snapshots else None
+        results = _delete_snapshots(services, c, principal, image) if request.delete_associated_snapshots else None
         keeps_bytes = images.is_kernel_in_use(c, image.id)
     if image.content_file is not None and not keeps_bytes:
         (services.data / "kernels" / image.content_file).unlink(missing_ok=True)
     return ec2.DeregisterImageResult(return_=True, delete_snapshot_results=results)
 
 
-def _delete_snapshots(services: Services, c: Connection, image: Image) -> list[ec2.DeleteSnapshotReturnCode]:
-    results = []
-    for snapshot_id in dict.fromkeys(device.snapshot_id for device in image.devices if device.snapshot_id is not None):
-        is_needed = bool(images.users_of_snapshot(c, snapshot_id))
-        if not is_needed:
-            snapshots.remove(services, c, snapshot_id)
-        return_code = "skipped" if is_needed else "success"
-        results.append(ec2.DeleteSnapshotReturnCode(snapshot_id=snapshot_id, return_code=return_code))
-    return results
+def _delete_snapshots(
+    services: Services, c: Connection, principal: Principal, image: Image
+) -> list[ec2.DeleteSnapshotReturnCode]:
+    named = dict.fromkeys(device.snapshot_id for device in image.devices if device.snapshot_id is not None)
+    return [
+        ec2.DeleteSnapshotReturnCode(snapshot_id=snapshot_id, return_code=_delete(services, c, principal, snapshot_id))
+        for snapshot_id in named
+    ]
+
+
+def _delete(services: Services, c: Connection, principal: Principal, snapshot_id: str) -> str:
+    try:
+        snapshots.check_deletable(c, principal, snapshot_id)
+    except Refusal as refusal:
+        return return_code(refusal)
+    snapshots.remove(services, c, snapshot_id)
+    return SUCCESS
 
 
 def owned_image(c: Connection, principal: Principal, image_id: str) -> Image:

@@ -137,18 +137,23 @@ def delete_snapshot(services: Services, principal: Principal, request: ec2.Delet
     """Deletes a snapshot that no image and no volume needs; its bytes become reclaimable."""
     check_snapshot_id(request.snapshot_id)
     with services.database.write() as c:
-        snapshot = snapshots.get(c, request.snapshot_id)
-        if (
-            snapshot is None
-            or snapshot.is_internal
-            or (snapshot.account_id, snapshot.region) != (principal.account_id, principal.region)
-        ):
-            raise NotFound("snapshot", [request.snapshot_id])
-        users = images.users_of_snapshot(c, snapshot.id)
-        if users:
-            raise InvalidSnapshotInUse(snapshot_id=snapshot.id, users=", ".join(users))
+        check_deletable(c, principal, request.snapshot_id)
         raise_if_dry_run(request)
-        remove(services, c, snapshot.id)
+        remove(services, c, request.snapshot_id)
+
+
+def check_deletable(c: Connection, principal: Principal, snapshot_id: str) -> None:
+    """Refuses a snapshot that is not there, is another's, or is needed."""
+    snapshot = snapshots.get(c, snapshot_id)
+    if (
+        snapshot is None
+        or snapshot.is_internal
+        or (snapshot.account_id, snapshot.region) != (principal.account_id, principal.region)
+    ):
+        raise NotFound("snapshot", [snapshot_id])
+    users = images.users_of_snapshot(c, snapshot.id)
+    if users:
+        raise InvalidSnapshotInUse(snapshot_id=snapshot.id, users=", ".join(users))
 
 
 def remove(services: Services, c: Connection, snapshot_id: str) -> None:
