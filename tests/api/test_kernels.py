@@ -15,6 +15,7 @@ from amiable.api.s3 import buckets, objects
 from amiable.api.s3.objects import Put
 from amiable.api.s3.receive import Incoming
 from amiable.database import schema
+from amiable.database.image_selection import Selection, list_images
 from amiable.model.errors import InvalidParameterValue, Refusal, UnauthorizedOperation
 from amiable.model.image import ImageType
 from amiable.model.kernel import KernelKind
@@ -89,7 +90,7 @@ def test_a_partner_registers_its_own_kernels_private_and_not_approved(
     with pytest.raises(UnauthorizedOperation, match="by partners"):
         kernels.register_kernel(services, principal, replace(WANTED, bucket="partners", name="again"))
     with services.database.read() as c:
-        (again,) = kernels.images.list_images(c, kernels.images.Selection(principal.account_id, principal.region))
+        (again,) = list_images(c, Selection(principal.account_id, principal.region))
     assert again.approved_at == approved.approved_at, "what was approved stays so"
 
 

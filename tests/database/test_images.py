@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amiable.database import images
-from amiable.database.images import Selection, list_key
+from amiable.database.image_selection import Selection, list_images, list_key
 from amiable.database.schema import image as I
 from amiable.database.schema import image_device, launch_permission
 from amiable.model.ids import mint
@@ -100,7 +100,7 @@ def test_a_list_in_sql_is_the_list_that_the_rules_say(
                 images.insert_image(c, image)
                 images.change_grants(c, image.id, add=granted, remove=[])
         with services.database.read() as c:
-            found = images.list_images(c, wanted)
+            found = list_images(c, wanted)
     finally:
         with services.database.write() as c:
             for table in (launch_permission, image_device, I):

@@ -58,14 +58,14 @@ class _Hung:
     unsupported: list[str] = field(default_factory=list)
 
 
-def read_images(c: Connection, query: Select[Any], *, viewer: str) -> list[Image]:
-    """The images that ``query``, made of :data:`IMAGES`, selects, in its order."""
+def read_images(c: Connection, query: Select[Any], *, viewer: str, words: frozenset[str] | None = None) -> list[Image]:
+    """The images that ``query``, made of :data:`IMAGES`, selects, in its order; ``words`` where they are known stand for the viewer."""
     rows = c.execute(query).all()
     if not rows:
         return []
     ids = [row.id for row in rows]
     devices = _devices(c, ids)
-    hung = _hung(c, ids, viewer)
+    hung = _hung(c, ids, viewer, words or grantee_words(c, viewer))
     nothing = _Hung()
     return [_image(row, devices.get(row.id, ()), hung.get(row.id, nothing)) for row in rows]
 
@@ -78,11 +78,10 @@ def _devices(c: Connection, ids: Sequence[str]) -> dict[str, list[ImageDevice]]:
     return found
 
 
-def _hung(c: Connection, ids: Sequence[str], viewer: str) -> dict[str, _Hung]:
+def _hung(c: Connection, ids: Sequence[str], viewer: str, words: frozenset[str]) -> dict[str, _Hung]:
     found: dict[str, _Hung] = defaultdict(_Hung)
-    words = sorted(grantee_words(c, viewer))
     query = union_all(
-        _part("grant", P.c.image_id, P.c.grantee).where(P.c.grantee.in_(words), is_one_of(P.c.image_id, ids)),
+        _part("grant", P.c.image_id, P.c.grantee).where(P.c.grantee.in_(sorted(words)), is_one_of(P.c.image_id, ids)),
         _part("tag", T.c.resource_id, T.c.key, T.c.value).where(
             T.c.account_id == viewer, is_one_of(T.c.resource_id, ids)
         ),

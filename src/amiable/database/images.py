@@ -1,50 +1,26 @@
-"""Image rows with their devices and launch permissions.
+"""Image rows with their devices and launch permissions; lists of them are ``image_selection``.
 
-Every reader names its viewer: ``Image.grantees`` and ``Image.tags`` are what that account may know.  A list costs five queries
-however many images it has.
+Every reader names its viewer: ``Image.grantees`` and ``Image.tags`` are what that account may know.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
-from amiable.database import product_codes, sharing
-from amiable.database.connect import milliseconds
+from amiable.database import product_codes
 from amiable.database.image_rows import DEVICE_FIELDS, IMAGES, PLAIN_FIELDS, read_images
-from amiable.database.organizations import grantee_words
 from amiable.database.schema import image as I
 from amiable.database.schema import image_device as D
 from amiable.database.schema import instance as N
 from amiable.database.schema import launch_permission as P
 from amiable.database.schema import volume as V
 from amiable.database.tags import batches
-from amiable.model.image import EVERYONE, Image, ImageState, ImageType, StateReason
+from amiable.model.image import Image, ImageState, ImageType, StateReason
 from amiable.model.kernel import KernelFacts
 
 KERNELS: Final = (ImageType.KERNEL.value, ImageType.RAMDISK.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which of the images that ``viewer`` may see a list is of; None stands for no restriction."""
-
-    viewer: str
-    region: str
-    ids: frozenset[str] | None = None
-    owners: frozenset[str] | None = None
-    executable_by: frozenset[str] | None = (
-        None  # the viewer's id (its organization's grants too), ``all``, other accounts
-    )
-    after: str | None = None  # a key of list_key
-    size: int | None = None
-
-
-def list_key(image: Image) -> str:
-    """The key that lists are ordered by: creation, then id."""
-    return f"{milliseconds(image.created_at):014d}:{image.id}"
 
 
 def insert_image(c: Connection, image: Image) -> None:
@@ -79,35 +55,6 @@ def get(c: Connection, region: str, image_id: str, *, viewer: str) -> Image | No
     return found[0] if found else None
 
 
-def visible_ids(c: Connection, viewer: str, region: str, image_ids: Iterable[str]) -> set[str]:
-    """Those of ``image_ids`` that the viewer may see, none deregistered."""
-    seen = sharing.sees_image(viewer, grantee_words(c, viewer))
-    found: set[str] = set()
-    for some in batches(list(image_ids)):
-        here = and_(I.c.id.in_(some), I.c.region == region, I.c.state != ImageState.DEREGISTERED, seen)
-        found.update(c.execute(select(I.c.id).where(here)).scalars())
-    return found
-
-
-def list_images(c: Connection, selection: Selection) -> list[Image]:
-    """The selected images that the viewer may see, none deregistered, oldest first."""
-    words = grantee_words(c, selection.viewer)
-    seen = sharing.sees_image(selection.viewer, words)
-    query = IMAGES.where(I.c.region == selection.region, I.c.state != ImageState.DEREGISTERED, seen)
-    if selection.ids is not None:
-        query = query.where(I.c.id.in_(selection.ids))
-    if selection.owners is not None:
-        query = query.where(I.c.account_id.in_(selection.owners))
-    if selection.executable_by is not None:
-        query = query.where(_executable(selection.viewer, words, selection.executable_by))
-    if selection.after is not None:
-        moment, _, image_id = selection.after.partition(":")
-        later = I.c.created_at > _instant(moment)
-        query = query.where(or_(later, and_(I.c.created_at == _instant(moment), I.c.id > image_id)))
-    query = query.order_by(I.c.created_at, I.c.id).limit(selection.size)
-    return read_images(c, query, viewer=selection.viewer)
-
-
 def list_kernels(c: Connection, viewer: str, region: str) -> list[Image]:
     """Every kernel and ramdisk of the region, whoever owns it, none deregistered, oldest first: for the administrator."""
     here = and_(I.c.region == region, I.c.image_type.in_(KERNELS), I.c.state != ImageState.DEREGISTERED)
@@ -140,21 +87,6 @@ def kernel_values(facts: KernelFacts) -> dict[str, Any]:
 def approve(c: Connection, image_id: str, moment: datetime | None) -> None:
     """Sets the approved mark of a kernel or ramdisk, or with None takes it away."""
     c.execute(update(I).where(I.c.id == image_id).values(approved_at=moment))
-
-
-def _executable(viewer: str, words: frozenset[str], users: Iterable[str]) -> ColumnElement[bool]:
-    """Granted to the viewer, itself or through its organization, or to all.
-
-    What another account is granted is the viewer's to know of its own images only, and only where that account is named itself.
-    """
-    open_to = {EVERYONE} & set(users) | (words - {EVERYONE} if viewer in users else set())
-    others = set(users) - {viewer, EVERYONE}
-    mine = and_(I.c.account_id == viewer, I.c.id.in_(sharing.images_granted(others)))
-    return or_(I.c.id.in_(sharing.images_granted(open_to)), mine)
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromtimestamp(int(text) // 1000, UTC).replace(microsecond=int(text) % 1000 * 1000)
 
 
 def deregister(c: Connection, image_id: str, *, now: datetime) -> bool:

@@ -24,18 +24,33 @@ TEXT_LENGTH_MAX: Final = 4096
 """Longer than any text that filters look at; SQLite takes patterns of 50,000 bytes."""
 
 
-class Glob(FunctionElement[bool]):
+class _Test(FunctionElement[bool]):
+    """A condition of its own spelling."""
+
+    inherit_cache = True
+    type = Boolean()
+
+    def self_group(self, against: Any = None) -> Any:
+        """Itself: SQLAlchemy would have SQLite compare it with 1, and then no index answers it."""
+        return self
+
+
+class Glob(_Test):
     """Whether a text matches: the text, the pattern for GLOB, the pattern for LIKE."""
 
     inherit_cache = True
-    type = Boolean()
 
 
-class OneOf(FunctionElement[bool]):
+class OneOf(_Test):
     """Whether a text is one of the texts of a JSON array: one statement, however many there are."""
 
     inherit_cache = True
-    type = Boolean()
+
+
+class InRange(_Test):
+    """Whether a text lies from one text up to another, in the order of code points: the text and those two."""
+
+    inherit_cache = True
 
 
 class Spelled(FunctionElement[str]):
@@ -55,6 +70,18 @@ def _like(element: Glob, compiler: SQLCompiler, **words: Any) -> str:
 def _glob(element: Glob, compiler: SQLCompiler, **words: Any) -> str:
     text, pattern, _ = element.clauses
     return f"({compiler.process(text, **words)} GLOB {compiler.process(pattern, **words)})"
+
+
+@compiles(InRange)
+def _anything(_element: InRange, _compiler: SQLCompiler, **_words: Any) -> str:
+    """PostgreSQL needs no help with its LIKE, and orders texts by a language."""
+    return "true"
+
+
+@compiles(InRange, "sqlite")
+def _in_range(element: InRange, compiler: SQLCompiler, **words: Any) -> str:
+    text, low, high = (compiler.process(each, **words) for each in element.clauses)
+    return f"({text} >= {low} AND {text} < {high})"
 
 
 @compiles(OneOf)
@@ -117,28 +144,7 @@ def _wild(text: ColumnElement[Any], tokens: Sequence[str], *, is_indexed: bool) 
         text, literal(_spell(tokens, _glob_token), String), literal(_spell(tokens, _like_token), String)
     )
     beginning = _beginning(tokens)
-    return and_(InRange(text, *beginning), test) if is_indexed and beginning else test
-
-
-class InRange(FunctionElement[bool]):
-    """Whether a text lies from one text up to another, in the order of code points; PostgreSQL's LIKE needs no such help."""
-
-    inherit_cache = True
-    type = Boolean()
-
-    def __init__(self, text: ColumnElement[Any], low: str, high: str) -> None:
-        super().__init__(text, literal(low, String), literal(high, String))
-
-
-@compiles(InRange)
-def _anything(_element: InRange, _compiler: SQLCompiler, **_words: Any) -> str:
-    return "true"
-
-
-@compiles(InRange, "sqlite")
-def _in_range(element: InRange, compiler: SQLCompiler, **words: Any) -> str:
-    text, low, high = (compiler.process(each, **words) for each in element.clauses)
-    return f"({text} >= {low} AND {text} < {high})"
+    return and_(InRange(text, *(literal(end, String) for end in beginning)), test) if is_indexed and beginning else test
 
 
 def _beginning(tokens: Sequence[str]) -> tuple[str, str] | None:

@@ -97,6 +97,11 @@ OWNERS_FIELDS: Final[Mapping[str, Field[Image]]] = {
 """Where an image comes from is its owner's to know: for anybody else it lacks these."""
 
 
+def check_names(wanted: Sequence[Filter]) -> None:
+    """Refuses a filter that images do not have."""
+    predicate(wanted, viewer="")
+
+
 def predicate(wanted: Sequence[Filter], viewer: str) -> Predicate[Image]:
     """Whether an image, as ``viewer`` sees it, passes all the filters; refuses a filter that images do not have."""
     mine = {name: _for_owner(field, viewer) for name, field in OWNERS_FIELDS.items()}

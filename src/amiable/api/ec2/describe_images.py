@@ -1,6 +1,14 @@
-"""DescribeImages."""
+"""DescribeImages: the images that the caller may see, and of each what it may know.
 
-from collections.abc import Mapping, Sequence
+Others' deprecated images are left out of lists unless wanted; who names an id, or owns the image, sees it.  Disabled images are their
+owner's, who asks for them or names them.  What allowed images settings that are enabled do not allow is not there.
+
+Source: EC2 API Reference, DescribeImages.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection
@@ -10,67 +18,25 @@ from amiable.api.ec2.images import check_image_id
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import cut_page, open_page
-from amiable.database import images
-from amiable.database.images import Selection
+from amiable.database import allowed_images
+from amiable.database.image_selection import Selection, list_ids, list_images, list_key
 from amiable.model import ids
+from amiable.model.allowed_images import AllowedImagesState
 from amiable.model.errors import InvalidParameterValue, InvalidUserIDMalformed, NotFound
-from amiable.model.image import EVERYONE, Image, ImageDevice, ImageType
+from amiable.model.image import EVERYONE, OWNER_ALIASES, Image, ImageDevice, ImageType
+from amiable.model.page import Page
 from amiable.model.principal import Principal
-from amiable.rules import filters
-from amiable.rules.filters import boolean
+from amiable.model.watermark import Watermark
+from amiable.rules import image_filters
+from amiable.rules.filters import Filter
+from amiable.rules.image_filters import HYPERVISOR, spell_time
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
 IMAGE_IDS_MAX: Final = 10_000
-OWNER_ALIASES: Final = ("amazon", "aws-marketplace", "aws-backup-vault")
-"""Owners that EC2 knows by name.  None of them has images here, so they select nothing."""
-
-HYPERVISOR: Final = "xen"
-"""What EC2 says of every image, Nitro ones too; clients compare it."""
-PLATFORM_DETAILS: Final = "Linux/UNIX"
-USAGE_OPERATION: Final = "RunInstances"
-
-
-def creation_date(image: Image) -> str:
-    """When the image was registered, as DescribeImages spells it: ISO 8601 with milliseconds."""
-    return f"{image.created_at:%Y-%m-%dT%H:%M:%S}.{image.created_at.microsecond // 1000:03d}Z"
-
-
-FIELDS: Final[Mapping[str, filters.Field[Image]]] = {
-    "architecture": lambda image: (image.architecture,),
-    "block-device-mapping.delete-on-termination": lambda image: (
-        boolean(d.delete_on_termination) for d in image.devices
-    ),
-    "block-device-mapping.device-name": lambda image: (device.device_name for device in image.devices),
-    "block-device-mapping.encrypted": lambda image: (boolean(device.encrypted) for device in image.devices),
-    "block-device-mapping.snapshot-id": lambda image: (device.snapshot_id for device in image.devices),
-    "block-device-mapping.volume-size": lambda image: (
-        str(d.size_gib) for d in image.devices if d.size_gib is not None
-    ),
-    "block-device-mapping.volume-type": lambda image: (device.volume_type for device in image.devices),
-    "boot-mode": lambda image: (image.boot_mode,),
-    "creation-date": lambda image: (creation_date(image),),
-    "description": lambda image: (image.description,),
-    "ena-support": lambda image: (boolean(image.ena_support),),
-    "hypervisor": lambda image: (HYPERVISOR,),
-    "image-id": lambda image: (image.id,),
-    "image-type": lambda image: (image.image_type,),
-    "is-public": lambda image: (boolean(image.is_public),),
-    "kernel-id": lambda image: (image.kernel_id,),
-    "manifest-location": lambda image: (image.location,),
-    "name": lambda image: (image.name,),
-    "owner-id": lambda image: (image.account_id,),
-    "platform": lambda image: (image.platform,),
-    "product-code": lambda image: (each.code for each in image.product_codes),
-    "ramdisk-id": lambda image: (image.ramdisk_id,),
-    "root-device-name": lambda image: (image.root_device_name,),
-    "root-device-type": lambda image: (image.root_device_type,),
-    "sriov-net-support": lambda image: (image.sriov_net_support,),
-    "state": lambda image: (image.state,),
-    "state-reason-code": lambda image: (image.state_reason.code if image.state_reason else None,),
-    "state-reason-message": lambda image: (image.state_reason.message if image.state_reason else None,),
-    "virtualization-type": lambda image: (image.virtualization_type,),
-}
+PLATFORM_DETAILS: Final = {None: ("Linux/UNIX", "RunInstances"), "windows": ("Windows", "RunInstances:0002")}
+"""Platform → its details and the operation that is billed."""
+UNPROTECTED: Final = "disabled"
 
 
 def describe_images(
@@ -79,76 +45,94 @@ def describe_images(
     """The images that the caller may see: its own, those shared with it, public ones."""
     for image_id in request.image_ids or []:
         check_image_id(image_id)
-    wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda image: image.tags)
+    wanted = parse_filters(request.filters)
+    image_filters.check_names(wanted)
     page = open_page(services, principal, "DescribeImages", request)
-    selection = Selection(
+    asked = _selection(principal, request, wanted, page)
+    with services.database.read() as c:
+        visible = _with_settings(c, asked, services.now())
+        if asked.ids is not None:
+            _check_all_there(c, visible, request.image_ids or [])
+        raise_if_dry_run(request)
+        found = list_images(c, visible)
+    shown, token = cut_page(services, principal, "DescribeImages", request, page, found, list_key)
+    return ec2.DescribeImagesResult(images=[element(image, principal.account_id) for image in shown], next_token=token)
+
+
+def _selection(
+    principal: Principal, request: ec2.DescribeImagesRequest, wanted: tuple[Filter, ...], page: Page
+) -> Selection:
+    named = request.image_ids
+    if named and len(named) > IMAGE_IDS_MAX:
+        raise InvalidParameterValue(f"A request may name {IMAGE_IDS_MAX} images at most; this one names {len(named)}.")
+    return Selection(
         viewer=principal.account_id,
         region=principal.region,
-        ids=_wanted_ids(request.image_ids),
-        owners=_owners(principal, request.owners),
-        executable_by=_executable_users(principal, request.executable_users),
+        ids=frozenset(named) if named else None,
+        owners=_accounts(principal, request.owners, OWNER_ALIASES),
+        executable_by=_accounts(principal, request.executable_users, (EVERYONE,)),
+        filters=wanted,
+        has_deprecated=bool(named or request.include_deprecated),
+        has_disabled=bool(named or request.include_disabled),
         after=page.after,
-        size=None if page.size is None or request.filters else page.size + 1,
+        size=None if page.size is None else page.size + 1,
     )
-    raise_if_dry_run(request)
-    with services.database.read() as c:
-        _check_all_there(c, principal, request.image_ids)
-        found = [image for image in images.list_images(c, selection) if wanted(image)]
-    shown, token = cut_page(services, principal, "DescribeImages", request, page, found, images.list_key)
-    return ec2.DescribeImagesResult(images=[element(image) for image in shown], next_token=token)
 
 
-def _wanted_ids(image_ids: Sequence[str] | None) -> frozenset[str] | None:
-    if image_ids and len(image_ids) > IMAGE_IDS_MAX:
-        raise InvalidParameterValue(
-            f"A request may name {IMAGE_IDS_MAX} images at most; this one names {len(image_ids)}."
-        )
-    return frozenset(image_ids) if image_ids else None
+def _with_settings(c: Connection, asked: Selection, now: datetime) -> Selection:
+    """The selection as of now, under the caller's allowed images settings."""
+    settings = allowed_images.find(c, asked.viewer, asked.region)
+    if settings.state is AllowedImagesState.DISABLED:
+        return replace(asked, now=now)
+    return replace(
+        asked,
+        now=now,
+        allowed=allowed_images.allows(settings, asked.viewer, now),
+        hides_not_allowed=settings.state is AllowedImagesState.ENABLED,
+    )
 
 
-def _check_all_there(c: Connection, principal: Principal, image_ids: Sequence[str] | None) -> None:
-    if not image_ids:
-        return
-    there = images.visible_ids(c, principal.account_id, principal.region, image_ids)
+def _check_all_there(c: Connection, asked: Selection, image_ids: Sequence[str]) -> None:
+    """Refuses ids of images that are not there for the caller; filters and owners may leave out those that are."""
+    there = list_ids(c, replace(asked, owners=None, executable_by=None, filters=()))
     missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in there]
     if missing:
         raise NotFound("image", missing)
 
 
-def _owners(principal: Principal, owners: Sequence[str] | None) -> frozenset[str] | None:
-    for owner in owners or []:
-        if owner != "self" and owner not in OWNER_ALIASES and not ids.is_account(owner):
-            raise InvalidUserIDMalformed(value=owner)
-    return frozenset(principal.account_id if owner == "self" else owner for owner in owners) if owners else None
+def _accounts(principal: Principal, named: Sequence[str] | None, words: Sequence[str]) -> frozenset[str] | None:
+    """The accounts that are named, ``self`` being the caller, and which of ``words``; None where nothing is."""
+    for each in named or []:
+        if each != "self" and each not in words and not ids.is_account(each):
+            raise InvalidUserIDMalformed(value=each)
+    return frozenset(principal.account_id if each == "self" else each for each in named) if named else None
 
 
-def _executable_users(principal: Principal, users: Sequence[str] | None) -> frozenset[str] | None:
-    for user in users or []:
-        if user not in ("self", EVERYONE) and not ids.is_account(user):
-            raise InvalidUserIDMalformed(value=user)
-    return frozenset(principal.account_id if user == "self" else user for user in users) if users else None
-
-
-def element(image: Image) -> ec2.Image:
-    """One item of ``imagesSet``, as the image's viewer sees it."""
+def element(image: Image, viewer: str) -> ec2.Image:
+    """One item of ``imagesSet``, as ``viewer`` sees it."""
     is_machine = image.image_type is ImageType.MACHINE
+    is_own = image.account_id == viewer
     reason = image.state_reason
+    details, operation = PLATFORM_DETAILS[image.platform] if is_machine else (None, None)
     return ec2.Image(
         image_id=image.id,
         image_location=image.location,
         state=image.state,
         state_reason=ec2.StateReason(code=reason.code, message=reason.message) if reason else None,
         owner_id=image.account_id,
-        creation_date=creation_date(image),
+        image_owner_alias=image.owner_alias,
+        creation_date=spell_time(image.created_at),
+        deprecation_time=_time(image.deprecation_at),
         public=image.is_public,
+        image_allowed=image.is_allowed,
         architecture=image.architecture,
         image_type=image.image_type,
         kernel_id=image.kernel_id,
         ramdisk_id=image.ramdisk_id,
         platform=image.platform,
         product_codes=product_codes(image.product_codes) or None,
-        platform_details=PLATFORM_DETAILS if is_machine else None,
-        usage_operation=USAGE_OPERATION if is_machine else None,
+        platform_details=details,
+        usage_operation=operation,
         block_device_mappings=[_mapping(device) for device in image.devices],
         description=image.description,
         ena_support=image.ena_support if is_machine else None,
@@ -162,7 +146,41 @@ def element(image: Image) -> ec2.Image:
         boot_mode=image.boot_mode,
         tpm_support=image.tpm_support,
         imds_support=image.imds_support,
+        image_watermarks=[watermark_element(mark) for mark in image.watermarks] or None,
+        instance_type_specification=_instance_types(image),
+        public_ssm_parameter_name=next(iter(image.public_parameters), None),
+        deregistration_protection=(image.deregistration_protection or UNPROTECTED) if is_own else None,
+        last_launched_time=_time(image.last_launched_at) if is_own else None,
+        source_instance_id=image.source_instance_id if is_own else None,
+        source_image_id=image.source_image_id if is_own else None,
+        source_image_region=image.source_image_region if is_own else None,
     )
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else spell_time(moment)
+
+
+def watermark_element(mark: Watermark) -> ec2.ImageWatermark:
+    """One item of ``imageWatermarkSet``."""
+    return ec2.ImageWatermark(
+        watermark_key=mark.key,
+        source_image_id=mark.source_image_id,
+        source_image_region=mark.source_image_region,
+        source_image_creation_time=mark.source_image_created_at,
+        watermark_creation_time=mark.created_at,
+    )
+
+
+def _instance_types(image: Image) -> ec2.InstanceTypeSpecification | None:
+    rule = image.instance_types
+    if not rule.supported and not rule.unsupported:
+        return None
+    supported, unsupported = (
+        [ec2.InstanceTypeItem(instance_type=pattern) for pattern in patterns] or None
+        for patterns in (rule.supported, rule.unsupported)
+    )
+    return ec2.InstanceTypeSpecification(supported_instance_types=supported, unsupported_instance_types=unsupported)
 
 
 def _mapping(device: ImageDevice) -> ec2.BlockDeviceMapping:
