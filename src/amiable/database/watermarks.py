@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from amiable.database.schema import image_watermark as W
 from amiable.model.watermark import Watermark
@@ -28,20 +28,8 @@ def detach(c: Connection, image_id: str, key: str) -> bool:
 
 def watermarks_of(c: Connection, image_id: str) -> tuple[Watermark, ...]:
     """The image's, in the order of their attachment."""
-    return _watermarks_where(c, W.c.image_id == image_id).get(image_id, ())
-
-
-def watermarks_of_selected(c: Connection, image_ids: Select[Any]) -> dict[str, tuple[Watermark, ...]]:
-    """Those of each image whose id the query selects; images without any are not there."""
-    return _watermarks_where(c, W.c.image_id.in_(image_ids))
-
-
-def _watermarks_where(c: Connection, condition: ColumnElement[bool]) -> dict[str, tuple[Watermark, ...]]:
-    """Image id → its watermarks that meet the condition, in the order of their attachment."""
-    found: dict[str, list[Watermark]] = {}
-    for row in c.execute(select(W).where(condition).order_by(W.c.image_id, W.c.position)):
-        found.setdefault(row.image_id, []).append(Watermark(*(getattr(row, name) for name in _FIELDS)))
-    return {image_id: tuple(watermarks) for image_id, watermarks in found.items()}
+    rows = c.execute(select(W).where(W.c.image_id == image_id).order_by(W.c.position))
+    return tuple(Watermark(*(getattr(row, name) for name in _FIELDS)) for row in rows)
 
 
 def inherit(c: Connection, source_image_ids: Iterable[str], image_id: str) -> None:

@@ -33,12 +33,14 @@ def check_key(key: str) -> None:
         raise InvalidParameterValue(parameter="WatermarkKey", value=key, why="Expecting accountId:watermarkName.")
 
 
-def check_attach(image: Image, present: int) -> None:
+def check_attach(image: Image) -> None:
     """Refuses a new watermark on a public image, and one more than an image may have."""
     if image.is_public:
         raise InvalidParameterValue(
             f"Watermarks cannot be attached to public images: {image.id} is public.",
             hint=f"make it private first: ResetImageAttribute of launchPermission of {image.id}",
         )
-    if present >= WATERMARKS_MAX:
-        raise ResourceLimitExceeded(f"The image {image.id} has {present} watermarks; it may have {WATERMARKS_MAX}.")
+    if len(image.watermarks) >= WATERMARKS_MAX:
+        raise ResourceLimitExceeded(
+            f"The image {image.id} has {len(image.watermarks)} watermarks; it may have no more."
+        )

@@ -3,7 +3,6 @@
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id, owned_image
 from amiable.database import instance_type_rules
-from amiable.model.instance_type_rule import InstanceTypeRule
 from amiable.model.principal import Principal
 from amiable.rules.instance_type_rule import plan_rule
 from amiable.services import Services
@@ -22,16 +21,3 @@ def replace_image_instance_type_specification(
         raise_if_dry_run(request)
         instance_type_rules.replace_rule(c, image.id, rule)
     return ec2.ReplaceImageInstanceTypeSpecificationResult(return_value=True)
-
-
-def specification(rule: InstanceTypeRule) -> ec2.InstanceTypeSpecification | None:
-    """``instanceTypeSpecification`` of an image; None without a rule."""
-    if rule == InstanceTypeRule():
-        return None
-    return ec2.InstanceTypeSpecification(
-        supported_instance_types=_items(rule.supported), unsupported_instance_types=_items(rule.unsupported)
-    )
-
-
-def _items(patterns: tuple[str, ...]) -> list[ec2.InstanceTypeItem] | None:
-    return [ec2.InstanceTypeItem(instance_type=pattern) for pattern in patterns] or None

@@ -26,9 +26,8 @@ def attach_image_watermark(
             source_image_created_at=image.created_at,
             created_at=services.now(),
         )
-        present = [each.key for each in watermarks.watermarks_of(c, image.id)]
-        if mark.key not in present:
-            rules.check_attach(image, len(present))
+        if mark.key not in {each.key for each in image.watermarks}:
+            rules.check_attach(image)
         raise_if_dry_run(request)
         watermarks.attach(c, image.id, mark)
     return ec2.AttachImageWatermarkResult(watermark_key=mark.key)
@@ -45,17 +44,3 @@ def detach_image_watermark(
         raise_if_dry_run(request)
         watermarks.detach(c, image.id, request.watermark_key)
     return ec2.DetachImageWatermarkResult(return_=True)
-
-
-def watermark_set(marks: tuple[Watermark, ...]) -> list[ec2.ImageWatermark] | None:
-    """``imageWatermarkSet`` of an image."""
-    return [
-        ec2.ImageWatermark(
-            watermark_key=mark.key,
-            source_image_region=mark.source_image_region,
-            source_image_id=mark.source_image_id,
-            source_image_creation_time=mark.source_image_created_at,
-            watermark_creation_time=mark.created_at,
-        )
-        for mark in marks
-    ] or None
