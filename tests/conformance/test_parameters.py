@@ -248,11 +248,14 @@ def test_the_administrator_publishes_and_everybody_reads(ssm: Any, stranger: Any
 # ── lists ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def names(answer: dict[str, Any]) -> list[str]:
+    return [each["Name"] for each in answer["Parameters"]]
+
+
 @pytest.mark.proves("ssm", "GetParametersByPath")
 def test_a_hierarchy_is_walked_level_by_level_or_whole(stranger: Any) -> None:
     for name in ("/walk/b", "/walk/a", "/walk/sub/c", "/walk/sub/deep/d", "/walkers/x", "/walk"):
         put(stranger, name, name[-1])
-    names = lambda answer: [each["Name"] for each in answer["Parameters"]]  # noqa: E731
     assert names(stranger.get_parameters_by_path(Path="/walk")) == ["/walk/a", "/walk/b"]
     assert names(stranger.get_parameters_by_path(Path="/walk/")) == ["/walk/a", "/walk/b"]
     whole = ["/walk/a", "/walk/b", "/walk/sub/c", "/walk/sub/deep/d"]
@@ -300,27 +303,26 @@ def test_parameters_are_described_by_filters(edge: Edge) -> None:
         put(ssm, "/app", "x", Tier="Advanced")
         put(ssm, "plain", "x", Type="SecureString")
 
-        def names(*filters: tuple[str, str | None, list[str]], **words: Any) -> list[str]:
+        def found(*filters: tuple[str, str | None, list[str]], **words: Any) -> list[str]:
             asked = [{"Key": k, **({"Option": o} if o else {}), **({"Values": v} if v else {})} for k, o, v in filters]
-            answer = ssm.describe_parameters(ParameterFilters=asked, **words)
-            return [each["Name"] for each in answer["Parameters"]]
+            return names(ssm.describe_parameters(ParameterFilters=asked, **words))
 
         everything = ["/app", "/app/db/hosts", "/app/web/port", "plain"]
-        assert names() == everything
-        assert names(("Name", None, ["/app", "plain"])) == ["/app", "plain"]
-        assert names(("Name", "BeginsWith", ["/app/"])) == ["/app/db/hosts", "/app/web/port"]
-        assert names(("Name", "Contains", ["o"])) == ["/app/db/hosts", "/app/web/port"]
-        assert names(("Path", None, ["/app/db"])) == ["/app/db/hosts"]
-        assert names(("Path", "OneLevel", ["/app"])) == []
-        assert names(("Path", "Recursive", ["/app"])) == ["/app/db/hosts", "/app/web/port"]
-        assert names(("Type", None, ["StringList"]), ("Path", "Recursive", ["/app"])) == ["/app/db/hosts"]
-        assert names(("KeyId", "BeginsWith", ["alias/"])) == ["plain"]
-        assert names(("Tier", None, ["Advanced"])) == ["/app"]
-        assert names(("DataType", None, ["text"])) == everything
-        assert names(("tag:team", None, ["web"])) == ["/app/web/port"]
-        assert names(("tag:team", None, [])) == ["/app/db/hosts", "/app/web/port"]
-        assert names(("Label", None, ["blue"])) == []
-        assert names(Shared=True) == []
+        assert found() == everything
+        assert found(("Name", None, ["/app", "plain"])) == ["/app", "plain"]
+        assert found(("Name", "BeginsWith", ["/app/"])) == ["/app/db/hosts", "/app/web/port"]
+        assert found(("Name", "Contains", ["o"])) == ["/app/db/hosts", "/app/web/port"]
+        assert found(("Path", None, ["/app/db"])) == ["/app/db/hosts"]
+        assert found(("Path", "OneLevel", ["/app"])) == []
+        assert found(("Path", "Recursive", ["/app"])) == ["/app/db/hosts", "/app/web/port"]
+        assert found(("Type", None, ["StringList"]), ("Path", "Recursive", ["/app"])) == ["/app/db/hosts"]
+        assert found(("KeyId", "BeginsWith", ["alias/"])) == ["plain"]
+        assert found(("Tier", None, ["Advanced"])) == ["/app"]
+        assert found(("DataType", None, ["text"])) == everything
+        assert found(("tag:team", None, ["web"])) == ["/app/web/port"]
+        assert found(("tag:team", None, [])) == ["/app/db/hosts", "/app/web/port"]
+        assert found(("Label", None, ["blue"])) == []
+        assert found(Shared=True) == []
         old = ssm.describe_parameters(Filters=[{"Key": "Name", "Values": ["/app/w"]}])["Parameters"]
         assert [each["Name"] for each in old] == ["/app/web/port"]
         (told,) = old

@@ -36,6 +36,7 @@ from amiable.rules.permission import check_registered
 from amiable.rules.quota import check_image_quota
 from amiable.rules.register import check_name
 from amiable.services import Services
+from amiable.services.content_digests import digest_of
 from amiable.services.kernels import look_at, may_register
 from amiable.services.objects import open_object
 
@@ -108,6 +109,8 @@ def register_kernel(services: Services, principal: Principal, wanted: BootFile) 
         if wanted.image_type is ImageType.KERNEL:
             facts = check_declared(look_at(path), wanted.architecture, wanted.pv_grub)
         image = _image(services, principal, wanted, image_id, facts, path.stat().st_size)
+        with services.database.read() as c:
+            image = replace(image, content_digest=digest_of(c, image, data=services.data))
         with services.database.write() as c:
             _check_free(images.find_name(c, principal.account_id, principal.region, wanted.name), wanted)
             check_image_quota(sharing.count_images(c, image.account_id, image.region), services.settings.images_max)

@@ -5,7 +5,7 @@ transaction: the rows of that GiB go on top of the leaf that stands there, the r
 block is never without a reference, and whoever finds the work half done goes on with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import Connection
 
@@ -69,6 +69,15 @@ def blocks_of(c: Connection, snapshot_id: str, *, start: int, limit: int) -> lis
         if len(found) >= limit:
             break
     return found[:limit]
+
+
+def all_blocks(c: Connection, snapshot_id: str) -> Iterator[tuple[int, bytes]]:
+    """Every block of a completed snapshot, ascending by index, a leaf at a time."""
+    for position in rows.positions(c, snapshot_id):
+        body = rows.get_leaf(c, snapshot_id, position)
+        assert body is not None
+        for place, digest in decode_leaf(body).items():
+            yield position * LEAF_BLOCKS + place, digest
 
 
 def _pending_positions(c: Connection, snapshot_id: str, start: int, limit: int) -> dict[int, list[tuple[int, bytes]]]:

@@ -27,6 +27,7 @@ from amiable.model import ids
 from amiable.model.block_map import ZERO_BLOCK, ZERO_DIGEST, decode_leaf
 from amiable.model.errors import BlockDamaged, NotFound, SnapshotNotPending
 from amiable.model.units import BLOCK_BYTES, GIB
+from amiable.rules.content_digest import content_digest
 
 WRITE_BLOCKS_MAX: Final = 1024
 """Blocks of one :meth:`BlockStore.write`: half a GiB that must lie in memory."""
@@ -144,8 +145,10 @@ class BlockStore:
             snapshots.report_progress(c, snapshot_id, min(99, 100 - 100 * remaining // max(1, count)))
 
         maps.convert(self._database, snapshot_id, report)
+        with self._database.read() as c:
+            digest = content_digest(snapshot.size_gib * GIB, maps.all_blocks(c, snapshot_id))
         with self._database.write() as c:
-            snapshots.complete(c, snapshot_id, now=self._clock())
+            snapshots.complete(c, snapshot_id, now=self._clock(), content_digest=digest)
 
     def inherit(self, c: Connection, snapshot_id: str, parent_id: str) -> None:
         """Gives a new snapshot its completed parent's blocks, in the caller's transaction; the parent may go afterwards."""

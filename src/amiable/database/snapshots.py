@@ -5,13 +5,16 @@ Each state change is one conditional statement: it says whether the row stood wh
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from amiable.database.product_codes import forget_codes
 from amiable.database.schema import snapshot as S
+from amiable.database.sharing import sees_snapshot
 from amiable.model.snapshot import COMPLETED, ERROR, PENDING, Snapshot
 
-_COLUMNS = [S.c[name] for name in Snapshot.__dataclass_fields__]
+COLUMNS: Final = tuple(S.c[name] for name in Snapshot.__dataclass_fields__)
 
 
 def insert_snapshot(c: Connection, snapshot: Snapshot) -> None:
@@ -21,7 +24,7 @@ def insert_snapshot(c: Connection, snapshot: Snapshot) -> None:
 
 def get(c: Connection, snapshot_id: str) -> Snapshot | None:
     """The snapshot of this id, internal ones included; whose it is the caller checks."""
-    row = c.execute(select(*_COLUMNS).where(S.c.id == snapshot_id)).first()
+    row = c.execute(select(*COLUMNS).where(S.c.id == snapshot_id)).first()
     return None if row is None else Snapshot(**row._mapping)
 
 
@@ -35,12 +38,19 @@ def list_snapshots(
     limit: int | None = None,
 ) -> list[Snapshot]:
     """The account's snapshots in id order, ``ids`` only if given, internal ones never."""
-    query = select(*_COLUMNS).where(
+    query = select(*COLUMNS).where(
         S.c.account_id == account_id, S.c.region == region, S.c.is_internal.is_(False), S.c.id > after
     )
     if ids is not None:
         query = query.where(S.c.id.in_(ids))
     return [Snapshot(**row._mapping) for row in c.execute(query.order_by(S.c.id).limit(limit))]
+
+
+def find_seen(c: Connection, viewer: str, region: str, snapshot_id: str) -> Snapshot | None:
+    """The snapshot of this id, where it is the viewer's or shared with it."""
+    seen = (S.c.id == snapshot_id) & (S.c.region == region) & sees_snapshot(viewer)
+    row = c.execute(select(*COLUMNS).where(seen)).first()
+    return None if row is None else Snapshot(**row._mapping)
 
 
 def touch(c: Connection, snapshot_id: str, *, now: datetime) -> bool:
@@ -60,12 +70,11 @@ def report_progress(c: Connection, snapshot_id: str, percent: int) -> None:
     c.execute(update(S).where(S.c.id == snapshot_id, S.c.state == PENDING).values(progress_percent=percent))
 
 
-def complete(c: Connection, snapshot_id: str, *, now: datetime) -> bool:
-    """pending → completed, of a sealed one.  ``False`` from any other state."""
+def complete(c: Connection, snapshot_id: str, *, now: datetime, content_digest: bytes | None = None) -> bool:
+    """pending → completed, of a sealed one whose disk has this content digest.  ``False`` from any other state."""
     sealed = (S.c.id == snapshot_id) & (S.c.state == PENDING) & S.c.changed_block_count.is_not(None)
-    return (
-        c.execute(update(S).where(sealed).values(state=COMPLETED, progress_percent=100, completed_at=now)).rowcount == 1
-    )
+    values = {"state": COMPLETED, "progress_percent": 100, "completed_at": now, "content_digest": content_digest}
+    return c.execute(update(S).where(sealed).values(**values)).rowcount == 1
 
 
 def fail(c: Connection, snapshot_id: str, message: str) -> bool:
@@ -75,13 +84,14 @@ def fail(c: Connection, snapshot_id: str, message: str) -> bool:
 
 
 def delete_row(c: Connection, snapshot_id: str) -> bool:
-    """Removes the row; its map must have been dropped in the same transaction (``BlockStore.drop``)."""
+    """Removes the row and its product codes; its map must have been dropped in the same transaction (``BlockStore.drop``)."""
+    forget_codes(c, snapshot_id)
     return c.execute(delete(S).where(S.c.id == snapshot_id)).rowcount == 1
 
 
 def expire(c: Connection, *, now: datetime) -> list[str]:
     """Every snapshot that waited for a block longer than its timeout goes to error; returns their ids."""
-    waiting = select(*_COLUMNS).where(S.c.state == PENDING, S.c.changed_block_count.is_(None))
+    waiting = select(*COLUMNS).where(S.c.state == PENDING, S.c.changed_block_count.is_(None))
     late = [row.id for row in c.execute(waiting) if Snapshot(**row._mapping).has_timed_out(now)]
     return [snapshot_id for snapshot_id in late if fail(c, snapshot_id, "No block came within the snapshot's timeout.")]
 

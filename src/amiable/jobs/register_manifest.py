@@ -11,7 +11,7 @@ wrong with the bundle ends the image as ``failed`` with a StateReason that says 
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +32,7 @@ from amiable.model.manifest import Manifest
 from amiable.rules.acl import SERVICE
 from amiable.rules.kernel_kind import check_declared
 from amiable.services.assurance import read_sidecar
+from amiable.services.content_digests import digest_of
 from amiable.services.kernels import look_at
 from amiable.services.manifests import part_key, read_manifest_object, split_location, why_unreadable
 from amiable.services.objects import open_file, readable
@@ -161,8 +162,13 @@ def _convert_root(context: JobContext, image: Image, source: _Source) -> None:
     source.open(services.installation.bundling_key_pem, sink.write, progress)
     sink.finish()
     services.blocks.complete(snapshot_id)
+    facts: dict[str, object] = {"root_snapshot_id": snapshot_id, "size_bytes": manifest.size_bytes}
+    with services.database.read() as c:
+        facts["content_digest"] = digest_of(
+            c, replace(image, root_snapshot_id=snapshot_id, size_bytes=manifest.size_bytes)
+        )
     with services.database.write() as c:
-        is_wanted = images.make_available(c, image.id, root_snapshot_id=snapshot_id, size_bytes=manifest.size_bytes)
+        is_wanted = images.make_available(c, image.id, **facts)
         context.save(c, progress_percent=100)
     if not is_wanted:  # deregistered meanwhile
         _drop_half(context)
@@ -189,11 +195,13 @@ def _keep_bytes(context: JobContext, image: Image, source: _Source) -> None:
             file.write(data)
 
         source.open(services.installation.bundling_key_pem, sink)
-    facts: dict[str, object] = {}
+    facts: dict[str, object] = {"content_file": path.name, "size_bytes": manifest.size_bytes}
     if image.image_type is ImageType.KERNEL:
-        facts = images.kernel_values(check_declared(look_at(path), image.architecture, None))
+        facts |= images.kernel_values(check_declared(look_at(path), image.architecture, None))
+    with services.database.read() as c:
+        facts["content_digest"] = digest_of(c, replace(image, content_file=path.name), data=services.data)
     with services.database.write() as c:
-        is_wanted = images.make_available(c, image.id, content_file=path.name, size_bytes=manifest.size_bytes, **facts)
+        is_wanted = images.make_available(c, image.id, **facts)
         context.save(c, progress_percent=100)
     if not is_wanted:
         path.unlink(missing_ok=True)

@@ -38,6 +38,8 @@ class Snapshot:
     is_internal: bool = False
     changed_block_count: int | None = None
     """Blocks written into this snapshot itself, known once it is sealed: from then on it takes no more blocks."""
+    content_digest: bytes | None = None
+    """Of the whole disk (``rules/content_digest``), known once it is completed; None of one that an earlier version completed."""
     binned_at: datetime | None = None
     bin_exit_at: datetime | None = None
 

@@ -22,6 +22,7 @@ from amiable.bundle.manifest_xml import read_manifest, verify_signature
 from amiable.bundle.unbundle import unwrap_keys
 from amiable.database import accounts, images, jobs, sharing, snapshots
 from amiable.database import tags as tag_rows
+from amiable.database.product_codes import codes_of_all
 from amiable.model import ids
 from amiable.model.errors import (
     AuthFailure,
@@ -34,6 +35,7 @@ from amiable.model.errors import (
 from amiable.model.image import EVERYONE, Image, ImageDevice, ImageState, ImageType, RootDeviceType
 from amiable.model.manifest import Manifest
 from amiable.model.principal import Principal
+from amiable.model.product import ProductCode
 from amiable.rules import manifest as manifest_rules
 from amiable.rules import permission, register
 from amiable.rules.attributes import check_description
@@ -43,6 +45,7 @@ from amiable.rules.register import Hardware, RequestedDevice, RequestedVolume
 from amiable.rules.uefi_data import check_uefi_data
 from amiable.services import Services
 from amiable.services.assurance import read_sidecar
+from amiable.services.content_digests import digest_of
 from amiable.services.kernels import may_register
 from amiable.services.manifests import check_parts, read_manifest_object
 from amiable.wire.generated import ec2
@@ -101,8 +104,16 @@ def _from_snapshots(
             location=f"{principal.account_id}/{request.name}",
             devices=planned,
         )
+        image = replace(image, product_codes=_product_codes(c, image), content_digest=digest_of(c, image, disks=known))
         _insert(services, c, request, image, tags)
     return ec2.RegisterImageResult(image_id=image.id)
+
+
+def _product_codes(c: Connection, image: Image) -> tuple[ProductCode, ...]:
+    """The codes of the root's snapshot, then those of the others."""
+    root = image.root_device
+    mapped = [device.snapshot_id for device in (root, *image.devices) if device and device.snapshot_id]
+    return codes_of_all(c, list(dict.fromkeys(mapped)))
 
 
 def _hardware(request: ec2.RegisterImageRequest, architecture: str | None) -> Hardware:
