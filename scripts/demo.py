@@ -133,7 +133,7 @@ def hvm_path(story: Story, disk: Path, *, is_debian: bool = False) -> Guest:
     with story.phases.phase("Launch it from the second account"):
         if is_debian:
             return launch(
-                story, image, "debian", "--type", "t3.micro", "--root-size", str(DEBIAN_ROOT_GIB), login="debian"
+                story, image, "debian", "--type", "t2.micro", "--root-size", str(DEBIAN_ROOT_GIB), login="debian"
             )
         return launch(story, image, "hvm", "--type", "amiable.tiny", "--root-size", str(ROOT_GIB), login="root")
 

@@ -37,7 +37,7 @@ def test_debian_finds_the_ec2_data_source_by_itself(server: Server, tmp_path: Pa
     nonce = uuid.uuid4().hex
     instance = ec2.run_instances(
         ImageId=image,
-        InstanceType="t3.micro",
+        InstanceType="t2.micro",
         MinCount=1,
         MaxCount=1,
         KeyName="mine",

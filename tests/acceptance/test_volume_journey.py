@@ -38,7 +38,7 @@ def launch(server: Server, location: str, user_data: str, **more: str) -> str:
     ec2 = server.client("ec2")
     image = ec2.register_image(Name=uuid.uuid4().hex, ImageLocation=location, **more)["ImageId"]
     ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1, "MaxAttempts": 120})
-    run = {"ImageId": image, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "UserData": user_data}
+    run = {"ImageId": image, "InstanceType": "t2.micro", "MinCount": 1, "MaxCount": 1, "UserData": user_data}
     return str(ec2.run_instances(**run)["Instances"][0]["InstanceId"])
 
 

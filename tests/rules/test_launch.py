@@ -127,11 +127,21 @@ def test_an_arm64_image_on_an_arm64_type_cannot_run_here() -> None:
     ],
 )
 def test_the_boot_mode_is_the_images_where_the_type_has_it(boot_mode: str | None, type_: str, expected: str) -> None:
-    assert plan(image(boot_mode=boot_mode), instance_type=type_).boot_mode == expected
+    assert plan(image(boot_mode=boot_mode, ena_support=True), instance_type=type_).boot_mode == expected
 
 
 def test_a_boot_mode_that_the_type_lacks_is_refused() -> None:
     assert "t2.micro" in refusal(InvalidParameterCombination, image(boot_mode="uefi"), instance_type="t2.micro").message
+
+
+def test_the_newer_types_start_hvm_images_with_the_ena_flag_only() -> None:
+    refused = refusal(InvalidParameterCombination, image(ena_support=False), instance_type="c5.large")
+    assert refused.message.startswith(
+        "Enhanced networking with the Elastic Network Adapter (ENA) is required for the 'c5.large' instance type."
+    )
+    plan(image(ena_support=True), instance_type="c5.large")
+    for older in ("t2.micro", "m4.large", "amiable.tiny"):
+        plan(image(ena_support=False), instance_type=older)
 
 
 # ── kernel and ramdisk ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,7 +2,8 @@
 
 A type says what the guest gets: so many virtual processors of one thread each, so much memory.  What EC2 adds to a type
 beyond that (local disks, bandwidth, accelerators) does not exist here and is not claimed.  Every x86 type starts HVM and
-paravirtual images, from volumes and from bundles.  The arm64 types are known by name and not supported on this hardware.
+paravirtual images, from volumes and from bundles; EC2's newer types (nitro) start of the HVM ones those with the ENA flag only, as
+on EC2.  The arm64 types are known by name and not supported on this hardware.
 Source: EC2 API, DescribeInstanceTypes.
 """
 
@@ -13,6 +14,8 @@ from typing import Final
 from amiable.model.units import MIB
 
 TINY: Final = "amiable.tiny"
+AMIABLE: Final = "Amiable"
+"""The maker of the types that EC2 has not."""
 DEFAULT: Final = "m1.small"
 """What RunInstances takes without InstanceType, as on EC2."""
 
@@ -36,6 +39,11 @@ class InstanceType:
         return self.memory_mib * MIB
 
     @property
+    def needs_ena(self) -> bool:
+        """Whether HVM images must have the ENA flag: on EC2's newer hardware, not on Amiable's own type."""
+        return self.hypervisor == "nitro" and self.manufacturer != AMIABLE
+
+    @property
     def is_supported(self) -> bool:
         return "x86_64" in self.architectures
 
@@ -47,7 +55,7 @@ ARM: Final = ("nitro", ("arm64",), ("uefi",))
 # Family, hardware, maker, whether current, whether burstable, and sizes as ``name:vCPUs:MiB``; a star: i386 as well.
 # fmt: off
 FAMILIES: Final = (
-    ("amiable", NITRO, "Amiable", True, False,
+    ("amiable", NITRO, AMIABLE, True, False,
      "tiny*:1:256"),
     ("t1", XEN, "Intel", False, False,
      "micro*:1:627"),

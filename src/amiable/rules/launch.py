@@ -64,7 +64,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the caller may use of what the request names: kernels and ramdisks of the region, its own snapshots."""
+    """What the caller may use of what the request names: kernels and ramdisks of the region, snapshots that it may use."""
 
     images: Mapping[str, Image] = field(default_factory=dict)
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
@@ -148,6 +148,12 @@ def _check_fit(image: Image, type_: InstanceType) -> None:
         )
     if not type_.is_supported:
         raise Unsupported(f"Instances of architecture {image.architecture} cannot run on this host.")
+    if type_.needs_ena and image.virtualization_type != PARAVIRTUAL and not image.ena_support:
+        raise InvalidParameterCombination(
+            f"Enhanced networking with the Elastic Network Adapter (ENA) is required for the '{type_.name}' instance type. "
+            "Ensure that you are using an AMI that is enabled for ENA.",
+            hint="register the image with EnaSupport (amiable image import --ena), or choose a type without it: amiable.tiny, t2.micro",
+        )
 
 
 def choose_boot_mode(image: Image, type_: InstanceType) -> str:
