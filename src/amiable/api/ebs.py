@@ -4,7 +4,8 @@
                         └─ timeout · wrong count · wrong aggregate ─▶ error
 
 A snapshot of up to 64 GiB written is completed within the call; a larger one by the job ``complete-snapshot``.  Only the owning
-account may write or read.  Block tokens and page tokens are sealed by the installation, so they need no memory.
+account may write; it and the accounts that createVolumePermission names may read, and begin snapshots of their own with it.
+Block tokens and page tokens are sealed by the installation, so they need no memory.
 Source: EBS direct API reference 2019-11-02.
 """
 
@@ -15,11 +16,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from amiable.api.ebs_snapshots import invalid, not_found, owned, readable, usable
 from amiable.api.ebs_tokens import BLOCK, PAGE, open_token, seal_token
 from amiable.api.idempotency import recall, remember
 from amiable.database import blocks as rows
 from amiable.database import jobs as queue
-from amiable.database import snapshots, tags
+from amiable.database import product_codes, snapshots, tags
 from amiable.model import ids
 from amiable.model.errors import (
     EbsRefusal,
@@ -95,26 +97,27 @@ def _start(c: Connection, services: Services, principal: Principal, request: ebs
     snapshots.insert_snapshot(c, made)
     if request.parent_snapshot_id is not None:
         services.blocks.inherit(c, made.id, request.parent_snapshot_id)
+        product_codes.inherit_codes(c, made.id, source_ids=[request.parent_snapshot_id])
     return made
 
 
 def _check_start(request: ebs.StartSnapshotRequest) -> None:
     if not 1 <= request.volume_size <= VOLUME_GIB_MAX:
-        raise _invalid("INVALID_VOLUME_SIZE", f"VolumeSize is {request.volume_size}; it is 1 to {VOLUME_GIB_MAX} GiB.")
+        raise invalid("INVALID_VOLUME_SIZE", f"VolumeSize is {request.volume_size}; it is 1 to {VOLUME_GIB_MAX} GiB.")
     if request.timeout is not None and not 10 <= request.timeout <= 4320:
-        raise _invalid("INVALID_PARAMETER_VALUE", f"Timeout is {request.timeout}; it is 10 to 4320 minutes.")
+        raise invalid("INVALID_PARAMETER_VALUE", f"Timeout is {request.timeout}; it is 10 to 4320 minutes.")
     if request.parent_snapshot_id is not None and (request.encrypted is not None or request.kms_key_arn is not None):
-        raise _invalid("INVALID_PARAMETER_VALUE", "Encrypted and KmsKeyArn cannot be given with ParentSnapshotId.")
+        raise invalid("INVALID_PARAMETER_VALUE", "Encrypted and KmsKeyArn cannot be given with ParentSnapshotId.")
     if request.encrypted or request.kms_key_arn is not None:
-        raise _invalid("INVALID_PARAMETER_VALUE", "Encrypted snapshots are not implemented by Amiable.")
+        raise invalid("INVALID_PARAMETER_VALUE", "Encrypted snapshots are not implemented by Amiable.")
 
 
 def _check_parent(c: Connection, principal: Principal, parent_id: str, size_gib: int) -> None:
-    parent = _owned(c, principal, parent_id)
+    parent = usable(c, principal, parent_id)
     if parent.state != COMPLETED:
-        raise _invalid("INVALID_SNAPSHOT_ID", f"The parent snapshot {parent_id} is {parent.state}, not completed.")
+        raise invalid("INVALID_SNAPSHOT_ID", f"The parent snapshot {parent_id} is {parent.state}, not completed.")
     if size_gib < parent.size_gib:
-        raise _invalid(
+        raise invalid(
             "INVALID_VOLUME_SIZE", f"VolumeSize is {size_gib} GiB; the parent snapshot has {parent.size_gib} GiB."
         )
 
@@ -126,13 +129,13 @@ def _tags(request: ebs.StartSnapshotRequest) -> dict[str, str]:
             key, value = tag.key or "", tag.value or ""
             check_tag(key, value)
             if key in given:
-                raise _invalid("INVALID_TAG", f"The tag key {key!r} is given more than once.")
+                raise invalid("INVALID_TAG", f"The tag key {key!r} is given more than once.")
             given[key] = value
         return merge({}, given)
     except EbsRefusal:
         raise
     except Refusal as refusal:
-        raise _invalid("INVALID_TAG", refusal.message) from None
+        raise invalid("INVALID_TAG", refusal.message) from None
 
 
 def _recalled(
@@ -143,8 +146,8 @@ def _recalled(
         made = recall(c, services, principal, "StartSnapshot", request)
     except IdempotentParameterMismatch as mismatch:
         raise EbsRefusal("ConflictException", None, mismatch.message) from None
-    except InvalidParameterValue as invalid:
-        raise _invalid("INVALID_PARAMETER_VALUE", invalid.message) from None
+    except InvalidParameterValue as wrong:
+        raise invalid("INVALID_PARAMETER_VALUE", wrong.message) from None
     return None if made is None else snapshots.get(c, made[0])
 
 
@@ -156,39 +159,39 @@ def put_snapshot_block(
 ) -> ebs.PutSnapshotBlockResponse:
     """Writes one block; durable, with its place in the snapshot, once this returns."""
     with services.database.read() as c:
-        snapshot = _owned(c, principal, request.snapshot_id)
+        snapshot = owned(c, principal, request.snapshot_id)
     _check_writable(services, snapshot)
     digest = _check_block(request, snapshot)
     try:
         services.blocks.write(snapshot.id, [(request.block_index, request.block_data)], digests=[digest])
     except SnapshotNotPending as refusal:
-        raise _invalid("INVALID_SNAPSHOT_ID", refusal.message) from None
+        raise invalid("INVALID_SNAPSHOT_ID", refusal.message) from None
     except NotFound:
-        raise _not_found(snapshot.id) from None
+        raise not_found(snapshot.id) from None
     return ebs.PutSnapshotBlockResponse(checksum=request.checksum, checksum_algorithm=request.checksum_algorithm)
 
 
 def _check_block(request: ebs.PutSnapshotBlockRequest, snapshot: Snapshot) -> bytes:
     """The block's digest, once everything that was said about it holds."""
     if request.data_length != BLOCK_BYTES:
-        raise _invalid(
+        raise invalid(
             "INVALID_PARAMETER_VALUE", f"x-amz-Data-Length is {request.data_length}; it is always {BLOCK_BYTES}."
         )
     if len(request.block_data) != BLOCK_BYTES:
-        raise _invalid("INVALID_BLOCK", f"The body has {len(request.block_data)} bytes; a block has {BLOCK_BYTES}.")
+        raise invalid("INVALID_BLOCK", f"The body has {len(request.block_data)} bytes; a block has {BLOCK_BYTES}.")
     if not 0 <= request.block_index < snapshot.block_count:
         last = snapshot.block_count - 1
-        raise _invalid(
+        raise invalid(
             "INVALID_BLOCK",
             f"Block index {request.block_index} is outside the volume of {snapshot.size_gib} GiB (0 to {last}).",
         )
     if request.checksum_algorithm != "SHA256":
-        raise _invalid(
+        raise invalid(
             "INVALID_PARAMETER_VALUE", f"x-amz-Checksum-Algorithm is {request.checksum_algorithm}; it is SHA256."
         )
     digest = sha256(request.block_data).digest()
     if not block_checksum.agrees(request.checksum, digest):
-        raise _invalid(
+        raise invalid(
             "INVALID_PARAMETER_VALUE", f"The checksum of block {request.block_index} does not match its data."
         )
     return digest
@@ -202,7 +205,7 @@ def complete_snapshot(
 ) -> ebs.CompleteSnapshotResponse:
     """Seals the snapshot, once count and aggregate agree, and completes it; a wrong one puts it into error."""
     with services.database.read() as c:
-        snapshot = _owned(c, principal, request.snapshot_id)
+        snapshot = owned(c, principal, request.snapshot_id)
     if snapshot.state == COMPLETED:
         return ebs.CompleteSnapshotResponse(status=COMPLETED)
     if snapshot.changed_block_count is None or snapshot.state == ERROR:
@@ -215,7 +218,7 @@ def complete_snapshot(
     try:
         services.blocks.complete(snapshot.id)
     except SnapshotNotPending as refusal:
-        raise _invalid("INVALID_SNAPSHOT_ID", refusal.message) from None
+        raise invalid("INVALID_SNAPSHOT_ID", refusal.message) from None
     return ebs.CompleteSnapshotResponse(status=COMPLETED)
 
 
@@ -224,7 +227,7 @@ def _seal(services: Services, request: ebs.CompleteSnapshotRequest) -> int:
     with services.database.write() as c:
         snapshot = snapshots.get(c, request.snapshot_id)
         if snapshot is None:
-            raise _not_found(request.snapshot_id)
+            raise not_found(request.snapshot_id)
         if snapshot.changed_block_count is not None:  # an earlier call came so far: go on from there
             count, wrong = snapshot.changed_block_count, None
         else:
@@ -238,7 +241,7 @@ def _seal(services: Services, request: ebs.CompleteSnapshotRequest) -> int:
             key = f"{snapshot.id}:complete"
             queue.enqueue(c, "complete-snapshot", key, data={"snapshot_id": snapshot.id}, now=services.now())
     if wrong is not None:
-        raise _invalid("INVALID_PARAMETER_VALUE", wrong)
+        raise invalid("INVALID_PARAMETER_VALUE", wrong)
     return count
 
 
@@ -256,16 +259,16 @@ def _disagreement(c: Connection, request: ebs.CompleteSnapshotRequest, count: in
 def _check_aggregate_headers(request: ebs.CompleteSnapshotRequest) -> None:
     given = (request.checksum, request.checksum_algorithm, request.checksum_aggregation_method)
     if any(given) and not all(given):
-        raise _invalid(
+        raise invalid(
             "INVALID_PARAMETER_VALUE",
             "x-amz-Checksum, its algorithm and its aggregation method come together or not at all.",
         )
     if request.checksum_algorithm not in (None, "SHA256"):
-        raise _invalid(
+        raise invalid(
             "INVALID_PARAMETER_VALUE", f"x-amz-Checksum-Algorithm is {request.checksum_algorithm}; it is SHA256."
         )
     if request.checksum_aggregation_method not in (None, "LINEAR"):
-        raise _invalid("INVALID_PARAMETER_VALUE", "x-amz-Checksum-Aggregation-Method is LINEAR.")
+        raise invalid("INVALID_PARAMETER_VALUE", "x-amz-Checksum-Aggregation-Method is LINEAR.")
 
 
 # ── ListSnapshotBlocks, GetSnapshotBlock ────────────────────────────────────────────────────────────────────────────────
@@ -276,7 +279,7 @@ def list_snapshot_blocks(
 ) -> ebs.ListSnapshotBlocksResponse:
     """The written blocks, ascending, each with a token to get it by; a page of 100 to 10,000."""
     with services.database.read() as c:
-        snapshot = _readable(c, principal, request.snapshot_id)
+        snapshot = readable(c, principal, request.snapshot_id)
     start = request.starting_block_index or 0
     if request.next_token:
         start = _unseal_page(services, snapshot.id, request.next_token)
@@ -305,11 +308,11 @@ def get_snapshot_block(
 ) -> ebs.GetSnapshotBlockResponse:
     """One block's bytes, verified, and their checksum."""
     with services.database.read() as c:
-        snapshot = _readable(c, principal, request.snapshot_id)
+        snapshot = readable(c, principal, request.snapshot_id)
     _check_block_token(services, snapshot.id, request.block_index, request.block_token)
     data = services.blocks.read(snapshot.id, request.block_index)
     if data is None:
-        raise _invalid("INVALID_BLOCK", f"Block {request.block_index} was never written into {snapshot.id}.")
+        raise invalid("INVALID_BLOCK", f"Block {request.block_index} was never written into {snapshot.id}.")
     checksum = block_checksum.encode(sha256(data).digest())
     return ebs.GetSnapshotBlockResponse(
         data_length=len(data), block_data=data, checksum=checksum, checksum_algorithm="SHA256"
@@ -322,46 +325,26 @@ def get_snapshot_block(
 def _page_size(asked: int | None) -> int:
     """Blocks on a page; EBS takes fewer than :data:`PAGE_MIN` as that many."""
     if asked is not None and asked > PAGE_MAX:
-        raise _invalid("INVALID_PARAMETER_VALUE", f"maxResults is {asked}; it is {PAGE_MAX} at most.")
+        raise invalid("INVALID_PARAMETER_VALUE", f"maxResults is {asked}; it is {PAGE_MAX} at most.")
     return PAGE_MAX if asked is None else max(asked, PAGE_MIN)
 
 
 def _unseal_page(services: Services, snapshot_id: str, text: str) -> int:
     token = open_token(services, PAGE, text)
     if token is None or token.snapshot_id != snapshot_id:
-        raise _invalid("INVALID_PAGE_TOKEN", "The page token is not valid for this snapshot, or has expired.")
+        raise invalid("INVALID_PAGE_TOKEN", "The page token is not valid for this snapshot, or has expired.")
     return token.index
 
 
 def _check_block_token(services: Services, snapshot_id: str, index: int, text: str) -> None:
     token = open_token(services, BLOCK, text)
     if token is None or (token.snapshot_id, token.index) != (snapshot_id, index):
-        raise _invalid(
+        raise invalid(
             "INVALID_BLOCK_TOKEN", "The block token is not valid for this snapshot and block, or has expired."
         )
 
 
-# ── who may, and in which state ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _owned(c: Connection, principal: Principal, snapshot_id: str) -> Snapshot:
-    if not ids.is_well_formed(ids.SNAPSHOT, snapshot_id):
-        raise _invalid("INVALID_SNAPSHOT_ID", f"'{snapshot_id}' is not a snapshot id.")
-    snapshot = snapshots.get(c, snapshot_id)
-    if snapshot is None or snapshot.region != principal.region or snapshot.is_internal:
-        raise _not_found(snapshot_id)
-    if snapshot.account_id != principal.account_id:
-        raise EbsRefusal(
-            "AccessDeniedException", "UNAUTHORIZED_ACCOUNT", f"The account is not authorized to access {snapshot_id}."
-        )
-    return snapshot
-
-
-def _readable(c: Connection, principal: Principal, snapshot_id: str) -> Snapshot:
-    snapshot = _owned(c, principal, snapshot_id)
-    if snapshot.state != COMPLETED:
-        raise _invalid("INVALID_SNAPSHOT_ID", f"The snapshot {snapshot_id} is {snapshot.state}, not completed.")
-    return snapshot
+# ── in which state ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _check_writable(services: Services, snapshot: Snapshot) -> None:
@@ -369,20 +352,10 @@ def _check_writable(services: Services, snapshot: Snapshot) -> None:
         with services.database.write() as c:
             snapshots.fail(c, snapshot.id, "No block came within the snapshot's timeout.")
         message = f"No block came for {snapshot.id} within {snapshot.timeout_minutes} minutes."
-        raise _invalid("WRITE_REQUEST_TIMEOUT", message)
+        raise invalid("WRITE_REQUEST_TIMEOUT", message)
     if snapshot.state != PENDING or snapshot.changed_block_count is not None:
         state = "being completed" if snapshot.state == PENDING else snapshot.state
-        raise _invalid("INVALID_SNAPSHOT_ID", f"The snapshot {snapshot.id} is {state}: it takes no block.")
-
-
-def _not_found(snapshot_id: str) -> EbsRefusal:
-    return EbsRefusal(
-        "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", f"The snapshot '{snapshot_id}' does not exist."
-    )
-
-
-def _invalid(reason: str, message: str) -> EbsRefusal:
-    return EbsRefusal("ValidationException", reason, message)
+        raise invalid("INVALID_SNAPSHOT_ID", f"The snapshot {snapshot.id} is {state}: it takes no block.")
 
 
 OPERATIONS: Final[dict[str, Callable[[Services, Principal, Any], Any]]] = {

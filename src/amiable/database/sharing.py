@@ -77,14 +77,22 @@ def is_public_snapshot() -> ColumnElement[bool]:
 
 
 def sees_snapshot(viewer: str) -> ColumnElement[bool]:
-    """Whether the row of ``snapshot`` is the viewer's own, or is shared with it; internal ones are seen by nobody."""
+    """Whether the row of ``snapshot`` is the viewer's own, or is shared with it; internal and binned ones are seen by nobody."""
     shared = or_(S.c.id.in_(snapshots_granted((viewer,))), is_public_snapshot())
-    return and_(S.c.is_internal.is_(False), or_(S.c.account_id == viewer, shared))
+    there = and_(S.c.is_internal.is_(False), S.c.binned_at.is_(None))
+    return and_(there, or_(S.c.account_id == viewer, shared))
 
 
 def snapshot_grantees(c: Connection, snapshot_id: str) -> list[str]:
     """All whom the snapshot's createVolumePermission names, in order."""
     return list(c.execute(select(V.c.grantee).where(V.c.snapshot_id == snapshot_id).order_by(V.c.grantee)).scalars())
+
+
+def is_snapshot_granted(c: Connection, snapshot_id: str, grantee: str) -> bool:
+    """Whether the snapshot's createVolumePermission says this very word."""
+    return (
+        c.execute(select(V.c.grantee).where(V.c.snapshot_id == snapshot_id, V.c.grantee == grantee)).first() is not None
+    )
 
 
 def change_snapshot_grants(c: Connection, snapshot_id: str, *, add: Iterable[str], remove: Iterable[str]) -> None:

@@ -23,8 +23,8 @@ def insert_snapshot(c: Connection, snapshot: Snapshot) -> None:
 
 
 def get(c: Connection, snapshot_id: str) -> Snapshot | None:
-    """The snapshot of this id, internal ones included; whose it is the caller checks."""
-    row = c.execute(select(*COLUMNS).where(S.c.id == snapshot_id)).first()
+    """The snapshot of this id, internal ones included, binned ones not; whose it is the caller checks."""
+    row = c.execute(select(*COLUMNS).where(S.c.id == snapshot_id, S.c.binned_at.is_(None))).first()
     return None if row is None else Snapshot(**row._mapping)
 
 
@@ -37,9 +37,13 @@ def list_snapshots(
     after: str = "",
     limit: int | None = None,
 ) -> list[Snapshot]:
-    """The account's snapshots in id order, ``ids`` only if given, internal ones never."""
+    """The account's snapshots in id order, ``ids`` only if given, internal and binned ones never."""
     query = select(*COLUMNS).where(
-        S.c.account_id == account_id, S.c.region == region, S.c.is_internal.is_(False), S.c.id > after
+        S.c.account_id == account_id,
+        S.c.region == region,
+        S.c.is_internal.is_(False),
+        S.c.binned_at.is_(None),
+        S.c.id > after,
     )
     if ids is not None:
         query = query.where(S.c.id.in_(ids))

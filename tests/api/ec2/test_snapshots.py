@@ -52,9 +52,11 @@ def test_each_account_and_region_sees_its_own_and_nobody_an_internal_one(
     internal = make_snapshot(principal, is_internal=True)
     assert listed(services, principal) == {mine} and listed(services, other_principal) == set()
     assert listed(services, replace(principal, region="eu-west-1")) == set()
-    for who, snapshot_id in ((other_principal, mine), (principal, internal)):
+    assert listed(services, other_principal, snapshot_ids=[mine]) == set()
+    for who, snapshot_id in ((replace(principal, region="eu-west-1"), mine), (principal, internal)):
         with pytest.raises(NotFound, match=f"The snapshot '{snapshot_id}' does not exist."):
             listed(services, who, snapshot_ids=[snapshot_id])
+    for who, snapshot_id in ((other_principal, mine), (principal, internal)):
         with pytest.raises(NotFound):
             delete(services, who, snapshot_id)
 
@@ -79,8 +81,9 @@ def test_owners_and_filters_select(
     assert listed(services, principal, restorable_by_user_ids=["self"]) == {small, large, pending}
     with pytest.raises(InvalidUserIDMalformed):
         listed(services, principal, owner_ids=["me"])
-    with pytest.raises(InvalidParameterValue, match="The filter 'owner-alias' is invalid"):
-        by("owner-alias", "amazon")
+    assert by("owner-alias", "amazon") == by("transfer-type", "standard") == set()
+    with pytest.raises(InvalidParameterValue, match="The filter 'owner' is invalid"):
+        by("owner", "amazon")
 
 
 def test_pages_hold_every_snapshot_once(services: Services, principal: Principal, make_snapshot: MakeSnapshot) -> None:

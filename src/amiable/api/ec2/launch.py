@@ -133,26 +133,23 @@ def _look_up(c: Connection, principal: Principal, image: Image, asked: Asked) ->
         if image_id is not None
         and (found := images.get(c, principal.region, image_id, viewer=principal.account_id)) is not None
     }
-    return Known(kernels, _own_snapshots(c, principal, image, asked.devices))
+    return Known(kernels, _snapshots(c, principal, image, asked.devices))
 
 
-def _own_snapshots(
+def _snapshots(
     c: Connection, principal: Principal, image: Image, devices: Sequence[AskedDevice]
 ) -> Mapping[str, Snapshot]:
+    """Those that the caller may make volumes of: its own, shared ones, and what the image maps anyhow."""
     mapped = {device.snapshot_id for device in image.devices}
     found: dict[str, Snapshot] = {}
     for snapshot_id in dict.fromkeys(device.snapshot_id for device in devices):
         if snapshot_id is None:
             continue
-        snapshot = snapshots.get(c, snapshot_id)
-        is_own = snapshot is not None and (snapshot.account_id, snapshot.region) == (
-            principal.account_id,
-            principal.region,
-        )
-        if snapshot is not None and not snapshot.is_internal and (is_own or snapshot_id in mapped):
-            found[snapshot_id] = snapshot
-        else:
+        seen = snapshots.find_seen(c, principal.account_id, principal.region, snapshot_id)
+        snapshot = snapshots.get(c, snapshot_id) if seen is None and snapshot_id in mapped else seen
+        if snapshot is None:
             raise NotFound("snapshot", [snapshot_id])
+        found[snapshot_id] = snapshot
     return found
 
 
