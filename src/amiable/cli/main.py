@@ -45,6 +45,7 @@ app.command(
     "amiable.cli.instance:app", name="instance", help="Instances: list, show, console, ssh, stop, start, terminate."
 )
 app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopback into the instances.")
+app.command("amiable.cli.product:app", name="product", help="Paid images: offer, attach, subscribe, statements.")
 app.command("amiable.cli.account:app", name="account", help="Accounts (administrator): create, list, partner, alias.")
 app.command(
     "amiable.cli.name_guard:app", name="name-guard", help="A launch policy against images that only look like yours."

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, Select, delete, insert, or_, select, type_coerce, update
 
+from amiable.database.connect import milliseconds
 from amiable.database.schema import instance as I
 from amiable.database.schema import metering_end as E
 from amiable.database.schema import metering_run as R
@@ -73,16 +74,16 @@ def note_seen(c: Connection, instances: Iterable[Instance], *, now: datetime) ->
 
 
 def list_runs(
-    c: Connection, *, account_id: str | None = None, codes: Sequence[str] | None = None, before: datetime
+    c: Connection, *, codes: Sequence[str], account_id: str | None = None, after: datetime, before: datetime
 ) -> list[Run]:
-    """Runs that began before ``before``, oldest first: one account's, those under ``codes``."""
+    """Runs under ``codes`` that began before ``before`` and went on at ``after`` or later, oldest first; one account's, or all."""
     lengths = E.c.duration_ms.label("ended_ms"), S.c.duration_ms.label("seen_ms")
     query: Select[Any] = select(R, *lengths).outerjoin(E, E.c.run_id == R.c.id).outerjoin(S, S.c.run_id == R.c.id)
-    query = query.where(R.c.started_at < before)
+    ended = type_coerce(R.c.started_at, BigInteger) + E.c.duration_ms
+    query = query.where(R.c.started_at < before, or_(E.c.run_id.is_(None), ended >= milliseconds(after)))
+    query = query.where(R.c.code.in_(list(codes)))
     if account_id is not None:
         query = query.where(R.c.account_id == account_id)
-    if codes is not None:
-        query = query.where(R.c.code.in_(list(codes)))
     return [
         Run(
             instance_id=row.instance_id,

@@ -1,18 +1,22 @@
 """Products, their prices and their subscriptions.  Of a price or a subscription nothing is rewritten: they only end, or are followed."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 
+from amiable.database.schema import instance as I
 from amiable.database.schema import product as P
 from amiable.database.schema import product_price as R
 from amiable.database.schema import product_subscription as S
+from amiable.database.schema import resource_product_code as C
+from amiable.model.instance import State
 from amiable.model.product import Price, Product, Subscription
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_RUNS: Final = (State.PENDING.value, State.RUNNING.value)
 
 
 def insert_product(c: Connection, product: Product, price: Price) -> None:
@@ -112,3 +116,32 @@ def _product(row: Row[Any]) -> Product:
 
 def _subscription(row: Row[Any]) -> Subscription:
     return Subscription(row.account_id, row.code, row.started_at, row.ended_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """An instance that runs, or is about to, without the subscription that its code takes."""
+
+    instance_id: str
+    account_id: str
+    code: str
+    seller_id: str
+    region: str
+    state: str
+    lapsed_at: datetime | None  # None: there never was one
+
+
+def list_lapses(c: Connection, viewer_id: str | None) -> list[Lapse]:
+    """Those of the viewer's instances and of instances of its products, or with None all, by instance and code."""
+    stands = select(S.c.id).where(S.c.account_id == I.c.account_id, S.c.code == P.c.code, S.c.ended_at.is_(None))
+    last = select(func.max(S.c.ended_at)).where(S.c.account_id == I.c.account_id, S.c.code == P.c.code)
+    query = (
+        select(I.c.id, I.c.account_id, P.c.code, P.c.account_id.label("seller_id"), I.c.region, I.c.state)
+        .add_columns(last.scalar_subquery().label("lapsed_at"))
+        .join(C, C.c.resource_id == I.c.id)
+        .join(P, P.c.code == C.c.code)
+        .where(I.c.state.in_(_RUNS), P.c.account_id != I.c.account_id, ~stands.exists())
+    )
+    if viewer_id is not None:
+        query = query.where(or_(I.c.account_id == viewer_id, P.c.account_id == viewer_id))
+    return [Lapse(*row) for row in c.execute(query.order_by(I.c.id, P.c.code))]

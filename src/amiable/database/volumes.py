@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from amiable.database.product_codes import forget_codes
 from amiable.database.schema import volume as V
 from amiable.database.tags import batches, forget
 from amiable.model.volume import Volume, VolumeState
@@ -49,6 +50,7 @@ def detach_volume(c: Connection, volume_id: str) -> None:
 def delete_volume(c: Connection, volume_id: str) -> None:
     """Deletes the row and the volume's tags."""
     forget(c, volume_id)
+    forget_codes(c, volume_id)
     c.execute(delete(V).where(V.c.id == volume_id))
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, InvalidRequest, OperationNotPermitted
 from amiable.model.ids import is_account
 from amiable.model.image import Image, ImageState, ImageType
+from amiable.rules import product
 
 
 def may_see(image: Image, account_id: str) -> bool:
@@ -35,7 +36,11 @@ def check_owner(image: Image, account_id: str) -> None:
 
 
 def check_registered(image: Image) -> None:
-    """Refuses an image that was deregistered."""
+    """Refuses an image that was deregistered; of its owner's in the Recycle Bin too nothing is left but to restore it."""
+    if image.state is ImageState.BINNED:
+        raise InvalidAMIIDUnavailable(
+            image_id=image.id, hint=f"aws ec2 restore-image-from-recycle-bin --image-id {image.id}"
+        )
     if image.state is ImageState.DEREGISTERED:
         raise InvalidAMIIDUnavailable(image_id=image.id)
 
@@ -50,12 +55,13 @@ def check_approved(image: Image) -> None:
 
 
 def check_publish(image: Image) -> None:
-    """Refuses to make a kernel or ramdisk public that is not approved; any machine image may be."""
+    """Refuses to make public a kernel or ramdisk that is not approved, and what carries product codes."""
     if image.image_type is not ImageType.MACHINE and image.approved_at is None:
         raise OperationNotPermitted(
             f"The {image.image_type} {image.id} cannot be made public before the administrator has approved it.",
             hint=f"amiable kernel approve {image.id}",
         )
+    product.check_publish(f"The image {image.id}", image.product_codes)
 
 
 def check_cancel(image: Image, account_id: str) -> None:

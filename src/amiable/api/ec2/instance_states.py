@@ -14,11 +14,13 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import views
 from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.instance_ids import find_named
+from amiable.api.products import check_subscribed
 from amiable.database import bundle_tasks, images, instances, jobs
 from amiable.model.errors import IncorrectInstanceState, UnsupportedOperation
 from amiable.model.instance import Instance, State
 from amiable.model.instance_type import INSTANCE_TYPES
 from amiable.model.principal import Principal
+from amiable.model.product import united
 from amiable.rules import lifecycle
 from amiable.rules.launch import check_start
 from amiable.rules.lifecycle import Event, user_initiated
@@ -85,6 +87,7 @@ def start_instances(
         if starting:
             _check_no_bundling(c, starting)
             _check_kernels(c, principal, starting)
+            check_subscribed(c, principal.account_id, united(*(each.product_codes for each in starting)))
             check_start([INSTANCE_TYPES[instance.instance_type] for instance in starting], measure_host(c, services))
         raise_if_dry_run(request)
         changes = [_start(c, services, instance) for instance in named]

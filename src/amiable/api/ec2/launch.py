@@ -6,7 +6,7 @@ All or nothing: either at least MinCount instances are there with everything the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -15,10 +15,24 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import launch_request, views
 from amiable.api.ec2.capacity import measure_host
+from amiable.api.ec2.image_alias import resolve_image
 from amiable.api.ec2.launch_request import AskedPlace
 from amiable.api.ec2.tags import birth_tags
 from amiable.api.idempotency import check_token, recall, remember
-from amiable.database import images, instance_type_rules, instances, jobs, key_pairs, network, snapshots, tags, volumes
+from amiable.api.products import check_subscribed
+from amiable.database import (
+    images,
+    instance_type_rules,
+    instances,
+    jobs,
+    key_pairs,
+    network,
+    product_codes,
+    snapshots,
+    tags,
+    volumes,
+)
+from amiable.database.retirement import note_launch
 from amiable.model import ids
 from amiable.model.errors import (
     IdempotentInstanceTerminated,
@@ -35,6 +49,7 @@ from amiable.model.instance import Instance, Reservation, State
 from amiable.model.key_pair import KeyPair
 from amiable.model.network import SecurityGroup, Subnet
 from amiable.model.principal import Principal
+from amiable.model.product import ProductCode, united
 from amiable.model.snapshot import Snapshot
 from amiable.model.volume import Volume, VolumeState
 from amiable.rules import launch
@@ -43,6 +58,7 @@ from amiable.rules.hardware_profile import TAG
 from amiable.rules.instance_type_rule import check_type
 from amiable.rules.launch import Asked, Known, Plan
 from amiable.services import Services, name_guard
+from amiable.services.allowed_images import check_allowed
 from amiable.services.hypervisor import check_pv32
 from amiable.services.registered_manifest import check_unchanged
 from amiable.wire.generated import ec2
@@ -83,7 +99,8 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         made = None if request.dry_run else recall(c, services, principal, ACTION, request)
         if made is not None:
             return _made_before(c, principal, made)
-        image = _find_image(c, principal, request.image_id)
+        image = _find_image(c, principal, resolve_image(c, principal, request.image_id))
+        check_allowed(services, c, principal, image)
         known = _look_up(c, principal, image, asked)
         plan = launch.plan(image, asked, known, account_id=principal.account_id)
         check_type(instance_type_rules.rule_of(c, image.id), plan.instance_type.name, image_id=image.id)
@@ -91,6 +108,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
             check_unchanged(services, c, each)
         if plan.profile.needs_pv32:
             check_pv32(services, plan.kernel_id)
+        check_subscribed(c, principal.account_id, plan.image.product_codes)
         key_pair = _find_key_pair(c, principal, request.key_name)
         count = launch.choose_count(
             request.min_count, request.max_count, type_=plan.instance_type, host=measure_host(c, services)
@@ -116,12 +134,14 @@ def _made_before(c: Connection, principal: Principal, instance_ids: Sequence[str
 
 
 def _find_image(c: Connection, principal: Principal, image_id: str) -> Image:
-    if not ids.is_well_formed(ids.AMI, image_id):
-        raise Malformed("image", image_id, ids.AMI)
     found = images.get(c, principal.region, image_id, viewer=principal.account_id)
     if found is None:
         raise NotFound("image", [image_id])
-    return found
+    root = found.root_device
+    if root is None or root.snapshot_id is None:
+        return found
+    since = product_codes.codes_of(c, root.snapshot_id)  # it may have come by codes after the image was registered
+    return replace(found, product_codes=united(found.product_codes, since))
 
 
 def _look_up(c: Connection, principal: Principal, image: Image, asked: Asked) -> Known:
@@ -293,6 +313,7 @@ def _insert(
     first, now = launched[0], services.now()
     owner = {"account_id": first.account_id, "region": first.region}
     instances.forget_terminated(c, now=now)
+    note_launch(c, plan.image.id, now)
     instances.insert_reservation(c, Reservation(first.reservation_id, first.account_id, first.region, now))
     for instance in launched:
         instances.insert_instance(c, instance)
@@ -300,9 +321,18 @@ def _insert(
         for disk in plan.disks:
             volume = _volume(services.mint(ids.VOLUME), instance, disk, now)
             volumes.insert_volume(c, volume)
+            product_codes.put_codes(c, volume.id, _volume_codes(c, plan.image, disk))
             tagged = {} if disk.is_instance_store else born.get("volume", {})
             tags.put(c, **owner, resource_id=volume.id, resource_type="volume", tags=tagged)
         jobs.enqueue(c, "boot", f"{instance.id}:boot", data={"instance_id": instance.id}, now=now, host=services.host)
+
+
+def _volume_codes(c: Connection, image: Image, disk: PlannedDisk) -> tuple[ProductCode, ...]:
+    """What the volume of a disk carries: its snapshot's codes, and the image's where the snapshot is of the image."""
+    if disk.snapshot_id is None:
+        return ()
+    is_of_image = disk.snapshot_id in {image.root_snapshot_id, *(device.snapshot_id for device in image.devices)}
+    return united(image.product_codes if is_of_image else (), product_codes.codes_of(c, disk.snapshot_id))
 
 
 def _volume(volume_id: str, instance: Instance, disk: PlannedDisk, now: datetime) -> Volume:

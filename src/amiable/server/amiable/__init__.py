@@ -5,20 +5,28 @@
     PUT    accounts/{id}/partner {Partner}                                                               administrator
     GET    kernels                             POST  kernels {Name, Type, Architecture, Bucket, Key}     POST: administrator, partners
     PUT    kernels/{id}/approval {Approved}                                                              administrator
+    GET    products                            POST  products {Name, Currency, HourlyPrice, MonthlyFee}
+    GET    products/{code}                     PUT   products/{code}/price          POST products/{code}/resources
+    PUT    products/{code}/subscription        DELETE products/{code}/subscription  GET  products/{code}/subscriptions
+    GET    subscriptions                       GET   statements/{month}[/seller]    GET  lapses
+    GET    channels                            POST  channels {Name, ImageId, Description, Public}
+    GET    channels/{name}                     GET   channels/{name}/history        DELETE channels/{name}
+    POST   channels/{name}/promote {ImageId}   POST  channels/{name}/rollback       PUT    channels/{name}/visibility {Public}
     GET    instances/{id}/hardware
     GET    bundling-certificate                GET   host
     GET    instances/{id}/ssh-host-keys        (instances/{id}/tunnel: ``server/tunnel.py``)
 
-Keys are PascalCase; a refusal is ``{"Code", "Message", "Hint"}``.
+What stands in a path is percent-encoded, the slashes of a name too.  Keys are PascalCase; a refusal is ``{"Code", "Message", "Hint"}``.
 """
 
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 from starlette.responses import Response
 
 from amiable.model.errors import InvalidAction, UnauthorizedOperation
-from amiable.server.amiable import accounts, host, kernels, name_guard, organizations
+from amiable.server.amiable import accounts, channels, host, kernels, name_guard, organizations, products
 from amiable.server.amiable.calls import Routes
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.limits import AMIABLE_BODY_BYTES_MAX
@@ -31,6 +39,8 @@ LASTING: Final = ("accounts", "access-keys")
 ROUTES: Final[Routes] = {
     **accounts.ROUTES,
     **kernels.ROUTES,
+    **products.ROUTES,
+    **channels.ROUTES,
     **host.ROUTES,
     **organizations.ROUTES,
     **name_guard.ROUTES,
@@ -47,5 +57,5 @@ async def handle(services: Services, request: Authenticated) -> Response:
     if request.principal.is_session and request.method != "GET" and noun in LASTING:
         raise UnauthorizedOperation(why="The credentials of a session make and change no lasting ones.")
     body = await request.body.read(AMIABLE_BODY_BYTES_MAX)
-    answer = await in_thread(handler, services, request, rest, body)
+    answer = await in_thread(handler, services, request, unquote(rest), body)
     return Response(msgspec.json.encode(answer), 200, {"Content-Type": "application/json"})
