@@ -25,6 +25,8 @@ from amiable.model.principal import Principal
 from amiable.services import Services
 
 TOKEN_CHARACTERS_MAX: Final = 64
+CHARACTERS_MAX_OF: Final = {"CopyImage": 128, "CreateImageUsageReport": 128}
+"""Actions whose tokens may be longer."""
 NOT_HASHED: Final = ("client_token", "dry_run")
 
 
@@ -35,12 +37,12 @@ class Tokened(Protocol):
     def client_token(self) -> str | None: ...
 
 
-def check_token(request: Tokened) -> None:
+def check_token(request: Tokened, action: str = "") -> None:
     """Refuses a client token of the wrong form; a dry run looks no further."""
-    token = request.client_token
-    if token is not None and not (0 < len(token) <= TOKEN_CHARACTERS_MAX and token.isascii()):
+    token, characters_max = request.client_token, CHARACTERS_MAX_OF.get(action, TOKEN_CHARACTERS_MAX)
+    if token is not None and not (0 < len(token) <= characters_max and token.isascii()):
         raise InvalidParameterValue(
-            parameter="ClientToken", value=token, why=f"It has 1 to {TOKEN_CHARACTERS_MAX} ASCII characters."
+            parameter="ClientToken", value=token, why=f"It has 1 to {characters_max} ASCII characters."
         )
 
 
@@ -51,7 +53,7 @@ def recall(
 
     Raises IdempotentParameterMismatch where the token came with other parameters.
     """
-    check_token(request)
+    check_token(request, action)
     token = request.client_token
     if token is None:
         return None

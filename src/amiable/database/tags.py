@@ -6,7 +6,7 @@ A tag is its tagger's: every query here is for one account.  What can be tagged 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Select, Table, delete, insert, select
+from sqlalchemy import Connection, Select, Table, and_, delete, insert, or_, select
 
 from amiable.database import schema, sharing
 from amiable.database.organizations import grantee_words
@@ -25,6 +25,7 @@ _OWNED: Final[dict[str, tuple[str, Table]]] = {
     ids.VOLUME: ("volume", schema.volume),
     ids.KEY_PAIR: ("key-pair", schema.key_pair),
     ids.IMPORT_SNAPSHOT_TASK: ("import-snapshot-task", schema.import_snapshot_task),
+    ids.IMAGE_USAGE_REPORT: ("image-usage-report", schema.image_usage_report),
     ids.VPC: ("vpc", schema.vpc),
     ids.SUBNET: ("subnet", schema.subnet),
     ids.SECURITY_GROUP: ("security-group", schema.security_group),
@@ -57,15 +58,18 @@ def existing(c: Connection, account_id: str, region: str, resource_ids: Iterable
 def _visible_images(c: Connection, account_id: str, region: str, wanted: Sequence[str]) -> set[str]:
     image = schema.image
     seen = sharing.sees_image(account_id, grantee_words(c, account_id))
-    here = select(image.c.id).where(image.c.id.in_(wanted), image.c.region == region, image.c.state != "deregistered")
-    return set(c.execute(here.where(seen)).scalars())
+    there = or_(image.c.deregistered_at.is_(None), and_(image.c.state == "binned", image.c.account_id == account_id))
+    here = select(image.c.id).where(image.c.id.in_(wanted), image.c.region == region, there, seen)
+    return set(c.execute(here).scalars())
 
 
 def _owned(c: Connection, account_id: str, region: str, prefix: str, wanted: Sequence[str]) -> set[str]:
     if prefix not in _OWNED:
         return set()
     table = _OWNED[prefix][1]
-    may_tag = sharing.sees_snapshot(account_id) if table is schema.snapshot else table.c.account_id == account_id
+    may_tag = table.c.account_id == account_id
+    if table is schema.snapshot:  # in the Recycle Bin its owner tags it still
+        may_tag = or_(sharing.sees_snapshot(account_id), and_(may_tag, table.c.binned_at.is_not(None)))
     query = select(table.c.id).where(table.c.id.in_(wanted), table.c.region == region, may_tag)
     return set(c.execute(query).scalars())
 

@@ -12,6 +12,7 @@ from amiable.jobs import (
     register_manifest,
     stop,
     terminate,
+    usage_report,
 )
 from amiable.jobs.context import JobContext
 
@@ -32,6 +33,7 @@ JOBS: dict[str, JobKind] = {
     "reboot": JobKind(reboot.reboot, reboot.give_up),
     "bundle-instance": JobKind(bundle_instance.bundle_instance, bundle_instance.give_up),
     "complete-snapshot": JobKind(complete_snapshot.complete_snapshot, complete_snapshot.give_up),
+    "image-usage-report": JobKind(usage_report.make_report, usage_report.give_up),
     "import-snapshot": JobKind(import_snapshot.import_snapshot, import_snapshot.give_up),
     "register-manifest": JobKind(register_manifest.register_manifest, register_manifest.give_up),
 }

@@ -229,6 +229,7 @@ WORDS = {
     "security_group": "security group",
     "import_task": "import task",
     "bundle_task": "bundle task",
+    "usage_report": "image usage report",
     "resource": "ID",
     "instance_type": "instance type",
 }
@@ -245,6 +246,7 @@ NOT_FOUND = {
     "security_group": "InvalidGroup.NotFound",
     "import_task": "InvalidConversionTaskId",
     "bundle_task": "InvalidBundleID.NotFound",
+    "usage_report": "InvalidParameterValue",
     "resource": "InvalidID",
     "instance_type": "InvalidInstanceType",
 }
@@ -260,6 +262,7 @@ MALFORMED = {
     "vpc": "InvalidVpcID.Malformed",
     "security_group": "InvalidGroupId.Malformed",
     "import_task": "InvalidConversionTaskId.Malformed",
+    "usage_report": "InvalidParameterValue",
     "resource": "InvalidID",
 }
 

@@ -30,7 +30,9 @@ from amiable.model.watermark import Watermark
 from amiable.rules import image_filters
 from amiable.rules.filters import Filter
 from amiable.rules.image_filters import HYPERVISOR, spell_time
+from amiable.rules.name_guard import names_looked_for
 from amiable.services import Services
+from amiable.services.name_guard import note_lookup
 from amiable.wire.generated import ec2
 
 IMAGE_IDS_MAX: Final = 10_000
@@ -55,6 +57,8 @@ def describe_images(
             _check_all_there(c, visible, request.image_ids or [])
         raise_if_dry_run(request)
         found = list_images(c, visible)
+    names_an_owner = bool(request.owners or request.image_ids)
+    note_lookup(services, principal, names_looked_for(wanted, names_an_owner=names_an_owner))
     shown, token = cut_page(services, principal, "DescribeImages", request, page, found, list_key)
     return ec2.DescribeImagesResult(images=[element(image, principal.account_id) for image in shown], next_token=token)
 

@@ -38,6 +38,7 @@ NOUNS: Final = {
     "subnet": "subnet",
     "security-group": "security_group",
     "import-snapshot-task": "import_task",
+    "image-usage-report": "usage_report",
 }
 """Tag type → the noun of ``model/errors`` whose codes say that it is not there."""
 
