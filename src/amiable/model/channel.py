@@ -31,5 +31,6 @@ class Channel:
     name: str
     description: str | None
     is_public: bool
+    is_house: bool  # the administrator's
     created_at: datetime
     current: ChannelVersion

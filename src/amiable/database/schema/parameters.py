@@ -67,6 +67,7 @@ channel = Table(
     Column("name", String(128), primary_key=True),
     Column("description", String(255)),
     Column("is_public", Boolean, nullable=False),
+    Column("is_house", Boolean, nullable=False),  # the administrator's: public without an account's number
     Column("version", Integer, nullable=False),  # the current one
     Column("created_at", Instant, nullable=False),
 )

@@ -86,6 +86,7 @@ def _add_channels() -> None:
         *_named(128),
         sa.Column("description", sa.String(length=255)),
         sa.Column("is_public", sa.Boolean(), nullable=False),
+        sa.Column("is_house", sa.Boolean(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_channel_account_id")),

@@ -1,0 +1,45 @@
+"""The image id that RunInstances' ImageId stands for: an id, a parameter, a content digest."""
+
+from sqlalchemy import Connection
+
+from amiable.api.ssm.get_parameters import find
+from amiable.database import image_digests
+from amiable.model import ids
+from amiable.model.errors import Malformed
+from amiable.model.parameter import IMAGE
+from amiable.model.parameter_errors import NO_IMAGE, NO_SUCH_ALIAS, ContentNotFound, SsmInvalidParameter, SsmRefusal
+from amiable.model.principal import Principal
+from amiable.rules.image_alias import read_alias
+from amiable.rules.image_digest import write_digest
+from amiable.rules.parameters import read_name
+
+
+def resolve_image(c: Connection, principal: Principal, text: str) -> str:
+    """The image's id; what the caller may do with the image is not asked here.
+
+    Raises InvalidAMIID.Malformed; SsmInvalidParameter where no such parameter can be read, or where it names no image;
+    InvalidAMIID.NotFound where no image that the caller may launch has the content.
+    """
+    alias = read_alias(text)
+    if alias.digest is not None:
+        found = image_digests.equal_images(c, principal.region, alias.digest, viewer=principal.account_id, limit=1)
+        if not found:
+            raise ContentNotFound(digest=write_digest(alias.digest))
+        return found[0]
+    if alias.parameter is None:
+        assert alias.image_id is not None
+        return alias.image_id
+    try:
+        parameter = find(
+            c, principal, read_name(alias.parameter, region=principal.region, account_id=principal.account_id)
+        )
+    except SsmRefusal:
+        raise SsmInvalidParameter(
+            NO_SUCH_ALIAS.format(reference=alias.parameter),
+            hint=f"aws ssm get-parameter --name {alias.parameter}",
+        ) from None
+    if parameter.data_type != IMAGE:
+        raise SsmInvalidParameter(NO_IMAGE)
+    if not ids.is_well_formed(ids.AMI, parameter.value):
+        raise Malformed("image", parameter.value, ids.AMI)
+    return parameter.value
