@@ -24,7 +24,6 @@ from amiable.model.allowed_images import AllowedImagesState
 from amiable.model.errors import InvalidParameterValue, NotFound
 from amiable.model.image import Image, ImageState
 from amiable.model.instance import Instance
-from amiable.model.page import PAGE_SIZE_MAX
 from amiable.model.principal import Principal
 from amiable.rules import allowed_images, filters
 from amiable.rules.filters import boolean
@@ -71,9 +70,6 @@ def describe_instance_image_metadata(
     Where the account's allowed images settings are disabled, every image is allowed.
     """
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda it: it.view.tags)
-    if request.max_results is not None and request.max_results > PAGE_SIZE_MAX:
-        why = f"Expecting a value less than or equal to {PAGE_SIZE_MAX}."
-        raise InvalidParameterValue(f"Value ( {request.max_results} ) for parameter maxResults is invalid. {why}")
     page = open_page(services, principal, "DescribeInstanceImageMetadata", request)
     with services.database.read() as c:
         found = _named(c, principal, request.instance_ids, now=services.now())
