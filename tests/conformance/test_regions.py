@@ -84,7 +84,7 @@ def test_what_is_in_one_region_is_not_in_another(edge: Edge, here: Any, there: A
     with pytest.raises(ClientError, match=r"InvalidAMIID.NotFound"):
         there.create_tags(Resources=[mine], Tags=[{"Key": "a", "Value": "b"}])
     with pytest.raises(ClientError, match=r"InvalidAMIID.NotFound"):
-        there.run_instances(ImageId=mine, MinCount=1, MaxCount=1, InstanceType="t3.nano")
+        there.run_instances(ImageId=mine, MinCount=1, MaxCount=1, InstanceType="t2.nano")
     with pytest.raises(ClientError, match=r"InvalidSnapshot.NotFound"):
         there.delete_snapshot(SnapshotId=my_snapshot)
 

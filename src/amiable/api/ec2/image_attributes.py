@@ -4,6 +4,7 @@ What an image says of its hardware can be read and is fixed at registration, but
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,13 +15,16 @@ from amiable.api.ec2 import image_sharing
 from amiable.api.ec2.images import check_image_id, owned_image
 from amiable.api.ec2.product_codes import product_codes
 from amiable.database import images
+from amiable.database.retirement import set_deprecation
 from amiable.model.errors import AuthFailure, MissingParameter
-from amiable.model.image import Image, ImageState
+from amiable.model.image import EVERYONE, Image, ImageType
 from amiable.model.principal import Principal
 from amiable.rules import attributes, permission
 from amiable.rules.attributes import Asked
+from amiable.rules.retirement import deprecation_when_public
 from amiable.rules.sharing import Permission
-from amiable.services import Services
+from amiable.services import Services, content_digests
+from amiable.services.allowed_images import check_allowed
 from amiable.wire.generated import ec2
 
 UNPROTECTED: Final = "disabled"
@@ -63,7 +67,7 @@ def describe_image_attribute(
     if request.attribute == "blockDeviceMapping":
         raise AuthFailure("Unauthorized attempt to access restricted resource: blockDeviceMapping. Use DescribeImages.")
     with services.database.read() as c:
-        image = _readable_image(c, principal, request)
+        image = _readable_image(services, c, principal, request)
         grantees = images.grantees(c, image.id) if request.attribute == "launchPermission" else []
     raise_if_dry_run(request)
     if request.attribute == "launchPermission":
@@ -72,14 +76,13 @@ def describe_image_attribute(
     return ec2.ImageAttribute(image_id=image.id, **READERS[request.attribute](image))
 
 
-def _readable_image(c: Connection, principal: Principal, request: ec2.DescribeImageAttributeRequest) -> Image:
-    if request.attribute in OPEN:
-        image = images.get(c, principal.region, request.image_id, viewer=principal.account_id)
-        if (
-            image is not None
-            and image.state is not ImageState.DEREGISTERED
-            and permission.may_see(image, principal.account_id)
-        ):
+def _readable_image(
+    services: Services, c: Connection, principal: Principal, request: ec2.DescribeImageAttributeRequest
+) -> Image:
+    image = images.get(c, principal.region, request.image_id, viewer=principal.account_id)
+    if image is not None and permission.may_see(image, principal.account_id):
+        check_allowed(services, c, principal, image)
+        if request.attribute in OPEN and image.deregistered_at is None:
             return image
     return owned_image(c, principal, request.image_id)
 
@@ -96,7 +99,10 @@ def modify_image_attribute(services: Services, principal: Principal, request: ec
             images.describe(c, image.id, change.description)
         if change.imds_support is not None:
             images.set_imds_support(c, image.id, change.imds_support)
+            content_digests.refresh(c, replace(image, imds_support=change.imds_support))
         images.change_grants(c, image.id, add=sorted(change.grants.add), remove=sorted(change.grants.remove))
+        if EVERYONE in change.grants.add and image.image_type is ImageType.MACHINE:
+            set_deprecation(c, image.id, deprecation_when_public(image))
 
 
 def reset_image_attribute(services: Services, principal: Principal, request: ec2.ResetImageAttributeRequest) -> None:
