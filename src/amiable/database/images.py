@@ -28,6 +28,8 @@ def insert_image(c: Connection, image: Image) -> None:
     values: dict[str, Any] = {name: getattr(image, name) for name in PLAIN_FIELDS}
     values |= {
         "state": str(image.state),
+        "state_reason_code": None if image.state_reason is None else image.state_reason.code,
+        "state_reason_message": None if image.state_reason is None else image.state_reason.message,
         "image_type": str(image.image_type),
         "root_device_type": str(image.root_device_type),
         "kernel_kind": None if image.kernel_kind is None else image.kernel_kind.value,
@@ -138,8 +140,8 @@ def change_grants(c: Connection, image_id: str, *, add: Iterable[str], remove: I
 
 
 def users_of_snapshot(c: Connection, snapshot_id: str) -> list[str]:
-    """Ids of what still needs the snapshot: images that are not deregistered, volumes that are not deleted."""
-    alive = I.c.state.in_((ImageState.PENDING, ImageState.AVAILABLE))
+    """Ids of what still needs the snapshot: images that are neither deregistered nor binned, volumes that are not deleted."""
+    alive = I.c.state.in_((ImageState.PENDING, ImageState.AVAILABLE, ImageState.DISABLED))
     images = select(D.c.image_id).join(I, I.c.id == D.c.image_id).where(D.c.snapshot_id == snapshot_id, alive)
     volumes = select(V.c.id).where(V.c.snapshot_id == snapshot_id, V.c.state != "deleted")
     return sorted({*c.execute(images).scalars(), *c.execute(volumes).scalars()})

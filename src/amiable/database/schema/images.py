@@ -55,7 +55,8 @@ image = Table(
     Column("content_digest", LargeBinary(32), index=True),  # of content and attributes; absent: not computed yet
     Column("bin_exit_at", Instant, index=True),  # binned: when it goes for good
     Column("binned_from", String(16)),  # binned: the state that a restore brings back
-    Index("ix_image_account_region", "account_id", "region"),
+    Index("ix_image_account_created", "account_id", "region", "created_at", "id"),  # an owner's list, in its order
+    Index("ix_image_region_created", "region", "created_at", "id"),  # everybody's list, in its order
     Index(
         "ix_image_binned",
         "account_id",

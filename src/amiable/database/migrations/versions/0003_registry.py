@@ -21,6 +21,10 @@ IMAGE_COLUMNS = (
     ("bin_exit_at", sa.BigInteger()),
 )
 INDEXED = ("source_image_id", "content_digest")
+LISTS = {
+    "ix_image_account_created": ["account_id", "region", "created_at", "id"],
+    "ix_image_region_created": ["region", "created_at", "id"],
+}
 
 
 def upgrade() -> None:
@@ -29,6 +33,9 @@ def upgrade() -> None:
         op.add_column("image", sa.Column(name, kind))
     for name in INDEXED:
         op.create_index(op.f(f"ix_image_{name}"), "image", [name])
+    op.drop_index("ix_image_account_region", "image")
+    for name, columns in LISTS.items():
+        op.create_index(name, "image", columns)
     op.add_column("account", sa.Column("owner_alias", sa.String(length=32)))
     op.create_table(
         "organization",
@@ -74,6 +81,9 @@ def downgrade() -> None:
     for name in ("organization_member", "organizational_unit", "organization"):
         op.drop_table(name)
     op.drop_column("account", "owner_alias")
+    for name in LISTS:
+        op.drop_index(name, "image")
+    op.create_index("ix_image_account_region", "image", ["account_id", "region"])
     for name in INDEXED:
         op.drop_index(op.f(f"ix_image_{name}"), "image")
     for name, _ in reversed(IMAGE_COLUMNS):
