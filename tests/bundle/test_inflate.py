@@ -54,7 +54,7 @@ def alone_bytes(stream: bytes) -> int:
     """How much of ``stream`` is inflated on all cores."""
     source = inflation._Source(pieces_of(stream))
     inflation._read_header(source)
-    return sum(map(len, inflation._alone(source)))
+    return sum(len(piece) for pieces, _ in inflation._alone(source) for piece in pieces)
 
 
 @pytest.mark.parametrize("chunk", [3000, 64 * KIB, MIB, 3 * MIB])
@@ -64,6 +64,15 @@ def test_chunks_that_stand_alone_are_inflated_alone(chunk: int) -> None:
     assert alone_bytes(stream) >= len(data) - len(data) % chunk
     for size in (1000, 77_777, len(stream)):
         assert plain(stream, size) == data
+
+
+def test_marks_are_found_wherever_the_stream_is_cut_into_pieces() -> None:
+    data = text(40 * KIB)
+    stream = chunked(data, 3000)
+    for size in range(511, 540):
+        source = inflation._Source(pieces_of(stream, size))
+        inflation._read_header(source)
+        assert b"".join(piece for pieces, _ in inflation._alone(source) for piece in pieces) == data
 
 
 @pytest.mark.parametrize("command", [["gzip", "-6"], ["gzip", "-1"], ["pigz", "-6"], ["pigz", "-i"], ["pigz", "-0"]])

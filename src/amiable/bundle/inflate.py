@@ -58,9 +58,9 @@ def inflate(pieces: Iterable[bytes | bytearray]) -> Generator[bytes, None, None]
     source = _Source(iter(pieces))
     _read_header(source)
     plain = _Plain()
-    for piece in _alone(source):
-        plain.add(piece)
-        yield piece
+    for pieces_alone, crc in _alone(source):
+        plain.add_all(pieces_alone, crc)
+        yield from pieces_alone
     while True:
         for piece in _in_order(source, plain.window):
             plain.add(piece)
@@ -133,8 +133,24 @@ class _Source:
             if found is not None:
                 return self.take_some(found.end() - self._at)
             size = max(size, self._held() - len(MARK) + 1)
-            if self._held() >= SEGMENT_BYTES_MAX or not self.fill(self._held() + 1):
+            if self._held() >= SEGMENT_BYTES_MAX or (piece := next(self._pieces, None)) is None:
                 return None
+            if (segment := self._take_across(piece, size)) is not None:
+                return segment
+            self._data, self._at = self._rest_and(piece), 0
+
+    def _take_across(self, piece: bytes | bytearray, size: int) -> memoryview | None:
+        """All that is held and as much of ``piece``, which comes next, as its first mark ends, ``size`` bytes on or later.
+
+        ``piece`` is held then.  Only the segment is copied.  ``None`` where there is no such mark in it.
+        """
+        held = self._held()
+        found = _MARK.search(piece, max(0, size - held), max(0, SEGMENT_BYTES_MAX - held))
+        if found is None or MARK in self._data[-len(MARK) + 1 :] + piece[: len(MARK) - 1]:
+            return None
+        segment = b"".join((memoryview(self._data)[self._at :], memoryview(piece)[: found.end()]))
+        self._data, self._at = piece, found.end()
+        return memoryview(segment)
 
     def give_back(self, data: bytes) -> None:
         """Puts ``data`` in front of what comes next."""
@@ -169,7 +185,14 @@ class _Plain:
         """``piece`` comes next."""
         self._crc = isal_zlib.crc32(piece, self._crc)
         self._size_bytes += len(piece)
-        self.window = (piece if len(piece) >= WINDOW_BYTES else self.window + piece)[-WINDOW_BYTES:]
+        self._move_window([piece])
+
+    def add_all(self, pieces: list[bytes], crc: int) -> None:
+        """``pieces`` come next; ``crc`` is the CRC-32 of them all."""
+        size_bytes = sum(map(len, pieces))
+        self._crc = isal_zlib.crc32_combine(self._crc, crc, size_bytes)
+        self._size_bytes += size_bytes
+        self._move_window(pieces)
 
     def check(self, trailer: bytes) -> None:
         """Refuses a member that is not what its trailer says."""
@@ -177,6 +200,10 @@ class _Plain:
             raise _fault("The decrypted stream is not sound gzip: its CRC-32 is wrong.")
         if int.from_bytes(trailer[4:], "little") != self._size_bytes & 0xFFFFFFFF:
             raise _fault("The decrypted stream is not sound gzip: its length is wrong.")
+
+    def _move_window(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self.window = (piece if len(piece) >= WINDOW_BYTES else self.window + piece)[-WINDOW_BYTES:]
 
 
 def _read_header(source: _Source) -> None:
@@ -202,14 +229,18 @@ class _NotAlone(Exception):
     """The segment cannot be inflated by itself."""
 
 
-def _alone(source: _Source) -> Iterator[bytes]:
+_Inflated = tuple[list[bytes], int]
+"""What a segment holds, in pieces, and their CRC-32."""
+
+
+def _alone(source: _Source) -> Iterator[_Inflated]:
     """What the segments at the beginning of ``source`` hold, as long as they stand alone; the others stay in ``source``."""
     workers = min(WORKERS_MAX, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, "bundle-inflate") as pool:
         guess = _Guess(source, pool)
         try:
             while (plain := guess.next(workers * SEGMENTS_WAITING_PER_WORKER)) is not None:
-                yield from plain
+                yield plain
         finally:
             guess.give_up()
 
@@ -220,10 +251,10 @@ class _Guess:
     def __init__(self, source: _Source, pool: ThreadPoolExecutor) -> None:
         self._source = source
         self._pool = pool
-        self._waiting: deque[tuple[memoryview, Future[list[bytes] | None] | None]] = deque()
+        self._waiting: deque[tuple[memoryview, Future[_Inflated | None] | None]] = deque()
         self._work_bytes = JOINED_BYTES_FREE
 
-    def next(self, waiting_max: int) -> list[bytes] | None:
+    def next(self, waiting_max: int) -> _Inflated | None:
         """What the oldest segment holds, joined to others as need be; ``None`` where it does not stand alone, or there is none."""
         while len(self._waiting) < waiting_max and (segment := self._source.take_segment()) is not None:
             self._waiting.append((segment, self._pool.submit(_inflate_alone, segment)))
@@ -266,11 +297,12 @@ class _Guess:
         self._source.give_back(b"".join(segment for segment, _ in self._waiting))
 
 
-def _inflate_alone(segment: memoryview) -> list[bytes] | None:
-    """What ``segment`` holds, in pieces; ``None`` where it goes on.  Raises _NotAlone where no more bytes would help."""
+def _inflate_alone(segment: memoryview) -> _Inflated | None:
+    """What ``segment`` holds; ``None`` where it goes on.  Raises _NotAlone where no more bytes would help."""
     member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
     data, last = segment, memoryview(LAST_BLOCK)
     pieces: list[bytes] = []
+    crc = 0
     for _ in range(SEGMENT_PLAIN_BYTES_MAX // PIECE_BYTES + 2):
         try:
             piece = member.decompress(data, PIECE_BYTES)
@@ -278,10 +310,11 @@ def _inflate_alone(segment: memoryview) -> list[bytes] | None:
             raise _NotAlone from error
         if piece:
             pieces.append(piece)
+            crc = isal_zlib.crc32(piece, crc)
         if member.eof:
             if member.unused_data or last:
                 raise _NotAlone
-            return pieces
+            return pieces, crc
         data = memoryview(b"")
         if member.needs_input:
             if not last:
