@@ -5,24 +5,15 @@ from typing import Final
 from amiable.model.block_public_access import BLOCK_ALL_SHARING, BLOCK_NEW_SHARING, UNBLOCKED, BlockPublicAccess
 from amiable.model.errors import InvalidParameterValue, OperationNotPermitted
 
-IMAGE_STATES: Final = (BLOCK_NEW_SHARING,)
 SNAPSHOT_STATES: Final = (BLOCK_ALL_SHARING, BLOCK_NEW_SHARING)
-"""What Enable… may be asked for; ``unblocked`` is what Disable… leaves."""
-
-
-def check_image_state(state: str) -> None:
-    """Refuses a state that EnableImageBlockPublicAccess does not put images into."""
-    _check_state(state, IMAGE_STATES, "imageBlockPublicAccessState")
+"""What EnableSnapshotBlockPublicAccess may be asked for; of images the guard has the one state."""
 
 
 def check_snapshot_state(state: str) -> None:
-    """Refuses a state that EnableSnapshotBlockPublicAccess does not put snapshots into."""
-    _check_state(state, SNAPSHOT_STATES, "state")
-
-
-def _check_state(state: str, expected: tuple[str, ...], parameter: str) -> None:
-    if state not in expected:
-        raise InvalidParameterValue(parameter=parameter, value=state, why=f"Expecting {' or '.join(expected)}.")
+    """Refuses ``unblocked``, which is a state of EC2's model and yet none that EnableSnapshotBlockPublicAccess takes."""
+    if state not in SNAPSHOT_STATES:
+        why = f"Expecting {' or '.join(SNAPSHOT_STATES)}; DisableSnapshotBlockPublicAccess lifts the guard."
+        raise InvalidParameterValue(parameter="State", value=state, why=why)
 
 
 def check_image_publish(guard: BlockPublicAccess) -> None:

@@ -28,7 +28,6 @@ from amiable.model.organization import ORGANIZATION_ARN, UNIT_ARN
 SNAPSHOT_CHANGES_MAX: Final = 500
 """Permissions of a snapshot that one call may name."""
 CREATE_VOLUME_PERMISSION: Final = "createVolumePermission"
-SNAPSHOT_ATTRIBUTES: Final = (CREATE_VOLUME_PERMISSION, "productCodes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +133,9 @@ def check_room(present: Sequence[str], grants: Grants, *, grantees_max: int) -> 
         )
 
 
-def check_snapshot_attribute(attribute: str) -> None:
-    """Refuses an attribute that EC2 does not name of a snapshot."""
-    if attribute not in SNAPSHOT_ATTRIBUTES:
-        raise InvalidParameterValue(
-            parameter="attribute", value=attribute, why=f"Expecting {' or '.join(SNAPSHOT_ATTRIBUTES)}."
-        )
-
-
 def check_changeable(attribute: str | None) -> None:
     """Refuses to change what of a snapshot cannot be changed: all but createVolumePermission."""
-    if attribute is None:
-        return
-    check_snapshot_attribute(attribute)
-    if attribute != CREATE_VOLUME_PERMISSION:
+    if attribute not in (None, CREATE_VOLUME_PERMISSION):
         raise InvalidParameterValue(
             parameter="attribute", value=attribute, why=f"Only {CREATE_VOLUME_PERMISSION} can be changed."
         )

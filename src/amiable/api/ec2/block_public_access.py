@@ -11,7 +11,7 @@ from amiable.api.dry_run import MayBeDry, raise_if_dry_run
 from amiable.database import block_public_access as rows
 from amiable.model.block_public_access import UNBLOCKED, BlockPublicAccess
 from amiable.model.principal import Principal
-from amiable.rules.block_public_access import check_image_state, check_snapshot_state
+from amiable.rules.block_public_access import check_snapshot_state
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
@@ -24,7 +24,6 @@ def enable_image_block_public_access(
 ) -> ec2.EnableImageBlockPublicAccessResult:
     """No image becomes public from now on; those that are public stay so."""
     state = request.image_block_public_access_state
-    check_image_state(state)
     _change(services, principal, request, lambda guard: replace(guard, images=state))
     return ec2.EnableImageBlockPublicAccessResult(image_block_public_access_state=state)
 
