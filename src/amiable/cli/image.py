@@ -8,7 +8,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
-from amiable.cli.client import client, rehearse
+from amiable.cli.client import call, client, rehearse
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model.errors import LocalRefusal
 from amiable.rules.register import check_device_name, check_name
@@ -67,7 +67,15 @@ def import_(
         raise
     found = ec2.describe_images(ImageIds=[image])["Images"][0]
     show_one(found, output, identifier="ImageId")
+    say_equal(image)
     say(f"\nnext: amiable launch {image}")
+
+
+def say_equal(image: str) -> None:
+    """Says which images the new one equals: the same bytes under the same attributes."""
+    equal = call("GET", f"/images/{image}")["EqualTo"]
+    if equal:
+        say(f"the content is that of {', '.join(equal)}")
 
 
 def default_name(file: Path) -> str:
@@ -118,7 +126,23 @@ def show(image: ImageId, /, *, output: Output = "table") -> None:
     if row["OwnerId"] == client("sts").get_caller_identity()["Account"]:
         granted = ec2.describe_image_attribute(ImageId=image, Attribute="launchPermission")["LaunchPermissions"]
         row["LaunchPermissions"] = granted
+    content = call("GET", f"/images/{image}")
+    row |= {key: content[key] for key in ("ContentDigest", "EqualTo") if content[key]}
     show_one(row, output, identifier="ImageId")
+
+
+@app.command
+def find(
+    digest: Annotated[str, Parameter(help="Content digest (sha256:…), as image show prints it.")],
+    /,
+    *,
+    output: Output = "table",
+) -> None:
+    """Finds the images of one content that you may launch.  amiable launch resolve:digest:DIGEST takes the first."""
+    rows = call("GET", f"/content-digests/{digest}")["Images"]
+    show_rows(rows, {"image": "ImageId", "name": "Name", "owner": "OwnerId"}, output, identifier="ImageId")
+    if not rows:
+        raise LocalRefusal(f"no image that you may launch has the content {digest}")
 
 
 @app.command

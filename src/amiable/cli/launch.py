@@ -13,7 +13,7 @@ RUNNING_SECONDS_MAX = 180.0
 
 
 def launch(
-    image: Annotated[str, Parameter(help="Image id (ami-…).")],
+    image: Annotated[str, Parameter(help="Image id (ami-…), resolve:ssm:PARAMETER or resolve:digest:DIGEST.")],
     /,
     *,
     type: Annotated[str, Parameter(help="Instance type.")] = "amiable.tiny",
@@ -38,6 +38,7 @@ def launch(
     if user_data is not None:
         request["UserData"] = read_user_data(user_data)
     if root_size is not None:
+        image = request["ImageId"] = image_id_of(image)
         request["BlockDeviceMappings"] = [{"DeviceName": root_device(ec2, image), "Ebs": {"VolumeSize": root_size}}]
     tags = [{"Key": k, "Value": v} for k, v in (("Name", name), ("amiable:hardware-profile", profile)) if v is not None]
     if tags:
@@ -67,6 +68,19 @@ def read_user_data(file: Path) -> bytes:
             hint="let a short script fetch the rest, or put it into the image",
         )
     return data
+
+
+def image_id_of(image: str) -> str:
+    """The id behind a parameter or a digest: no other call than the launch itself takes those."""
+    if image.startswith("resolve:ssm:"):
+        return str(client("ssm").get_parameter(Name=image.removeprefix("resolve:ssm:"))["Parameter"]["Value"])
+    if image.startswith("resolve:digest:"):
+        digest = image.removeprefix("resolve:digest:")
+        found = call("GET", f"/content-digests/{digest}")["Images"]
+        if not found:
+            raise LocalRefusal(f"no image that you may launch has the content {digest}")
+        return str(found[0]["ImageId"])
+    return image
 
 
 def root_device(ec2: Any, image: str) -> str:

@@ -40,6 +40,11 @@ app.command(
     name="kernel",
     help="Kernels and ramdisks for paravirtual images: add, list, approve; PV-GRUB and Xen.",
 )
+app.command(
+    "amiable.cli.channel:app",
+    name="channel",
+    help="Channels: create, promote, rollback, list, show, history, share, delete.",
+)
 app.command("amiable.cli.launch:launch", name="launch", help="Launch instances of an image.")
 app.command(
     "amiable.cli.instance:app", name="instance", help="Instances: list, show, console, ssh, stop, start, terminate."

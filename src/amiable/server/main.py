@@ -24,6 +24,7 @@ import uvicorn
 from sqlalchemy import select
 
 from amiable.api.accounts import create_account, settle_accounts, settle_networks
+from amiable.api.image_digests import settle_digests
 from amiable.api.kernels import settle_kernels
 from amiable.blocks.objects import ObjectFiles
 from amiable.blocks.store import BlockStore
@@ -66,6 +67,7 @@ def serve(settings: Settings, *, announce: IO[str]) -> int:
     settle_accounts(services)
     settle_networks(services)
     settle_kernels(services)
+    settle_digests(services)
     first = first_account(services)
     accelerator = choose_accelerator(data, settings)
     supervisor = Supervisor(services)

@@ -5,7 +5,7 @@ A snapshot's own digest is made once, when it is completed, and kept beside it. 
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -46,14 +46,22 @@ def refresh(c: Connection, image: Image) -> None:
         image_digests.set_digest(c, image.id, found)
 
 
-def fill(services: Services) -> None:
-    """Gives digests to the snapshots, then to the kernels and ramdisks, then to the images that have none."""
-    _fill_disks(services)
+def is_any_missing(c: Connection) -> bool:
+    """Whether a snapshot or an image has content and no digest."""
+    kinds = list(ImageType)
+    return bool(
+        image_digests.disks_without_digest(c, 1, after="") or image_digests.images_without_digest(c, kinds, 1, after="")
+    )
+
+
+def fill(services: Services, go_on: Callable[[], None]) -> None:
+    """Gives digests to the snapshots, then to the kernels and ramdisks, then to the images that have none; ``go_on`` is called between two."""
+    _fill_disks(services, go_on)
     for types in ((ImageType.KERNEL, ImageType.RAMDISK), (ImageType.MACHINE,)):
-        _fill_images(services, types)
+        _fill_images(services, types, go_on)
 
 
-def _fill_disks(services: Services) -> None:
+def _fill_disks(services: Services, go_on: Callable[[], None]) -> None:
     after = ""
     while True:
         with services.database.read() as c:
@@ -61,6 +69,7 @@ def _fill_disks(services: Services) -> None:
         if not found:
             return
         for snapshot_id, size_gib in found:
+            go_on()
             with (
                 services.database.read() as c
             ):  # outside of the transaction that writes: a large disk's map takes seconds
@@ -70,7 +79,7 @@ def _fill_disks(services: Services) -> None:
         after = found[-1][0]
 
 
-def _fill_images(services: Services, types: tuple[ImageType, ...]) -> None:
+def _fill_images(services: Services, types: tuple[ImageType, ...], go_on: Callable[[], None]) -> None:
     after = ""
     while True:
         with services.database.read() as c:
@@ -78,6 +87,7 @@ def _fill_images(services: Services, types: tuple[ImageType, ...]) -> None:
         if not found:
             return
         for image_id, region in found:
+            go_on()
             with services.database.read() as c:
                 image = images.get(c, region, image_id, viewer="")
                 digest = None if image is None else digest_of(c, image, data=services.data)

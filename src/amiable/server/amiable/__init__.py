@@ -12,6 +12,7 @@
     GET    channels                            POST  channels {Name, ImageId, Description, Public}
     GET    channels/{name}                     GET   channels/{name}/history        DELETE channels/{name}
     POST   channels/{name}/promote {ImageId}   POST  channels/{name}/rollback       PUT    channels/{name}/visibility {Public}
+    GET    images/{id}                         GET   content-digests/{digest}
     GET    instances/{id}/hardware
     GET    bundling-certificate                GET   host
     GET    instances/{id}/ssh-host-keys        (instances/{id}/tunnel: ``server/tunnel.py``)
@@ -26,7 +27,8 @@ import msgspec
 from starlette.responses import Response
 
 from amiable.model.errors import InvalidAction, UnauthorizedOperation
-from amiable.server.amiable import accounts, channels, host, kernels, name_guard, organizations, products
+from amiable.server import audit
+from amiable.server.amiable import accounts, channels, host, images, kernels, name_guard, organizations, products
 from amiable.server.amiable.calls import Routes
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.limits import AMIABLE_BODY_BYTES_MAX
@@ -41,6 +43,7 @@ ROUTES: Final[Routes] = {
     **kernels.ROUTES,
     **products.ROUTES,
     **channels.ROUTES,
+    **images.ROUTES,
     **host.ROUTES,
     **organizations.ROUTES,
     **name_guard.ROUTES,
@@ -51,11 +54,14 @@ async def handle(services: Services, request: Authenticated) -> Response:
     """The answer to one request of Amiable's own API."""
     parts = request.raw_path.removeprefix(PREFIX).split("/") if request.raw_path.startswith(PREFIX) else []
     noun, rest, tail = (*parts, "", "", "")[:3]
-    handler = ROUTES.get((request.method, f"{noun}/{{}}/{tail}" if tail else f"{noun}/{{}}" if rest else noun))
+    route = f"{noun}/{{}}/{tail}" if tail else f"{noun}/{{}}" if rest else noun
+    handler = ROUTES.get((request.method, route))
     if handler is None or len(parts) > 3:
         raise InvalidAction(action=f"{request.method} {request.raw_path}")
+    audit.begin(services, request, "amiable", f"{request.method} {route}", *([unquote(rest)] if rest else []))
     if request.principal.is_session and request.method != "GET" and noun in LASTING:
         raise UnauthorizedOperation(why="The credentials of a session make and change no lasting ones.")
     body = await request.body.read(AMIABLE_BODY_BYTES_MAX)
+    audit.tell_body(body)
     answer = await in_thread(handler, services, request, unquote(rest), body)
     return Response(msgspec.json.encode(answer), 200, {"Content-Type": "application/json"})
