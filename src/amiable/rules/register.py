@@ -44,6 +44,7 @@ _DEVICE_FORMS: Final = {
     "paravirtual": "/dev/sd[a-z], /dev/sd[a-z][1-15], /dev/hd[a-z], /dev/hd[a-z][1-15]",
     "hvm": "/dev/sd[a-z], /dev/sda1, /dev/sda2, /dev/xvd[a-z], /dev/xvd[b-d][a-z]",
 }
+_PARTITION: Final = re.compile(r"\d+$")
 EPHEMERAL_NAME: Final = re.compile(r"ephemeral(\d{1,2})")
 
 
@@ -215,6 +216,7 @@ def plan_devices(
     if not root_device_name:
         raise MissingParameter(parameter="RootDeviceName")
     _check_map(devices)
+    _check_disks_and_partitions(devices, virtualization_type)
     check_device_name(root_device_name, virtualization_type)
     planned = tuple(_plan_device(device, virtualization_type, snapshots) for device in devices)
     root = find_root_device(planned, root_device_name)
@@ -235,6 +237,7 @@ def plan_instance_store_devices(
 ) -> tuple[ImageDevice, ...]:
     """The block device map of a manifest-backed image: instance-store disks only."""
     _check_map(devices)
+    _check_disks_and_partitions(devices, virtualization_type)
     for device in devices:
         if device.volume is not None and not (device.virtual_name and device.volume.is_empty):
             raise InvalidBlockDeviceMapping(
@@ -255,6 +258,17 @@ def _check_map(devices: Sequence[RequestedDevice]) -> None:
                 f"The device '{device.device_name}' is used in more than one block device mapping."
             )
         seen.add(device.device_name)
+
+
+def _check_disks_and_partitions(devices: Sequence[RequestedDevice], virtualization_type: str) -> None:
+    """Refuses a whole disk beside one of its partitions: a paravirtual guest sees each entry as a device of that name."""
+    if virtualization_type != "paravirtual":
+        return
+    names = {device.device_name for device in devices if device.device_name}
+    for name in sorted(names):
+        disk = _PARTITION.sub("", name)
+        if disk != name and disk in names:
+            raise InvalidBlockDeviceMapping(f"The devices {disk} and {name} cannot be mapped together.")
 
 
 def _plan_device(device: RequestedDevice, virtualization_type: str, snapshots: Mapping[str, Snapshot]) -> ImageDevice:
@@ -314,7 +328,9 @@ def _check_supported(device_name: str, volume: RequestedVolume) -> None:
         raise InvalidBlockDeviceMapping(
             f"the encrypted flag cannot be specified since device {device_name} has a snapshot specified."
         )
-    if volume.encrypted or volume.kms_key_id is not None:
+    if volume.kms_key_id is not None:
+        raise UnsupportedOperation(f"KmsKeyId of {device_name} is not supported by RegisterImage.")
+    if volume.encrypted:
         raise UnsupportedOperation(f"Encrypted volumes ({device_name}) are not implemented by Amiable.")
     if volume.unsupported:
         raise UnsupportedOperation(f"{', '.join(volume.unsupported)} of {device_name} is not implemented by Amiable.")

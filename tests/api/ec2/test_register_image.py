@@ -196,7 +196,7 @@ def test_what_is_wrong_is_refused_by_name(
         ({"volume_size": 1}, InvalidBlockDeviceMapping, "Volume of size 1GB is smaller than snapshot 'snap-.*', expect size >= 2GB"),
         ({"encrypted": True}, InvalidBlockDeviceMapping, "encrypted flag cannot be specified"),
         ({"encrypted": False}, InvalidBlockDeviceMapping, "encrypted flag cannot be specified"),
-        ({"kms_key_id": "k"}, UnsupportedOperation, "not implemented"),
+        ({"kms_key_id": "k"}, UnsupportedOperation, "not supported by RegisterImage"),
         ({"volume_type": "st1", "volume_size": 500}, InvalidBlockDeviceMapping, "cannot boot"),
         ({"volume_type": "gp9"}, InvalidParameterValue, "VolumeType"),
         ({"volume_type": "io1", "volume_size": 10}, MissingParameter, "iops"),
