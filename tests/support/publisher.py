@@ -36,12 +36,13 @@ def another_client(edge: Edge, name: str = "stranger", **options: Any) -> Iterat
 
 def new_snapshot(edge: Edge, client: Any = None, *, size_gib: int = 1, completed: bool = True) -> str:
     """The id of an empty snapshot, of the edge's account or of the account of an EBS direct ``client``."""
-    with closing(edge.client("ebs")) as own:
-        ebs = client or own
-        snapshot_id = str(ebs.start_snapshot(VolumeSize=size_gib)["SnapshotId"])
-        if completed:
-            ebs.complete_snapshot(SnapshotId=snapshot_id, ChangedBlocksCount=0)
-            run_jobs(edge.services)
+    if client is None:
+        with closing(edge.client("ebs")) as own:
+            return new_snapshot(edge, own, size_gib=size_gib, completed=completed)
+    snapshot_id = str(client.start_snapshot(VolumeSize=size_gib)["SnapshotId"])
+    if completed:
+        client.complete_snapshot(SnapshotId=snapshot_id, ChangedBlocksCount=0)
+        run_jobs(edge.services)
     return snapshot_id
 
 
