@@ -34,6 +34,7 @@ OWN_API = {
     "POST, DELETE /amiable/v1/organizations/{id}/units, PUT, DELETE …/members": "their units and members (management account)",
     "GET, POST /amiable/v1/kernels": "kernels and ramdisks (POST: administrator and partners)",
     "PUT /amiable/v1/kernels/{id}/approval": "the list of approved kernels and ramdisks (administrator)",
+    "GET /amiable/v1/events?after&since&size&wait": "the log: an account its own lines, the administrator all; `wait` seconds for the next",
     "GET /amiable/v1/instances/{id}/hardware": "the instance's hardware profile and why it was chosen",
     "GET /amiable/v1/bundling-certificate": "the certificate that bundle keys are wrapped for",
     "GET /amiable/cert-ec2.pem": "the same certificate, unsigned, for `curl` and `--ec2cert`",

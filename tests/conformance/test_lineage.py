@@ -276,7 +276,8 @@ def test_references_are_refused_in_ec2s_words(owner: Hand, other: Hand) -> None:
     assert code == "InvalidParameterValue" and text.startswith(
         "Value (ec2:Volume) for parameter ResourceType.1.ResourceType is invalid."
     )
-    assert refused(ask, ImageIds=[image_id], MaxResults=4, **every)[0] == "InvalidParameterValue"
+    small = {"ImageIds": [image_id], "MaxResults": 4, **every}
+    assert refused_unchecked(owner, "DescribeImageReferences", **small)[0] == "InvalidParameterValue"
     assert refused(ask, ImageIds=[image_id], NextToken="x", **every)[0] == "InvalidNextToken"
     assert refused(ask, ImageIds=[image_id], DryRun=True, **every)[0] == "DryRunOperation"
 

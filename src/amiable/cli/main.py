@@ -58,6 +58,7 @@ app.command(
 app.command(
     "amiable.cli.organization:app", name="organization", help="Organizations of accounts: create, show, units, members."
 )
+app.command("amiable.cli.events:events", name="events", help="The log of what was done, and by whom.")
 
 
 class Ended(KeyboardInterrupt):

@@ -7,6 +7,7 @@ generation) comes with it.  A write answers only after its commit is on disk (``
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,9 @@ from amiable.database.steady_clock import read_steady
 from amiable.model.metering import SteadyInstant
 
 BUSY_SECONDS_MAX = 60
+
+RIDER: ContextVar[Callable[[Connection], Callable[[], None]] | None] = ContextVar("rider", default=None)
+"""What is written with every transaction of the call at hand, right before it commits; what it returns is called once it has."""
 
 
 class Instant(TypeDecorator[datetime]):
@@ -65,9 +69,14 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes: committed and on disk when the block ends, undone when it raises."""
-        options = {"amiable_write": True, "amiable_steady": self.steady}
+        options, rider = {"amiable_write": True, "amiable_steady": self.steady}, RIDER.get()
+        committed = None
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
+            if rider is not None:
+                committed = rider(connection)
+        if committed is not None:
+            committed()
 
     def close(self) -> None:
         """Closes every pooled connection."""

@@ -24,9 +24,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from amiable.model.errors import RequestTooLarge, Unauthenticated, UnsupportedOperation
+from amiable.model.errors import Refusal, RequestTooLarge, Unauthenticated, UnsupportedOperation
 from amiable.rules import sigv2, sigv4
-from amiable.server import amiable, bootstrap, ebs, ec2, iam, limits, rbin, refusals, s3, s3_form, ssm, sts
+from amiable.server import amiable, audit, bootstrap, ebs, ec2, iam, limits, rbin, refusals, s3, s3_form, ssm, sts
 from amiable.server.authenticate import (
     authenticate,
     authenticate_form,
@@ -40,6 +40,7 @@ from amiable.server.forms import FORM_TYPE
 from amiable.server.landing import landing_page
 from amiable.server.tunnel import tunnel
 from amiable.services import Services
+from amiable.services.audit import Watch
 
 log = logging.getLogger("amiable.server")
 
@@ -88,15 +89,17 @@ async def _serve_http(services: Services, scope: Scope, receive: Receive, send: 
     signed = signed_request(scope)
     exchange = Exchange(signed, request_id, service_of(signed))
     reading = Reading(receive)
-    try:
-        response = await _respond(services, exchange, Request(scope, reading))
-    except ClientDisconnect:
-        log.info(
-            "%s %s %s: the client went away; request %s", exchange.service, signed.method, signed.raw_path, request_id
-        )
-        return
-    except Exception as error:  # noqa: BLE001 - the outermost loop of requests
-        response = _refuse(services, exchange.service, error, signed, request_id)
+    with audit.watching((scope.get("client") or ("",))[0]) as watch:
+        try:
+            response = await _respond(services, exchange, Request(scope, reading))
+            await _end(services, watch, None)
+        except ClientDisconnect:
+            words = "%s %s %s: the client went away; request %s"
+            log.info(words, exchange.service, signed.method, signed.raw_path, request_id)
+            return
+        except Exception as error:  # noqa: BLE001 - the outermost loop of requests
+            response = _refuse(services, exchange.service, error, signed, request_id)
+            await _end(services, watch, refusals.named(error, request_id))
     response.headers["x-amz-request-id" if exchange.service == "s3" else "x-amzn-RequestId"] = request_id
     milliseconds = (time.monotonic() - started) * 1000
     log.info(
@@ -111,6 +114,15 @@ async def _serve_http(services: Services, scope: Scope, receive: Receive, send: 
     if not await reading.finish(signed):
         response.headers["Connection"] = "close"
     await response(scope, receive, send)
+
+
+async def _end(services: Services, watch: Watch, refusal: Refusal | None) -> None:
+    """Has the log say what came of a mutating call; where it cannot be written, the change has its line already."""
+    try:
+        code, status = (None, 200) if refusal is None else (refusal.code, refusal.status)
+        await audit.end(services, watch, code, status)
+    except Exception as error:  # the outermost loop of requests
+        log.error("the log has no line of a call that changed nothing", exc_info=error)
 
 
 class Reading:

@@ -5,11 +5,12 @@ from typing import Final
 from starlette.responses import Response
 
 from amiable.model.errors import DryRunOperation, NotImplementedAction
-from amiable.server import limits, operations
+from amiable.server import audit, limits, operations
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.forms import read_form
 from amiable.services import Services
 from amiable.wire import ec2_query
+from amiable.wire.parameters import Node
 
 READS: Final = ("Describe", "Get")
 """How an action begins that changes nothing: only there may the edge itself answer a dry run, after the fact."""
@@ -23,10 +24,19 @@ async def handle(services: Services, request: Authenticated) -> Response:
     function = operations.EC2.get(action)
     if function is None:
         raise NotImplementedAction(action=action)
+    if not _is_dry(root):
+        audit.begin(services, request, action)
     typed = ec2_query.read_request(operation, root)
+    audit.tell(typed)
     result = await in_thread(function, services, request.principal, typed)
     if getattr(typed, "dry_run", None):
         assert action.startswith(READS), f"{action} ignored DryRun"
         raise DryRunOperation()
     body = ec2_query.write_response(operation, result, request_id=request.request_id, version=version)
     return Response(body, headers={"Content-Type": ec2_query.CONTENT_TYPE})
+
+
+def _is_dry(root: Node) -> bool:
+    """Whether a request that may not even be readable asks for a dry run, which changes nothing: the log has no line of it."""
+    dry = root.children.get("DryRun")
+    return dry is not None and dry.value in ("true", "1")

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from amiable.model.principal import Principal
+from amiable.server import audit
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.limits import EBS_BODY_BYTES_MAX
 from amiable.services import Services
@@ -24,11 +25,13 @@ async def answer(
         message = f"{request.method} {request.raw_path} is no operation of {protocol.title} that Amiable implements."
         raise protocol.invalid("", message)
     operation, path = found
+    audit.begin(services, request, operation.name)
     if request.headers.get("content-encoding", "identity") != "identity":
         message = f"Content-Encoding {request.headers['content-encoding']} is not accepted."
         raise protocol.invalid("Content-Encoding", message)
     body = await request.body.read(EBS_BODY_BYTES_MAX)
     typed = protocol.read_request(operation, path=path, query=request.raw_query, headers=request.headers, body=body)
+    audit.tell(typed)
     result = await in_thread(functions[operation.name], services, request.principal, typed)
     status, headers, document = protocol.write_response(operation, result)
     return Response(document, status, headers)

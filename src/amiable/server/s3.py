@@ -16,7 +16,7 @@ from amiable.api.s3 import buckets, listing, objects, uploads
 from amiable.api.s3.listing import Listing, Page
 from amiable.model.bucket import KEYS_MAX
 from amiable.model.errors import S3Refusal
-from amiable.server import s3_acl, s3_objects, s3_uploads
+from amiable.server import audit, s3_acl, s3_objects, s3_uploads
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.s3_answer import owner_of, xml
 from amiable.server.s3_request import Call, check_headers, has_digest, read_call, read_document, read_number
@@ -33,16 +33,21 @@ RESPONSE_PARAMETERS: Final = frozenset(s3_objects.OVERRIDES)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers, and the query parameters it takes beside those that every request may have."""
+    """What answers, the query parameters it takes beside those that every request may have, and what the log calls it."""
 
     handler: Handler
     parameters: frozenset[str] = frozenset()
+    logged_as: str | None = None
 
 
 async def handle(services: Services, request: Authenticated) -> Response:
     """The answer to one S3 request."""
     call = read_call(request)
     route = _route(call)
+    if route.logged_as is not None:
+        is_copy = call.header("x-amz-copy-source") is not None
+        action = COPY if is_copy and route.logged_as == PUT else route.logged_as
+        audit.begin(services, request, action, f"{call.bucket}/{call.key}" if call.key else call.bucket)
     check_headers(call)
     expected = call.header("x-amz-expected-bucket-owner")
     if expected is not None and call.bucket:
@@ -263,29 +268,32 @@ SUBRESOURCES: Final = (
 )
 """Query parameters that name another operation, whether Amiable does it or not."""
 
+PUT: Final = "PutObject"
+COPY: Final = "CopyObject"
+
 ROUTES: Final[dict[tuple[str, str, str], Route]] = {
     ("GET",    "service", ""):          Route(_list_buckets),
-    ("PUT",    "bucket",  ""):          Route(_create_bucket),
+    ("PUT",    "bucket",  ""):          Route(_create_bucket, logged_as="CreateBucket"),
     ("HEAD",   "bucket",  ""):          Route(_head_bucket),
-    ("DELETE", "bucket",  ""):          Route(_delete_bucket),
+    ("DELETE", "bucket",  ""):          Route(_delete_bucket, logged_as="DeleteBucket"),
     ("GET",    "bucket",  ""):          Route(_list_v1, LIST_PARAMETERS | {"marker"}),
     ("GET",    "bucket",  "list-type"): Route(_list_v2, LIST_PARAMETERS | {"continuation-token", "start-after", "fetch-owner"}),
     ("GET",    "bucket",  "location"):  Route(_bucket_location),
     ("GET",    "bucket",  "acl"):       Route(s3_acl.bucket_acl),
-    ("PUT",    "bucket",  "acl"):       Route(s3_acl.put_bucket_acl),
+    ("PUT",    "bucket",  "acl"):       Route(s3_acl.put_bucket_acl, logged_as="PutBucketAcl"),
     ("GET",    "bucket",  "uploads"):   Route(
         _list_uploads, frozenset({"prefix", "max-uploads", "key-marker", "upload-id-marker", "encoding-type"})
     ),
-    ("POST",   "bucket",  "delete"):    Route(_delete_objects),
-    ("PUT",    "object",  ""):          Route(s3_objects.put),
+    ("POST",   "bucket",  "delete"):    Route(_delete_objects, logged_as="DeleteObjects"),
+    ("PUT",    "object",  ""):          Route(s3_objects.put, logged_as=PUT),
     ("GET",    "object",  ""):          Route(s3_objects.get, RESPONSE_PARAMETERS),
     ("HEAD",   "object",  ""):          Route(s3_objects.head, RESPONSE_PARAMETERS),
-    ("DELETE", "object",  ""):          Route(s3_objects.delete),
+    ("DELETE", "object",  ""):          Route(s3_objects.delete, logged_as="DeleteObject"),
     ("GET",    "object",  "acl"):       Route(s3_acl.object_acl),
-    ("PUT",    "object",  "acl"):       Route(s3_acl.put_object_acl),
+    ("PUT",    "object",  "acl"):       Route(s3_acl.put_object_acl, logged_as="PutObjectAcl"),
     ("POST",   "object",  "uploads"):   Route(s3_uploads.create),
     ("PUT",    "object",  "uploadId"):  Route(s3_uploads.put_part, frozenset({"partNumber"})),
-    ("POST",   "object",  "uploadId"):  Route(s3_uploads.complete),
+    ("POST",   "object",  "uploadId"):  Route(s3_uploads.complete, logged_as="CompleteMultipartUpload"),
     ("DELETE", "object",  "uploadId"):  Route(s3_uploads.abort),
     ("GET",    "object",  "uploadId"):  Route(s3_uploads.parts, frozenset({"max-parts", "part-number-marker", "encoding-type"})),
 }  # fmt: skip

@@ -24,7 +24,7 @@ from amiable.rules import post_policy, sigv4
 from amiable.rules.conditions import Conditions
 from amiable.rules.post_policy import Policy
 from amiable.rules.sigv4 import UNSIGNED_PAYLOAD, Claim, Scope, Signature
-from amiable.server import limits
+from amiable.server import audit, limits
 from amiable.server.authenticate import check_region, check_version_2, credential, headers_of
 from amiable.server.contracts import Authenticated, Body
 from amiable.server.s3_acl import acl_of
@@ -103,6 +103,7 @@ def _upload(services: Services, signed: sigv4.Request, posted: Posted, request_i
         body=posted.body,
     )
     call = _call(request, bucket, fields, posted.form.file_name)
+    audit.begin(services, request, "PutObject", f"{bucket}/{call.key}")
     check_headers(call)
     put = Put(bucket, call.key, read_object_headers(call), acl_of(services, call), Conditions())
     file = posted.form.file(blocking(posted.body))

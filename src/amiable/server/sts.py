@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from amiable.model.errors import NotImplementedAction
-from amiable.server import limits, operations
+from amiable.server import audit, limits, operations
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.forms import read_form
 from amiable.services import Services
@@ -32,6 +32,9 @@ async def answer(
     function = functions.get(action)
     if function is None:
         raise NotImplementedAction(action=action)
-    result = await in_thread(function, services, request.principal, protocol.read_request(operation, root))
+    audit.begin(services, request, action)
+    typed = protocol.read_request(operation, root)
+    audit.tell(typed)
+    result = await in_thread(function, services, request.principal, typed)
     body = protocol.write_response(operation, result, request_id=request.request_id)
     return Response(body, headers={"Content-Type": query.CONTENT_TYPE})

@@ -10,6 +10,7 @@ from amiable.blocks.store import BlockStore
 from amiable.database.connect import Database
 from amiable.model import ids
 from amiable.model.settings import Settings
+from amiable.services.audit import note_made
 from amiable.services.installation import Installation
 
 
@@ -35,5 +36,7 @@ class Services:
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
     def mint(self, prefix: str) -> str:
-        """A new id with EC2's ``prefix``."""
-        return ids.mint(prefix, self.entropy(ids.ENTROPY_BYTES))
+        """A new id with EC2's ``prefix``; the log has it among what the call at hand made."""
+        made = ids.mint(prefix, self.entropy(ids.ENTROPY_BYTES))
+        note_made(made)
+        return made

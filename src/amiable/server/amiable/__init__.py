@@ -13,6 +13,7 @@
     GET    channels/{name}                     GET   channels/{name}/history        DELETE channels/{name}
     POST   channels/{name}/promote {ImageId}   POST  channels/{name}/rollback       PUT    channels/{name}/visibility {Public}
     GET    images/{id}                         GET   content-digests/{digest}
+    GET    events?after&since&size&wait        (an account its own lines, the administrator all)
     GET    instances/{id}/hardware
     GET    bundling-certificate                GET   host
     GET    instances/{id}/ssh-host-keys        (instances/{id}/tunnel: ``server/tunnel.py``)
@@ -28,8 +29,18 @@ from starlette.responses import Response
 
 from amiable.model.errors import InvalidAction, UnauthorizedOperation
 from amiable.server import audit
-from amiable.server.amiable import accounts, channels, host, images, kernels, name_guard, organizations, products
-from amiable.server.amiable.calls import Routes
+from amiable.server.amiable import (
+    accounts,
+    channels,
+    events,
+    host,
+    images,
+    kernels,
+    name_guard,
+    organizations,
+    products,
+)
+from amiable.server.amiable.calls import Answer, Routes
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.limits import AMIABLE_BODY_BYTES_MAX
 from amiable.services import Services
@@ -55,13 +66,19 @@ async def handle(services: Services, request: Authenticated) -> Response:
     parts = request.raw_path.removeprefix(PREFIX).split("/") if request.raw_path.startswith(PREFIX) else []
     noun, rest, tail = (*parts, "", "", "")[:3]
     route = f"{noun}/{{}}/{tail}" if tail else f"{noun}/{{}}" if rest else noun
+    if (request.method, route) == ("GET", "events"):
+        return _json(await events.follow(services, request))
     handler = ROUTES.get((request.method, route))
     if handler is None or len(parts) > 3:
         raise InvalidAction(action=f"{request.method} {request.raw_path}")
-    audit.begin(services, request, "amiable", f"{request.method} {route}", *([unquote(rest)] if rest else []))
+    audit.begin(services, request, f"{request.method} {route}", *([unquote(rest)] if rest else []))
     if request.principal.is_session and request.method != "GET" and noun in LASTING:
         raise UnauthorizedOperation(why="The credentials of a session make and change no lasting ones.")
     body = await request.body.read(AMIABLE_BODY_BYTES_MAX)
     audit.tell_body(body)
     answer = await in_thread(handler, services, request, unquote(rest), body)
+    return _json(answer)
+
+
+def _json(answer: Answer) -> Response:
     return Response(msgspec.json.encode(answer), 200, {"Content-Type": "application/json"})

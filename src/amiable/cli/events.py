@@ -1,0 +1,88 @@
+"""``amiable events``: the log of what was done, and its new lines as they come."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from cyclopts import Parameter
+
+from amiable.cli.client import call
+from amiable.cli.output import Output, show_rows
+from amiable.cli.terminal_text import plain
+from amiable.model.errors import LocalRefusal
+
+WAIT_SECONDS: Final = 20
+PAGE: Final = 1000
+COLUMNS: Final = {
+    "time": "Time",
+    "account": "AccountId",
+    "service": "Service",
+    "action": "Action",
+    "outcome": "Outcome",
+    "error": "ErrorCode",
+    "resources": "Resources",
+    "from": "Address",
+}
+UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGO: Final = re.compile(r"(\d{1,6})([smhd])")
+
+
+def events(
+    *,
+    follow: Annotated[bool, Parameter(help="Goes on with new lines as they come.", negative=())] = False,
+    since: Annotated[
+        str | None, Parameter(help="Moment (2026-03-01T12:00:00Z), or how long ago: 90s, 15m, 2h, 7d.")
+    ] = None,
+    output: Output = "table",
+) -> None:
+    """Shows who changed what: every call that was to change something, done or refused.  The administrator sees everybody's.
+
+    Without --since, the newest 100.  Following, json prints one object a line.
+    """
+    asked = {} if since is None else {"since": moment_of(since, datetime.now(UTC)), "size": str(PAGE)}
+    rows, last = page(asked)
+    while since is not None and len(rows) % PAGE == 0 and rows and (more := page({"after": str(last), **asked}))[0]:
+        rows, last = rows + more[0], more[1]
+    if not follow:
+        show_rows([told(row, output) for row in rows], COLUMNS, output, identifier="RequestId")
+        return
+    while True:
+        for row in rows:
+            print(line(row, output), flush=True)
+        rows, last = page({"after": str(last), "wait": str(WAIT_SECONDS), "size": str(PAGE)})
+
+
+def page(query: dict[str, str]) -> tuple[list[dict[str, Any]], int]:
+    """The lines that ``query`` asks for, and where the next ones begin."""
+    found = call("GET", "/events" + (f"?{urlencode(query)}" if query else ""))
+    return found["Events"], int(found["Last"])
+
+
+def moment_of(text: str, now: datetime) -> str:
+    """The moment that ``text`` names, as the server reads it; refuses what is none."""
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return (now - timedelta(**{UNITS[ago[2]]: int(ago[1])})).isoformat()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        hint = "a moment like 2026-03-01T12:00:00Z, or how long ago: 90s, 15m, 2h, 7d"
+        raise LocalRefusal(f"--since is no moment: {text}", hint=hint, exit_code=2) from None
+    return (moment if moment.tzinfo else moment.astimezone()).isoformat()
+
+
+def told(row: dict[str, Any], output: Output) -> dict[str, Any]:
+    """The row as a table shows it."""
+    return row if output != "table" else {**row, "Resources": " ".join(row["Resources"])}
+
+
+def line(row: dict[str, Any], output: Output) -> str:
+    """One line of a log that is followed."""
+    if output == "json":
+        return json.dumps(row)
+    if output == "id":
+        return str(row["RequestId"])
+    cells = [row["Time"], row["AccountId"], row["Service"], row["Action"], row["Outcome"], row["ErrorCode"] or ""]
+    return plain("  ".join([*cells, *row["Resources"]]).rstrip())

@@ -1,0 +1,114 @@
+"""Which calls the log is of, and what of a call it keeps.
+
+    service                 logged
+    ec2, iam, rbin, ssm     every action but Describe…, Get…, List…, and those that only ask
+    ebs                     StartSnapshot, CompleteSnapshot: a disk's thousand blocks are one writing
+    s3                      what makes, changes or removes a bucket or an object; an upload's parts are not seen until it is completed
+    amiable                 every method but GET
+    sts                     nothing: a session is sealed into its token, nothing is kept of it
+
+Secrets are never kept, and neither is what is long.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+READS: Final = ("Describe", "Get", "List", "Head")
+ASKS_ONLY: Final = frozenset({"ConfirmProductInstance"})
+EBS: Final = frozenset({"StartSnapshot", "CompleteSnapshot"})
+S3: Final = frozenset(
+    {
+        *("CreateBucket", "DeleteBucket", "PutBucketAcl", "PutObject", "CopyObject", "CompleteMultipartUpload"),
+        *("PutObjectAcl", "DeleteObject", "DeleteObjects"),
+    }
+)
+SECRETS: Final = frozenset({"UserData", "UefiData", "UploadPolicy", "UploadPolicySignature", "PrivateKey", "Secret"})
+TEXT_CHARACTERS_MAX: Final = 512
+PARAMETERS_CHARACTERS_MAX: Final = 8192
+RESOURCES_MAX: Final = 100
+NAMED: Final = frozenset(
+    {"Name", "Names", "Identifier", "ResourceArn", "ResourceId", "CertificateId", "Bucket", "Key", "Path"}
+)
+"""Parameters that name what a call is about, where ids have no form of their own."""
+
+_ID = re.compile(r"(?:ami|aki|ari|snap|vol|i|key|import-snap|bun|vpc|subnet|sg|amiur)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+
+
+def is_logged(service: str, action: str) -> bool:
+    """Whether the log has a line of such a call."""
+    match service:
+        case "ec2" | "iam" | "rbin" | "ssm":
+            return not action.startswith(READS) and action not in ASKS_ONLY
+        case "ebs":
+            return action in EBS
+        case "s3":
+            return action in S3
+        case "amiable":
+            return not action.startswith("GET ")
+        case _:
+            return False
+
+
+def parameters_of(request: object) -> dict[str, Any]:
+    """What a typed request, or a JSON body, says: names as in the API, absent ones left out, secrets and length taken away."""
+    built = msgspec.to_builtins(request, builtin_types=(bytes,))
+    if not isinstance(built, Mapping):
+        return {}
+    kept = {_pascal(name): value for name, value in built.items()}
+    is_secret = kept.get("Type") == "SecureString"  # of a parameter of Systems Manager
+    return {name: _keep(name, value, is_secret) for name, value in kept.items() if value is not None}
+
+
+def _keep(name: str, value: Any, is_secret: bool = False) -> Any:
+    if name in SECRETS or (is_secret and name == "Value"):
+        return "(not kept)"
+    if isinstance(value, Mapping):
+        inner = {_pascal(str(key)): each for key, each in value.items() if each is not None}
+        return {key: _keep(key, each, is_secret) for key, each in inner.items()}
+    if isinstance(value, list | tuple):
+        return [_keep(name, each, is_secret) for each in value]
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
+    if isinstance(value, str) and len(value) > TEXT_CHARACTERS_MAX:
+        return f"{value[:64]}… ({len(value)} characters)"
+    return value
+
+
+def _pascal(name: str) -> str:
+    """``image_id`` as ``ImageId``; what is spelt so already stays."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def text_of(parameters: Mapping[str, Any]) -> str:
+    """The parameters as JSON; of too many, how long they were."""
+    text = msgspec.json.encode(parameters).decode()
+    return text if len(text) <= PARAMETERS_CHARACTERS_MAX else f'{{"(not kept)":"{len(text)} characters"}}'
+
+
+def resources_of(service: str, parameters: Mapping[str, Any]) -> list[str]:
+    """What a call's parameters name: every id of EC2's form, elsewhere than in EC2 top-level names too, each once."""
+    names: frozenset[str] = frozenset() if service in ("ec2", "ebs") else NAMED
+    found: dict[str, None] = {}
+    for name, value in parameters.items():
+        for text in _texts(value):
+            if name in names or _ID.fullmatch(text):
+                found[text] = None
+    return list(found)[:RESOURCES_MAX]
+
+
+def is_resource(made: str) -> bool:
+    """Whether an id that a call made is one that users know."""
+    return _ID.fullmatch(made) is not None
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for each in value.values() for text in _texts(each)]
+    if isinstance(value, list | tuple):
+        return [text for each in value for text in _texts(each)]
+    return []

@@ -1,0 +1,100 @@
+"""The log on the command line: a table, JSON, and new lines as they come."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amiable.cli import events
+from amiable.cli.main import main
+from amiable.model.errors import LocalRefusal
+from tests.server.edge import Edge, running_edge
+from tests.support.services import make_account, open_services
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
+    with open_services(tmp_path / "data") as services:
+        account, _ = make_account(services, "someone")
+        with running_edge(services, account) as running:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", running.endpoint)
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
+            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+            monkeypatch.setenv("AWS_REGION", "us-east-1")
+            yield running
+
+
+@pytest.fixture
+def ec2(edge: Edge) -> Iterator[Any]:
+    with closing(edge.client("ec2")) as client:
+        yield client
+
+
+def test_what_was_done_is_shown(ec2: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    made = ec2.create_key_pair(KeyName="one")["KeyPairId"]
+    assert main(["events"]) == 0
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split()[:5] == ["TIME", "ACCOUNT", "SERVICE", "ACTION", "OUTCOME"]
+    assert line.split()[2:] == ["ec2", "CreateKeyPair", "done", "-", made, "127.0.0.1"]
+    assert main(["events", "--since", "1h", "--output", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["Resources"] == [made] and row["Parameters"]["KeyName"] == "one"
+    assert main(["events", "--output", "id"]) == 0
+    assert capsys.readouterr().out.split() == [row["RequestId"]]
+
+
+class Enough(Exception):
+    """The test has seen what it waited for."""
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_new_lines_come_as_they_are_written(
+    ec2: Any, output: events.Output, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ec2.create_key_pair(KeyName="before")
+    asked: list[dict[str, str]] = []
+    page = events.page
+
+    def watched(query: dict[str, str]) -> Any:
+        asked.append(query)
+        if len(asked) == 3:
+            raise Enough
+        if len(asked) == 2:
+            threading.Thread(target=lambda: ec2.create_key_pair(KeyName="after")).start()
+        return page(query)
+
+    monkeypatch.setattr(events, "page", watched)
+    with pytest.raises(Enough):
+        events.events(follow=True, output=output)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all("CreateKeyPair" in line for line in lines)
+    assert asked[1]["wait"] and int(asked[2]["after"]) == int(asked[1]["after"]) + 1
+    if output == "json":
+        assert [json.loads(line)["Parameters"]["KeyName"] for line in lines] == ["before", "after"]
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("90s", NOW - timedelta(seconds=90)),
+        ("15m", NOW - timedelta(minutes=15)),
+        ("2h", NOW - timedelta(hours=2)),
+        ("7d", NOW - timedelta(days=7)),
+        ("2026-02-01T00:00:00+02:00", datetime(2026, 1, 31, 22, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_named_or_how_long_ago_it_was(text: str, moment: datetime) -> None:
+    assert datetime.fromisoformat(events.moment_of(text, NOW)) == moment
+
+
+def test_what_is_no_moment_is_refused() -> None:
+    with pytest.raises(LocalRefusal, match="--since is no moment: soon"):
+        events.moment_of("soon", NOW)
