@@ -44,7 +44,7 @@ def call(edge: Edge) -> Iterator[Call]:
     with ExitStack() as stack:
         clients = {
             name: stack.enter_context(closing(edge.client(name, config=config)))
-            for name in ("ec2", "ebs", "sts", "iam")
+            for name in ("ec2", "ebs", "sts", "iam", "ssm")
         }
 
         def make(service: str, name: str, members: dict[str, Any]) -> tuple[int, str]:
@@ -117,9 +117,9 @@ def test_no_ebs_request_meets_a_fault_of_our_own(edge: Edge, call: Call, name: s
 
 
 @pytest.mark.parametrize(
-    ("service", "name"), [(service, name) for service in ("sts", "iam") for name in operations.SERVICES[service]]
+    ("service", "name"), [(service, name) for service in ("sts", "iam", "ssm") for name in operations.SERVICES[service]]
 )
-def test_no_sts_or_iam_request_meets_a_fault_of_our_own(edge: Edge, call: Call, service: str, name: str) -> None:
+def test_no_request_of_a_small_service_meets_a_fault_of_our_own(edge: Edge, call: Call, service: str, name: str) -> None:
     shape = oracle.model(service).operation_model(name).input_shape
     for seed in SEEDS:
         members = oracle.Maker(seed, chance=(1, 0.5, 0.2, 0)[seed % 4]).value(shape)
