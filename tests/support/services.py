@@ -31,6 +31,7 @@ def settings_for(data: Path, **changes: Any) -> Settings:
 def open_services(data: Path, *, clock: Callable[[], datetime] | None = None, **changes: Any) -> Iterator[Services]:
     """Services over ``data``; closed at the end.  No worker runs: jobs stay in the table."""
     settings = settings_for(data, **changes)
+    clock = clock or (lambda: datetime.now(UTC))
     for name in FOLDERS:
         (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     migrate(settings.database_url)
@@ -41,9 +42,9 @@ def open_services(data: Path, *, clock: Callable[[], datetime] | None = None, **
         host="test-host",
         installation=open_installation(data),
         database=database,
-        blocks=BlockStore.open(database, data / "packs", compression=settings.compression),
+        blocks=BlockStore.open(database, data / "packs", compression=settings.compression, clock=clock),
         objects=ObjectFiles.open(database, data / "objects"),
-        clock=clock or (lambda: datetime.now(UTC)),
+        clock=clock,
         entropy=os.urandom,
         wake=lambda: None,
     )

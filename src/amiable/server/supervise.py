@@ -23,12 +23,13 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy.exc import OperationalError
 
-from amiable.database import instances, jobs, snapshots
+from amiable.database import instances, jobs, metering, snapshots
 from amiable.model.errors import StorageFull
 from amiable.model.hardware import NetworkKind
 from amiable.model.instance import Instance, Reason, State
@@ -38,7 +39,7 @@ from amiable.rules.lifecycle import DISK_FULL, Ending
 from amiable.rules.qemu_command import APPLIANCE_FAILED, APPLIANCE_LOG
 from amiable.server.imds import MetadataService
 from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
-from amiable.services import Services
+from amiable.services import Services, recycle_bin
 from amiable.vm import console, exporter, machine, network
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
 from amiable.vm.host_keys import Search
@@ -147,8 +148,17 @@ class Supervisor:
             resume(self._services, rows)
             sweep(self._services)
             self._keep_reserve()
+            self._meter(rows)
             with self._services.database.write() as c:
                 snapshots.expire(c, now=self._services.now())
+            recycle_bin.end_what_is_over(self._services)
+
+    def _meter(self, rows: Sequence[Instance]) -> None:
+        """Notes which metered guests are there: what was not seen to run is not charged (``rules/metering``)."""
+        seen = [each for each in rows if each.product_codes and each.id in self._watches]
+        if seen:
+            with self._services.database.write() as c:
+                metering.note_seen(c, seen, now=self._services.now())
 
     def _look_at(self, instance: Instance) -> None:
         watch = self._watches.get(instance.id)

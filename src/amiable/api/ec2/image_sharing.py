@@ -12,6 +12,7 @@ from amiable.model.principal import Principal
 from amiable.rules import permission
 from amiable.rules.block_public_access import check_image_publish
 from amiable.rules.quota import check_public_quota
+from amiable.rules.retirement import check_may_share
 from amiable.rules.sharing import Grants, check_room, permission_of
 from amiable.services import Services
 from amiable.wire.generated import ec2
@@ -20,6 +21,8 @@ from amiable.wire.generated import ec2
 def check_grants(services: Services, c: Connection, image: Image, grants: Grants) -> None:
     """Refuses what the image may not be shared with; nothing of it has been changed yet.  ``image`` must be its owner's view."""
     present = images.grantees(c, image.id)
+    if grants.add:
+        check_may_share(image)
     check_room(present, grants, grantees_max=services.settings.image_grantees_max)
     check_accounts(c, grants)
     if EVERYONE in grants.add and EVERYONE not in present:

@@ -17,7 +17,8 @@ from amiable.model.image import Image
 from amiable.model.principal import Principal
 from amiable.rules import permission
 from amiable.rules.deregistration import SUCCESS, return_code
-from amiable.services import Services
+from amiable.rules.retirement import check_may_deregister
+from amiable.services import Services, recycle_bin
 from amiable.services.roots import drop_unused_roots
 from amiable.wire.generated import ec2
 
@@ -33,16 +34,18 @@ def check_image_id(image_id: str) -> None:
 def deregister_image(
     services: Services, principal: Principal, request: ec2.DeregisterImageRequest
 ) -> ec2.DeregisterImageResult:
-    """Ends an image for good: no launch from it any more.  Instances that run do not notice.
+    """Ends an image: no launch from it any more.  It goes into the Recycle Bin where a rule keeps it.  Instances do not notice.
 
     Its snapshots stay, unless the request wants them deleted: the answer says what became of each.
     """
     check_image_id(request.image_id)
     with services.database.write() as c:
         image = owned_image(c, principal, request.image_id)
+        check_may_deregister(image, services.now())
         raise_if_dry_run(request)
-        images.deregister(c, image.id, now=services.now())
-        tag_rows.forget(c, image.id)
+        if not recycle_bin.keep_image(services, c, image):
+            images.deregister(c, image.id, now=services.now())
+            tag_rows.forget(c, image.id)
         drop_unused_roots(services, c)
         results = _delete_snapshots(services, c, principal, image) if request.delete_associated_snapshots else None
         keeps_bytes = images.is_kernel_in_use(c, image.id)
@@ -63,10 +66,10 @@ def _delete_snapshots(
 
 def _delete(services: Services, c: Connection, principal: Principal, snapshot_id: str) -> str:
     try:
-        snapshots.check_deletable(c, principal, snapshot_id)
+        snapshot = snapshots.check_deletable(services, c, principal, snapshot_id)
     except Refusal as refusal:
         return return_code(refusal)
-    snapshots.remove(services, c, snapshot_id)
+    snapshots.remove(services, c, snapshot)
     return SUCCESS
 
 

@@ -1,0 +1,23 @@
+"""What is in the Recycle Bin.
+
+    image or snapshot ──deleted, and a retention rule matches──▶ in the bin ──restored──▶ as it was
+                                                                     └──its time is over──▶ gone
+
+While it is there it is listed, tagged and restored, and nothing else.  Snapshots are :class:`~amiable.model.snapshot.Snapshot` rows.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BinnedImage:
+    """An image in the bin; ``binned_from`` is the state that a restore brings back."""
+
+    id: str
+    account_id: str
+    name: str
+    description: str | None
+    entered_at: datetime
+    exit_at: datetime
+    binned_from: str
