@@ -272,7 +272,7 @@ def denied(call: Callable[..., Any], **words: Any) -> tuple[str, str]:
     with pytest.raises(ClientError) as caught:
         call(**words)
     response = caught.value.response
-    return response["Error"]["Code"], response.get("Reason", "")
+    return response["Error"]["Code"], str(response.get("Reason", ""))
 
 
 @pytest.mark.proves("ebs", "ListSnapshotBlocks", "GetSnapshotBlock", "StartSnapshot")

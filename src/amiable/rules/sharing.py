@@ -6,7 +6,7 @@
     OrganizationalUnitArn      the whole ARN                  images
 
 Every item is read before anything is changed: one that is wrong refuses the request.  An ARN is compared as it is and resolved to
-nothing (docs/decisions): it may name an organization that the owner is not in.  Source: EC2 API, ModifyImageAttribute,
+nothing (docs/decisions/0027): it may name an organization that the owner is not in.  Source: EC2 API, ModifyImageAttribute,
 ModifySnapshotAttribute; User Guide, "Share an AMI with organizations and organizational units".
 """
 

@@ -1,6 +1,6 @@
 """The account's guards against public images and public snapshots in a region: enabled, lifted and read.
 
-A change holds from the answer on: here nothing lags, where EC2 takes up to ten minutes (docs/decisions).
+A change holds from the answer on: here nothing lags, where EC2 takes up to ten minutes (docs/decisions/0028).
 """
 
 from collections.abc import Callable
