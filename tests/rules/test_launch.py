@@ -20,6 +20,7 @@ from amiable.model.errors import (
     NotFound,
     Refusal,
     Unsupported,
+    UnsupportedOperation,
 )
 from amiable.model.hardware import Profile
 from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
@@ -142,6 +143,14 @@ def test_the_newer_types_start_hvm_images_with_the_ena_flag_only() -> None:
     plan(image(ena_support=True), instance_type="c5.large")
     for older in ("t2.micro", "m4.large", "amiable.tiny"):
         plan(image(ena_support=False), instance_type=older)
+
+
+@pytest.mark.parametrize(
+    ("wish", "word"), [({"tpm_support": "v2.0"}, "TpmSupport"), ({"uefi_data": "AA=="}, "UefiData")]
+)
+def test_what_a_guest_would_not_get_is_refused(wish: dict[str, str], word: str) -> None:
+    refused = refusal(UnsupportedOperation, image(boot_mode="uefi", **wish), instance_type="amiable.tiny")
+    assert word in refused.message
 
 
 # ── kernel and ramdisk ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -21,6 +21,7 @@ from amiable.model.errors import (
     InvalidUserDataMalformed,
     Malformed,
     Unsupported,
+    UnsupportedOperation,
 )
 from amiable.model.image import Image, ImageType
 from amiable.model.instance import MetadataOptions
@@ -148,6 +149,12 @@ def _check_fit(image: Image, type_: InstanceType) -> None:
         )
     if not type_.is_supported:
         raise Unsupported(f"Instances of architecture {image.architecture} cannot run on this host.")
+    if image.tpm_support is not None or image.uefi_data is not None:
+        what = "a TPM (TpmSupport)" if image.tpm_support is not None else "UEFI variables of its own (UefiData)"
+        raise UnsupportedOperation(
+            f"The image {image.id} wants {what}, which instances do not get here.",
+            hint="register its snapshots without it: the guest then starts with the firmware's own variables and no TPM",
+        )
     if type_.needs_ena and image.virtualization_type != PARAVIRTUAL and not image.ena_support:
         raise InvalidParameterCombination(
             f"Enhanced networking with the Elastic Network Adapter (ENA) is required for the '{type_.name}' instance type. "

@@ -22,7 +22,6 @@ from amiable.api.idempotency import check_token, recall, remember
 from amiable.api.products import check_subscribed
 from amiable.database import (
     images,
-    instance_type_rules,
     instances,
     jobs,
     key_pairs,
@@ -103,7 +102,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         check_allowed(services, c, principal, image)
         known = _look_up(c, principal, image, asked)
         plan = launch.plan(image, asked, known, account_id=principal.account_id)
-        check_type(instance_type_rules.rule_of(c, image.id), plan.instance_type.name, image_id=image.id)
+        check_type(image.instance_types, plan.instance_type.name, image_id=image.id)
         for each in (image, *known.images.values()):
             check_unchanged(services, c, each)
         if plan.profile.needs_pv32:
