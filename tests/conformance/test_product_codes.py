@@ -122,6 +122,14 @@ def test_a_launch_without_a_subscription_is_refused_and_with_one_carries_the_cod
         assert [each.code for each in product_codes.codes_of(c, volume_id)] == [market.code]
 
 
+@pytest.mark.proves("ec2", "DescribeInstanceAttribute")
+def test_an_instance_tells_its_codes_as_an_attribute(market: Market) -> None:
+    market.subscribe()
+    asked = {"InstanceId": market.launch()["InstanceId"], "Attribute": "productCodes"}
+    found = market.bought.describe_instance_attribute(**asked)["ProductCodes"]
+    assert found == [{"ProductCodeId": market.code, "ProductCodeType": "marketplace"}]
+
+
 @pytest.mark.proves("ec2", "RunInstances")
 def test_the_seller_itself_needs_no_subscription(market: Market) -> None:
     (made,) = market.sold.run_instances(ImageId=market.image_id, **TINY)["Instances"]

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.instance_ids import find_named
+from amiable.api.ec2.product_codes import product_codes
 from amiable.database import images, instances
 from amiable.database import tags as tag_rows
 from amiable.model.errors import (
@@ -43,6 +44,7 @@ READERS: Final[Mapping[str, Callable[[Instance], dict[str, Any]]]] = {
     "instanceType": lambda it: {"instance_type": _value(it.instance_type)},
     "kernel": lambda it: {"kernel_id": _value(it.kernel_id)},
     "ramdisk": lambda it: {"ramdisk_id": _value(it.ramdisk_id)},
+    "productCodes": lambda it: {"product_codes": product_codes(it.product_codes)},
     "rootDeviceName": lambda it: {"root_device_name": _value(it.root_device_name)},
     "instanceInitiatedShutdownBehavior": lambda it: {
         "instance_initiated_shutdown_behavior": _value(it.shutdown_behavior)
