@@ -138,6 +138,18 @@ def test_the_bundle_fits_its_sidecar(made: Made, tmp_path: Path) -> None:
     assert out.read_bytes() == made.image.read_bytes()
 
 
+def test_an_image_is_unbundled_without_the_sealed_tables_where_they_do_not_open(made: Made, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    unbundle(
+        made.manifest_path,
+        out,
+        private_key_pem=made.pem("user.key"),
+        certificates_pem=made.pem("user.crt"),
+        assurance=replace(made.assurance, sealed=bytes(64)),
+    )
+    assert out.read_bytes() == made.image.read_bytes()
+
+
 def test_each_digest_is_checked_when_the_bundle_is_opened(made: Made) -> None:
     part = made.manifest.parts[1].filename
     lies = {

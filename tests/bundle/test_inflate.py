@@ -3,11 +3,13 @@
 import gzip
 import os
 import random
+import re
 import struct
 import subprocess
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -73,6 +75,24 @@ def test_marks_are_found_wherever_the_stream_is_cut_into_pieces() -> None:
         source = inflation._Source(pieces_of(stream, size))
         inflation._read_header(source)
         assert b"".join(piece for pieces, _ in inflation._alone(source) for piece in pieces) == data
+
+
+def test_chunks_whose_sizes_are_known_are_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = text(200 * KIB)
+    stream = chunked(data, 9000)
+    ends = [found.end() for found in re.finditer(re.escape(inflation.MARK), stream)]
+    sizes = [end - start for start, end in pairwise([len(HEADER), *ends])]
+    with monkeypatch.context() as patch:
+        patch.setattr(inflation._Source, "_search_segment", lambda _: None)
+        for size in (700, 5000, len(stream)):
+            assert b"".join(inflate(pieces_of(stream, size), sizes)) == data
+            source = inflation._Source(pieces_of(stream, size), sizes)
+            inflation._read_header(source)
+            assert sum(len(piece) for pieces, _ in inflation._alone(source) for piece in pieces) == len(data)
+    lies = [[1], [0, 7], [1 << 40], [sizes[0] + 1], [sum(sizes)], [*sizes[:3], 600], [*sizes, 10], sizes[1:]]
+    for lie in lies:
+        for size in (700, len(stream)):
+            assert b"".join(inflate(pieces_of(stream, size), lie)) == data
 
 
 @pytest.mark.parametrize("command", [["gzip", "-6"], ["gzip", "-1"], ["pigz", "-6"], ["pigz", "-i"], ["pigz", "-0"]])

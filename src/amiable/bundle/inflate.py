@@ -1,7 +1,8 @@
 """Inflation of a gzip stream, on all cores where its chunks stand alone, else on one.
 
 Bundles of ours, and those of ``pigz -i``, are chunks deflated on their own, each ended by a full flush: an empty stored block, whose
-last four bytes ``00 00 ff ff`` end on a byte.  Nothing says where chunks begin, so it is guessed:
+last four bytes ``00 00 ff ff`` end on a byte.  Nothing in the stream says where chunks begin, so it is guessed (where the caller
+tells their sizes, they are taken at that, as long as each ends in a mark, and the search is spared):
 
     header ─▶ cut after each mark ─▶ inflate the segment alone, an empty last block (03 00) put behind it
                                         │ ends just there                 its bytes are the stream's next
@@ -52,10 +53,13 @@ _MARK: Final = re.compile(re.escape(MARK))
 IsalError: Final[type[Exception]] = getattr(igzip_lib, "IsalError")  # noqa: B009 - its stub takes the class for an instance
 
 
-def inflate(pieces: Iterable[bytes | bytearray]) -> Generator[bytes, None, None]:
-    """The contents of one or more gzip members, in pieces of at most 1 MiB; refuses whatever else stands behind them."""
+def inflate(pieces: Iterable[bytes | bytearray], chunk_sizes: Iterable[int] = ()) -> Generator[bytes, None, None]:
+    """The contents of one or more gzip members, in pieces of at most 1 MiB; refuses whatever else stands behind them.
+
+    ``chunk_sizes`` are those of the deflated chunks from the first member's header on, as far as they are known.  They are not trusted.
+    """
     _keep_freed_memory()
-    source = _Source(iter(pieces))
+    source = _Source(iter(pieces), chunk_sizes)
     _read_header(source)
     plain = _Plain()
     for pieces_alone, crc in _alone(source):
@@ -89,8 +93,9 @@ def _fault(message: str) -> BundleRefusal:
 class _Source:
     """The compressed stream, as far as it has been fetched and not taken.  What is taken piece by piece is not copied."""
 
-    def __init__(self, pieces: Iterator[bytes | bytearray]) -> None:
+    def __init__(self, pieces: Iterator[bytes | bytearray], chunk_sizes: Iterable[int] = ()) -> None:
         self._pieces = pieces
+        self._chunk_sizes = iter(chunk_sizes)
         self._data: bytes | bytearray = b""
         self._at = 0
 
@@ -126,7 +131,30 @@ class _Source:
         return self.take(end + 1 - self._at)
 
     def take_segment(self) -> memoryview | None:
-        """What stands up to the next mark and with it; ``None`` where none is near."""
+        """What stands up to a mark and with it: to the end of the chunk that is known, or to the next; ``None`` where none is near."""
+        if (size := next(self._chunk_sizes, 0)) and (segment := self._take_chunk(size)) is not None:
+            return segment
+        self._chunk_sizes = iter(())
+        return self._search_segment()
+
+    def _take_chunk(self, size: int) -> memoryview | None:
+        """The next ``size`` bytes, which end in a mark; ``None`` where they do not."""
+        while SEGMENT_BYTES_MIN <= size <= SEGMENT_BYTES_MAX:
+            missing = size - self._held()
+            if missing <= 0:
+                segment = self.take_some(size)
+                if bytes(segment[-len(MARK) :]) == MARK:
+                    return segment
+                self.untake(size)
+                return None
+            if (piece := next(self._pieces, None)) is None:
+                return None
+            if piece[missing - len(MARK) : missing] == MARK:
+                return self._take_with(piece, missing)
+            self._data, self._at = self._rest_and(piece), 0
+        return None
+
+    def _search_segment(self) -> memoryview | None:
         size = SEGMENT_BYTES_MIN
         while True:
             found = _MARK.search(self._data, self._at + size, self._at + SEGMENT_BYTES_MAX)
@@ -148,8 +176,12 @@ class _Source:
         found = _MARK.search(piece, max(0, size - held), max(0, SEGMENT_BYTES_MAX - held))
         if found is None or MARK in self._data[-len(MARK) + 1 :] + piece[: len(MARK) - 1]:
             return None
-        segment = b"".join((memoryview(self._data)[self._at :], memoryview(piece)[: found.end()]))
-        self._data, self._at = piece, found.end()
+        return self._take_with(piece, found.end())
+
+    def _take_with(self, piece: bytes | bytearray, size: int) -> memoryview:
+        """All that is held and ``size`` bytes of ``piece``, which comes next, and whose rest is held then."""
+        segment = b"".join((memoryview(self._data)[self._at :], memoryview(piece)[:size]))
+        self._data, self._at = piece, size
         return memoryview(segment)
 
     def give_back(self, data: bytes) -> None:

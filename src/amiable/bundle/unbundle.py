@@ -8,11 +8,13 @@ image only once the call returns: after any refusal the caller discards it.
 """
 
 import hashlib
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from amiable.bundle import keys, sparse_tar
 from amiable.bundle.assurance import Assurance, Watch, checked_opener
-from amiable.bundle.assurance_tables import unseal
+from amiable.bundle.assurance_tables import GZIP_HEADER_BYTES, Contents, unseal
 from amiable.bundle.direct_writer import DirectWriter
 from amiable.bundle.flow import ahead
 from amiable.bundle.inflate import PIECE_BYTES, inflate
@@ -53,21 +55,28 @@ def open_image(
     progress: Progress | None = None,
     waive_image_digest: bool = False,
     assurance: Assurance | None = None,
+    is_image_hashed: bool = True,
 ) -> None:
     """Gives ``sink`` every byte of the image that is not zero; raises BundleRefusal where anything is wrong.
 
     ``private_key_pem`` is the user's or the cloud's.  ``progress`` counts bytes of the bundle.  The signature is not looked at:
     :func:`manifest_xml.verify_signature` is called before.  ``waive_image_digest`` is for bundles of euca2ools before 1.3.2, which
-    wrote a wrong one.  With ``assurance``, the bundle's verified sidecar, its SHA-256s must fit too.
+    wrote a wrong one.  With ``assurance``, the bundle's verified sidecar, its SHA-256s must fit too; without ``is_image_hashed`` only
+    those of the parts, from which the rest follows.
     """
     key, iv = unwrap_keys(manifest, keys.load_private_key(private_key_pem))
     with ExitStack() as watching:
-        watch = None
+        watch, chunk_sizes = None, iter(array("Q"))
         if assurance is not None:
-            watch = watching.enter_context(Watch(assurance, unseal(assurance.sealed, key, iv, manifest)))
             opener = checked_opener(assurance, opener)
+            with nullcontext() if is_image_hashed else suppress(BundleRefusal):
+                contents = unseal(assurance.sealed, key, iv, manifest)
+                chunk_sizes = _chunk_sizes(contents)
+                if is_image_hashed:
+                    watch = watching.enter_context(Watch(assurance, contents))
         cipher_text = _counted(read_parts(manifest, opener), manifest.bundled_size_bytes, progress)
-        digest = _unpack(decrypt(cipher_text, key, iv), manifest.size_bytes, sink, watch)
+        gzip = decrypt(cipher_text, key, iv)
+        digest = _unpack(gzip, manifest.size_bytes, sink, watch=watch, chunk_sizes=chunk_sizes)
         if digest != manifest.image_sha1 and not waive_image_digest:
             raise BundleRefusal(
                 "image", "The image's digest is not the manifest's, though every part fits: the bundler erred, or lied."
@@ -76,12 +85,20 @@ def open_image(
             watch.finish()
 
 
-def _unpack(gzip: Iterator[bytearray], size_bytes: int, sink: Sink, watch: Watch | None) -> str:
+def _chunk_sizes(contents: Contents) -> Iterator[int]:
+    """The bytes of each deflated chunk, where the sidecar tells."""
+    ends = contents.tables.deflated_ends if contents.tables is not None else array("Q")
+    return (end - start for start, end in pairwise(chain([GZIP_HEADER_BYTES], ends)))
+
+
+def _unpack(
+    gzip: Iterator[bytearray], size_bytes: int, sink: Sink, *, watch: Watch | None, chunk_sizes: Iterator[int]
+) -> str:
     """Gives ``sink`` the image in the stream ``gzip``; the SHA-1 of the tar stream."""
     with (
         ThreadPoolExecutor(1, "bundle-sha1") as hasher,
         closing(ahead(gzip, AHEAD_PIECES)) as fetched,
-        closing(inflate(fetched)) as inflated,
+        closing(inflate(fetched, chunk_sizes)) as inflated,
         closing(ahead(inflated, AHEAD_PIECES)) as pieces,
     ):
         stream = _Stream(pieces, hasher, watch)
@@ -248,11 +265,13 @@ def unbundle(
         writer = DirectWriter(file.fileno())
         open_image(
             manifest,
-            opener if assurance is None else checked_opener(assurance, opener),
+            opener,
             private_key_pem,
             writer.write,
             progress=progress,
             waive_image_digest=waivers.image_digest,
+            assurance=assurance,
+            is_image_hashed=False,
         )
         writer.finish(manifest.size_bytes)
     return manifest
