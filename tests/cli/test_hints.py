@@ -3,14 +3,19 @@
 import pytest
 
 from amiable.cli.hints import NOT_OF_THIS_SERVER, exit_code_for, hint_for
+from amiable.model.block_public_access import BLOCK_NEW_SHARING, BlockPublicAccess
 from amiable.model.errors import (
     AuthFailure,
     InsufficientInstanceCapacity,
     InternalError,
+    OperationNotPermitted,
+    ResourceLimitExceeded,
     StorageFull,
     Unauthenticated,
     Unavailable,
 )
+from amiable.rules.block_public_access import check_image_publish, check_snapshot_publish
+from amiable.rules.quota import check_image_quota, check_public_quota
 
 
 def test_only_credentials_make_a_key_foreign() -> None:
@@ -23,6 +28,19 @@ def test_only_credentials_make_a_key_foreign() -> None:
 def test_an_image_that_is_not_shared_names_who_must_share_it() -> None:
     words = AuthFailure(what="images: [ami-0123456789abcdef0]").message
     assert hint_for("AuthFailure", words).endswith("amiable image share ami-0123456789abcdef0 --account YOURS")
+
+
+def test_a_guard_and_a_quota_say_what_lifts_them() -> None:
+    guard, hints = BlockPublicAccess(BLOCK_NEW_SHARING, BLOCK_NEW_SHARING), []
+    for check in (check_image_publish, check_snapshot_publish):
+        with pytest.raises(OperationNotPermitted) as caught:
+            check(guard)
+        hints.append((hint_for(caught.value.code, caught.value.message), caught.value.advice))
+    assert [told.removeprefix("lift the account's guard first: ") for told, _ in hints] == [kept for _, kept in hints]
+    for count in (check_public_quota, check_image_quota):
+        with pytest.raises(ResourceLimitExceeded) as full:
+            count(7, 7)
+        assert hint_for(full.value.code, full.value.message) == full.value.advice != ""
 
 
 @pytest.mark.parametrize("code", ["AuthFailure", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"])

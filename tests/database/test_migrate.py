@@ -12,9 +12,11 @@ from sqlalchemy import Column, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from amiable.database import block_public_access
 from amiable.database.connect import Database, Instant
 from amiable.database.migrate import MIGRATIONS, migrate, upgrade
 from amiable.database.schema import metadata
+from amiable.model.block_public_access import BLOCK_NEW_SHARING, UNBLOCKED, BlockPublicAccess
 
 
 @pytest.fixture
@@ -71,6 +73,48 @@ def test_kernels_of_the_first_version_are_approved(tmp_path: Path) -> None:
         marks = dict(c.execute(text("SELECT id, approved_at FROM image")).all())
     database.close()
     assert marks == {"machine": None, "kernel": 1234, "ramdisk": 1234}
+
+
+def test_who_had_a_public_image_keeps_publishing_in_its_region_and_nobody_else(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/facts.db"
+    common = {
+        "image_type": "machine", "state": "available", "architecture": "x86_64", "virtualization_type": "hvm",
+        "root_device_type": "ebs", "location": "l", "ena_support": False, "created_at": 1,
+    }  # fmt: skip
+    granted = [
+        ("1", "here", "all"),
+        ("1", "there", "2"),
+        ("2", "here", "1"),
+        ("2", "there", None),
+        ("1", "here", "all"),
+    ]
+    database = Database(url)
+    with database.write() as c:
+        upgrade(c, "0003")
+        for one in ("1", "2"):
+            values = {"id": one}
+            c.execute(
+                text("INSERT INTO account (id, name, is_administrator, created_at) VALUES (:id, 'n', 0, 1)"), values
+            )
+        for number, (account_id, region, grantee) in enumerate(granted):
+            row = common | {"id": f"ami-{number}", "name": f"n{number}", "account_id": account_id, "region": region}
+            names = ", ".join(row)
+            c.execute(text(f"INSERT INTO image ({names}) VALUES ({', '.join(':' + name for name in row)})"), row)
+            if grantee is not None:
+                grant = {"image_id": row["id"], "grantee": grantee}
+                c.execute(text("INSERT INTO launch_permission (image_id, grantee) VALUES (:image_id, :grantee)"), grant)
+    database.close()
+    migrate(url)
+    database = Database(url)
+    with database.read() as c:
+        guards = {
+            (account_id, region): block_public_access.find(c, account_id, region)
+            for account_id in ("1", "2")
+            for region in ("here", "there")
+        }
+    database.close()
+    assert guards.pop(("1", "here")) == BlockPublicAccess(images=UNBLOCKED)
+    assert set(guards.values()) == {BlockPublicAccess(images=BLOCK_NEW_SHARING, snapshots=UNBLOCKED)}
 
 
 def test_the_schema_is_plain_enough_for_postgresql() -> None:

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, OperationNotPermitted
+from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, InvalidRequest, OperationNotPermitted
 from amiable.model.image import Image, ImageState, ImageType
 from amiable.rules.permission import (
     check_approved,
+    check_cancel,
+    check_copy,
     check_launch,
     check_owner,
     check_publish,
@@ -25,6 +27,7 @@ from tests.rules.images import AN_IMAGE, OTHER, OWNER
         (replace(AN_IMAGE, grantees=frozenset({OTHER})), OTHER, True),
         (replace(AN_IMAGE, grantees=frozenset({"all"})), OTHER, True),
         (replace(AN_IMAGE, grantees=frozenset({"000000000000"})), OTHER, False),
+        (replace(AN_IMAGE, grantees=frozenset({"arn:aws:organizations::1:organization/o-x"})), OTHER, True),
     ],
 )
 def test_an_image_is_seen_by_its_owner_by_whom_it_names_and_by_all_when_public(
@@ -73,3 +76,25 @@ def test_a_deregistered_image_is_unavailable() -> None:
     check_registered(replace(AN_IMAGE, state=ImageState.FAILED))
     with pytest.raises(InvalidAMIIDUnavailable, match="no longer available"):
         check_registered(replace(AN_IMAGE, state=ImageState.DEREGISTERED))
+
+
+def test_only_a_permission_that_names_the_account_itself_is_given_back() -> None:
+    check_cancel(replace(AN_IMAGE, grantees=frozenset({OTHER, "all"})), OTHER)
+    for grantees in (frozenset({"all"}), frozenset({"arn:aws:organizations::1:organization/o-x"}), frozenset({OWNER})):
+        with pytest.raises(AuthFailure, match=f"names the account {OTHER} itself"):
+            check_cancel(replace(AN_IMAGE, grantees=grantees), OTHER)
+
+
+def test_a_copy_needs_every_snapshot_and_the_launch_permission_too() -> None:
+    public = replace(AN_IMAGE, grantees=frozenset({"all"}))
+    check_copy(public, OTHER, [])
+    with pytest.raises(InvalidRequest) as caught:
+        check_copy(public, OTHER, ["snap-1", "snap-2"])
+    text = f"snap-1, snap-2: no createVolumePermission for {OTHER}."
+    assert caught.value.message == f"You do not have permission to access the storage of this ami. {text}"
+    assert (
+        f"--snapshot-id snap-1 --attribute createVolumePermission --operation-type add --user-ids {OTHER}"
+        in caught.value.advice
+    )
+    with pytest.raises(AuthFailure):
+        check_copy(AN_IMAGE, OTHER, [])

@@ -35,6 +35,11 @@ WORDS: Final = (
         r"choose an approved one (amiable kernel list), or ask the administrator: amiable kernel approve \1",
     ),
     (r"before the administrator has approved it", "ask the administrator: amiable kernel approve"),
+    (
+        r"public images in this region and may have",
+        "make others private, or start the server with a larger images_public_max",
+    ),
+    (r"images in this region and may have", "deregister images, or start the server with a larger images_max"),
     (r"call the DisableImageBlockPublicAccess", "lift the account's guard first: amiable image public-access allow"),
     (
         r"call the DisableSnapshotBlockPublicAccess",
