@@ -2,7 +2,8 @@
 
 Readers use :meth:`Database.read`, writers :meth:`Database.write`.  On SQLite a write transaction begins ``IMMEDIATE``: one
 writer at a time, never a lock upgrade in the middle, and rule R3 of the block store (no writer straddles a raise of the
-generation) comes with it.  A write answers only after its commit is on disk (``synchronous=FULL``).
+generation) comes with it.  A write answers only after its commit is on disk (``synchronous=FULL``); writers that wait for one
+another commit together (``commit_group``).
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
 from sqlalchemy.types import TypeDecorator
 
+from amiable.database.commit_group import CommitGroups
 from amiable.database.steady_clock import read_steady
 from amiable.model.metering import SteadyInstant
 
@@ -56,8 +58,10 @@ class Database:
         self.url = url
         self.steady = steady
         self.engine: Engine = create_engine(url, pool_size=8, max_overflow=56, pool_timeout=BUSY_SECONDS_MAX)
+        self._groups: CommitGroups | None = None
         if self.engine.dialect.name == "sqlite":
             _durable_sqlite(self.engine)
+            self._groups = CommitGroups(self.engine, wait_seconds_max=BUSY_SECONDS_MAX)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -71,12 +75,21 @@ class Database:
         """A transaction that writes: committed and on disk when the block ends, undone when it raises."""
         options, rider = {"amiable_write": True, "amiable_steady": self.steady}, RIDER.get()
         committed = None
-        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+        with self._transaction(options) as connection:
             yield connection
             if rider is not None:
                 committed = rider(connection)
         if committed is not None:
             committed()
+
+    @contextmanager
+    def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
+        if self._groups is not None:
+            with self._groups.write(options) as connection:
+                yield connection
+        else:
+            with self.engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
 
     def close(self) -> None:
         """Closes every pooled connection."""

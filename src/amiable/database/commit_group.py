@@ -1,0 +1,137 @@
+"""Writers that wait for one another commit together: one wait for the disk for all of them (SQLite).
+
+    writer 1   turn ─ BEGIN IMMEDIATE ─ SAVEPOINT ─ changes ─ RELEASE ─┐ others wait: the turn goes on
+    writer 2   …………………………………… turn ─ SAVEPOINT ─ changes ─ RELEASE ─┐ nobody waits
+                                                                     COMMIT ─▶ both answer
+
+Writers go one after the other, as SQLite has it, each seeing what those before it changed.  One that raises undoes its own changes
+only.  None is told that it has written before the commit of its group is on disk; where that fails, all of the group are told.  A
+transaction that SQLite gives up by itself (a full disk) takes the whole group with it: what follows begins anew.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+WRITERS_MAX: Final = 64
+"""In a group: the first of them waits for the last."""
+LOOK_SECONDS: Final = 0.2
+"""How long a writer waits for its group before it looks whether anybody is left to end it."""
+
+
+class Abandoned(Exception):
+    """The group's transaction was given up before it could commit."""
+
+
+class Group:
+    """One transaction and how many have written in it; ended when it is on disk, or failed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.transaction = connection.begin()
+        self.writers = 0  # whose changes stand
+        self.ended = threading.Event()
+        self.error: Exception | None = Abandoned()
+
+    @property
+    def driver(self) -> Any:
+        """The driver's own connection."""
+        return self.connection.connection.driver_connection
+
+    @property
+    def is_open(self) -> bool:
+        """Whether SQLite still has the transaction: of some errors it makes an end itself."""
+        return bool(self.transaction.is_active and self.driver.in_transaction)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[Connection]:
+        """One writer's changes: kept when the block ends, undone when it raises."""
+        self.driver.execute("SAVEPOINT writer")
+        try:
+            yield self.connection
+        except BaseException:
+            if self.is_open:
+                self.driver.execute("ROLLBACK TO writer")
+                self.driver.execute("RELEASE writer")
+            raise
+        if self.is_open:
+            self.driver.execute("RELEASE writer")
+            self.writers += 1
+
+    def end(self) -> None:
+        """Commits, whatever comes of it: ``error`` says what."""
+        try:
+            with self.connection:
+                if self.is_open:
+                    self.transaction.commit()
+                    self.error = None
+                else:
+                    self.transaction.close()
+                    self.error = Abandoned() if self.writers else None
+        except SQLAlchemyError as error:
+            self.error = error
+        finally:
+            self.ended.set()
+
+
+class CommitGroups:
+    """The one queue of a process's writers."""
+
+    def __init__(self, engine: Engine, *, wait_seconds_max: float) -> None:
+        self._engine = engine
+        self._wait_seconds_max = wait_seconds_max
+        self._turn = threading.Lock()
+        self._counting = threading.Lock()
+        self._waiting = 0
+        self._group: Group | None = None
+
+    @contextmanager
+    def write(self, options: Mapping[str, Any]) -> Iterator[Connection]:
+        """A writer's turn; what it changed is on disk when the block has ended without raising."""
+        self._take_turn()
+        try:
+            group = self._group = self._group or self._begin(options)
+            with group.savepoint() as connection:
+                yield connection
+        finally:
+            self._end_turn()
+        self._await(group)
+
+    def _begin(self, options: Mapping[str, Any]) -> Group:
+        connection = self._engine.connect().execution_options(**options)
+        try:
+            return Group(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _take_turn(self) -> None:
+        with self._counting:
+            self._waiting += 1
+        try:
+            if not self._turn.acquire(timeout=self._wait_seconds_max):
+                raise TimeoutError(f"Another writer has held the database for {self._wait_seconds_max:g} seconds.")
+        finally:
+            with self._counting:
+                self._waiting -= 1
+
+    def _end_turn(self) -> None:
+        """Hands the turn on; commits first where nobody waits, or the group is large enough."""
+        try:
+            group = self._group
+            if group is not None and (not group.is_open or not self._waiting or group.writers >= WRITERS_MAX):
+                self._group = None
+                group.end()
+        finally:
+            self._turn.release()
+
+    def _await(self, group: Group) -> None:
+        while not group.ended.wait(LOOK_SECONDS):
+            if self._turn.acquire(blocking=False):
+                self._end_turn()
+        if group.error is not None:
+            raise group.error
