@@ -7,13 +7,15 @@ import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
 from amiable.api.amiable import ssh_host_keys
-from amiable.database import instances
+from amiable.database import instances, metering, product_codes
 from amiable.model.instance import Instance, Reason, State
 from amiable.model.principal import Principal
+from amiable.model.product import ProductCode
 from amiable.rules.lifecycle import DISK_FULL
 from amiable.server import supervise
 from amiable.server.supervise import BOOT_FAILURE, Supervisor
@@ -22,6 +24,7 @@ from amiable.vm.console import LOG_BYTES_MAX
 from amiable.vm.host_keys import BEGIN, END
 from amiable.vm.process import QEMU_RECORD
 from tests.server.fake_machine import running_instance, serving
+from tests.support.steady import SimulatedHost
 
 WAIT_SECONDS_MAX = 30
 NO_SPACE = {
@@ -195,3 +198,35 @@ def test_what_a_guest_put_into_its_directory_keeps_no_other_from_being_looked_at
     assert found is not None and found.state is State.STOPPING
     assert f"{place.instance_id}: cannot be looked at" in caplog.text
     assert place.row().state is State.RUNNING
+
+
+def runs_of(place: Place) -> list[tuple[int, bool]]:
+    """Length and openness of each metered run."""
+    now = place.services.now()
+    with place.services.database.read() as c:
+        found = metering.list_runs(c, codes=["A"], after=now - timedelta(days=1), before=now + timedelta(days=1))
+    return [(run.duration_ms, run.is_open) for run in found]
+
+
+def test_a_paid_guest_is_seen_at_each_sweep_and_what_nobody_saw_is_not_metered(place: Place) -> None:
+    host = SimulatedHost()
+    place.services.database.steady = host.steady
+    with place.services.database.write() as c:
+        product_codes.put_codes(c, place.instance_id, [ProductCode("A")])
+
+    def sweep() -> None:
+        place.supervisor._swept_at = -supervise.SWEEP_SECONDS
+        place.supervisor.look()
+
+    sweep()
+    assert runs_of(place) == [(0, True)]
+    host.pass_(7_200_000)  # no server, but the guest is found where it was
+    place.supervisor.look()
+    assert runs_of(place) == [(0, True)]
+    sweep()
+    assert runs_of(place) == [(7_200_000, True)]
+    host.pass_(3_600_000)  # no server, and a power-off meanwhile
+    place.supervisor._drop(place.instance_id)
+    place.monitor.status = "shutdown"
+    place.look_until(lambda: place.row().state is State.STOPPING)
+    assert runs_of(place) == [(7_200_000, False)]

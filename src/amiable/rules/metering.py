@@ -28,7 +28,7 @@ from amiable.model.product import Price, Product, Subscription
 
 HOUR: Final = timedelta(hours=1)
 UNSEEN_MS_MAX: Final = 90_000
-"""A run whose end comes later than this after it was last seen is as long as it was then: nobody knows when it ended."""
+"""A run whose end comes later than this after it was last seen (each minute) is as long as it was then: nobody knows when it ended."""
 _MONTH: Final = re.compile(r"(2[0-9]{3})-(0[1-9]|1[0-2])")
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
