@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from amiable.api import ebs
+from amiable.api import ebs, rbin
 from amiable.server import operations
 from amiable.wire.generated.ec2 import ACTIONS
 from scripts.reference_actions import ABSENT_SERVICES, COMPANIONS, EC2
@@ -41,11 +41,12 @@ def answered() -> dict[str, frozenset[str]]:
     tables: dict[str, Iterable[str]] = {
         name.lower(): table
         for name, table in vars(operations).items()
-        if name.isupper() and isinstance(table, Mapping) and name != "EBS"
+        if name.isupper() and isinstance(table, Mapping)
     }
     return {
         **{service: frozenset(table) for service, table in tables.items()},
         "ebs": frozenset(ebs.OPERATIONS),
+        "rbin": frozenset(rbin.OPERATIONS),
         "s3": frozenset(COMPANIONS["s3"][1].split()),
     }
 

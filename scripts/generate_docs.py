@@ -34,6 +34,7 @@ OWN_API = {
     "POST, DELETE /amiable/v1/organizations/{id}/units, PUT, DELETE …/members": "their units and members (management account)",
     "GET, POST /amiable/v1/kernels": "kernels and ramdisks (POST: administrator and partners)",
     "PUT /amiable/v1/kernels/{id}/approval": "the list of approved kernels and ramdisks (administrator)",
+    "GET /amiable/v1/why/{id}": "what keeps an image or a snapshot, the command that frees each, and the bytes that would come free",
     "GET /amiable/v1/events?after&since&size&wait": "the log: an account its own lines, the administrator all; `wait` seconds for the next",
     "GET, POST /amiable/v1/channels, GET, DELETE /amiable/v1/channels/{name}": "channels: the caller's own and public ones; a name's slashes are `%2F`",
     "GET /amiable/v1/channels/{name}/history, POST …/promote, POST …/rollback, PUT …/visibility": "where a channel pointed; moving it; who reads it",

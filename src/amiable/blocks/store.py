@@ -205,6 +205,21 @@ class BlockStore:
             used = sum(HEADER.size + length for digest, length in rows.all_sizes(c) if digest in referenced)
             return rows.packs_size_bytes(c) - used
 
+    def unshared_bytes(self, c: Connection, snapshot_ids: Sequence[str]) -> int:
+        """What the blocks take, exactly, that these snapshots refer to and nothing else does: what would come free with them.
+
+        Reads every leaf of the store, so it is for who asks, not for every call.
+        """
+        mine: set[bytes] = {digest for body in rows.leaves_of(c, snapshot_ids) for digest in decode_leaf(body).values()}
+        for snapshot_id in snapshot_ids:
+            mine.update(rows.pending_digests(c, snapshot_id))
+        if not mine:
+            return 0
+        for body in rows.leaves_of_others(c, snapshot_ids):
+            mine.difference_update(decode_leaf(body).values())
+        mine.difference_update(rows.pending_of_others(c, snapshot_ids))
+        return sum(HEADER.size + row.stored_length for row in rows.find_blocks(c, mine).values())
+
     # ── parts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _find(self, snapshot_id: str, index: int) -> tuple[bytes, Place] | bytes | None:

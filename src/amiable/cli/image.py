@@ -15,6 +15,8 @@ from amiable.rules.register import check_device_name, check_name
 
 app = cyclopts.App(name="image", help="Machine images: import, list, show, share, deregister.")
 
+app.command("amiable.cli.why:why", name="why", help="What keeps an image or a snapshot, and how to free it.")
+
 ImageId = Annotated[str, Parameter(help="Image id (ami-…).")]
 
 
@@ -140,9 +142,9 @@ def find(
 ) -> None:
     """Finds the images of one content that you may launch.  amiable launch resolve:digest:DIGEST takes the first."""
     rows = call("GET", f"/content-digests/{digest}")["Images"]
-    show_rows(rows, {"image": "ImageId", "name": "Name", "owner": "OwnerId"}, output, identifier="ImageId")
     if not rows:
         raise LocalRefusal(f"no image that you may launch has the content {digest}")
+    show_rows(rows, {"image": "ImageId", "name": "Name", "owner": "OwnerId"}, output, identifier="ImageId")
 
 
 @app.command

@@ -128,9 +128,11 @@ def complain_of_client(error: Exception) -> int:
         response = getattr(error, "response", None)
         if response:
             found = response.get("Error", {})
-            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+            answered = response.get("ResponseMetadata", {})
             code, message = str(found.get("Code")), str(found.get("Message"))
-            return complain(f"{code}: {message}", hint_for(code, message), exit_code_for(code, status))
+            told = answered.get("HTTPHeaders", {}).get("x-amiable-hint", "").replace(" | ", "\n")
+            hint = hint_for(code, message) or told
+            return complain(f"{code}: {message}", hint, exit_code_for(code, answered.get("HTTPStatusCode", 400)))
         if "ResponseParser" in kind:
             words = "what answers at AWS_ENDPOINT_URL is no Amiable server"
             return complain(words, 'eval "$(amiable env)"', 69)

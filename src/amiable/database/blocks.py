@@ -242,6 +242,24 @@ def drop_leaf_if_unshared(c: Connection, digest: bytes) -> None:
     c.execute(delete(L).where(L.c.digest == digest, ~select(SL.c.leaf).where(SL.c.leaf == L.c.digest).exists()))
 
 
+def leaves_of(c: Connection, snapshot_ids: Sequence[str]) -> Iterator[bytes]:
+    """The bodies of the leaves that one of the snapshots has, each once."""
+    mine = select(SL.c.leaf).where(SL.c.snapshot_id.in_(snapshot_ids))
+    yield from c.execute(select(L.c.body).where(L.c.digest.in_(mine)).execution_options(yield_per=64)).scalars()
+
+
+def leaves_of_others(c: Connection, snapshot_ids: Sequence[str]) -> Iterator[bytes]:
+    """The bodies of the leaves that a snapshot beside these has, each once."""
+    others = select(SL.c.leaf).where(SL.c.snapshot_id.not_in(snapshot_ids))
+    yield from c.execute(select(L.c.body).where(L.c.digest.in_(others)).execution_options(yield_per=64)).scalars()
+
+
+def pending_of_others(c: Connection, snapshot_ids: Sequence[str]) -> Iterator[bytes]:
+    """The digests of the pending blocks of all snapshots beside these."""
+    query = select(PB.c.digest).where(PB.c.snapshot_id.not_in(snapshot_ids)).distinct()
+    yield from c.execute(query.execution_options(yield_per=1000)).scalars()
+
+
 def all_leaves(c: Connection) -> Iterator[bytes]:
     """The bodies of all leaves."""
     yield from c.execute(select(L.c.body).execution_options(yield_per=64)).scalars()

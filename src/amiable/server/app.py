@@ -59,6 +59,8 @@ HANDLERS: Final[dict[str, Handle]] = {
 }
 QUERY_SERVICES: Final = ("ec2", "sts", "iam")
 """What an unsigned-looking form at ``/`` may be for: version 2 signs in the form itself."""
+HINT_HEADER: Final = "x-amiable-hint"
+"""Where a refusal says what to do: AWS's own documents have no field for it, and stay as they are."""
 CERTIFICATE_PATH: Final = "/amiable/cert-ec2.pem"
 TUNNEL_PATH: Final = re.compile(r"/amiable/v1/instances/[^/]+/tunnel")
 
@@ -229,9 +231,13 @@ def _unsigned(services: Services, signed: sigv4.Request) -> Response:
 
 def _refuse(services: Services, service: str, error: Exception, signed: sigv4.Request, request_id: str) -> Response:
     refusal = refusals.named(error, request_id)
-    return refusals.answer(
+    response = refusals.answer(
         service, refusal, request_id=request_id, resource=signed.raw_path, region=services.settings.region
     )
+    if refusal.advice:
+        text = " | ".join(refusal.advice.splitlines())[: limits.HINT_CHARACTERS_MAX]
+        response.headers[HINT_HEADER] = text.encode("ascii", "replace").decode()
+    return response
 
 
 async def _serve_websocket(services: Services, scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,6 +20,7 @@ from amiable.rules.deregistration import SUCCESS, return_code
 from amiable.rules.retirement import check_may_deregister
 from amiable.services import Services, recycle_bin
 from amiable.services.roots import drop_unused_roots
+from amiable.services.why import explained
 from amiable.wire.generated import ec2
 
 PREFIXES: Final = (ids.AMI, ids.AKI, ids.ARI)
@@ -41,7 +42,8 @@ def deregister_image(
     check_image_id(request.image_id)
     with services.database.write() as c:
         image = owned_image(c, principal, request.image_id)
-        check_may_deregister(image, services.now())
+        with explained(services, c, principal, image.id):
+            check_may_deregister(image, services.now())
         raise_if_dry_run(request)
         if not recycle_bin.keep_image(services, c, image):
             images.deregister(c, image.id, now=services.now())

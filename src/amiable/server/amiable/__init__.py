@@ -13,6 +13,7 @@
     GET    channels/{name}                     GET   channels/{name}/history        DELETE channels/{name}
     POST   channels/{name}/promote {ImageId}   POST  channels/{name}/rollback       PUT    channels/{name}/visibility {Public}
     GET    images/{id}                         GET   content-digests/{digest}
+    GET    why/{id}                            (of an image or a snapshot: its owner, the administrator)
     GET    events?after&since&size&wait        (an account its own lines, the administrator all)
     GET    instances/{id}/hardware
     GET    bundling-certificate                GET   host
@@ -39,6 +40,7 @@ from amiable.server.amiable import (
     name_guard,
     organizations,
     products,
+    why,
 )
 from amiable.server.amiable.calls import Answer, Routes
 from amiable.server.contracts import Authenticated, in_thread
@@ -58,6 +60,7 @@ ROUTES: Final[Routes] = {
     **host.ROUTES,
     **organizations.ROUTES,
     **name_guard.ROUTES,
+    **why.ROUTES,
 }
 
 
