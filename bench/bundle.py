@@ -8,8 +8,10 @@ operating-system files is made from this host's ``/usr``.  All sides leave their
 ``sync``).  Rounds interleave the sides, and before each the image is read once, so that all find it in the page cache.
 
 *Bound* is the time of the slowest stage alone, on all cores where the stage can use them: nothing that does this work in stages is
-faster.  On few cores the stages share them, so their CPU seconds together, spread over all cores, are a second bound.  *assured*: with
-the sidecar, as the command line makes and checks it.  *Memory* is the peak of a process of its own.  The sparse image has the same amount of data in ten times the size.
+faster.  Each is the pipeline's own code with the pipeline's own number of threads.  On few cores the stages share them, so their CPU
+seconds together, spread over all cores, are a second bound, above the first: on two cores the share of the first cannot come near 1.
+*assured*: with the sidecar, as the command line makes and checks it.  *Memory* is the peak of a process of its own.  The sparse
+image has the same amount of data in ten times the size.
 """
 
 import argparse
@@ -276,7 +278,7 @@ def time_stages(sides: Sides, folder: Path) -> dict[str, dict[str, Measure]]:
         clock("bundle", "read", lambda: sum(map(len, chunks())))
         clock("bundle", "SHA-1", lambda: [hashlib.sha1(chunk).digest() for chunk in held])
         deflated: list[bytes] = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(min(pipeline.WORKERS_MAX, os.cpu_count() or 1)) as pool:
             clock(
                 "bundle",
                 "deflate",
