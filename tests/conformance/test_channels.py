@@ -32,8 +32,8 @@ class Publisher:
         """Status and answer of ``/amiable/v1/…``."""
         target = f"/amiable/v1/{path}"
         data = b"" if body is None else json.dumps(body).encode()
-        keys = {"key": self.account.access_key_id, "secret": self.account.secret}
-        answer = self.edge.send(method, target, data, self.edge.sign(method, target, data, service="amiable", **keys))
+        how = {"service": "amiable", "key": self.account.access_key_id, "secret": self.account.secret}
+        answer = self.edge.send(method, target, data, self.edge.sign(method, target, data, None, **how))
         return answer.status, json.loads(answer.body)
 
     def channel(self, verb: str, name: str, **words: Any) -> tuple[int, Any]:
@@ -186,6 +186,25 @@ def test_the_houses_channels_have_no_account_in_their_names(edge: Edge, house: P
     assert made["PublicParameter"] == "/aws/service/amiable/small/latest"
     found = them.ssm.get_parameters_by_path(Path="/aws/service/amiable", Recursive=True)["Parameters"]
     assert ("/aws/service/amiable/small/latest", image_id) in [(each["Name"], each["Value"]) for each in found]
+
+
+@pytest.mark.proves("ec2", "DescribeImages")
+def test_images_are_listed_by_the_public_parameters_that_point_at_them(us: Publisher, images: list[str]) -> None:
+    first, second, *_ = images
+    us.create("listed/private", first)
+    us.create("listed/public", first, Public=True)
+    name = f"/aws/service/amiable/{us.id}/listed/public"
+
+    def found(value: str) -> list[str]:
+        filters = [{"Name": "public-ssm-parameter-name", "Values": [value]}]
+        return [each["ImageId"] for each in us.ec2.describe_images(Filters=filters)["Images"]]
+
+    assert found(name) == found("/aws/service/amiable/*/listed/*") == [first]
+    assert found("/amiable/channel/*") == found("/aws/service/none/*") == []
+    us.channel("promote", "listed/public", ImageId=second)
+    assert found(name) == [second]
+    us.call("DELETE", "channels/listed%2Fpublic")
+    assert found(name) == []
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_parameter_is_put_read_overwritten_and_deleted(edge: Edge, ssm: Any) -
     assert (old["Value"], old["Name"], old["Selector"]) == ("1", "/life/one", ":1")
     assert ssm.get_parameter(Name=f"{arn}:1")["Parameter"]["Value"] == "1"
     put(ssm, "life-two", "a,b", Type="StringList")
-    answer = ssm.get_parameters(Names=["life-two", "/life/none", "/life/one:9", "/life/one:1"])
+    answer = ssm.get_parameters(Names=["life-two", "/life/none", "/life/one:9", "/life/one:1", "life-two"])
     assert [(each["Name"], each["Value"]) for each in answer["Parameters"]] == [("life-two", "a,b"), ("/life/one", "1")]
     assert answer["InvalidParameters"] == ["/life/none", "/life/one:9"]
     assert ssm.delete_parameter(Name="life-two")["ResponseMetadata"]["HTTPStatusCode"] == 200

@@ -19,6 +19,7 @@ from amiable.database.schema import image_device as D
 from amiable.database.schema import image_instance_type as X
 from amiable.database.schema import image_watermark as W
 from amiable.database.schema import launch_permission as P
+from amiable.database.schema import parameter as Q
 from amiable.database.schema import resource_product_code as C
 from amiable.database.schema import tag as T
 from amiable.database.text_match import matches, spelled
@@ -157,7 +158,9 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
     "platform": _text(I.c.platform),
     "product-code": _among(C.c.resource_id, _text(C.c.code, is_indexed=True)),
     "product-code.type": _among(C.c.resource_id, _text(C.c.type)),
-    "public-ssm-parameter-name": _never,
+    "public-ssm-parameter-name": _among(
+        Q.c.image_id, lambda values, _: and_(Q.c.is_public, matches(Q.c.name, values, is_indexed=True))
+    ),
     "ramdisk-id": _text(I.c.ramdisk_id),
     "root-device-name": _text(I.c.root_device_name),
     "root-device-type": _text(I.c.root_device_type),

@@ -1,7 +1,7 @@
 """From rows to images, as one viewer sees them.
 
 Three queries however many images there are: the rows themselves with their owners' aliases, their devices, and all that hangs on
-them by the handful (grants, tags, product codes, watermarks, instance types), which one UNION brings.
+them by the handful (grants, tags, product codes, watermarks, instance types, public parameters), which one UNION brings.
 """
 
 from collections import defaultdict
@@ -19,6 +19,7 @@ from amiable.database.schema import image_device as D
 from amiable.database.schema import image_instance_type as X
 from amiable.database.schema import image_watermark as W
 from amiable.database.schema import launch_permission as P
+from amiable.database.schema import parameter as Q
 from amiable.database.schema import resource_product_code as C
 from amiable.database.schema import tag as T
 from amiable.database.text_match import is_one_of
@@ -56,6 +57,7 @@ class _Hung:
     watermarks: list[Watermark] = field(default_factory=list)
     supported: list[str] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
+    parameters: list[str] = field(default_factory=list)
 
 
 def read_images(c: Connection, query: Select[Any], *, viewer: str, words: frozenset[str] | None = None) -> list[Image]:
@@ -94,6 +96,7 @@ def _hung(c: Connection, ids: Sequence[str], viewer: str, words: frozenset[str])
             moments=(W.c.source_image_created_at, W.c.created_at),
         ).where(is_one_of(W.c.image_id, ids)),
         _part("type", X.c.image_id, X.c.kind, X.c.pattern, position=X.c.position).where(is_one_of(X.c.image_id, ids)),
+        _part("parameter", Q.c.image_id, Q.c.name).where(Q.c.is_public, is_one_of(Q.c.image_id, ids)),
     )
     for row in c.execute(query.order_by("position", "first")):
         _hang(found[row.image_id], row)
@@ -124,6 +127,8 @@ def _hang(on: _Hung, row: Any) -> None:
         case "watermark":
             words = (row.first, row.second, row.third, row.fourth)
             on.watermarks.append(Watermark(*words, _instant(row.early), _instant(row.late)))
+        case "parameter":
+            on.parameters.append(row.first)
         case "type":
             (on.supported if row.first == "supported" else on.unsupported).append(row.second)
 
@@ -148,6 +153,7 @@ def _image(row: Any, devices: Sequence[ImageDevice], hung: _Hung) -> Image:
         owner_alias=row.owner_alias,
         watermarks=tuple(hung.watermarks),
         instance_types=InstanceTypeRule(tuple(hung.supported), tuple(hung.unsupported)),
+        public_parameters=tuple(hung.parameters),
         is_allowed=values.get("is_allowed"),
         grantees=frozenset(hung.grantees),
         tags=hung.tags,

@@ -42,7 +42,10 @@ from amiable.model.image import EVERYONE, Image, ImageState
 from amiable.rules.filters import Filter
 
 UNLISTED: Final = (ImageState.DEREGISTERED.value, ImageState.BINNED.value)
-FINDS_IDS: Final = ("block-device-mapping.snapshot-id", "image-id", "product-code", "image-watermark.watermark-key")
+FINDS_IDS: Final = (
+    *("block-device-mapping.snapshot-id", "image-id", "product-code", "image-watermark.watermark-key"),
+    "public-ssm-parameter-name",
+)
 """Filters that an index answers with the ids of few images, as those of tags do."""
 
 # Without statistics SQLite takes an owner's or a region's images for ten, and an index in the list's order for cheap.  What

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, se
 from amiable.database.schema import parameter as P
 from amiable.database.schema import parameter_tag as T
 from amiable.database.schema import parameter_version as V
-from amiable.model.parameter import PUBLIC_PREFIX, VERSIONS_MAX, Parameter, ParameterType, Tier
+from amiable.model.parameter import IMAGE, PUBLIC_PREFIX, VERSIONS_MAX, Parameter, ParameterType, Tier
 
 _COLUMNS: Final = [V.c[name] for name in Parameter.__dataclass_fields__ if name != "channel"] + [P.c.channel]
 _HISTORY: Final = select(*_COLUMNS).join(
@@ -59,9 +59,10 @@ def put_version(c: Connection, parameter: Parameter) -> None:
     IntegrityError where the name is public and another account's.
     """
     own = _own(P, parameter.account_id, parameter.region, parameter.name)
-    if c.execute(update(P).where(own).values(version=parameter.version)).rowcount == 0:
+    pointer = {"image_id": parameter.value if parameter.data_type == IMAGE else None}
+    if c.execute(update(P).where(own).values(version=parameter.version, **pointer)).rowcount == 0:
         values = {name: getattr(parameter, name) for name in ("account_id", "region", "name", "version", "channel")}
-        c.execute(insert(P).values(**values, is_public=parameter.is_public))
+        c.execute(insert(P).values(**values, **pointer, is_public=parameter.is_public))
     row: dict[str, Any] = {name: getattr(parameter, name) for name in Parameter.__dataclass_fields__}
     del row["channel"]
     c.execute(insert(V).values(**row | {"type": parameter.type.value, "tier": parameter.tier.value}))
@@ -95,8 +96,7 @@ def tags_of_all(c: Connection, account_id: str, region: str) -> dict[str, dict[s
 
 def pointing_at(c: Connection, image_ids: Iterable[str], region: str) -> list[Parameter]:
     """The parameters of every account whose newest version names one of the images; channels' own are among them."""
-    wanted = list(image_ids)
-    query = _NEWEST.where(P.c.region == region, V.c.data_type == "aws:ec2:image", V.c.value.in_(wanted))
+    query = _NEWEST.where(P.c.region == region, P.c.image_id.in_(list(image_ids)))
     return [_parameter(row) for row in c.execute(query.order_by(P.c.account_id, P.c.name))]
 
 

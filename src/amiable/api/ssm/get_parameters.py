@@ -46,12 +46,10 @@ def get_parameters(
     services: Services, principal: Principal, request: ssm.GetParametersRequest
 ) -> ssm.GetParametersResult:
     """The parameters of these names, each once, and the names that name none."""
-    if len(set(request.names)) < len(request.names):
-        raise SsmRefusal("ValidationException", "Duplicate names are not allowed in one request.")
     found: list[ssm.Parameter] = []
     unknown: list[str] = []
     with services.database.read() as c:
-        for text in request.names:
+        for text in dict.fromkeys(request.names):
             try:
                 named = rules.read_name(text, region=principal.region, account_id=principal.account_id)
                 found.append(told(services, find(c, principal, named), named, bool(request.with_decryption)))

@@ -13,6 +13,7 @@ parameter = Table(
     Column("name", String(1011), primary_key=True),
     Column("version", Integer, nullable=False),  # the newest
     Column("is_public", Boolean, nullable=False),  # below /aws/service/: everybody of the region reads it
+    Column("image_id", String(32), index=True),  # the image that the newest version names, of data type aws:ec2:image
     Column("channel", String(128)),  # the account's channel that it shows; absent: an ordinary parameter
     Index(
         "uq_parameter_public",

@@ -42,6 +42,7 @@ def _add_parameters() -> None:
         *_named(1011),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("is_public", sa.Boolean(), nullable=False),
+        sa.Column("image_id", sa.String(length=32)),
         sa.Column("channel", sa.String(length=128)),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_parameter_account_id")),
         sa.PrimaryKeyConstraint("account_id", "region", "name", name=op.f("pk_parameter")),
@@ -54,6 +55,7 @@ def _add_parameters() -> None:
         sqlite_where=sa.text("is_public"),
         postgresql_where=sa.text("is_public"),
     )
+    op.create_index(op.f("ix_parameter_image_id"), "parameter", ["image_id"])
     op.create_table(
         "parameter_version",
         *_named(1011),
