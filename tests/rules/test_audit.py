@@ -1,0 +1,100 @@
+"""What the log is of and what it keeps: no secret, nothing long, every id."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amiable.rules import audit
+from amiable.wire import operations
+
+SECRET = "hunter2-" * 3
+TEXTS = st.text(max_size=20)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+class Request(msgspec.Struct):
+    image_id: str
+    user_data: str | None = None
+    blob: bytes | None = None
+    dry_run: bool | None = None
+
+
+@pytest.mark.parametrize(
+    ("service", "action", "expected"),
+    [
+        ("ec2", "RegisterImage", True),
+        ("ec2", "DescribeImages", False),
+        ("ec2", "GetImageAncestry", False),
+        ("ec2", "ListImagesInRecycleBin", False),
+        ("ec2", "ConfirmProductInstance", False),
+        ("ebs", "StartSnapshot", True),
+        ("ebs", "CompleteSnapshot", True),
+        ("ebs", "PutSnapshotBlock", False),
+        ("s3", "PutObject", True),
+        ("s3", "UploadPart", False),
+        ("s3", "GetObject", False),
+        ("ssm", "PutParameter", True),
+        ("ssm", "GetParametersByPath", False),
+        ("rbin", "LockRule", True),
+        ("rbin", "ListRules", False),
+        ("iam", "UploadSigningCertificate", True),
+        ("sts", "GetSessionToken", False),
+        ("amiable", "POST accounts", True),
+        ("amiable", "GET accounts", False),
+        ("bootstrap", "DescribeServiceCertificates", False),
+    ],
+)
+def test_the_log_is_of_what_changes(service: str, action: str, expected: bool) -> None:
+    assert audit.is_logged(service, action) is expected
+
+
+def test_every_action_that_is_no_question_is_logged() -> None:
+    quiet = {name for name in operations.EC2 if not audit.is_logged("ec2", name)}
+    assert all(name.startswith(("Describe", "Get", "List")) for name in quiet - {"ConfirmProductInstance"})
+
+
+def test_names_are_the_apis_and_absent_ones_are_left_out() -> None:
+    request = Request("ami-12345678", user_data=SECRET, blob=b"12345")
+    kept = {"ImageId": "ami-12345678", "UserData": "(not kept)", "Blob": "(5 bytes)"}
+    assert audit.parameters_of(request) == kept
+    assert audit.resources_of("ec2", kept) == ["ami-12345678"]
+
+
+@given(VALUES, st.sampled_from(sorted(audit.SECRETS)), st.lists(TEXTS, max_size=3))
+def test_no_secret_survives_however_deep_it_lies(value: Any, name: str, path: list[str]) -> None:
+    inner: Any = {name: SECRET, "Other": value}
+    for key in path:
+        inner = {key: [inner]}
+    assert SECRET not in audit.text_of(audit.parameters_of(inner))
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=5))
+def test_what_is_kept_is_json_and_bounded(request: dict[str, Any]) -> None:
+    text = audit.text_of(audit.parameters_of(request))
+    assert len(text) <= audit.PARAMETERS_CHARACTERS_MAX
+    msgspec.json.decode(text)
+
+
+def test_a_secure_strings_value_is_not_kept_and_a_strings_is() -> None:
+    assert audit.parameters_of({"Type": "SecureString", "Value": SECRET})["Value"] == "(not kept)"
+    assert audit.parameters_of({"Type": "String", "Value": "v"})["Value"] == "v"
+
+
+def test_ids_are_found_wherever_they_stand_and_names_where_ids_have_no_form() -> None:
+    said = {"ResourceIds": ["ami-12345678", "x"], "Tags": [{"Key": "Name", "Value": "snap-0123456789abcdef0"}]}
+    assert audit.resources_of("ec2", said) == ["ami-12345678", "snap-0123456789abcdef0"]
+    assert audit.resources_of("ssm", {"Name": "/a", "Value": "v"}) == ["/a"]
+    many = {"Ids": [f"ami-{n:08x}" for n in range(200)]}
+    assert len(audit.resources_of("ec2", many)) == audit.RESOURCES_MAX
+
+
+@pytest.mark.parametrize(("made", "expected"), [("ami-12345678", True), ("r-12345678", False), ("eni-12345678", False)])
+def test_what_a_call_makes_is_told_where_users_know_it(made: str, expected: bool) -> None:
+    assert audit.is_resource(made) is expected
