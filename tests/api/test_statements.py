@@ -55,11 +55,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @dataclass
 class Life:
-    """What is true of one instance; a run is [its start by the wall clock, how long it ran, how long it was seen to]."""
+    """What is true of one instance; a run is its start by the wall clock, and its length."""
 
     account_id: str
     state: str = "pending"
-    runs: list[list[object]] = field(default_factory=list)
+    runs: list[tuple[datetime, int]] = field(default_factory=list)
     is_alive: bool = False  # whether a guest runs, whatever the rows say
     true_ms: int = 0
     seen_ms: int = 0
@@ -143,7 +143,7 @@ class World:
             return
         length = life.true_ms if life.true_ms - life.seen_ms <= UNSEEN_MS_MAX else life.seen_ms
         assert life.started is not None
-        life.runs.append([life.started, length])
+        life.runs.append((life.started, length))
         life.free_from = life.started + timedelta(milliseconds=length)
         life.is_alive = False
 
@@ -184,9 +184,8 @@ class World:
         return len(mine), cost, len(days), int(fee + Fraction(1, 2))
 
     def _hours(self, life: Life) -> Iterator[datetime]:
-        runs = [*life.runs, [life.started, life.seen_ms]] if life.state == "running" else life.runs
-        for started, length in runs:
-            assert isinstance(started, datetime) and isinstance(length, int)
+        open_run = [] if life.state != "running" or life.started is None else [(life.started, life.seen_ms)]
+        for started, length in [*life.runs, *open_run]:
             yield started
             moment = started + timedelta(hours=1)
             while moment < started + timedelta(milliseconds=length):

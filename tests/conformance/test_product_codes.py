@@ -31,6 +31,7 @@ class Market:
     edge: Edge
     seller: Principal
     buyer: Principal
+    account: NewAccount  # the buyer's
     sold: Any  # the seller's boto3 client
     bought: Any  # the buyer's
     code: str
@@ -80,7 +81,7 @@ def open_market(folder: Path) -> Iterator[Market]:
         )["ImageId"]  # fmt: skip
         clients[0].modify_image_attribute(ImageId=image_id, LaunchPermission={"Add": [{"UserId": buyer.account_id}]})
         products.attach(services, seller, code, image_id)
-        yield Market(edge, seller, buyer, *clients, code, image_id, snapshot_id)
+        yield Market(edge, seller, buyer, other, *clients, code, image_id, snapshot_id)
 
 
 @pytest.fixture
@@ -201,6 +202,42 @@ def test_a_lapse_lets_an_instance_run_stop_and_end_but_not_start_again(market: M
     market.bought.start_instances(InstanceIds=[instance_id])
     market.unsubscribe()
     market.bought.terminate_instances(InstanceIds=[instance_id])
+
+
+@pytest.mark.proves("ec2", "DescribeSnapshots")
+@pytest.mark.proves("ebs", "ListSnapshotBlocks")
+def test_after_a_lapse_the_data_stays_its_owners_to_read_and_copy(market: Market) -> None:
+    services, buyer = market.edge.services, market.buyer
+    mine = make_snapshot(services, buyer)
+    with services.database.write() as c:
+        product_codes.put_codes(c, mine, (ProductCode(market.code, ProductCodeType.MARKETPLACE),))
+    assert market.bought.describe_snapshots(SnapshotIds=[mine])["Snapshots"][0]["State"] == "completed"
+    asked = market.bought.describe_snapshot_attribute(SnapshotId=mine, Attribute="productCodes")
+    assert asked["ProductCodes"] == [{"ProductCodeId": market.code, "ProductCodeType": "marketplace"}]
+    keys = {"aws_access_key_id": market.account.access_key_id, "aws_secret_access_key": market.account.secret}
+    with closing(market.edge.client("ebs", **keys)) as ebs:
+        assert ebs.list_snapshot_blocks(SnapshotId=mine)["Blocks"] == []
+        assert ebs.start_snapshot(VolumeSize=2, ParentSnapshotId=mine)["Status"] == "pending"
+    mapping = [{"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": mine}}]
+    image_id = market.bought.register_image(
+        Name="mine", Architecture="x86_64", RootDeviceName="/dev/sda1", VirtualizationType="hvm",
+        BlockDeviceMappings=mapping,
+    )["ImageId"]  # fmt: skip
+    assert refused(market.bought.run_instances, ImageId=image_id, **TINY) == opt_in(market)
+    plain = make_image(services, buyer)
+    data = [{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": mine}}]
+    (made,) = market.bought.run_instances(ImageId=plain.id, BlockDeviceMappings=data, **TINY)["Instances"]
+    assert made["ProductCodes"] == []  # another machine reads the data
+
+
+@pytest.mark.proves("ec2", "ModifySnapshotAttribute")
+def test_a_snapshot_with_a_code_is_never_made_public(market: Market) -> None:
+    change = {"SnapshotId": market.snapshot_id, "Attribute": "createVolumePermission", "OperationType": "add"}
+    text = f"The snapshot {market.snapshot_id} carries product codes and cannot be made public: {market.code}."
+    assert refused(market.sold.modify_snapshot_attribute, GroupNames=["all"], **change) == (
+        "OperationNotPermitted", text, 400,
+    )  # fmt: skip
+    market.sold.modify_snapshot_attribute(UserIds=[market.buyer.account_id], **change)
 
 
 @pytest.mark.proves("ec2", "ConfirmProductInstance")

@@ -196,5 +196,5 @@ def test_only_runs_that_reach_into_the_time_asked_about_are_listed(place: Place)
             (began - minute, began, 0),
         ):
             assert len(metering.list_runs(c, codes=["A"], after=after, before=before)) == count
-        other = {"account_id": "000000000000", "after": LONG_AGO, "before": FAR_OFF}
-        assert metering.list_runs(c, codes=["A"], **other) == []
+        nobody = "000000000000"
+        assert metering.list_runs(c, codes=["A"], account_id=nobody, after=LONG_AGO, before=FAR_OFF) == []

@@ -16,9 +16,15 @@ from amiable.model.product import ProductCode, ProductCodeType, united
 
 def put_codes(c: Connection, resource_id: str, codes: Iterable[ProductCode]) -> None:
     """Adds ``codes`` behind those that the resource carries already; a code that it has stays as it is."""
+    codes = tuple(codes)
+    if not codes:
+        return
+    given = united(codes)
+    if not given:
+        return
     held = codes_of(c, resource_id)
     known = {each.code for each in held}
-    new = [each for each in united(codes) if each.code not in known]
+    new = [each for each in given if each.code not in known]
     rows = [
         {"resource_id": resource_id, "code": each.code, "position": position, "type": each.type.value}
         for position, each in enumerate(new, len(held))
