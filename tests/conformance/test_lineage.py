@@ -339,6 +339,28 @@ def test_an_image_is_described_after_it_was_deregistered_or_made_private(owner: 
     assert metadata(owner)[instance_id]["ImageMetadata"] == {**image, "State": "deregistered"}
 
 
+@pytest.mark.proves("ec2", "DescribeInstanceImageMetadata")
+def test_an_instance_lives_on_without_its_image(owner: Hand) -> None:
+    """LIF-04, but for CreateImage."""
+    image_id = owner.image(name="short-lived")
+    (instance_id,) = owner.run(image_id)
+
+    def happen(event: Event) -> None:
+        with owner.services.database.write() as c:
+            instances.set_state(c, instance_id, event, now=owner.services.now())
+
+    happen(Event.BOOTED)
+    owner.ec2.deregister_image(ImageId=image_id)
+    owner.ec2.reboot_instances(InstanceIds=[instance_id])
+    owner.ec2.stop_instances(InstanceIds=[instance_id])
+    happen(Event.STOPPED)
+    owner.ec2.start_instances(InstanceIds=[instance_id])
+    said = metadata(owner, InstanceIds=[instance_id])[instance_id]
+    assert said["State"]["Name"] == "pending"
+    assert (said["ImageMetadata"]["ImageId"], said["ImageMetadata"]["Name"]) == (image_id, "short-lived")
+    assert said["ImageMetadata"]["State"] == "deregistered"
+
+
 def test_instances_whose_image_is_not_allowed_are_found(
     owner: Hand, other: Hand, request: pytest.FixtureRequest
 ) -> None:

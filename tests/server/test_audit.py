@@ -176,6 +176,7 @@ def test_secrets_are_not_kept(edge: Edge, clients: dict[str, Any], log: Log) -> 
     clients["ssm"].put_parameter(Name="secret", Value="hunter2", Type="SecureString")
     launched, parameter = log.lines()
     assert json.loads(launched.parameters)["UserData"] == "(not kept)"
+    assert launched.resource_ids[0] == image.id  # LST-08: the log tells which image a launch by name came to
     assert any(made.startswith("i-") for made in launched.resource_ids)
     assert json.loads(parameter.parameters)["Value"] == "(not kept)"
     with edge.services.database.read() as c:
