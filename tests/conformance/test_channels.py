@@ -255,6 +255,8 @@ def test_a_launch_says_what_is_wrong_with_a_parameter(us: Publisher, images: lis
     for malformed in ("resolve:ssm:", "resolve:digest:sha256:12", "resolve:digest:md5:12", "resolve:x"):
         code, text = refused(us.ec2.run_instances, ImageId=malformed, **launch)
         assert (code, text) == ("InvalidAMIID.Malformed", f'Invalid id: "{malformed}" (expecting "ami-...")')
+    assert refused(us.ec2.run_instances, ImageId="resolve:ssm:/typed", DryRun=True, **launch)[0] == "DryRunOperation"
+    assert refused(us.ec2.run_instances, ImageId="resolve:ssm:/none", DryRun=True, **launch)[0] == "SsmInvalidParameter"
     assert launched(us.ec2, "resolve:ssm:/typed") == images[0]
 
 

@@ -12,10 +12,12 @@ from tests.server.edge import Edge
 from tests.support.publisher import new_snapshot, publishing_edge, register
 from tests.support.services import make_account
 
+REGIONS, ZONES = ("us-east-1", "eu-west-1"), ("us-east-1a", "eu-west-1a")
+
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with publishing_edge(tmp_path_factory.mktemp("edge")) as running:
+    with publishing_edge(tmp_path_factory.mktemp("edge"), regions=REGIONS, zones=ZONES) as running:
         yield running
 
 
@@ -228,6 +230,17 @@ def test_parameters_are_their_accounts_own(edge: Edge, ssm: Any, stranger: Any) 
     arn = f"arn:aws:ssm:us-east-1:{edge.account.account_id}:parameter/mine"
     assert refusal(stranger.get_parameter, Name=arn)[0] == "ParameterNotFound"
     assert refusal(ssm.get_parameter, Name=arn.replace("us-east-1", "eu-west-1"))[0] == "ParameterNotFound"
+
+
+def test_a_region_knows_nothing_of_another(edge: Edge, ssm: Any, image_id: str) -> None:
+    put(ssm, "/regional", "here")
+    with closing(edge.client("ssm", region_name="eu-west-1")) as there:
+        assert refusal(there.get_parameter, Name="/regional")[0] == "ParameterNotFound"
+        seen = refusal(there.put_parameter, Name="/regional", Value=image_id, Type="String", DataType="aws:ec2:image")
+        assert seen[0] == "ValidationException" and "there is no such image in this region" in seen[1]
+        put(there, "/regional", "there")
+        assert there.get_parameter(Name="/regional")["Parameter"]["ARN"].startswith("arn:aws:ssm:eu-west-1:")
+    assert ssm.get_parameter(Name="/regional")["Parameter"]["Value"] == "here"
 
 
 def test_the_administrator_publishes_and_everybody_reads(ssm: Any, stranger: Any, administrator: Any) -> None:
