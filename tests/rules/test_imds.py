@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from amiable.model.instance import MetadataOptions
+from amiable.model.product import ProductCode, ProductCodeType
 from amiable.rules import imds
 from tests.rules.instances import AN_INSTANCE
 
@@ -149,6 +150,16 @@ def test_the_identity_document_is_json_with_nulls_and_is_what_is_signed() -> Non
     document = json.loads(text)
     assert document["kernelId"] is None and document["pendingTime"] == "2026-01-02T03:04:05Z"
     assert get("/latest/dynamic/instance-identity/signature") == f"signature of {len(text)}"
+
+
+def test_product_codes_are_told_by_their_kind() -> None:
+    codes = (ProductCode("774F4FF8"), ProductCode("suite", ProductCodeType.MARKETPLACE))
+    facts = change(product_codes=codes)
+    assert get("/latest/meta-data/product-codes", facts) == "774F4FF8\nsuite"
+    document = json.loads(get("/latest/dynamic/instance-identity/document", facts) or "")
+    assert (document["devpayProductCodes"], document["marketplaceProductCodes"]) == (["774F4FF8"], ["suite"])
+    document = json.loads(get("/latest/dynamic/instance-identity/document") or "")
+    assert (document["devpayProductCodes"], document["marketplaceProductCodes"]) == (None, None)
 
 
 def test_elsewhere_than_in_us_east_1_the_name_has_the_region() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from amiable.model.errors import AuthFailure, InvalidParameterValue, OperationNotPermitted
+from amiable.model.errors import AuthFailure, InvalidParameterValue, OperationNotPermitted, ResourceLimitExceeded
 from amiable.model.product import Product, ProductCode
 from amiable.model.product_errors import OptInRequired
 from amiable.rules import product
@@ -48,6 +48,12 @@ def test_only_the_seller_is_the_seller() -> None:
     product.check_seller(SOLD["A"], "111111111111")
     with pytest.raises(AuthFailure, match="Not authorized for product code:A"):
         product.check_seller(SOLD["A"], "222222222222")
+
+
+def test_a_seller_has_a_bounded_number_of_products() -> None:
+    product.check_room(product.PRODUCTS_MAX - 1)
+    with pytest.raises(ResourceLimitExceeded, match="The account has 1000 products; it may have 1000"):
+        product.check_room(product.PRODUCTS_MAX)
 
 
 @pytest.mark.parametrize("name", ["", " a", "a\nb", "x" * 129, "\x1b[1m"])

@@ -55,6 +55,7 @@ def create_product(
     with services.database.write() as c:
         if products.get_product(c, new) is not None:
             raise ProductCodeTaken(product_code=new)
+        product.check_room(len(products.list_products(c, seller_id=principal.account_id)))
         products.insert_product(c, made, price)
     return Offer(made, price)
 

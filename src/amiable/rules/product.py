@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from amiable.model.errors import AuthFailure, InvalidParameterValue, OperationNotPermitted
+from amiable.model.errors import AuthFailure, InvalidParameterValue, OperationNotPermitted, ResourceLimitExceeded
 from amiable.model.product import Product, ProductCode
 from amiable.model.product_errors import OptInRequired
 
@@ -22,6 +22,8 @@ CODE_LENGTH: Final = 25
 CODE_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 CODE_ENTROPY_BYTES: Final = 17
 NAME_LENGTH_MAX: Final = 128
+PRODUCTS_MAX: Final = 1000
+"""Of one seller."""
 _GIVEN_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")  # as a manifest may carry
 
 
@@ -47,6 +49,12 @@ def check_name(name: str) -> None:
     if not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable() or name != name.strip():
         why = f"Give 1 to {NAME_LENGTH_MAX} printable characters."
         raise InvalidParameterValue(parameter="Name", value=name, why=why)
+
+
+def check_room(count: int) -> None:
+    """Refuses one product more to a seller that has ``count``."""
+    if count >= PRODUCTS_MAX:
+        raise ResourceLimitExceeded(f"The account has {count} products; it may have {PRODUCTS_MAX}.")
 
 
 def check_seller(product: Product, account_id: str) -> None:
