@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from amiable.database.schema import access_key as K
 from amiable.database.schema import account as A
@@ -51,6 +51,7 @@ _CERTIFICATES = select(C.c.id, C.c.pem, C.c.state, C.c.created_at)
 _KEYS = select(K.c.id, K.c.account_id, K.c.secret_sealed, K.c.state, A.c.is_administrator, K.c.created_at).join(
     A, A.c.id == K.c.account_id
 )
+_KEY = _KEYS.where(K.c.id == bindparam("id"))  # put together once: every request asks it
 
 _ACCOUNTS = select(
     A.c.id, A.c.name, A.c.is_administrator, A.c.created_at, func.coalesce(A.c.is_partner, False), A.c.owner_alias
@@ -59,7 +60,7 @@ _ACCOUNTS = select(
 
 def find_access_key(c: Connection, key_id: str) -> AccessKey | None:
     """The key of this id, active or not."""
-    row = c.execute(_KEYS.where(K.c.id == key_id)).first()
+    row = c.execute(_KEY, {"id": key_id}).first()
     return None if row is None else AccessKey(*row)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
 
 from amiable.database import product_codes
 from amiable.database.image_rows import DEVICE_FIELDS, IMAGES, PLAIN_FIELDS, read_images
@@ -20,6 +20,15 @@ from amiable.database.tags import batches
 from amiable.model.image import Image, ImageState, ImageType, StateReason
 from amiable.model.kernel import KernelFacts
 
+_INSERT_IMAGE: Final = insert(I)
+_INSERT_DEVICE: Final = insert(D)
+_HOLDER: Final = select(I.c.id).where(
+    I.c.account_id == bindparam("account_id"),
+    I.c.region == bindparam("region"),
+    I.c.name == bindparam("name"),
+    I.c.deregistered_at.is_(None),
+)
+"""Put together once: building a statement costs several times what running it does, and RegisterImage runs these."""
 KERNELS: Final = (ImageType.KERNEL.value, ImageType.RAMDISK.value)
 
 
@@ -35,20 +44,19 @@ def insert_image(c: Connection, image: Image) -> None:
         "kernel_kind": None if image.kernel_kind is None else image.kernel_kind.value,
         "ancestor_ami_ids": " ".join(image.ancestor_ami_ids) or None,
     }
-    c.execute(insert(I).values(**values))
+    c.execute(_INSERT_IMAGE, values)
     rows = [
         {"image_id": image.id, "position": position} | {name: getattr(device, name) for name in DEVICE_FIELDS}
         for position, device in enumerate(image.devices)
     ]
     if rows:
-        c.execute(insert(D), rows)
+        c.execute(_INSERT_DEVICE, rows)
     product_codes.put_codes(c, image.id, image.product_codes)
 
 
 def find_name(c: Connection, account_id: str, region: str, name: str) -> str | None:
     """The id of the account's image that holds ``name``."""
-    held = and_(I.c.account_id == account_id, I.c.region == region, I.c.name == name, I.c.deregistered_at.is_(None))
-    return c.execute(select(I.c.id).where(held)).scalar()
+    return c.execute(_HOLDER, {"account_id": account_id, "region": region, "name": name}).scalar()
 
 
 def get(c: Connection, region: str, image_id: str, *, viewer: str) -> Image | None:

@@ -9,7 +9,7 @@ The words of an account are :func:`amiable.database.organizations.grantee_words`
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, or_, select, text
 
 from amiable.database.schema import account_region_setting as A
 from amiable.database.schema import create_volume_permission as V
@@ -41,13 +41,18 @@ def is_granted(c: Connection, image_id: str, grantee: str) -> bool:
     return c.execute(select(P.c.image_id).where(P.c.image_id == image_id, P.c.grantee == grantee)).first() is not None
 
 
+_MINE = (I.c.account_id == bindparam("account_id")) & (I.c.region == bindparam("region"))
+_NAMED = select(func.count()).select_from(I).where(_MINE, I.c.name > "", I.c.deregistered_at.is_(None))
+_BINNED = select(func.count()).select_from(I).where(_MINE, text("state = 'binned'"), I.c.deregistered_at.is_not(None))
+_COUNTS = select(_NAMED.scalar_subquery(), _BINNED.scalar_subquery())
+"""Two counts, each answered by an index alone (of names in use, which a condition on the name has SQLite take; of what is binned):
+a row that is neither holds no name and is gone."""
+
+
 def count_images(c: Connection, account_id: str, region: str) -> int:
     """Images of the account in the region that are there: pending, failed, disabled and binned ones too."""
-    mine = (I.c.account_id == account_id) & (I.c.region == region)
-    # Two counts, each answered by an index alone: a row that is neither holds no name and is gone.
-    named = select(func.count()).select_from(I).where(mine, I.c.deregistered_at.is_(None))
-    binned = select(func.count()).select_from(I).where(mine, text("state = 'binned'"), I.c.deregistered_at.is_not(None))
-    return int(c.execute(named).scalar_one()) + int(c.execute(binned).scalar_one())
+    named, binned = c.execute(_COUNTS, {"account_id": account_id, "region": region}).one()
+    return int(named) + int(binned)
 
 
 def count_public_images(c: Connection, account_id: str, region: str) -> int:

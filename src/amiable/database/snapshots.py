@@ -7,14 +7,30 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+import msgspec
+from sqlalchemy import Connection, String, bindparam, delete, insert, select, update
 
 from amiable.database.product_codes import forget_codes
 from amiable.database.schema import snapshot as S
 from amiable.database.sharing import sees_snapshot
+from amiable.database.text_match import OneOf
 from amiable.model.snapshot import COMPLETED, ERROR, PENDING, Snapshot
 
 COLUMNS: Final = tuple(S.c[name] for name in Snapshot.__dataclass_fields__)
+
+_OWN: Final = (
+    select(*COLUMNS)
+    .where(
+        S.c.account_id == bindparam("account_id"),
+        S.c.region == bindparam("region"),
+        S.c.is_internal.is_(False),
+        S.c.binned_at.is_(None),
+        S.c.id > bindparam("after"),
+    )
+    .order_by(S.c.id)
+)
+_OWN_NAMED: Final = _OWN.where(OneOf(S.c.id, bindparam("ids", type_=String)))
+"""Put together once: RegisterImage asks it each time."""
 
 
 def insert_snapshot(c: Connection, snapshot: Snapshot) -> None:
@@ -38,16 +54,12 @@ def list_snapshots(
     limit: int | None = None,
 ) -> list[Snapshot]:
     """The account's snapshots in id order, ``ids`` only if given, internal and binned ones never."""
-    query = select(*COLUMNS).where(
-        S.c.account_id == account_id,
-        S.c.region == region,
-        S.c.is_internal.is_(False),
-        S.c.binned_at.is_(None),
-        S.c.id > after,
-    )
+    query, values = _OWN, {"account_id": account_id, "region": region, "after": after}
     if ids is not None:
-        query = query.where(S.c.id.in_(ids))
-    return [Snapshot(**row._mapping) for row in c.execute(query.order_by(S.c.id).limit(limit))]
+        query, values = _OWN_NAMED, {**values, "ids": msgspec.json.encode(list(ids)).decode()}
+    if limit is not None:
+        query = query.limit(limit)
+    return [Snapshot(**row._mapping) for row in c.execute(query, values)]
 
 
 def find_seen(c: Connection, viewer: str, region: str, snapshot_id: str) -> Snapshot | None:
