@@ -6,6 +6,7 @@ import pytest
 
 from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, InvalidRequest, OperationNotPermitted
 from amiable.model.image import Image, ImageState, ImageType
+from amiable.model.product import ProductCode, ProductCodeType
 from amiable.rules.permission import (
     check_approved,
     check_cancel,
@@ -98,3 +99,19 @@ def test_a_copy_needs_every_snapshot_and_the_launch_permission_too() -> None:
     )
     with pytest.raises(AuthFailure):
         check_copy(AN_IMAGE, OTHER, [])
+
+
+def test_what_a_seller_sells_is_copied_by_itself_only_and_public_it_is_made_by_nobody() -> None:
+    sold = replace(
+        AN_IMAGE,
+        grantees=frozenset({"all"}),
+        product_codes=(ProductCode("bundled"), ProductCode("suite", ProductCodeType.MARKETPLACE)),
+    )
+    check_copy(sold, OWNER, [])
+    check_copy(replace(sold, product_codes=sold.product_codes[:1]), OTHER, [])
+    with pytest.raises(InvalidRequest) as caught:
+        check_copy(sold, OTHER, [])
+    text = "Images from AWS Marketplace cannot be copied to another AWS account. This one carries: suite."
+    assert caught.value.message == text
+    with pytest.raises(OperationNotPermitted, match="cannot be made public: bundled, suite"):
+        check_publish(sold)

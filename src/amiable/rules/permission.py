@@ -74,11 +74,13 @@ def check_cancel(image: Image, account_id: str) -> None:
 
 
 def check_copy(image: Image, account_id: str, closed_snapshot_ids: Sequence[str]) -> None:
-    """Refuses a copy of what the account may not launch, and of an image some of whose snapshots are closed to it.
+    """Refuses a copy of what the account may not launch, of what another sells, and of what has snapshots closed to it.
 
     Launch permission is not enough: each snapshot has a createVolumePermission of its own.
     """
     check_launch(image, account_id)
+    if account_id != image.account_id:
+        product.check_copy(image.product_codes)
     if closed_snapshot_ids:
         snapshots = ", ".join(closed_snapshot_ids)
         raise InvalidRequest(

@@ -13,8 +13,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from amiable.model.errors import AuthFailure, InvalidParameterValue, OperationNotPermitted, ResourceLimitExceeded
-from amiable.model.product import Product, ProductCode
+from amiable.model.errors import (
+    AuthFailure,
+    InvalidParameterValue,
+    InvalidRequest,
+    OperationNotPermitted,
+    ResourceLimitExceeded,
+)
+from amiable.model.product import Product, ProductCode, ProductCodeType
 from amiable.model.product_errors import OptInRequired
 
 CODE_LENGTH: Final = 25
@@ -76,6 +82,15 @@ def check_subscribed(needed: Iterable[str], subscribed: Iterable[str]) -> None:
     for code in needed:
         if code not in held:
             raise OptInRequired(product_code=code)
+
+
+def check_copy(codes: Iterable[ProductCode]) -> None:
+    """Refuses to let another account copy what a seller put a code onto."""
+    sold = ", ".join(each.code for each in codes if each.type is ProductCodeType.MARKETPLACE)
+    if sold:
+        raise InvalidRequest(
+            f"Images from AWS Marketplace cannot be copied to another AWS account. This one carries: {sold}."
+        )
 
 
 def check_publish(resource_id: str, codes: Iterable[ProductCode]) -> None:
