@@ -181,6 +181,17 @@ def test_a_snapshot_with_product_codes_is_shared_with_accounts_but_never_public(
     assert answer["ProductCodes"] == [{"ProductCodeId": "ABCDEF0123456789", "ProductCodeType": "devpay"}]
 
 
+def test_an_image_is_not_public_whose_snapshot_carries_a_code(edge: Edge, ec2: Any, snapshot_id: str) -> None:
+    image_id = register(ec2, snapshot_id, "coded below")
+    ec2.disable_image_block_public_access()
+    with edge.services.database.write() as c:
+        product_codes.put_codes(c, snapshot_id, [ProductCode("ABCDEF0123456789", ProductCodeType.DEVPAY)])
+    code, text = refused(ec2.modify_image_attribute, ImageId=image_id, LaunchPermission={"Add": [ALL]})
+    assert code == "OperationNotPermitted"
+    assert text == f"The image {image_id} carries product codes and cannot be made public: ABCDEF0123456789."
+    ec2.deregister_image(ImageId=image_id)
+
+
 # ── who sees what ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

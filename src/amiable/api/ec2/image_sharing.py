@@ -1,14 +1,18 @@
 """Launch permissions: what of ModifyImageAttribute is about them, and CancelImageLaunchPermission."""
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id
 from amiable.database import accounts, block_public_access, images, sharing
+from amiable.database.product_codes import codes_of_all
 from amiable.model.errors import InvalidAMIAttributeItemValue, NotFound
 from amiable.model.ids import is_account
 from amiable.model.image import EVERYONE, Image, ImageType
 from amiable.model.principal import Principal
+from amiable.model.product import ProductCode, united
 from amiable.rules import permission
 from amiable.rules.block_public_access import check_image_publish
 from amiable.rules.quota import check_public_quota
@@ -26,11 +30,16 @@ def check_grants(services: Services, c: Connection, image: Image, grants: Grants
     check_room(present, grants, grantees_max=services.settings.image_grantees_max)
     check_accounts(c, grants)
     if EVERYONE in grants.add and EVERYONE not in present:
-        permission.check_publish(image)
+        permission.check_publish(replace(image, product_codes=united(image.product_codes, _codes_below(c, image))))
         check_image_publish(block_public_access.find(c, image.account_id, image.region))
         if image.image_type is ImageType.MACHINE:
             count = sharing.count_public_images(c, image.account_id, image.region)
             check_public_quota(count, services.settings.images_public_max)
+
+
+def _codes_below(c: Connection, image: Image) -> tuple[ProductCode, ...]:
+    """What the image's snapshots carry: one may have come by a code after the image was registered."""
+    return codes_of_all(c, [device.snapshot_id for device in image.devices if device.snapshot_id is not None])
 
 
 def check_accounts(c: Connection, grants: Grants) -> None:
