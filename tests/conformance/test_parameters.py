@@ -195,7 +195,15 @@ def test_a_secure_string_is_opened_only_on_demand(edge: Edge, ssm: Any) -> None:
     assert [each["Value"] for each in opened["Parameters"]] == ["hush"]
     (told,) = ssm.describe_parameters(ParameterFilters=[{"Key": "Type", "Values": ["SecureString"]}])["Parameters"]
     assert told["KeyId"] == "alias/aws/ssm"
-    assert b"hush" not in b"".join(path.read_bytes() for path in edge.services.data.glob("*.db*"))
+    ssm.put_parameter(Name="/secret", Value="hushed", Overwrite=True)
+    assert refusal(ssm.put_parameter, Name="/secret", Value="hushing", Type="String", Overwrite=True)[0] == (
+        "HierarchyTypeMismatchException"
+    )
+    assert ssm.get_parameter(Name="/secret", WithDecryption=True)["Parameter"]["Value"] == "hushed"
+    past = ssm.get_parameter_history(Name="/secret", WithDecryption=True)["Parameters"]
+    assert [each["Value"] for each in past] == ["hush", "hushed"]
+    kept = b"".join(path.read_bytes() for path in edge.services.data.glob("*.db*"))
+    assert b"/secret" in kept and b"hush" not in kept, "the database, the log in it too"
 
 
 # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

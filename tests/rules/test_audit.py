@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from amiable.rules import audit
 from amiable.wire import operations
+from amiable.wire.generated import ssm
 
 SECRET = "hunter2-" * 3
 TEXTS = st.text(max_size=20)
@@ -82,9 +83,13 @@ def test_what_is_kept_is_json_and_bounded(request: dict[str, Any]) -> None:
     msgspec.json.decode(text)
 
 
-def test_a_secure_strings_value_is_not_kept_and_a_strings_is() -> None:
-    assert audit.parameters_of({"Type": "SecureString", "Value": SECRET})["Value"] == "(not kept)"
-    assert audit.parameters_of({"Type": "String", "Value": "v"})["Value"] == "v"
+def test_of_a_parameters_value_only_an_id_is_kept() -> None:
+    for type_ in ("SecureString", "String", None):  # an overwrite need not say what it overwrites
+        put = ssm.PutParameterRequest(name="/a", value=SECRET, type=type_)
+        assert audit.parameters_of(put)["Value"] == "(not kept)"
+        pointer = ssm.PutParameterRequest(name="/a", value="ami-12345678", type=type_)
+        assert audit.parameters_of(pointer)["Value"] == "ami-12345678"
+    assert audit.parameters_of({"Value": "v"})["Value"] == "v"
 
 
 def test_ids_are_found_wherever_they_stand_and_names_where_ids_have_no_form() -> None:

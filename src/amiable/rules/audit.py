@@ -26,6 +26,7 @@ S3: Final = frozenset(
     }
 )
 SECRETS: Final = frozenset({"UserData", "UefiData", "UploadPolicy", "UploadPolicySignature", "PrivateKey", "Secret"})
+PARAMETER: Final = "PutParameterRequest"
 TEXT_CHARACTERS_MAX: Final = 512
 PARAMETERS_CHARACTERS_MAX: Final = 8192
 RESOURCES_MAX: Final = 100
@@ -58,7 +59,8 @@ def parameters_of(request: object) -> dict[str, Any]:
     if not isinstance(built, Mapping):
         return {}
     kept = {_pascal(name): value for name, value in built.items()}
-    is_secret = kept.get("Type") == "SecureString"  # of a parameter of Systems Manager
+    # An overwrite of a SecureString need not say that it is one: of a parameter's value only what names a resource is kept.
+    is_secret = type(request).__name__ == PARAMETER and not _ID.fullmatch(str(kept.get("Value")))
     return {name: _keep(name, value, is_secret) for name, value in kept.items() if value is not None}
 
 
