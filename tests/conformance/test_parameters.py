@@ -365,6 +365,36 @@ def test_parameters_are_described_by_filters(edge: Edge) -> None:
         assert seen[0] == "ValidationException" and "Member must have value less than or equal to 50" in seen[1]
 
 
+@pytest.mark.proves("ssm", "AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource")
+def test_a_parameter_is_tagged_by_its_account(ssm: Any, stranger: Any) -> None:
+    put(ssm, "/tagged", Tags=[{"Key": "a", "Value": "1"}])
+    it = {"ResourceType": "Parameter", "ResourceId": "/tagged"}
+    ssm.add_tags_to_resource(**it, Tags=[{"Key": "b", "Value": "2"}, {"Key": "a", "Value": "3"}])
+    tags = [{"Key": "a", "Value": "3"}, {"Key": "b", "Value": "2"}]
+    assert ssm.list_tags_for_resource(**it)["TagList"] == tags
+    ssm.remove_tags_from_resource(**it, TagKeys=["a", "none"])
+    put(ssm, "/tagged", "2", Overwrite=True)
+    assert ssm.list_tags_for_resource(**it)["TagList"] == tags[1:]
+    code, text, _ = refusal(stranger.list_tags_for_resource, **it)
+    assert code == "InvalidResourceId" and text.startswith("The resource ID /tagged isn't valid.")
+    document = {"ResourceType": "Document", "ResourceId": "/tagged"}
+    assert refusal(ssm.list_tags_for_resource, **document)[0] == "InvalidResourceType"
+    many = [{"Key": f"key {number}", "Value": "x"} for number in range(50)]
+    assert refusal(ssm.add_tags_to_resource, **it, Tags=many)[:2] == (
+        "TooManyTagsError",
+        "A parameter may have 50 tags.",
+    )
+    twice = [{"Key": "c", "Value": "1"}] * 2
+    assert refusal(ssm.add_tags_to_resource, **it, Tags=twice)[0] == "ValidationException"
+    assert refusal(ssm.add_tags_to_resource, **it, Tags=[{"Key": "aws:x", "Value": "1"}])[0] == "ValidationException"
+    keys = [f"key {number}" for number in range(1001)]
+    assert refusal(ssm.remove_tags_from_resource, **it, TagKeys=keys)[0] == "ValidationException"
+    assert ssm.list_tags_for_resource(**it)["TagList"] == tags[1:]
+    ssm.delete_parameter(Name="/tagged")
+    put(ssm, "/tagged")
+    assert ssm.list_tags_for_resource(**it)["TagList"] == []
+
+
 @pytest.mark.proves("ssm", "GetParameterHistory")
 def test_the_newest_hundred_versions_are_kept(ssm: Any) -> None:
     for number in range(1, 104):

@@ -78,10 +78,22 @@ def delete_parameter(c: Connection, account_id: str, region: str, name: str) -> 
 
 
 def put_tags(c: Connection, parameter: Parameter, tags: Mapping[str, str]) -> None:
-    """Tags a new parameter."""
+    """Tags a parameter with keys that it has not."""
     owner = {"account_id": parameter.account_id, "region": parameter.region, "name": parameter.name}
     if tags:
         c.execute(insert(T), [{**owner, "key": key, "value": value} for key, value in tags.items()])
+
+
+def remove_tags(c: Connection, parameter: Parameter, keys: Sequence[str]) -> None:
+    """Takes the tags of these keys off a parameter."""
+    own = _own(T, parameter.account_id, parameter.region, parameter.name)
+    c.execute(delete(T).where(own, T.c.key.in_(keys)))
+
+
+def tags_of(c: Connection, parameter: Parameter) -> dict[str, str]:
+    """The tags of one parameter, by key."""
+    own = _own(T, parameter.account_id, parameter.region, parameter.name)
+    return {row.key: row.value for row in c.execute(select(T.c.key, T.c.value).where(own).order_by(T.c.key))}
 
 
 def tags_of_all(c: Connection, account_id: str, region: str) -> dict[str, dict[str, str]]:

@@ -6,6 +6,7 @@ Source: Systems Manager API, PutParameter, GetParameter; User Guide, "Requiremen
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ ARN_CHARACTERS_MAX: Final = 1011
 VALUE_BYTES_MAX: Final = {Tier.STANDARD: 4096, Tier.ADVANCED: 8192}
 PARAMETERS_MAX: Final = {Tier.STANDARD: 10_000, Tier.ADVANCED: 100_000}
 DATA_TYPES: Final = (TEXT, IMAGE)
+TAGS_MAX: Final = 50
 INTELLIGENT: Final = "Intelligent-Tiering"
 DEFAULT_KEY: Final = "alias/aws/ssm"
 
@@ -145,6 +147,19 @@ def choose_data_type(asked: str | None, type_: ParameterType, before: Parameter 
             f"{', '.join(each for each in DATA_TYPES if each == TEXT or type_ is ParameterType.STRING)}.)"
         )
     return chosen
+
+
+def check_tags(tags: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The tags of a request by key; refuses a key that comes twice, AWS's own keys, and more than a parameter may have."""
+    found = dict(tags)
+    if len(found) != len(tags):
+        raise _invalid("Tags: a key may come once only.")
+    for key in found:
+        if key.lower().startswith("aws:"):
+            raise _invalid(f"Tags: a key may not begin with aws: ({key}).")
+    if len(found) > TAGS_MAX:
+        raise SsmRefusal("TooManyTagsError", f"A parameter may have {TAGS_MAX} tags.")
+    return found
 
 
 def read_name(text: str, *, region: str, account_id: str) -> Named:

@@ -37,7 +37,7 @@ from amiable.api.ec2 import (
     usage_reports,
     watermarks,
 )
-from amiable.api.ssm import delete_parameters, describe_parameters, get_parameters, put_parameter
+from amiable.api.ssm import delete_parameters, describe_parameters, get_parameters, parameter_tags, put_parameter
 from amiable.model.principal import Principal
 from amiable.services import Services
 
@@ -141,4 +141,7 @@ SSM: Final[dict[str, Operation]] = {
     "GetParameterHistory": describe_parameters.get_parameter_history,
     "DeleteParameter": delete_parameters.delete_parameter,
     "DeleteParameters": delete_parameters.delete_parameters,
+    "AddTagsToResource": parameter_tags.add_tags_to_resource,
+    "RemoveTagsFromResource": parameter_tags.remove_tags_from_resource,
+    "ListTagsForResource": parameter_tags.list_tags_for_resource,
 }

@@ -131,6 +131,9 @@ SSM: Final = (
     "GetParameterHistory",
     "DeleteParameter",
     "DeleteParameters",
+    "AddTagsToResource",
+    "RemoveTagsFromResource",
+    "ListTagsForResource",
 )
 
 SERVICES: Final = {"ec2": EC2, "ebs": EBS, "sts": STS, "iam": IAM, "rbin": RBIN, "ssm": SSM}

@@ -23,7 +23,6 @@ from amiable.services import Services
 from amiable.services.allowed_pattern import check_allowed_pattern
 from amiable.wire.generated import ssm
 
-TAGS_MAX: Final = 50
 EXISTS: Final = (
     "The parameter already exists. To overwrite this value, set the overwrite option in the request to true."
 )
@@ -71,10 +70,7 @@ def _check_extras(request: ssm.PutParameterRequest) -> dict[str, str]:
             "Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite "
             "flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.",
         )
-    tags = {tag.key: tag.value for tag in request.tags or ()}
-    if len(tags) != len(request.tags or ()) or len(tags) > TAGS_MAX:
-        raise SsmRefusal("ValidationException", f"Tags: at most {TAGS_MAX}, and no key twice.")
-    return tags
+    return rules.check_tags([(tag.key, tag.value) for tag in request.tags or ()])
 
 
 def _plan(

@@ -11,6 +11,16 @@ import msgspec
 from amiable.wire.shape import ListOf, Member, Operation, Scalar, Service, Shape, Structure
 
 
+class AddTagsToResourceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    resource_type: str
+    resource_id: str
+    tags: list[Tag]
+
+
+class AddTagsToResourceResult(msgspec.Struct, kw_only=True, frozen=True):
+    pass
+
+
 class DeleteParameterRequest(msgspec.Struct, kw_only=True, frozen=True):
     name: str
 
@@ -84,6 +94,15 @@ class GetParametersRequest(msgspec.Struct, kw_only=True, frozen=True):
 class GetParametersResult(msgspec.Struct, kw_only=True, frozen=True):
     parameters: list[Parameter] | None = None
     invalid_parameters: list[str] | None = None
+
+
+class ListTagsForResourceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    resource_type: str
+    resource_id: str
+
+
+class ListTagsForResourceResult(msgspec.Struct, kw_only=True, frozen=True):
+    tag_list: list[Tag] | None = None
 
 
 class Parameter(msgspec.Struct, kw_only=True, frozen=True):
@@ -165,12 +184,28 @@ class PutParameterResult(msgspec.Struct, kw_only=True, frozen=True):
     tier: str | None = None
 
 
+class RemoveTagsFromResourceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    resource_type: str
+    resource_id: str
+    tag_keys: list[str]
+
+
+class RemoveTagsFromResourceResult(msgspec.Struct, kw_only=True, frozen=True):
+    pass
+
+
 class Tag(msgspec.Struct, kw_only=True, frozen=True):
     key: str
     value: str
 
 
 SHAPES: Final[dict[str, Shape]] = {
+    'AddTagsToResourceRequest': Structure(AddTagsToResourceRequest, (
+        Member('resource_type', 'ResourceType', 'ResourceType', 'ResourceTypeForTagging', required=True),
+        Member('resource_id', 'ResourceId', 'ResourceId', 'ResourceId', required=True),
+        Member('tags', 'Tags', 'Tags', 'TagList', required=True),
+    )),
+    'AddTagsToResourceResult': Structure(AddTagsToResourceResult, ()),
     'AllowedPattern': Scalar('string', minimum=0, maximum=1024),
     'Boolean': Scalar('boolean'),
     'DateTime': Scalar('timestamp'),
@@ -233,6 +268,14 @@ SHAPES: Final[dict[str, Shape]] = {
     'GetParametersResult': Structure(GetParametersResult, (
         Member('parameters', 'Parameters', 'Parameters', 'ParameterList'),
         Member('invalid_parameters', 'InvalidParameters', 'InvalidParameters', 'ParameterNameList'),
+    )),
+    'KeyList': ListOf('TagKey', 'item'),
+    'ListTagsForResourceRequest': Structure(ListTagsForResourceRequest, (
+        Member('resource_type', 'ResourceType', 'ResourceType', 'ResourceTypeForTagging', required=True),
+        Member('resource_id', 'ResourceId', 'ResourceId', 'ResourceId', required=True),
+    )),
+    'ListTagsForResourceResult': Structure(ListTagsForResourceResult, (
+        Member('tag_list', 'TagList', 'TagList', 'TagList'),
     )),
     'MaxResults': Scalar('integer'),
     'NextToken': Scalar('string'),
@@ -333,6 +376,14 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('version', 'Version', 'Version', 'PSParameterVersion'),
         Member('tier', 'Tier', 'Tier', 'ParameterTier'),
     )),
+    'RemoveTagsFromResourceRequest': Structure(RemoveTagsFromResourceRequest, (
+        Member('resource_type', 'ResourceType', 'ResourceType', 'ResourceTypeForTagging', required=True),
+        Member('resource_id', 'ResourceId', 'ResourceId', 'ResourceId', required=True),
+        Member('tag_keys', 'TagKeys', 'TagKeys', 'KeyList', required=True),
+    )),
+    'RemoveTagsFromResourceResult': Structure(RemoveTagsFromResourceResult, ()),
+    'ResourceId': Scalar('string'),
+    'ResourceTypeForTagging': Scalar('string', enum=frozenset({'Association', 'Automation', 'CloudConnector', 'Document', 'MaintenanceWindow', 'ManagedInstance', 'OpsItem', 'OpsMetadata', 'Parameter', 'PatchBaseline'})),
     'String': Scalar('string'),
     'Tag': Structure(Tag, (
         Member('key', 'Key', 'Key', 'TagKey', required=True),
@@ -352,6 +403,9 @@ OPERATIONS: Final = {
     'GetParameterHistory': Operation('GetParameterHistory', 'GetParameterHistoryRequest', 'GetParameterHistoryResult', 'POST', '/'),
     'DeleteParameter': Operation('DeleteParameter', 'DeleteParameterRequest', 'DeleteParameterResult', 'POST', '/'),
     'DeleteParameters': Operation('DeleteParameters', 'DeleteParametersRequest', 'DeleteParametersResult', 'POST', '/'),
+    'AddTagsToResource': Operation('AddTagsToResource', 'AddTagsToResourceRequest', 'AddTagsToResourceResult', 'POST', '/'),
+    'RemoveTagsFromResource': Operation('RemoveTagsFromResource', 'RemoveTagsFromResourceRequest', 'RemoveTagsFromResourceResult', 'POST', '/'),
+    'ListTagsForResource': Operation('ListTagsForResource', 'ListTagsForResourceRequest', 'ListTagsForResourceResult', 'POST', '/'),
 }
 
 ACTIONS: Final = frozenset({
