@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Integer, Select, String, cast, literal, null, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Select,
+    String,
+    bindparam,
+    cast,
+    literal,
+    null,
+    select,
+    union_all,
+)
 
 from amiable.database.organizations import grantee_words
 from amiable.database.schema import account as A
@@ -22,7 +34,7 @@ from amiable.database.schema import launch_permission as P
 from amiable.database.schema import parameter as Q
 from amiable.database.schema import resource_product_code as C
 from amiable.database.schema import tag as T
-from amiable.database.text_match import is_one_of
+from amiable.database.text_match import OneOf, texts
 from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType, StateReason
 from amiable.model.instance_type_rule import InstanceTypeRule
 from amiable.model.kernel import KernelKind
@@ -45,6 +57,44 @@ IMAGES: Final = select(*_ROWS).select_from(I.join(A, A.c.id == I.c.account_id))
 _STATES: Final = {state.value: state for state in ImageState}
 _TYPES: Final = {kind.value: kind for kind in ImageType}
 _ROOTS: Final = {kind.value: kind for kind in RootDeviceType}
+
+
+def _part(kind: str, image_id: Any, *texts: Any, position: Any = None, moments: Iterable[Any] = ()) -> Select[Any]:
+    """One part of the UNION: all have the same columns, most of them empty."""
+    words = [*texts, *(cast(null(), String) for _ in range(4 - len(texts)))]
+    times = [cast(moment, BigInteger) for moment in moments] or [cast(null(), BigInteger) for _ in range(2)]
+    columns = zip(("first", "second", "third", "fourth", "early", "late"), (*words, *times), strict=True)
+    return select(
+        literal(kind).label("kind"),
+        image_id.label("image_id"),
+        (literal(0, Integer) if position is None else position).label("position"),
+        *(column.label(name) for name, column in columns),
+    )
+
+
+_IDS: Final = bindparam("ids", type_=String)
+_DEVICES: Final = (
+    select(D.c.image_id, *(D.c[name] for name in DEVICE_FIELDS))
+    .where(OneOf(D.c.image_id, _IDS))
+    .order_by(D.c.image_id, D.c.position)
+)
+_HANGING: Final = union_all(
+    _part("grant", P.c.image_id, P.c.grantee).where(
+        OneOf(P.c.grantee, bindparam("words", type_=String)), OneOf(P.c.image_id, _IDS)
+    ),
+    _part("tag", T.c.resource_id, T.c.key, T.c.value).where(
+        T.c.account_id == bindparam("viewer"), OneOf(T.c.resource_id, _IDS)
+    ),
+    _part("code", C.c.resource_id, C.c.code, C.c.type, position=C.c.position).where(OneOf(C.c.resource_id, _IDS)),
+    _part(
+        *("watermark", W.c.image_id, W.c.name, W.c.account_id, W.c.source_image_id, W.c.source_image_region),
+        position=W.c.position,
+        moments=(W.c.source_image_created_at, W.c.created_at),
+    ).where(OneOf(W.c.image_id, _IDS)),
+    _part("type", X.c.image_id, X.c.kind, X.c.pattern, position=X.c.position).where(OneOf(X.c.image_id, _IDS)),
+    _part("parameter", Q.c.image_id, Q.c.name).where(Q.c.is_public, OneOf(Q.c.image_id, _IDS)),
+).order_by("position", "first")
+"""Put together once: building a statement costs several times what running it does."""
 
 
 @dataclass(slots=True)
@@ -74,46 +124,16 @@ def read_images(c: Connection, query: Select[Any], *, viewer: str, words: frozen
 
 def _devices(c: Connection, ids: Sequence[str]) -> dict[str, list[ImageDevice]]:
     found: dict[str, list[ImageDevice]] = defaultdict(list)
-    query = select(D.c.image_id, *(D.c[name] for name in DEVICE_FIELDS)).where(is_one_of(D.c.image_id, ids))
-    for image_id, *values in c.execute(query.order_by(D.c.image_id, D.c.position)):
+    for image_id, *values in c.execute(_DEVICES, {"ids": texts(ids)}):
         found[image_id].append(ImageDevice(*values))
     return found
 
 
 def _hung(c: Connection, ids: Sequence[str], viewer: str, words: frozenset[str]) -> dict[str, _Hung]:
     found: dict[str, _Hung] = defaultdict(_Hung)
-    query = union_all(
-        _part("grant", P.c.image_id, P.c.grantee).where(P.c.grantee.in_(sorted(words)), is_one_of(P.c.image_id, ids)),
-        _part("tag", T.c.resource_id, T.c.key, T.c.value).where(
-            T.c.account_id == viewer, is_one_of(T.c.resource_id, ids)
-        ),
-        _part("code", C.c.resource_id, C.c.code, C.c.type, position=C.c.position).where(
-            is_one_of(C.c.resource_id, ids)
-        ),
-        _part(
-            *("watermark", W.c.image_id, W.c.name, W.c.account_id, W.c.source_image_id, W.c.source_image_region),
-            position=W.c.position,
-            moments=(W.c.source_image_created_at, W.c.created_at),
-        ).where(is_one_of(W.c.image_id, ids)),
-        _part("type", X.c.image_id, X.c.kind, X.c.pattern, position=X.c.position).where(is_one_of(X.c.image_id, ids)),
-        _part("parameter", Q.c.image_id, Q.c.name).where(Q.c.is_public, is_one_of(Q.c.image_id, ids)),
-    )
-    for row in c.execute(query.order_by("position", "first")):
+    for row in c.execute(_HANGING, {"ids": texts(ids), "viewer": viewer, "words": texts(sorted(words))}):
         _hang(found[row.image_id], row)
     return found
-
-
-def _part(kind: str, image_id: Any, *texts: Any, position: Any = None, moments: Iterable[Any] = ()) -> Select[Any]:
-    """One part of the UNION: all have the same columns, most of them empty."""
-    words = [*texts, *(cast(null(), String) for _ in range(4 - len(texts)))]
-    times = [cast(moment, BigInteger) for moment in moments] or [cast(null(), BigInteger) for _ in range(2)]
-    columns = zip(("first", "second", "third", "fourth", "early", "late"), (*words, *times), strict=True)
-    return select(
-        literal(kind).label("kind"),
-        image_id.label("image_id"),
-        (literal(0, Integer) if position is None else position).label("position"),
-        *(column.label(name) for name, column in columns),
-    )
 
 
 def _hang(on: _Hung, row: Any) -> None:

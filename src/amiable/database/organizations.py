@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from amiable.database.schema import organization as O
 from amiable.database.schema import organization_member as M
@@ -12,6 +12,14 @@ from amiable.model.organization import Member, Organization, OrganizationalUnit
 
 DEPTH_MAX = 16
 """How many units may lie above one another; AWS allows five, and so do the rules."""
+
+
+_MEMBER = (
+    select(M.c.unit_id, O.c.id, O.c.account_id, O.c.name)
+    .join(O, O.c.id == M.c.organization_id)
+    .where(M.c.account_id == bindparam("account_id"))
+)
+"""Put together once: every list of images asks it."""
 
 
 def grantee_words(c: Connection, account_id: str) -> frozenset[str]:

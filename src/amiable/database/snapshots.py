@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
 from sqlalchemy import Connection, String, bindparam, delete, insert, select, update
 
 from amiable.database.product_codes import forget_codes
 from amiable.database.schema import snapshot as S
 from amiable.database.sharing import sees_snapshot
-from amiable.database.text_match import OneOf
+from amiable.database.text_match import OneOf, texts
 from amiable.model.snapshot import COMPLETED, ERROR, PENDING, Snapshot
 
 COLUMNS: Final = tuple(S.c[name] for name in Snapshot.__dataclass_fields__)
@@ -56,7 +55,7 @@ def list_snapshots(
     """The account's snapshots in id order, ``ids`` only if given, internal and binned ones never."""
     query, values = _OWN, {"account_id": account_id, "region": region, "after": after}
     if ids is not None:
-        query, values = _OWN_NAMED, {**values, "ids": msgspec.json.encode(list(ids)).decode()}
+        query, values = _OWN_NAMED, {**values, "ids": texts(ids)}
     if limit is not None:
         query = query.limit(limit)
     return [Snapshot(**row._mapping) for row in c.execute(query, values)]

@@ -112,7 +112,12 @@ def _strftime(element: Spelled, compiler: SQLCompiler, **words: Any) -> str:
 
 def is_one_of(text: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
     """Whether ``text`` is one of ``values``."""
-    return OneOf(text, literal(msgspec.json.encode(list(values)).decode(), String))
+    return OneOf(text, literal(texts(values), String))
+
+
+def texts(values: Iterable[str]) -> str:
+    """The JSON array that :class:`OneOf` takes."""
+    return msgspec.json.encode(list(values)).decode()
 
 
 def spelled(moment: ColumnElement[Any], ending: str) -> ColumnElement[str]:
