@@ -158,6 +158,35 @@ def test_an_arn_is_not_resolved_and_one_of_nobody_gives_nobody_anything(ec2: Any
     assert not sees(stranger, image_id)
 
 
+@pytest.mark.parametrize(
+    ("item", "plural", "value"),
+    [
+        ("UserId", "UserIds", None),
+        ("Group", "UserGroups", "all"),
+        ("OrganizationArn", "OrganizationArns", NOT_HERE),
+        (
+            "OrganizationalUnitArn",
+            "OrganizationalUnitArns",
+            NOT_HERE.replace("organization/", "ou/") + "/ou-root-00000001",
+        ),
+    ],
+)
+def test_packer_says_everything_in_both_styles_at_once(
+    ec2: Any, stranger: Any, image_id: str, item: str, plural: str, value: str | None
+) -> None:
+    named = value or stranger.account_id
+    ec2.modify_image_attribute(ImageId=image_id, LaunchPermission={"Add": [{item: named}]}, **{plural: [named]})
+    assert shared_with(ec2, image_id) == [{item: named}]
+
+
+def test_two_styles_that_say_different_things_change_nothing(ec2: Any, stranger: Any, image_id: str) -> None:
+    structured = {"ImageId": image_id, "LaunchPermission": {"Add": [{"UserId": stranger.account_id}]}}
+    text = "UserId, UserGroup, OrganizationArn and OperationType say something else than Add and Remove do."
+    for words in ({"UserGroups": ["all"]}, {"OperationType": "remove", "UserIds": [stranger.account_id]}):
+        said = refused(ec2.modify_image_attribute, **structured, **words)
+        assert said == ("InvalidParameterCombination", text) and shared_with(ec2, image_id) == []
+
+
 # ── nothing on an error ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -193,6 +222,25 @@ def test_only_the_owner_shares(ec2: Any, stranger: Any, image_id: str) -> None:
     share(ec2, image_id, **ALL)
     words = {"ImageId": image_id, "LaunchPermission": {"Add": [{"UserId": stranger.account_id}]}}
     assert refused(stranger.modify_image_attribute, **words) == ("AuthFailure", f"Not authorized for image:{image_id}")
+    assert shared_with(ec2, image_id) == [ALL]
+
+
+def test_nobody_but_its_owner_changes_an_image_of_a_house(edge: Edge, ec2: Any, stranger: Any, image_id: str) -> None:
+    share(ec2, image_id, **ALL)
+    with edge.services.database.write() as c:
+        accounts.set_owner_alias(c, edge.account.account_id, "amazon")
+    assert sees(stranger, image_id, Owners=["amazon"])
+    calls: list[tuple[Any, dict[str, Any]]] = [
+        (stranger.modify_image_attribute, {"Description": {"Value": "mine"}}),
+        (stranger.modify_image_attribute, {"LaunchPermission": {"Remove": [ALL]}}),
+        (stranger.reset_image_attribute, {"Attribute": "launchPermission"}),
+        (stranger.deregister_image, {}),
+    ]
+    for call, words in calls:
+        denied = ("AuthFailure", f"Not authorized for image:{image_id}")
+        assert refused(call, ImageId=image_id, **words) == denied
+    with edge.services.database.write() as c:
+        accounts.set_owner_alias(c, edge.account.account_id, None)
     assert shared_with(ec2, image_id) == [ALL]
 
 

@@ -100,6 +100,14 @@ def test_a_snapshot_is_shared_in_both_styles_and_reset(ec2: Any, stranger: Any, 
     assert shared_with(ec2, snapshot_id) == []
 
 
+def test_packer_says_everything_in_both_styles_at_once(ec2: Any, stranger: Any, snapshot_id: str) -> None:
+    users = [stranger.account_id]
+    structured = {"Add": [{"UserId": user} for user in users]}
+    ec2.modify_snapshot_attribute(SnapshotId=snapshot_id, UserIds=users, CreateVolumePermission=structured)
+    ec2.modify_snapshot_attribute(SnapshotId=snapshot_id, GroupNames=["all"], CreateVolumePermission={"Add": [ALL]})
+    assert sorted(shared_with(ec2, snapshot_id), key=str) == [ALL, *structured["Add"]]
+
+
 def test_five_hundred_changes_go_in_one_call_and_no_more(edge: Edge, ec2: Any, snapshot_id: str) -> None:
     users = [f"{number:012d}" for number in range(1, 502)]
     with edge.services.database.write() as c:
@@ -129,8 +137,10 @@ def test_five_hundred_changes_go_in_one_call_and_no_more(edge: Edge, ec2: Any, s
          "Invalid attribute item value 'everyone' for userGroup item type."),
         ({"CreateVolumePermission": {"Add": [ALL], "Remove": [{"UserId": "999999999999"}]}}, "InvalidParameterCombination",
          "CreateVolumePermission.Add and CreateVolumePermission.Remove cannot be used in one request."),
-        ({"CreateVolumePermission": {"Add": [ALL]}, "OperationType": "add", "GroupNames": ["all"]}, "InvalidParameterCombination",
-         "CreateVolumePermission cannot be used together with UserId or UserGroup."),
+        ({"CreateVolumePermission": {"Add": [ALL]}, "OperationType": "remove", "GroupNames": ["all"]}, "InvalidParameterCombination",
+         "UserId, UserGroup, OrganizationArn and OperationType say something else than Add and Remove do."),
+        ({"CreateVolumePermission": {"Add": [ALL]}, "UserIds": ["999999999999"]}, "InvalidParameterCombination",
+         "UserId, UserGroup, OrganizationArn and OperationType say something else than Add and Remove do."),
         ({"OperationType": "toggle", "GroupNames": ["all"]}, "InvalidParameterValue",
          "Value (toggle) for parameter OperationType is invalid. Valid values: add, remove."),
         ({"GroupNames": ["all"]}, "MissingParameter", "The request must contain the parameter operationType"),

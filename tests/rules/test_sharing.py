@@ -1,5 +1,6 @@
 """Whom a request shares with, as words."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +86,8 @@ def test_both_styles_of_a_snapshots_permission_mean_the_same(permissions: list[P
     words = grantees_of(named)
     expected = Grants(add=words) if verb else Grants(remove=words)
     assert plan_snapshot_grants(structured) == plan_snapshot_grants(flat) == expected
+    assert plan_snapshot_grants(replace(structured, flat=named)) == expected
+    assert plan_snapshot_grants(replace(flat, add=structured.add, remove=structured.remove)) == expected
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,9 @@ def test_both_styles_of_a_snapshots_permission_mean_the_same(permissions: list[P
         ({"operation_type": "toggle", "flat": (ALL,)}, InvalidParameterValue),
         ({"attribute": "productCodes", "add": (ALL,)}, InvalidParameterValue),
         ({"add": (ALL,), "remove": (Permission(user_id="1" * 12),)}, InvalidParameterCombination),
-        ({"add": (ALL,), "flat": (ALL,)}, InvalidParameterCombination),
+        ({"add": (ALL,), "flat": (Permission(user_id="1" * 12),)}, InvalidParameterCombination),
+        ({"add": (ALL,), "operation_type": "remove"}, InvalidParameterCombination),
+        ({"remove": (ALL,), "flat": (ALL,), "operation_type": "add"}, InvalidParameterCombination),
         ({"add": (Permission(user_id="1" * 12, group="all"),)}, InvalidParameterCombination),
         ({"add": (ALL,) * (SNAPSHOT_CHANGES_MAX + 1)}, InvalidParameterValue),
     ],

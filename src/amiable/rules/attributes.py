@@ -18,7 +18,7 @@ from amiable.model.errors import (
     MissingParameter,
     UnsupportedOperation,
 )
-from amiable.rules.sharing import NO_GRANTS, Grants, Permission, flat_grants, grantees_of
+from amiable.rules.sharing import NO_GRANTS, Grants, Permission, check_same, flat_grants, structured_grants
 
 DESCRIPTION_LENGTH_MAX: Final = 255
 IMDS_SUPPORT: Final = "v2.0"
@@ -125,11 +125,9 @@ def _subjects(asked: Asked) -> set[str]:
 def _grants(asked: Asked) -> Grants:
     if not (asked.add or asked.remove):
         return flat_grants(asked.operation_type, asked.flat)
-    if asked.flat:
-        raise InvalidParameterCombination(
-            "LaunchPermission cannot be used together with UserId, UserGroup or OrganizationArn."
-        )
-    return _disjoint(grantees_of(asked.add), grantees_of(asked.remove))
+    grants = structured_grants(asked.add, asked.remove)
+    check_same(grants, asked.operation_type, asked.flat)
+    return grants
 
 
 def _imds_support(asked: Asked) -> str:
@@ -157,10 +155,3 @@ def check_description(text: str | None) -> None:
         raise InvalidParameterValue(
             f"Value for parameter description is invalid. It has {len(text)} characters, {DESCRIPTION_LENGTH_MAX} at most."
         )
-
-
-def _disjoint(add: frozenset[str], remove: frozenset[str]) -> Grants:
-    both = sorted(add & remove)
-    if both:
-        raise InvalidParameterCombination(f"The same launch permission cannot be added and removed: {', '.join(both)}.")
-    return Grants(add=add, remove=remove)

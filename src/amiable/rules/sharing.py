@@ -124,6 +124,25 @@ def flat_grants(operation_type: str | None, permissions: Iterable[Permission]) -
     )
 
 
+def structured_grants(add: Iterable[Permission], remove: Iterable[Permission]) -> Grants:
+    """The newer style: what stands under Add and under Remove, no word in both."""
+    grants = Grants(add=grantees_of(add), remove=grantees_of(remove))
+    both = sorted(grants.add & grants.remove)
+    if both:
+        raise InvalidParameterCombination(f"The same launch permission cannot be added and removed: {', '.join(both)}.")
+    return grants
+
+
+def check_same(structured: Grants, operation_type: str | None, flat: Iterable[Permission]) -> None:
+    """Refuses the older style beside the newer one unless it says the same over again, as Packer does."""
+    again = grantees_of(flat)
+    opposite = {"add": structured.remove, "remove": structured.add}.get(operation_type or "", frozenset())
+    if opposite or again not in (frozenset(), structured.add | structured.remove):
+        raise InvalidParameterCombination(
+            "UserId, UserGroup, OrganizationArn and OperationType say something else than Add and Remove do."
+        )
+
+
 def check_room(present: Sequence[str], grants: Grants, *, grantees_max: int) -> None:
     """Refuses more grantees on one image than the installation allows."""
     after = (set(present) - grants.remove) | grants.add
@@ -144,7 +163,7 @@ def check_changeable(attribute: str | None) -> None:
 def plan_snapshot_grants(asked: AskedOfSnapshot) -> Grants:
     """Whom a request adds to a snapshot's createVolumePermission, or takes from it; never both."""
     check_changeable(asked.attribute)
-    count = len(asked.add) + len(asked.remove) + len(asked.flat)
+    count = max(len(asked.add) + len(asked.remove), len(asked.flat))
     if count > SNAPSHOT_CHANGES_MAX:
         raise InvalidParameterValue(
             f"A request may change {SNAPSHOT_CHANGES_MAX} permissions of a snapshot at most; this one names {count}."
@@ -154,11 +173,9 @@ def plan_snapshot_grants(asked: AskedOfSnapshot) -> Grants:
             "CreateVolumePermission.Add and CreateVolumePermission.Remove cannot be used in one request."
         )
     if asked.add or asked.remove:
-        if asked.flat:
-            raise InvalidParameterCombination(
-                "CreateVolumePermission cannot be used together with UserId or UserGroup."
-            )
-        return Grants(add=grantees_of(asked.add), remove=grantees_of(asked.remove))
+        grants = structured_grants(asked.add, asked.remove)
+        check_same(grants, asked.operation_type, asked.flat)
+        return grants
     if not asked.flat and asked.operation_type is None:
         raise MissingParameter(parameter="createVolumePermission")
     return flat_grants(asked.operation_type, asked.flat)
