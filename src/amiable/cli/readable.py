@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from amiable.cli.terminal_text import one_line
 
-_DATE_KEYS: Final = frozenset({"CreationDate", "CreatedAt"})
+_DATE_KEYS: Final = frozenset({"CreationDate", "CreatedAt", "MovedAt"})
 _DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 
 

@@ -95,7 +95,7 @@ def _version(version: ChannelVersion) -> Answer:
         "Version": version.number,
         "ImageId": version.image_id,
         "Restores": version.restores,
-        "At": instant(version.created_at),
+        "MovedAt": instant(version.created_at),
         "AccessKeyId": version.created_by,
     }
 
@@ -108,6 +108,7 @@ def _channel(request: Authenticated, channel: Channel) -> Answer:
         "OwnerId": channel.account_id,
         "ImageId": channel.current.image_id,
         "Version": channel.current.number,
+        "Restores": channel.current.restores,
         "MovedAt": instant(channel.current.created_at),
         "Public": channel.is_public,
         "Description": channel.description or "",
