@@ -74,6 +74,17 @@ def test_each_attribute_is_read_by_itself(ec2: Any, snapshot_id: str) -> None:
         assert read(ec2, image_id, attribute) in ({word: {}}, {})
 
 
+def test_launches_and_protection_are_read_as_describe_images_shows_them(ec2: Any, snapshot_id: str) -> None:
+    image_id = register(ec2, snapshot_id, "lively")
+    ec2.run_instances(ImageId=image_id, InstanceType="amiable.tiny", MinCount=1, MaxCount=1)
+    ec2.enable_image_deregistration_protection(ImageId=image_id, WithCooldown=True)
+    image = described(ec2, image_id)
+    assert read(ec2, image_id, "lastLaunchedTime") == {"LastLaunchedTime": {"Value": image["LastLaunchedTime"]}}
+    assert read(ec2, image_id, "deregistrationProtection") == {
+        "DeregistrationProtection": {"Value": "enabled-with-cooldown"}
+    }
+
+
 def test_the_map_is_for_describe_images_and_other_words_are_none(ec2: Any, snapshot_id: str) -> None:
     image_id = register(ec2, snapshot_id, "unreadable")
     code, text = refused(ec2.describe_image_attribute, ImageId=image_id, Attribute="blockDeviceMapping")

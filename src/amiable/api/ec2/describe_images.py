@@ -31,6 +31,7 @@ from amiable.rules import image_filters
 from amiable.rules.filters import Filter
 from amiable.rules.image_filters import HYPERVISOR, spell_time
 from amiable.rules.name_guard import names_looked_for
+from amiable.rules.retirement import UNPROTECTED
 from amiable.services import Services
 from amiable.services.name_guard import note_lookup
 from amiable.wire.generated import ec2
@@ -38,7 +39,6 @@ from amiable.wire.generated import ec2
 IMAGE_IDS_MAX: Final = 10_000
 PLATFORM_DETAILS: Final = {None: ("Linux/UNIX", "RunInstances"), "windows": ("Windows", "RunInstances:0002")}
 """Platform → its details and the operation that is billed."""
-UNPROTECTED: Final = "disabled"
 
 
 def describe_images(

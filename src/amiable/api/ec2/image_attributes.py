@@ -21,13 +21,12 @@ from amiable.model.image import EVERYONE, Image, ImageType
 from amiable.model.principal import Principal
 from amiable.rules import attributes, permission
 from amiable.rules.attributes import Asked
-from amiable.rules.retirement import deprecation_when_public
+from amiable.rules.image_filters import spell_time
+from amiable.rules.retirement import UNPROTECTED, deprecation_when_public
 from amiable.rules.sharing import Permission
 from amiable.services import Services, content_digests
 from amiable.services.allowed_images import check_allowed
 from amiable.wire.generated import ec2
-
-UNPROTECTED: Final = "disabled"
 
 
 def _value(text: str | None) -> ec2.AttributeValue:
@@ -35,7 +34,7 @@ def _value(text: str | None) -> ec2.AttributeValue:
 
 
 def _instant(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return None if moment is None else spell_time(moment)
 
 
 READERS: Final[Mapping[str, Callable[[Image], dict[str, Any]]]] = {
