@@ -52,9 +52,10 @@ def images_over(c: Connection, now: datetime, limit: int) -> list[str]:
     return list(c.execute(over.order_by(I.c.bin_exit_at).limit(limit)).scalars())
 
 
-def images_needing(c: Connection, snapshot_id: str) -> list[str]:
-    """Ids of binned images that are made of the snapshot."""
-    query = select(I.c.id).join(D, D.c.image_id == I.c.id).where(D.c.snapshot_id == snapshot_id, _BINNED)
+def images_needing(c: Connection, snapshot_id: str, now: datetime) -> list[str]:
+    """Ids of binned images, their time not over, that are made of the snapshot."""
+    needing = and_(D.c.snapshot_id == snapshot_id, _BINNED, I.c.bin_exit_at > now)
+    query = select(I.c.id).join(D, D.c.image_id == I.c.id).where(needing)
     return list(c.execute(query.distinct().order_by(I.c.id)).scalars())
 
 

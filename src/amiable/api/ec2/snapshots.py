@@ -32,6 +32,7 @@ from amiable.model.snapshot import Snapshot
 from amiable.rules import filters, snapshot_lock
 from amiable.rules.filters import boolean
 from amiable.services import Services, recycle_bin
+from amiable.services.why import explained
 from amiable.wire.generated import ec2
 
 NO_VOLUME: Final = "vol-ffffffff"
@@ -172,12 +173,13 @@ def check_deletable(services: Services, c: Connection, principal: Principal, sna
     An image in the Recycle Bin needs its snapshots too, unless a rule keeps them there beside it.
     """
     snapshot = owned_snapshot(c, principal, snapshot_id)
-    snapshot_lock.check_delete(snapshot, snapshot_locks.find(c, snapshot.id), services.now())
-    users = images.users_of_snapshot(c, snapshot.id)
-    if not users and recycle_bin.rule_for_snapshot(c, snapshot) is None:
-        users = images_needing(c, snapshot.id)
-    if users:
-        raise InvalidSnapshotInUse(snapshot_id=snapshot.id, users=", ".join(users))
+    with explained(services, c, principal, snapshot.id):
+        snapshot_lock.check_delete(snapshot, snapshot_locks.find(c, snapshot.id), services.now())
+        users = images.users_of_snapshot(c, snapshot.id)
+        if not users and recycle_bin.rule_for_snapshot(c, snapshot) is None:
+            users = images_needing(c, snapshot.id, services.now())
+        if users:
+            raise InvalidSnapshotInUse(snapshot_id=snapshot.id, users=", ".join(users))
     return snapshot
 
 
