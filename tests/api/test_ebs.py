@@ -24,6 +24,7 @@ from amiable.rules import block_checksum
 from amiable.services import Services
 from amiable.wire.generated import ebs
 from tests.support.services import make_account, open_services
+from tests.support.work import run_jobs
 
 ONES = b"\xff" * BLOCK_BYTES
 
@@ -328,6 +329,19 @@ def test_only_the_owner_in_the_same_region_sees_a_snapshot(
         "AccessDeniedException",
         "UNAUTHORIZED_ACCOUNT",
     )
+
+
+def test_a_large_snapshot_that_inherits_is_completed_by_a_job(services: Services, principal: Principal) -> None:
+    size_gib = api.INLINE_GIB_MAX + 1
+    whole = start(services, principal, volume_size=size_gib)
+    assert complete(services, principal, whole, 0) == "completed"
+    child = start(services, principal, volume_size=size_gib, parent_snapshot_id=whole)
+    assert complete(services, principal, child, 0) == "pending"
+    assert run_jobs(services) == 1
+    with services.database.read() as c:
+        found, parent = snapshots.get(c, child), snapshots.get(c, whole)
+    assert found is not None and parent is not None
+    assert (found.state, found.content_digest) == ("completed", parent.content_digest)
 
 
 def test_a_large_snapshot_is_completed_by_a_job(

@@ -188,6 +188,21 @@ def test_the_houses_channels_have_no_account_in_their_names(edge: Edge, house: P
     assert ("/aws/service/amiable/small/latest", image_id) in [(each["Name"], each["Value"]) for each in found]
 
 
+def test_a_public_name_has_one_owner(us: Publisher, house: Publisher, images: list[str]) -> None:
+    prefix = f"/aws/service/amiable/{us.id}"
+    us.create("owned", images[0], Public=True)
+    code, _ = refused(house.ssm.put_parameter, Name=f"{prefix}/owned", Value="x", Type="String", Overwrite=True)
+    assert code == "ParameterAlreadyExists"
+    assert house.ssm.get_parameter(Name=f"{prefix}/owned")["Parameter"]["Value"] == images[0]
+    house.ssm.put_parameter(Name=f"{prefix}/claimed", Value="x", Type="String")
+    status, answer = us.call("POST", "channels", {"Name": "claimed", "ImageId": images[0], "Public": True})
+    assert (status, answer["Code"]) == (400, "OperationNotPermitted") and f"{prefix}/claimed" in answer["Message"]
+    assert us.call("GET", "channels/claimed")[1]["Code"] == "ChannelNotFound"
+    us.create("claimed", images[0])
+    assert us.call("PUT", "channels/claimed/visibility", {"Public": True})[1]["Code"] == "OperationNotPermitted"
+    assert us.call("GET", "channels/claimed")[1]["Public"] is False
+
+
 @pytest.mark.proves("ec2", "DescribeImages")
 def test_images_are_listed_by_the_public_parameters_that_point_at_them(us: Publisher, images: list[str]) -> None:
     first, second, *_ = images

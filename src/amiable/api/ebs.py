@@ -46,6 +46,8 @@ TIMEOUT_MINUTES: Final = 60
 PAGE_MIN, PAGE_MAX = 100, 10_000
 INLINE_BLOCKS_MAX: Final = 64 * LEAF_BLOCKS
 """Written blocks that a call turns into leaves itself: about a second's work."""
+INLINE_GIB_MAX: Final = 1024
+"""How long the disk of a snapshot may be whose inherited map a call reads itself: about a second's work too."""
 
 
 # ── StartSnapshot ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -211,8 +213,7 @@ def complete_snapshot(
     if snapshot.changed_block_count is None or snapshot.state == ERROR:
         _check_writable(services, snapshot)
         _check_aggregate_headers(request)
-    count = _seal(services, request)
-    if count > INLINE_BLOCKS_MAX:
+    if _seal(services, request):
         services.wake()
         return ebs.CompleteSnapshotResponse(status=PENDING)
     try:
@@ -222,8 +223,11 @@ def complete_snapshot(
     return ebs.CompleteSnapshotResponse(status=COMPLETED)
 
 
-def _seal(services: Services, request: ebs.CompleteSnapshotRequest) -> int:
-    """Ends the writing in one transaction with the checks; returns how many blocks the snapshot itself has."""
+def _seal(services: Services, request: ebs.CompleteSnapshotRequest) -> bool:
+    """Ends the writing in one transaction with the checks; whether the rest is left to a job.
+
+    It is for a snapshot of many blocks of its own, and for a large one that inherits: its whole map is read for its digest.
+    """
     with services.database.write() as c:
         snapshot = snapshots.get(c, request.snapshot_id)
         if snapshot is None:
@@ -237,12 +241,13 @@ def _seal(services: Services, request: ebs.CompleteSnapshotRequest) -> int:
                 snapshots.fail(c, snapshot.id, wrong)
             else:
                 snapshots.seal(c, snapshot.id, count)
-        if wrong is None and count > INLINE_BLOCKS_MAX:
+        is_long = count > INLINE_BLOCKS_MAX or (snapshot.parent_id is not None and snapshot.size_gib > INLINE_GIB_MAX)
+        if wrong is None and is_long:
             key = f"{snapshot.id}:complete"
             queue.enqueue(c, "complete-snapshot", key, data={"snapshot_id": snapshot.id}, now=services.now())
     if wrong is not None:
         raise invalid("INVALID_PARAMETER_VALUE", wrong)
-    return count
+    return is_long
 
 
 def _disagreement(c: Connection, request: ebs.CompleteSnapshotRequest, count: int) -> str | None:
