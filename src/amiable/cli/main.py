@@ -51,6 +51,11 @@ app.command(
 )
 app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopback into the instances.")
 app.command("amiable.cli.product:app", name="product", help="Paid images: offer, attach, subscribe, statements.")
+app.command(
+    "amiable.cli.recycle_bin:app",
+    name="recycle-bin",
+    help="The Recycle Bin: what is in it, its rules, a plan with warnings.",
+)
 app.command("amiable.cli.account:app", name="account", help="Accounts (administrator): create, list, partner, alias.")
 app.command(
     "amiable.cli.name_guard:app", name="name-guard", help="A launch policy against images that only look like yours."

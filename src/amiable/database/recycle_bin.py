@@ -13,9 +13,9 @@ from amiable.database.schema import image as I
 from amiable.database.schema import image_device as D
 from amiable.database.schema import snapshot as S
 from amiable.database.snapshots import COLUMNS
-from amiable.model.image import ImageState
-from amiable.model.recycle_bin import BinnedImage
-from amiable.model.snapshot import Snapshot
+from amiable.model.image import ImageState, ImageType, RootDeviceType
+from amiable.model.recycle_bin import BinnedImage, PlannedImage
+from amiable.model.snapshot import COMPLETED, Snapshot
 
 _BINNED: ColumnElement[bool] = I.c.state == ImageState.BINNED
 _IMAGE = (I.c.id, I.c.account_id, I.c.name, I.c.description, I.c.deregistered_at, I.c.bin_exit_at, I.c.binned_from)
@@ -100,3 +100,33 @@ def which_are_there(c: Connection, snapshot_ids: Sequence[str], now: datetime) -
     there = or_(S.c.bin_exit_at.is_(None), S.c.bin_exit_at > now)
     rows = c.execute(select(S.c.id, S.c.binned_at).where(S.c.id.in_(snapshot_ids), there))
     return {row.id: row.binned_at for row in rows}
+
+
+# ── the plan ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def images_to_plan(c: Connection, account_id: str, region: str, now: datetime) -> list[PlannedImage]:
+    """The account's EBS-backed images that are there or in the bin, in the order of their ids; no rules looked at yet."""
+    here = and_(
+        I.c.account_id == account_id,
+        I.c.region == region,
+        I.c.image_type == ImageType.MACHINE,
+        I.c.root_device_type == RootDeviceType.EBS,
+        or_(I.c.state.in_((ImageState.AVAILABLE, ImageState.DISABLED)), and_(_BINNED, I.c.bin_exit_at > now)),
+    )
+    query = select(I.c.id, I.c.name, I.c.state, I.c.bin_exit_at).where(here).order_by(I.c.id)
+    made_of: dict[str, list[str]] = {}
+    devices = select(D.c.image_id, D.c.snapshot_id).join(I, I.c.id == D.c.image_id)
+    for row in c.execute(devices.where(here, D.c.snapshot_id.is_not(None)).order_by(D.c.image_id, D.c.position)):
+        made_of.setdefault(row.image_id, []).append(row.snapshot_id)
+    return [
+        PlannedImage(row.id, row.name, row.state, row.bin_exit_at, tuple(dict.fromkeys(made_of.get(row.id, ()))))
+        for row in c.execute(query)
+    ]
+
+
+def snapshots_to_plan(c: Connection, account_id: str, region: str, now: datetime) -> dict[str, datetime | None]:
+    """The account's completed snapshots that are there or in the bin: id → when it leaves the bin; None: it is not there."""
+    there = or_(S.c.bin_exit_at.is_(None), S.c.bin_exit_at > now)
+    here = and_(S.c.account_id == account_id, S.c.region == region, S.c.state == COMPLETED, there)
+    return {row.id: row.bin_exit_at for row in c.execute(select(S.c.id, S.c.bin_exit_at).where(here))}

@@ -21,3 +21,17 @@ class BinnedImage:
     entered_at: datetime
     exit_at: datetime
     binned_from: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """An image that is there or in the bin, and what its retention rules come to."""
+
+    id: str
+    name: str
+    state: str
+    exit_at: datetime | None  # binned: when it leaves the bin
+    snapshot_ids: tuple[str, ...]
+    rule_id: str | None = None  # what would keep it
+    days: int | None = None
+    warnings: tuple[str, ...] = ()

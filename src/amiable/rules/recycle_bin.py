@@ -1,10 +1,14 @@
-"""What may be asked of the Recycle Bin, and when an image may leave it."""
+"""What may be asked of the Recycle Bin, when an image may leave it, and what the rules come to."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from amiable.model.errors import IncorrectState, InvalidParameterValue
+from amiable.model.recycle_bin import PlannedImage
+from amiable.model.retention import IMAGE, SNAPSHOT, RetentionRule
+from amiable.rules.retention import choose
 
 IMAGE_IDS_MAX: Final = 20
 
@@ -39,3 +43,50 @@ def check_snapshots(image_id: str, needed: Sequence[str], there: Mapping[str, da
 def _named(snapshot_ids: Sequence[str]) -> str:
     word = "the snapshot" if len(snapshot_ids) == 1 else "the snapshots"
     return f"{word} {', '.join(snapshot_ids)} that"
+
+
+# ── the plan ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """The account's rules, and its tags of images and of snapshots: id → key → value."""
+
+    rules: Sequence[RetentionRule]
+    image_tags: Mapping[str, Mapping[str, str]]
+    snapshot_tags: Mapping[str, Mapping[str, str]]
+
+
+def plan(image: PlannedImage, there: Mapping[str, datetime | None], tagged: Tagged) -> PlannedImage:
+    """The image with the rule that keeps it, and a warning for each snapshot that would leave the bin before it.
+
+    ``there``: the snapshots that are not gone, and when each that is in the bin leaves it.
+    """
+    if image.exit_at is not None:
+        exit_at = image.exit_at
+        lost = [warning for each in image.snapshot_ids if (warning := _warn_binned(each, there, exit_at)) is not None]
+        return replace(image, warnings=tuple(lost))
+    rule = choose(tagged.rules, IMAGE, tagged.image_tags.get(image.id, {}))
+    if rule is None:
+        return image
+    warnings = []
+    for each in image.snapshot_ids:
+        keeps = choose(tagged.rules, SNAPSHOT, tagged.snapshot_tags.get(each, {}))
+        if keeps is not None and keeps.retention_days < rule.retention_days:
+            warnings.append(
+                f"{each} would be kept for {keeps.retention_days} days by rule {keeps.id}, the image for {rule.retention_days}: "
+                "deleted beside it, it goes first, and the image cannot be restored any more"
+            )
+    return replace(image, rule_id=rule.id, days=rule.retention_days, warnings=tuple(warnings))
+
+
+def _warn_binned(snapshot_id: str, there: Mapping[str, datetime | None], exit_at: datetime) -> str | None:
+    if snapshot_id not in there:
+        return f"{snapshot_id} is gone: the image cannot be restored any more"
+    leaves = there[snapshot_id]
+    if leaves is None or leaves >= exit_at:
+        return None
+    return (
+        f"{snapshot_id} leaves the bin at {leaves:%Y-%m-%dT%H:%M:%SZ}, the image at {exit_at:%Y-%m-%dT%H:%M:%SZ}: "
+        "restore it before, or the image cannot be restored any more"
+    )

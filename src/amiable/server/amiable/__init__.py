@@ -1,6 +1,7 @@
 """Amiable's own API over HTTP: ``/amiable/v1``, JSON, signed for the service ``amiable``.
 
     GET    accounts                            POST  accounts {Name}                                     administrator
+    POST   house-session                                                                                 administrator
     GET    access-keys                         POST  access-keys            DELETE access-keys/{id}      the caller's own
     PUT    accounts/{id}/partner {Partner}                                                               administrator
     GET    kernels                             POST  kernels {Name, Type, Architecture, Bucket, Key}     POST: administrator, partners
@@ -15,6 +16,7 @@
     GET    images/{id}                         GET   content-digests/{digest}
     GET    why/{id}                            (of an image or a snapshot: its owner, the administrator)
     GET    events?after&since&size&wait        (an account its own lines, the administrator all)
+    GET    recycle-bin                         GET   retention-rules                GET    retention-plan
     GET    instances/{id}/hardware
     GET    bundling-certificate                GET   host
     GET    instances/{id}/ssh-host-keys        (instances/{id}/tunnel: ``server/tunnel.py``)
@@ -35,11 +37,13 @@ from amiable.server.amiable import (
     channels,
     events,
     host,
+    house,
     images,
     kernels,
     name_guard,
     organizations,
     products,
+    recycle_bin,
     why,
 )
 from amiable.server.amiable.calls import Answer, Routes
@@ -48,16 +52,18 @@ from amiable.server.limits import AMIABLE_BODY_BYTES_MAX
 from amiable.services import Services
 
 PREFIX: Final = "/amiable/v1/"
-LASTING: Final = ("accounts", "access-keys")
+LASTING: Final = ("accounts", "access-keys", "house-session")
 """Nouns that a session only reads: what it made there would outlive it."""
 
 ROUTES: Final[Routes] = {
     **accounts.ROUTES,
     **kernels.ROUTES,
     **products.ROUTES,
+    **recycle_bin.ROUTES,
     **channels.ROUTES,
     **images.ROUTES,
     **host.ROUTES,
+    **house.ROUTES,
     **organizations.ROUTES,
     **name_guard.ROUTES,
     **why.ROUTES,
@@ -69,7 +75,7 @@ async def handle(services: Services, request: Authenticated) -> Response:
     parts = request.raw_path.removeprefix(PREFIX).split("/") if request.raw_path.startswith(PREFIX) else []
     noun, rest, tail = (*parts, "", "", "")[:3]
     route = f"{noun}/{{}}/{tail}" if tail else f"{noun}/{{}}" if rest else noun
-    if (request.method, route) == ("GET", "events"):
+    if request.method == "GET" and parts == ["events"]:
         return _json(await events.follow(services, request))
     handler = ROUTES.get((request.method, route))
     if handler is None or len(parts) > 3:
