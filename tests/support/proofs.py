@@ -3,7 +3,7 @@
 A worker of xdist puts a test's marks into its report; the controller collects them.  An operation is proved when a marked test
 passed and none of its marked tests failed.  A whole run (all tests, nothing chosen) fails where ``docs/reference/proved.txt`` says
 anything else than the run; ``--record-proofs`` writes the file instead: anew after a run of all marked tests
-(``-m "proves and not torture"``), else adding what this run proved.
+(``-m "proves and not torture"``), else adding what this run proved and taking away what it disproved.
 """
 
 from collections import defaultdict
@@ -82,7 +82,8 @@ class Proofs:
         proved = self.proved(recorded)
         if self.config.getoption("record_proofs"):
             is_anew = session.exitstatus == 0 and self._chosen() == ALL_MARKED
-            api_coverage.write_proofs(proved if is_anew else {**recorded, **proved})
+            kept = {} if is_anew else {key: test for key, test in recorded.items() if key not in self.failed}
+            api_coverage.write_proofs({**kept, **proved})
         elif session.exitstatus == 0 and self._chosen() in WHOLE:
             self.words = list(differences(recorded, proved))
             if self.words:

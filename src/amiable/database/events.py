@@ -1,4 +1,7 @@
-"""The log's lines: added, read, and never changed; triggers hold them so."""
+"""The log's lines: added, read, and never changed; triggers hold them so.
+
+On SQLite writers take turns, so lines become visible in the order of their numbers: who follows the log by them misses none.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
