@@ -63,7 +63,7 @@ def test_every_parameter_reads_back(edge: Edge, ec2: Any, snapshot_id: str) -> N
     maps = [
         volume(snapshot_id, VolumeSize=3, VolumeType="gp3", Iops=4000, Throughput=200, DeleteOnTermination=False),
         volume(second, "/dev/sdf", VolumeType="io1", VolumeSize=10, Iops=100),
-        volume(None, "/dev/sdg", VolumeSize=20, VolumeType="st1") | {"Ebs": {"VolumeSize": 125, "VolumeType": "st1"}},
+        volume(None, "/dev/sdg", VolumeSize=125, VolumeType="st1", Encrypted=False),
         {"DeviceName": "/dev/sdh", "VirtualName": "ephemeral0"},
     ]
     tags = [{"ResourceType": "image", "Tags": [{"Key": "Name", "Value": "web"}]}]
@@ -177,6 +177,32 @@ def test_an_image_without_the_ena_flag_is_refused_on_newer_types_and_one_with_it
     image = described(ec2, flagged)
     assert (image["EnaSupport"], image["SriovNetSupport"]) == (True, "simple")
     assert image["BlockDeviceMappings"][1] == {"DeviceName": "xvdb", "VirtualName": "ephemeral0"}
+
+
+def test_a_launch_holds_maps_to_the_same_rules(ec2: Any, snapshot_id: str) -> None:
+    maps = [volume(snapshot_id, "/dev/sda")]
+    image_id = register(ec2, snapshot_id, "mapped", RootDeviceName="/dev/sda1", BlockDeviceMappings=maps)
+    run = {"ImageId": image_id, "InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    assert refused(ec2.run_instances, BlockDeviceMappings=[volume(None, "/dev/sda1", VolumeSize=1)], **run) == (
+        "InvalidBlockDeviceMapping",
+        f"Volume of size 1GB is smaller than snapshot '{snapshot_id}', expect size >= 2GB",
+    )
+    code, text = refused(ec2.run_instances, BlockDeviceMappings=[volume(None, "/dev/nvme1n1", VolumeSize=1)], **run)
+    assert code == "InvalidParameterValue"
+    assert text.startswith("Value (/dev/nvme1n1) for parameter device is invalid.") and "/dev/sd[a-z]" in text
+    for name in ("/dev/sda1", "/dev/sda"):
+        larger = [volume(None, name, VolumeSize=5)]
+        assert refused(ec2.run_instances, BlockDeviceMappings=larger, **run)[0] == "DryRunOperation"
+
+
+@pytest.mark.parametrize("wish", [{"TpmSupport": "v2.0"}, {"UefiData": uefi_data()}])
+def test_a_launch_is_refused_what_instances_do_not_get(ec2: Any, snapshot_id: str, wish: dict[str, str]) -> None:
+    (word,) = wish
+    image_id = register(ec2, snapshot_id, f"wants {word}", BootMode="uefi", **wish)
+    run = {"ImageId": image_id, "InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
+    code, text = refused(ec2.run_instances, **run)
+    assert code == "UnsupportedOperation"
+    assert text.startswith(f"The image {image_id} wants ") and word in text
 
 
 # ── names ───────────────────────────────────────────────────────────────────────────────────────────────────────────────

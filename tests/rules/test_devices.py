@@ -142,7 +142,9 @@ def test_local_disks_that_no_type_has_are_dropped_as_on_ec2() -> None:
     assert len(disks(AskedDevice("/dev/sdc", virtual_name="ephemeral1"))) == 2
 
 
-@pytest.mark.parametrize("name", ["sda1", "/dev/sdf1", "/dev/sd", "/dev/../etc/passwd", "", "/dev/sdaa", "/dev/xvdd1"])
+@pytest.mark.parametrize(
+    "name", ["/dev/nvme0n1", "/dev/vda", "/dev/sdf1", "/dev/sd", "/dev/../etc/passwd", "", "/dev/sdaa", "/dev/xvdd1"]
+)
 def test_device_names_that_ec2_does_not_know_are_refused(name: str) -> None:
     assert "is not a valid EBS device name" in refusal(InvalidParameterValue, volume(name, size_gib=1))
 

@@ -11,7 +11,6 @@ The root of an instance-store image is as long as its image and cannot be change
 Guide, "Block device mappings", "Device names".
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -27,15 +26,11 @@ from amiable.model.errors import (
 from amiable.model.image import Image, ImageDevice, RootDeviceType, find_root_device
 from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.model.units import GIB, gib_ceil
+from amiable.rules.register import check_device_name
 
 DISKS_MAX: Final = 24
 """So many fit on a machine's bus before its own devices (``rules/qemu_command``)."""
 DEFAULT_VOLUME_TYPE: Final = "gp2"
-
-_HVM: Final = re.compile(
-    r"/dev/sd[a-z]|/dev/sda[12]|(/dev/)?xvd[a-z]|(/dev/)?xvd[b-c][a-z]|/dev/xvda[12]|/dev/nvme0n1|/dev/vda"
-)
-_PV: Final = re.compile(r"/dev/(sd|hd|xvd)[a-z](1[0-5]|[1-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +119,12 @@ def plan_disks(
 
 
 def _check_names(image: Image, asked: Sequence[AskedDevice]) -> None:
-    allowed = _PV if image.virtualization_type == "paravirtual" else _HVM
     known = {device.device_name for device in image.devices} | {image.root_device_name}
     seen: set[str] = set()
     for device in asked:
         name = device.device_name
-        if name not in known and not allowed.fullmatch(name):
-            raise InvalidParameterValue(parameter="device", value=name, why=f"{name} is not a valid EBS device name.")
+        if name not in known:
+            check_device_name(name, image.virtualization_type)
         if name in seen:
             raise InvalidBlockDeviceMapping(f"The device '{name}' is used in more than one block-device mapping")
         seen.add(name)
