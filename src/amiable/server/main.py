@@ -254,7 +254,8 @@ def run_http(app: Any, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if number is not signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, end)  # uvicorn raises the first two again when it is done: this answers them
-    asyncio.run(server.serve(sockets=[listener]))
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server.serve(sockets=[listener]))
 
 
 def main(argv: list[str], environment: dict[str, str]) -> int:
