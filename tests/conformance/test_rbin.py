@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from amiable.wire import operations
 from tests.server.edge import Edge, running_edge
 from tests.support.clock import Clock, sign_by
 from tests.support.services import make_account, open_services
+from tests.wire import oracle
 
 DAYS = {"RetentionPeriodUnit": "DAYS"}
 LENIENT = Config(parameter_validation=False, retries={"max_attempts": 0})
@@ -35,14 +39,25 @@ class Bin:
         return made
 
 
-@pytest.fixture
-def rbin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bin]:
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, Clock]]:
     clock = Clock()
-    sign_by(clock, monkeypatch)
-    with open_services(tmp_path / "data", clock=clock) as services:
+    with open_services(tmp_path_factory.mktemp("rbin") / "data", clock=clock) as services:
         account, _ = make_account(services, "edge")
-        with running_edge(services, account) as edge, closing(edge.client("rbin", config=LENIENT)) as client:
-            yield Bin(edge, client, clock)
+        with running_edge(services, account) as edge:
+            yield edge, clock
+
+
+@pytest.fixture
+def rbin(installation: tuple[Edge, Clock], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bin]:
+    """An account of the test's own, on the first of March."""
+    edge, clock = installation
+    clock.moment = Clock().moment
+    sign_by(clock, monkeypatch)
+    account, _ = make_account(edge.services, "keeper")
+    edge = replace(edge, account=account)
+    with closing(edge.client("rbin", config=LENIENT)) as client:
+        yield Bin(edge, client, clock)
 
 
 def refused(call: Any, **parameters: Any) -> tuple[str, str, str, int]:
@@ -252,3 +267,15 @@ def test_an_unknown_path_and_a_bad_key_speak_as_the_service_does(rbin: Bin) -> N
     assert "is no operation of the Recycle Bin that Amiable implements" in answer.text
     with closing(rbin.edge.client("rbin", aws_secret_access_key="wrong")) as client:
         assert refused(client.get_rule, Identifier="a" * 11)[0] == "InvalidSignatureException"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(operations.RBIN), st.integers(0, 2**32), st.sampled_from([0.5, 1]))
+def test_whatever_is_asked_is_answered_or_refused_by_name(rbin: Bin, name: str, seed: int, chance: float) -> None:
+    model = rbin.client.meta.service_model.operation_model(name)
+    asked = oracle.Maker(seed, chance).value(model.input_shape)
+    try:
+        getattr(rbin.client, xform_name(name))(**asked)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] in {shape.name for shape in model.error_shapes}, error
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] < 500

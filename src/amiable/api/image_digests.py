@@ -6,7 +6,7 @@ from typing import Final
 from amiable.database import image_digests, images, jobs
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, Malformed, NotFound
-from amiable.model.image import Image, ImageState
+from amiable.model.image import Image
 from amiable.model.principal import Principal
 from amiable.rules.image_digest import read_digest
 from amiable.rules.permission import may_see
@@ -33,7 +33,7 @@ def content_of(services: Services, principal: Principal, image_id: str) -> Conte
         raise Malformed("image", image_id, ids.AMI)
     with services.database.read() as c:
         image = images.get(c, principal.region, image_id, viewer=principal.account_id)
-        if image is None or image.state is ImageState.DEREGISTERED or not may_see(image, principal.account_id):
+        if image is None or image.deregistered_at is not None or not may_see(image, principal.account_id):
             raise NotFound("image", [image_id])
         digest = image.content_digest or digest_of(c, image, data=services.data)
         equal: list[str] = []
