@@ -12,7 +12,7 @@ from botocore.exceptions import WaiterError
 
 from amiable.bundle.pipeline import Recipe, create
 from amiable.model.units import BLOCK_BYTES
-from tests.rules.test_uefi_data import uefi_data
+from tests.rules.uefi import uefi_data
 from tests.server.edge import Edge
 from tests.support.publisher import (
     ROOT,

@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue
-from amiable.rules.uefi_data import DICTIONARY_ID, LENGTH_MAX, check_uefi_data
-
-
-def uefi_data(body: bytes = b"\x00", *, version: int = 0, dictionary_id: int = DICTIONARY_ID) -> str:
-    """A variable store with a right checksum and a zlib header; its stream is never inflated by us."""
-    rest = struct.pack("<I", version) + b"\x78\xf9" + struct.pack(">I", dictionary_id) + body
-    return base64.b64encode(b"AMZNUEFI" + struct.pack("<I", checksums.crc32c(rest)) + rest).decode()
+from amiable.rules.uefi_data import LENGTH_MAX, check_uefi_data
+from tests.rules.uefi import uefi_data
 
 
 def refusal_of(text: str) -> str:
