@@ -19,7 +19,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from amiable.model.instance_type_rule import InstanceTypeRule
+from amiable.model.instance_type_rule import NO_RULE, InstanceTypeRule
 from amiable.model.kernel import KernelKind
 from amiable.model.product import ProductCode
 from amiable.model.units import MIB
@@ -130,7 +130,7 @@ class Image:
     binned_from: str | None = None  # the state that a restore brings back
     owner_alias: str | None = None  # the owner's
     watermarks: tuple[Watermark, ...] = ()
-    instance_types: InstanceTypeRule = InstanceTypeRule()
+    instance_types: InstanceTypeRule = NO_RULE
     public_parameters: tuple[str, ...] = ()  # names of the public SSM parameters that point here
     is_allowed: bool | None = None  # by the viewer's allowed images settings; None: it has none, or is not asked for
     grantees: frozenset[str] = frozenset()

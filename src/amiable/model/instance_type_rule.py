@@ -4,6 +4,7 @@ Source: EC2 API, ReplaceImageInstanceTypeSpecification.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +13,6 @@ class InstanceTypeRule:
 
     supported: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
+
+
+NO_RULE: Final = InstanceTypeRule()
