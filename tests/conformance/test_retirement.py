@@ -487,6 +487,20 @@ def test_a_deleted_snapshot_is_kept_and_comes_back_as_it_was(registry: Registry)
     assert refused(ec2.restore_snapshot_from_recycle_bin, SnapshotId="snap-x")[0] == "InvalidSnapshotID.Malformed"
 
 
+@pytest.mark.proves("ec2", "RestoreSnapshotFromRecycleBin", "EnableSnapshotBlockPublicAccess")
+def test_a_restored_snapshot_is_not_public_where_the_account_blocks_that(registry: Registry) -> None:
+    registry.rule("EBS_SNAPSHOT", 3)
+    snapshot, ec2 = registry.snapshot(), registry.ec2
+    both = [{"UserId": registry.stranger_id}, {"Group": "all"}]
+    ec2.modify_snapshot_attribute(SnapshotId=snapshot, CreateVolumePermission={"Add": both})
+    ec2.delete_snapshot(SnapshotId=snapshot)
+    ec2.enable_snapshot_block_public_access(State="block-new-sharing")
+    assert refused(ec2.restore_snapshot_from_recycle_bin, SnapshotId=snapshot, DryRun=True)[0] == "DryRunOperation"
+    ec2.restore_snapshot_from_recycle_bin(SnapshotId=snapshot)
+    answer = ec2.describe_snapshot_attribute(SnapshotId=snapshot, Attribute="createVolumePermission")
+    assert answer["CreateVolumePermissions"] == [{"UserId": registry.stranger_id}]
+
+
 @pytest.mark.proves("ec2", "ListSnapshotsInRecycleBin")
 def test_binned_snapshots_are_listed_by_id_and_in_pages_of_five_and_more(registry: Registry) -> None:
     registry.rule("EBS_SNAPSHOT", 3)
