@@ -6,7 +6,7 @@
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, exists, false, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, false, insert, or_, select, true, update
 
 from amiable.database.schema import account as A
 from amiable.database.schema import allowed_images as S
@@ -18,11 +18,15 @@ from amiable.model.allowed_images import AllowedImages, AllowedImagesState, Imag
 from amiable.model.image import ImageType
 from amiable.rules.allowed_images import earliest
 
+_FOUND = select(S.c.state, S.c.criteria).where(
+    S.c.account_id == bindparam("account_id"), S.c.region == bindparam("region")
+)
+"""Put together once: every list of images asks it."""
+
 
 def find(c: Connection, account_id: str, region: str) -> AllowedImages:
     """The account's settings in the region; where nothing was said, every image is allowed."""
-    mine = (S.c.account_id == account_id) & (S.c.region == region)
-    row = c.execute(select(S.c.state, S.c.criteria).where(mine)).first()
+    row = c.execute(_FOUND, {"account_id": account_id, "region": region}).first()
     if row is None:
         return AllowedImages()
     criteria = msgspec.json.decode(row.criteria, type=tuple[ImageCriterion, ...])

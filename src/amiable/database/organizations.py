@@ -14,11 +14,8 @@ DEPTH_MAX = 16
 """How many units may lie above one another; AWS allows five, and so do the rules."""
 
 
-_MEMBER = (
-    select(M.c.unit_id, O.c.id, O.c.account_id, O.c.name)
-    .join(O, O.c.id == M.c.organization_id)
-    .where(M.c.account_id == bindparam("account_id"))
-)
+_MEMBERS = select(M.c.account_id, M.c.organization_id, M.c.unit_id)
+_MEMBER = _MEMBERS.where(M.c.account_id == bindparam("account_id"))
 """Put together once: every list of images asks it."""
 
 
@@ -103,15 +100,13 @@ def is_unit_empty(c: Connection, unit_id: str) -> bool:
 
 def find_member(c: Connection, account_id: str) -> Member | None:
     """Where the account is a member."""
-    row = c.execute(
-        select(M.c.account_id, M.c.organization_id, M.c.unit_id).where(M.c.account_id == account_id)
-    ).first()
+    row = c.execute(_MEMBER, {"account_id": account_id}).first()
     return None if row is None else Member(*row)
 
 
 def list_members(c: Connection, organization_id: str) -> list[Member]:
     """The organization's members by account."""
-    query = select(M.c.account_id, M.c.organization_id, M.c.unit_id).where(M.c.organization_id == organization_id)
+    query = _MEMBERS.where(M.c.organization_id == organization_id)
     return [Member(*row) for row in c.execute(query.order_by(M.c.account_id))]
 
 

@@ -12,6 +12,7 @@ Secrets are never kept, and neither is what is long.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +31,8 @@ PARAMETER: Final = "PutParameterRequest"
 TEXT_CHARACTERS_MAX: Final = 512
 PARAMETERS_CHARACTERS_MAX: Final = 8192
 RESOURCES_MAX: Final = 100
+NAMES_KEPT: Final = 4096
+"""Of the spellings of parameters' names: there are fewer parameters, but a JSON body may say any name."""
 NAMED: Final = frozenset(
     {"Name", "Names", "Identifier", "ResourceArn", "ResourceId", "CertificateId", "Bucket", "Key", "Path"}
 )
@@ -58,10 +61,10 @@ def parameters_of(request: object) -> dict[str, Any]:
     built = msgspec.to_builtins(request, builtin_types=(bytes,))
     if not isinstance(built, Mapping):
         return {}
-    kept = {_pascal(name): value for name, value in built.items()}
+    kept = {_pascal(name): value for name, value in built.items() if value is not None}
     # An overwrite of a SecureString need not say that it is one: of a parameter's value only what names a resource is kept.
     is_secret = type(request).__name__ == PARAMETER and not _ID.fullmatch(str(kept.get("Value")))
-    return {name: _keep(name, value, is_secret) for name, value in kept.items() if value is not None}
+    return {name: _keep(name, value, is_secret) for name, value in kept.items()}
 
 
 def _keep(name: str, value: Any, is_secret: bool = False) -> Any:
@@ -79,6 +82,7 @@ def _keep(name: str, value: Any, is_secret: bool = False) -> Any:
     return value
 
 
+@lru_cache(NAMES_KEPT)
 def _pascal(name: str) -> str:
     """``image_id`` as ``ImageId``; what is spelt so already stays."""
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
