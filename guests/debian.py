@@ -8,20 +8,19 @@ because the machine says so (SMBIOS) and the metadata service answers.  Packages
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
-from functools import partial
 from pathlib import Path
 
+from amiable.bundle.house import bootstrap, system
+from amiable.bundle.house.bootstrap import PLAN, build_disk, package_sources
+from amiable.bundle.house.system import System, TextFile
+from amiable.model.errors import LocalRefusal
 from amiable.vm.appliance.programs import BuildFailure, run
-from guests import disk, ext4
 from guests.command import main
 from guests.outputs import build_once, builder_sources, digest_of_files
 
-SUITE = "bookworm"
 LABEL = "debian-root"
-ROOT_BYTES = 1200 << 20
+DISK_BYTES = 1221 << 20
 
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "udev", "kmod", "linux-image-cloud-amd64", "initramfs-tools", "zstd",
@@ -35,108 +34,59 @@ MASKED = (
 )  # fmt: skip
 """Work that only delays the first boot of an instance."""
 
-UNUSED = ("/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/doc/*")
-
 FILES = {
-    "etc/cloud/cloud.cfg.d/20_quick.cfg": "ssh_genkeytypes: [ed25519]\nlocale: C.UTF-8\nmanage_etc_hosts: true\n",
-    "etc/default/locale": "LANG=C.UTF-8\n",
-    "etc/fstab": f"LABEL={LABEL} / ext4 errors=remount-ro,discard 0 1\n",
-    "etc/hostname": "debian\n",
-    "boot/grub/grub.cfg": f"""\
+    "etc/cloud/cloud.cfg.d/20_quick.cfg": TextFile(
+        "ssh_genkeytypes: [ed25519]\nlocale: C.UTF-8\nmanage_etc_hosts: true\n"
+    ),
+    "etc/default/locale": TextFile("LANG=C.UTF-8\n"),
+    "etc/fstab": TextFile(f"LABEL={LABEL} / ext4 errors=remount-ro,discard 0 1\n"),
+    "etc/hostname": TextFile("debian\n"),
+    "boot/grub/grub.cfg": TextFile(f"""\
 serial --unit=0 --speed=115200
 terminal_input serial console
 terminal_output serial console
 linux /vmlinuz root=LABEL={LABEL} ro console=tty0 console=ttyS0,115200 panic=5 quiet
 initrd /initrd.img
 boot
-""",
+"""),
 }
 
 
 def build(folder: Path, cache: Path) -> bool:
     """Makes the image in ``folder``; returns whether anything had to be built.  It is not made again for newer packages."""
     del cache  # mmdebstrap keeps nothing between two builds
-    return build_once(folder, _inputs(), partial(_build, _package_sources()))
+    return build_once(folder, _inputs(), _build)
 
 
 def build_cached(cache: Path) -> Path:
     """A folder below ``cache`` that holds the image and never changes: its name follows from the builder."""
     folder = cache / "guests" / f"debian-{_inputs()['builder'][:16]}"
-    build_once(folder, _inputs(), partial(_build, _package_sources()))
+    build_once(folder, _inputs(), _build)
     return folder
 
 
 def _inputs() -> dict[str, str]:
-    return {"builder": digest_of_files(builder_sources("debian"))}
+    shared = [Path(str(module.__file__)) for module in (bootstrap, system)]
+    return {"builder": digest_of_files([*shared, *builder_sources("debian")])}
 
 
-def _package_sources() -> list[str]:
-    """The lines of sources.list that this machine uses for the suite, security updates included."""
-    said = run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
-    ).stdout
-    lines = [f"deb {line}" for line in said.splitlines() if re.search(rf" {SUITE}(-updates|-security)? main$", line)]
-    if not lines:
-        raise BuildFailure(f"apt has no source of Debian {SUITE}", hint="sudo apt-get update, on Debian 12")
-    return lines
-
-
-def _build(sources: list[str], folder: Path) -> None:
+def _build(folder: Path) -> None:
     image = folder / "debian-hvm.img"
-    with tempfile.TemporaryDirectory(prefix="amiable-debian-", dir=folder) as scratch:
-        archive = Path(scratch) / "root.tar"
-        _bootstrap(sources, archive)
-        disk.partition(image, name="amiable-debian", root_bytes=ROOT_BYTES)
-        _write_root(archive, image, Path(scratch))
-    disk.make_bootable(image, root_label=LABEL)
+    whole = System(name="amiable-debian", label=LABEL, packages=PACKAGES, files=FILES, masked_units=MASKED)
+    try:
+        build_disk(whole, package_sources(), image, size_bytes=DISK_BYTES)
+    except LocalRefusal as refusal:
+        raise BuildFailure(refusal.message, hint=refusal.advice) from refusal
     (folder / "kernels.json").write_text(json.dumps({"vmlinuz": _kernel_version(image)}) + "\n")
 
 
 def _kernel_version(image: Path) -> str:
     """What ``uname -r`` will tell: the link /vmlinuz points to the newest kernel."""
-    said = run(["debugfs", "-R", "stat /vmlinuz", f"{image}?offset={disk.ROOT_OFFSET_BYTES}"]).stdout
+    said = run(["debugfs", "-R", "stat /vmlinuz", f"{image}?offset={PLAN.root_offset_bytes}"]).stdout
     found = re.search(r'link dest: "boot/vmlinuz-([^"]+)"', said)
     if found is None:
         raise BuildFailure("the new root file system has no /vmlinuz")
     return found[1]
-
-
-def _bootstrap(sources: list[str], archive: Path) -> None:
-    """Installs the packages into ``archive``."""
-    with tempfile.TemporaryDirectory(prefix="amiable-files-") as scratch:
-        scratch_path = Path(scratch)
-        scratch_path.chmod(0o755)
-        hooks = [f"--customize-hook=copy-in {scratch_path}/{top} /" for top in ("etc", "boot")]
-        for path, text in FILES.items():
-            target = scratch_path / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
-        units = " ".join(MASKED)
-        hooks += [
-            f'--customize-hook=for unit in {units}; do ln -sf /dev/null "$1/etc/systemd/system/$unit"; done',
-            '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_* && : >"$1/etc/machine-id"',
-        ]
-        run(
-            ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "--skip=output/dev"]
-            + ["--aptopt=Acquire::Languages none", *(f"--dpkgopt=path-exclude={pattern}" for pattern in UNUSED), *hooks]
-            + [SUITE, str(archive), "-"],
-            input_text="".join(f"{line}\n" for line in sources),
-        )
-
-
-def _write_root(archive: Path, image: Path, scratch: Path) -> None:
-    """The archive as the root file system of ``image``; where an ordinary user builds, in a namespace that has all owners."""
-    root = scratch / "root"
-    script = (
-        'set -e; mkdir "$1"; tar -C "$1" --numeric-owner --xattrs --xattrs-include="*" -xf "$2"; mkdir -p "$1/dev"; shift 2; '
-        'status=0; "$@" || status=$?; rm -rf "$ROOT"; exit $status'
-    )
-    make_file_system = [
-        *["mke2fs", "-q", "-F", "-t", "ext4", "-L", LABEL, "-O", ext4.FEATURES, "-d", str(root)],
-        *["-E", f"root_owner=0:0,offset={disk.ROOT_OFFSET_BYTES}", str(image), f"{ROOT_BYTES // 1024}k"],
-    ]
-    enter = [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--map-auto"]
-    run([*enter, "sh", "-c", script, "sh", str(root), str(archive), *make_file_system], environment={"ROOT": str(root)})
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from amiable.bundle.volume.disk import NAMESPACE
 from amiable.vm.appliance.programs import run
 from amiable.vm.appliance.tree import CharacterDevice, Directory, Entry, File, Link, Tree
 
 EPOCH = 1_700_000_000
 """The one time that every entry carries, in Unix seconds."""
-
-NAMESPACE = uuid.UUID("5c0f4c8e-0b1d-4d0e-9a55-8d9a1c1f2006")
 
 FEATURES = "^orphan_file,^metadata_csum_seed"
 """Left out: GRUB 2.06 reads neither."""

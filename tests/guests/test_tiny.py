@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from amiable.bundle.volume.disk import SECTOR_BYTES
+from amiable.bundle.volume.disk import BIOS_BOOT, EFI_SYSTEM, LINUX_ROOT, SECTOR_BYTES
 from amiable.vm.appliance.programs import find_program
-from guests import disk
-from guests.disk import BIOS_START, EFI_SECTORS, EFI_START, ROOT_OFFSET_BYTES, ROOT_START
+from guests.disk import PLAN, ROOT_OFFSET_BYTES
 from guests.tiny.build import LABEL, plan
 from tests.support.guests import TinyGuest, guest_cache, tiny_guest
+
+assert PLAN.core is not None and PLAN.efi is not None
+BIOS_START, EFI_START, EFI_SECTORS = PLAN.core.start, PLAN.efi.start, PLAN.efi.sectors
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +28,9 @@ def test_the_hvm_disk_has_boot_partitions_and_root_last_so_that_it_can_grow(gues
     assert table["label"] == "gpt"
     numbers = {int(row["node"].removeprefix(str(guest.hvm))): row for row in table["partitions"]}
     assert {number: row["type"] for number, row in numbers.items()} == {
-        1: disk.LINUX_ROOT, 14: disk.BIOS_BOOT, 15: disk.EFI_SYSTEM,
+        1: LINUX_ROOT, 14: BIOS_BOOT, 15: EFI_SYSTEM,
     }  # fmt: skip
-    assert max(row["start"] for row in numbers.values()) == numbers[1]["start"] == ROOT_START
+    assert max(row["start"] for row in numbers.values()) == numbers[1]["start"] == PLAN.root_start
 
 
 def test_the_boot_sector_leads_to_grub_s_core_image(guest: TinyGuest) -> None:

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from amiable.bundle.house.bootstrap import build_disk, package_sources, require_host
+from amiable.bundle.house.recipe import DISK_BYTES, FILES, Kind, recipe
+from amiable.bundle.volume import boot_loader
+from amiable.bundle.volume import disk as layout
 from guests import debian
-from guests.outputs import default_cache
+from guests.outputs import build_once, default_cache, digest_of_files
 from guests.tiny.build import build_cached
 
 
@@ -68,6 +72,23 @@ def debian_guest() -> DebianGuest:
     """Debian 12; built once (minutes) and kept."""
     folder = debian.build_cached(guest_cache())
     return DebianGuest(folder / "debian-hvm.img", json.loads((folder / "kernels.json").read_text())["vmlinuz"])
+
+
+@cache
+def house_disk(kind: Kind) -> Path:
+    """The disk of a house image; built once (a minute or two) and kept, as ``amiable image build --keep`` makes it."""
+    chosen = recipe(kind)
+    parts = [path for path in FILES.parent.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    loader = [Path(str(module.__file__)) for module in (boot_loader, layout)]
+    inputs = {"builder": digest_of_files([*parts, *loader])}
+    folder = guest_cache() / "guests" / f"house-{kind}-{inputs['builder'][:16]}"
+
+    def build(into: Path) -> None:
+        require_host()
+        build_disk(chosen.system, package_sources(), into / "disk.img", size_bytes=DISK_BYTES)
+
+    build_once(folder, inputs, build)
+    return folder / "disk.img"
 
 
 def facts_of(text: str) -> dict[str, str]:

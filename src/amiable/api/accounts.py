@@ -52,7 +52,12 @@ class NewAccessKey:
 
 
 def create_account(
-    services: Services, name: str, *, administrator: bool = False, account_id: str | None = None
+    services: Services,
+    name: str,
+    *,
+    administrator: bool = False,
+    account_id: str | None = None,
+    owner_alias: str | None = None,
 ) -> NewAccount:
     """Makes an account with a key, an enrolled signing certificate and a default network; durable on return."""
     if not name.strip() or len(name) > ACCOUNT_NAME_LENGTH_MAX or not name.isprintable():
@@ -76,7 +81,7 @@ def create_account(
     folder = _write_files(services, name, new, administrator=administrator)
     with services.database.write() as c:
         now = services.now()
-        accounts.insert_account(c, accounts.Account(account_id, name, administrator, now))
+        accounts.insert_account(c, accounts.Account(account_id, name, administrator, now, owner_alias=owner_alias))
         _insert_access_key(c, services, account_id, access_key)
         fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
         accounts.insert_signing_certificate(

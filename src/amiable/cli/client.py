@@ -7,6 +7,7 @@ this installation must not reach a cloud by accident.  boto3 costs 0.3 s, so it 
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -57,7 +58,16 @@ def is_http_url(text: str) -> bool:
         return False
 
 
-def client(service: str, **config: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A session's credentials, in place of those that the environment names."""
+
+    access_key_id: str
+    secret: str = field(repr=False)
+    token: str = field(repr=False)
+
+
+def client(service: str, *, credentials: Credentials | None = None, **config: Any) -> Any:
     """A boto3 client of ``service`` at :func:`endpoint`."""
     from botocore.config import Config
 
@@ -68,7 +78,14 @@ def client(service: str, **config: Any) -> Any:
     }
     if service == "s3":
         settings["s3"] = {"addressing_style": "path"}
-    return session().client(service, endpoint_url=endpoint(), config=Config(**{**settings, **config}))
+    given: dict[str, str] = {}
+    if credentials is not None:
+        given = {
+            "aws_access_key_id": credentials.access_key_id,
+            "aws_secret_access_key": credentials.secret,
+            "aws_session_token": credentials.token,
+        }
+    return session().client(service, endpoint_url=endpoint(), config=Config(**{**settings, **config}), **given)
 
 
 def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:

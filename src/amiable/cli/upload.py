@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from amiable.blocks.formats import guess_format, refusal_words, remark
-from amiable.cli.client import client, wait_for
+from amiable.cli.client import Credentials, client, wait_for
 from amiable.cli.output import Progress, say
 from amiable.model.errors import LocalRefusal
 from amiable.model.units import BLOCK_BYTES, gib_ceil
@@ -26,12 +26,13 @@ TAIL_BYTES = 64 * 1024
 _ZERO = bytes(BLOCK_BYTES)
 
 
-def upload_snapshot(file: Path, description: str) -> str:
+def upload_snapshot(file: Path, description: str, *, credentials: Credentials | None = None) -> str:
     """The id of a completed snapshot of ``file``; refuses what is not a raw disk.  On an error no snapshot remains."""
     with file.open("rb") as opened:
         size = os.lseek(opened.fileno(), 0, os.SEEK_END)
         check_raw(opened, size, file.name)
-        ebs, ec2 = client("ebs", max_pool_connections=WORKERS), client("ec2")
+        ebs = client("ebs", credentials=credentials, max_pool_connections=WORKERS)
+        ec2 = client("ec2", credentials=credentials)
         snapshot = ebs.start_snapshot(VolumeSize=gib_ceil(size), Description=description[:255])["SnapshotId"]
         then = "stays pending; it expires by itself"
         try:

@@ -119,7 +119,11 @@ def insert_account(c: Connection, account: Account) -> None:
     """Adds the account."""
     c.execute(
         insert(A).values(
-            id=account.id, name=account.name, is_administrator=account.is_administrator, created_at=account.created_at
+            id=account.id,
+            name=account.name,
+            is_administrator=account.is_administrator,
+            created_at=account.created_at,
+            owner_alias=account.owner_alias,
         )
     )
 

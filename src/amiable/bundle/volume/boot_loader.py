@@ -53,11 +53,7 @@ def install(image: Path, plan: Plan, *, search: str, modules: Sequence[str] | No
 
 def core_image(target: str, search: str, modules: Sequence[str] | None = None) -> bytes:
     """GRUB for ``i386-pc`` or ``x86_64-efi`` that reads /boot/grub/grub.cfg where ``search`` finds it."""
-    folder = GRUB_FOLDER / target
-    if not folder.is_dir():
-        raise LocalRefusal(
-            f"GRUB for {target} is not installed", hint=f"sudo apt-get install {PACKAGES[target]}", exit_code=69
-        )
+    folder = _folder_of(target)
     wanted = (*MODULES, *TARGET_MODULES[target]) if modules is None else (*modules, *NEEDED_MODULES[target])
     present = [name for name in wanted if (folder / f"{name}.mod").exists()]
     with tempfile.TemporaryDirectory(prefix="amiable-grub-") as scratch:
@@ -67,6 +63,21 @@ def core_image(target: str, search: str, modules: Sequence[str] | None = None) -
         )
         run(["grub-mkimage", "-O", target, "-p", "/boot/grub", "-c", str(early), "-o", str(core), *present])
         return core.read_bytes()
+
+
+def require() -> None:
+    """Refuses a host without GRUB for BIOS and for UEFI."""
+    for target in PACKAGES:
+        _folder_of(target)
+
+
+def _folder_of(target: str) -> Path:
+    folder = GRUB_FOLDER / target
+    if not folder.is_dir():
+        raise LocalRefusal(
+            f"GRUB for {target} is not installed", hint=f"sudo apt-get install {PACKAGES[target]}", exit_code=69
+        )
+    return folder
 
 
 def embed_bios(image: Path, core: bytes, place: Place) -> None:

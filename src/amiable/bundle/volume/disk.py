@@ -10,7 +10,7 @@ Numbers are sectors of 512 bytes.  Root comes last, so that it can grow; GPT's p
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 from amiable.bundle.volume.programs import run
 from amiable.model.units import MIB
@@ -21,6 +21,9 @@ SECTOR_BYTES: Final = 512
 BIOS_BOOT: Final = "21686148-6449-6E6F-744E-656564454649"
 EFI_SYSTEM: Final = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 LINUX_ROOT: Final = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
+
+NAMESPACE: Final = UUID("5c0f4c8e-0b1d-4d0e-9a55-8d9a1c1f2006")
+"""Of the UUIDs that follow from a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,15 @@ PLANS: Final[dict[Scheme, Plan]] = {
 }
 
 
-def partition(image: Path, plan: Plan, *, size_bytes: int) -> None:
-    """Writes the partition table of ``plan``, where it has one, into ``image`` of ``size_bytes``."""
+def partition(image: Path, plan: Plan, *, size_bytes: int, name: str | None = None) -> None:
+    """Writes the partition table of ``plan``, where it has one, into ``image`` of ``size_bytes``.
+
+    A GPT's UUIDs follow from ``name``, where one is given: the same name makes the same bytes.
+    """
+
+    def identity(part: str) -> UUID:
+        return uuid4() if name is None else uuid5(NAMESPACE, name + part)
+
     root = f"start={plan.root_start}, size={plan.root_bytes(size_bytes) // SECTOR_BYTES}"
     match plan:
         case Plan("mbr", efi=Place(start, sectors)):
@@ -70,11 +80,11 @@ def partition(image: Path, plan: Plan, *, size_bytes: int) -> None:
             ]  # fmt: skip
         case Plan("gpt", core=Place(core_start, core_sectors), efi=Place(start, sectors)):
             lines = [
-                "label: gpt",
-                f"{image}14 : start={core_start}, size={core_sectors}, type={BIOS_BOOT}",
-                f"{image}15 : start={start}, size={sectors}, type={EFI_SYSTEM}",
-                f"{image}1 : {root}, type={LINUX_ROOT}",
-            ]
+                "label: gpt", f"label-id: {identity('')}",
+                f"{image}14 : start={core_start}, size={core_sectors}, type={BIOS_BOOT}, uuid={identity('14')}",
+                f"{image}15 : start={start}, size={sectors}, type={EFI_SYSTEM}, uuid={identity('15')}",
+                f"{image}1 : {root}, type={LINUX_ROOT}, uuid={identity('1')}",
+            ]  # fmt: skip
         case _:
             return
     run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", str(image)], input_text="\n".join(lines) + "\n")

@@ -15,6 +15,7 @@ SYSTEM_FOLDERS: Final = ("/usr/sbin", "/sbin")
 PACKAGES: Final = {
     "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "sfdisk": "fdisk", "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools",
     "grub-mkimage": "grub-common", "unshare": "util-linux", "mount": "mount", "blkid": "util-linux",
+    "debugfs": "e2fsprogs", "newuidmap": "uidmap", "apt-get": "apt",
 }  # fmt: skip
 """Where Debian has them."""
 

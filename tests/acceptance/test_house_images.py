@@ -1,0 +1,86 @@
+"""House images: built by one command, found by the owner alias, launched by another account, changed, stopped and started again."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import journey
+from tests.support.guests import facts_of, house_disk
+from tests.support.server import Server
+
+pytestmark = [pytest.mark.boot, pytest.mark.slow]
+
+READY = "amiable: ready after "
+ROOT_GIB = 3
+QUESTIONS = """\
+echo init=$(ps -p 1 -o comm=)
+echo user=$(id -un)
+echo root-user=$(sudo id -un)
+echo host-name=$(hostname)
+echo machine-id=$(cat /etc/machine-id)
+echo nonces=$(cat /var/lib/nonces | wc -l)
+echo nonce=$(tail -n 1 /var/lib/nonces)
+echo root-bytes=$(df --output=size -B1 / | tail -n 1)
+echo host-keys=$(ls /etc/ssh/ssh_host_*_key | wc -l)
+echo boot=$(cat /proc/sys/kernel/random/boot_id)
+echo failed=$(command -v systemctl >/dev/null && systemctl list-units --failed --plain --no-legend | wc -l)
+echo clean=$(sudo tune2fs -l $(findmnt -n -o SOURCE /) | sed -n 's/^Filesystem state: *//p')
+"""
+
+
+def ready_seconds(console: str) -> float:
+    """What the guest itself says of the time from the kernel's start."""
+    return float(console.rpartition(READY)[2].split()[0])
+
+
+def launch(ec2: Any, image: str, nonce: str) -> str:
+    """An instance of three GiB whose user data adds ``nonce`` to a list."""
+    made = ec2.run_instances(
+        ImageId=image,
+        InstanceType="t3.small",
+        MinCount=1,
+        MaxCount=1,
+        KeyName="mine",
+        UserData=f"#!/bin/sh\necho {nonce} >>/var/lib/nonces\n",
+        BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": ROOT_GIB}}],
+    )
+    return str(made["Instances"][0]["InstanceId"])
+
+
+@pytest.mark.parametrize(("kind", "init"), [("small", "systemd"), ("small-sysv", "init")])
+def test_a_house_image_is_launched_by_another_account_and_comes_back_after_the_power_button(
+    server: Server, tmp_path: Path, kind: str, init: str
+) -> None:
+    built = journey.amiable(server, "image", "build", kind, "--disk", str(house_disk(kind))).stdout.strip()
+    someone = journey.amiable(server, "account", "create", kind, "--output", "id").stdout.split()[0]
+    ec2 = server.client("ec2", someone)
+    wanted = [{"Name": "name", "Values": [f"{kind}-debian-12-*"]}]
+    (found,) = ec2.describe_images(Owners=["amazon"], Filters=wanted)["Images"]
+    assert found["ImageId"] == built and found["OwnerId"] != someone
+
+    key, public = journey.make_key(tmp_path)
+    ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=public.encode())
+    nonce = uuid.uuid4().hex
+    instance = launch(ec2, built, nonce)
+    try:
+        print(f"{kind}: ready after {ready_seconds(journey.wait_for_console(server, instance, READY, someone))} s")
+        facts = facts_of(journey.ssh(server, instance, key, QUESTIONS, account=someone, login="admin"))
+        assert (facts["init"], facts["user"], facts["root-user"]) == (init, "admin", "root")
+        assert facts["host-name"] == "ip-" + journey.describe(ec2, instance)["PrivateIpAddress"].replace(".", "-")
+        assert (facts["nonces"], facts["nonce"]) == ("1", nonce)
+        assert int(facts["root-bytes"]) > 0.9 * (ROOT_GIB << 30)
+        assert facts["host-keys"] == "2" and facts["failed"] in ("0", "")
+
+        ec2.stop_instances(InstanceIds=[instance])
+        journey.wait_for_state(server, instance, "stopped", someone)
+        assert "forced" not in str(journey.describe(ec2, instance).get("StateReason", "")).lower()
+        ec2.start_instances(InstanceIds=[instance])
+        journey.wait_for_state(server, instance, "running", someone)
+        again = facts_of(journey.ssh(server, instance, key, QUESTIONS, account=someone, login="admin"))
+        assert again["boot"] != facts["boot"]
+        assert (again["nonces"], again["nonce"]) == ("1", nonce), "user data runs once an instance"
+        assert (again["host-name"], again["machine-id"]) == (facts["host-name"], facts["machine-id"])
+    finally:
+        journey.terminate(server, instance, someone)
