@@ -1,5 +1,7 @@
 """Usage reports, events: what part 3 adds."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -67,13 +69,13 @@ def _make_reports() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_image_usage_report_account_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image_usage_report")),
     )
-    for name, columns in (
+    for index, indexed in (
         ("ix_image_usage_report_image_id", ["image_id"]),
         ("ix_image_usage_report_expires_at", ["expires_at"]),
         ("ix_image_usage_report_account_region", ["account_id", "region"]),
     ):
-        op.create_index(name, "image_usage_report", columns)
-    for name, columns in (
+        op.create_index(index, "image_usage_report", indexed)
+    parts: tuple[tuple[str, list[sa.Column[Any]]], ...] = (
         (
             "image_usage_report_type",
             [
@@ -90,7 +92,8 @@ def _make_reports() -> None:
                 sa.Column("usage_count", sa.BigInteger(), nullable=False),
             ],
         ),
-    ):
+    )
+    for name, columns in parts:
         op.create_table(
             name,
             sa.Column("report_id", sa.String(length=32), nullable=False, primary_key=True),
