@@ -89,7 +89,7 @@ def list_images(c: Connection, selection: Selection) -> list[Image]:
         moment, _, image_id = selection.after.partition(":")
         begin = _instant(moment)
         query = query.where(I.c.created_at >= begin, or_(I.c.created_at > begin, I.c.id > image_id))
-    query = query.order_by(_CREATED if _finds_ids(selection) or _finds_names(selection) else I.c.created_at, I.c.id)
+    query = query.order_by(_CREATED if _is_found(selection) else I.c.created_at, I.c.id)
     return read_images(c, query.limit(selection.size), viewer=selection.viewer, words=words)
 
 
@@ -102,7 +102,7 @@ def _where(query: Select[Any], wanted: Selection, words: frozenset[str]) -> Sele
     viewpoint = Viewpoint(wanted.viewer, wanted.region, _allowed(wanted))
     is_own = I.c.account_id == wanted.viewer
     query = query.where(
-        (_REGION if _finds_ids(wanted) else I.c.region) == wanted.region,
+        (_REGION if _finds_ids(wanted) or _is_everything(wanted) else I.c.region) == wanted.region,
         I.c.deregistered_at.is_(None),
         I.c.state.not_in(UNLISTED),
         _visible(wanted, words),
@@ -131,8 +131,7 @@ def _allowed(wanted: Selection) -> ColumnElement[bool] | None:
 def _visible(wanted: Selection, words: frozenset[str]) -> ColumnElement[bool]:
     if wanted.owners == frozenset({wanted.viewer}):
         return true()
-    is_whole = wanted.size is None and wanted.owners is None
-    if is_whole and not _finds_ids(wanted) and not _finds_names(wanted):
+    if _is_everything(wanted):
         own = select(I.c.id).where(I.c.account_id == wanted.viewer, I.c.region == wanted.region)
         return I.c.id.in_(union_all(own, sharing.images_granted(words)))
     return or_(I.c.account_id == wanted.viewer, _granted(words))
@@ -142,6 +141,17 @@ def _finds_ids(wanted: Selection) -> bool:
     """Whether something asked for finds the images by their ids."""
     is_by_id = any(each.name in FINDS_IDS or each.name.startswith("tag") for each in wanted.filters)
     return wanted.ids is not None or is_by_id
+
+
+def _is_everything(wanted: Selection) -> bool:
+    """Whether it is all that is visible, at once: found by the ids of what is."""
+    is_whole = wanted.size is None and wanted.owners is None
+    return is_whole and not _finds_ids(wanted) and not _finds_names(wanted)
+
+
+def _is_found(wanted: Selection) -> bool:
+    """Whether the rows are found by other than the order of the list."""
+    return _finds_ids(wanted) or _finds_names(wanted) or _is_everything(wanted)
 
 
 def _finds_names(wanted: Selection) -> bool:
