@@ -83,7 +83,7 @@ class Proofs:
         if self.config.getoption("record_proofs"):
             is_anew = session.exitstatus == 0 and self._chosen() == ALL_MARKED
             kept = {} if is_anew else {key: test for key, test in recorded.items() if key not in self.failed}
-            api_coverage.write_proofs({**kept, **proved})
+            api_coverage.write_proofs({**proved, **kept})
         elif session.exitstatus == 0 and self._chosen() in WHOLE:
             self.words = list(differences(recorded, proved))
             if self.words:
