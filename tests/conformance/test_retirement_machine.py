@@ -33,7 +33,7 @@ from tests.support.clock import Clock
 from tests.support.retirement_model import ALL, IMAGE, OK, SNAPSHOT, Ami, Disk, Model
 from tests.support.services import make_account, open_services
 
-EXAMPLES, STEPS = 30, 40
+EXAMPLES, STEPS = 24, 40
 CONTENTS = 3
 """Few, so that snapshots share blocks: one's end must not take another's."""
 WHO = ("owner", "sharee", "stranger")
