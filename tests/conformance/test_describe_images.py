@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
+from botocore.exceptions import ClientError
 from sqlalchemy import insert, update
 
 from amiable.database import images, organizations, schema
@@ -471,6 +472,13 @@ REFUSALS: Final = [
 @pytest.mark.parametrize(("request_", "code", "text"), REFUSALS)
 def test_refusals_have_ec2s_codes_and_texts(ec2: Any, request_: dict[str, Any], code: str, text: str) -> None:
     assert refused(ec2.describe_images, **request_) == (code, text)
+
+
+def test_every_bad_id_is_in_a_field_of_our_own(ec2: Any) -> None:
+    for bad in (["foo", "<b>&", "i-12345678"], ["ami-12345678", "ami-87654321"]):
+        with pytest.raises(ClientError) as caught:
+            ec2.describe_images(ImageIds=bad)
+        assert caught.value.response["Error"]["Ids"] == ", ".join(bad)
 
 
 def test_one_bad_id_fails_the_whole_call(ec2: Any, stranger: Any, snapshot_id: str) -> None:

@@ -188,12 +188,13 @@ class InsufficientInstanceCapacity(Refusal):
 
 
 class Malformed(Refusal):
-    """An id of the wrong form; ``code`` is per noun (``MALFORMED``)."""
+    """An id of the wrong form; ``code`` is per noun (``MALFORMED``).  ``values`` are all that are, the text names the first."""
 
     template = 'Invalid id: "{value}" (expecting "{prefix}-...")'
 
-    def __init__(self, noun: str, value: str, prefix: str) -> None:
+    def __init__(self, noun: str, value: str, prefix: str, *more: str) -> None:
         self.noun = noun
+        self.values = [value, *more]
         self.code = MALFORMED[noun]
         super().__init__(value=value, prefix=prefix)
 

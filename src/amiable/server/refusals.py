@@ -22,6 +22,7 @@ from starlette.responses import Response
 from amiable.model.errors import (
     EbsRefusal,
     InternalError,
+    Malformed,
     NotFound,
     Refusal,
     RequestTooLarge,
@@ -129,7 +130,8 @@ def answer(service: str, refusal: Refusal, *, request_id: str, resource: str, re
 
 def _ec2(refusal: Refusal, request_id: str) -> Response:
     code, status = _code(refusal, EC2_AUTHENTICATION, ("AuthFailure", 401))
-    body = ec2_query.write_error(code, refusal.message, request_id=request_id)
+    ids = refusal.values if isinstance(refusal, Malformed | NotFound) else ()
+    body = ec2_query.write_error(code, refusal.message, request_id=request_id, ids=ids)
     return Response(body, status, {"Content-Type": ec2_query.CONTENT_TYPE})
 
 

@@ -12,6 +12,7 @@ Lists are flat and from 1; a gap is no end.  There is no Result wrapper; an oper
 ``<return>true</return>``.  The answer's namespace carries the version that was asked for.  Source: ``reference/wire.md`` §2.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from amiable.model.errors import InvalidAction, MissingAction, MissingParameter, NoSuchVersion, NotImplementedAction
@@ -104,7 +105,12 @@ def write_response(operation: Operation, result: Any, *, request_id: str, versio
     return f"{DECLARATION}{opened}{body}</{name}>".encode()
 
 
-def write_error(code: str, message: str, *, request_id: str) -> bytes:
-    """An error's XML: no namespace, ``RequestID`` with two capitals."""
-    error = f"<Error><Code>{xml_text(code)}</Code><Message>{xml_text(message)}</Message></Error>"
+def write_error(code: str, message: str, *, request_id: str, ids: Sequence[str] = ()) -> bytes:
+    """An error's XML: no namespace, ``RequestID`` with two capitals.
+
+    ``Ids`` is Amiable's own element: every id that is refused, where EC2's text names one.  It is one text, as botocore hands on
+    elements that it does not know.
+    """
+    own = f"<Ids>{xml_text(', '.join(ids))}</Ids>" if ids else ""
+    error = f"<Error><Code>{xml_text(code)}</Code><Message>{xml_text(message)}</Message>{own}</Error>"
     return f"{DECLARATION}<Response><Errors>{error}</Errors><RequestID>{request_id}</RequestID></Response>".encode()

@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
-from amiable.api.ec2.images import check_image_id
+from amiable.api.ec2.images import check_image_ids
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import cut_page, open_page
@@ -45,8 +45,7 @@ def describe_images(
     services: Services, principal: Principal, request: ec2.DescribeImagesRequest
 ) -> ec2.DescribeImagesResult:
     """The images that the caller may see: its own, those shared with it, public ones."""
-    for image_id in request.image_ids or []:
-        check_image_id(image_id)
+    check_image_ids(request.image_ids or [])
     wanted = parse_filters(request.filters)
     image_filters.check_names(wanted)
     page = open_page(services, principal, "DescribeImages", request)

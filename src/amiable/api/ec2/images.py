@@ -3,6 +3,7 @@
 RegisterImage is ``register_image``, DescribeImages ``describe_images``, attributes are ``image_attributes``.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from sqlalchemy import Connection
@@ -28,8 +29,14 @@ PREFIXES: Final = (ids.AMI, ids.AKI, ids.ARI)
 
 def check_image_id(image_id: str) -> None:
     """Refuses what is not of the form of an image's id; kernels and ramdisks are images."""
-    if not any(ids.is_well_formed(prefix, image_id) for prefix in PREFIXES):
-        raise Malformed("image", image_id, ids.AMI)
+    check_image_ids([image_id])
+
+
+def check_image_ids(image_ids: Iterable[str]) -> None:
+    """The same of several: the refusal names the first, and has them all."""
+    bad = [each for each in image_ids if not any(ids.is_well_formed(prefix, each) for prefix in PREFIXES)]
+    if bad:
+        raise Malformed("image", bad[0], ids.AMI, *bad[1:])
 
 
 def deregister_image(
