@@ -264,6 +264,9 @@ def test_a_launch_says_what_is_wrong_with_a_parameter(us: Publisher, images: lis
     assert (code, text) == ("SsmInvalidParameter", "The following aliases are invalid: /none")
     code, text = refused(us.ec2.run_instances, ImageId="resolve:ssm:/typed:7", **launch)
     assert (code, text) == ("SsmInvalidParameter", "The following aliases are invalid: /typed:7")
+    for number in ("9" * 30, "9" * 5000):  # larger than any number that a database keeps, or that Python reads
+        code, text = refused(us.ec2.run_instances, ImageId=f"resolve:ssm:/typed:{number}", **launch)
+        assert (code, text) == ("SsmInvalidParameter", f"The following aliases are invalid: /typed:{number}")
     code, text = refused(us.ec2.run_instances, ImageId="resolve:ssm:/plain", **launch)
     assert code == "SsmInvalidParameter"
     assert text == "Unsupported data type. The following parameter data types are supported: aws:ec2:image"

@@ -105,6 +105,10 @@ def test_what_is_not_there_is_told_by_name(ssm: Any) -> None:
     assert refusal(ssm.get_parameter, Name="/there:7")[:2] == ("ParameterVersionNotFound", expected)
     expected = "Systems Manager could not find label blue of /there. Verify the label and try again."
     assert refusal(ssm.get_parameter, Name="/there:blue")[:2] == ("ParameterVersionNotFound", expected)
+    for number in ("0", "9" * 30, "9" * 1000):  # larger than any number that a database keeps
+        expected = f"Systems Manager could not find version {number} of /there. Verify the version and try again."
+        assert refusal(ssm.get_parameter, Name=f"/there:{number}") == ("ParameterVersionNotFound", expected, 400)
+        assert ssm.get_parameters(Names=[f"/there:{number}"])["InvalidParameters"] == [f"/there:{number}"]
 
 
 def test_an_existing_parameter_is_overwritten_only_on_demand(ssm: Any) -> None:

@@ -19,6 +19,9 @@ VALUE_BYTES_MAX: Final = {Tier.STANDARD: 4096, Tier.ADVANCED: 8192}
 PARAMETERS_MAX: Final = {Tier.STANDARD: 10_000, Tier.ADVANCED: 100_000}
 DATA_TYPES: Final = (TEXT, IMAGE)
 TAGS_MAX: Final = 50
+VERSION_DIGITS_MAX: Final = 9
+NO_VERSION: Final = 0
+"""Versions are counted from 1."""
 INTELLIGENT: Final = "Intelligent-Tiering"
 DEFAULT_KEY: Final = "alias/aws/ssm"
 
@@ -170,7 +173,7 @@ def read_name(text: str, *, region: str, account_id: str) -> Named:
     if found is None or not _WORDS.fullmatch(found["name"]):
         raise _invalid(_NOT_A_PATH)
     selector = found["selector"]
-    version = int(selector[1:]) if selector and selector[1:].isascii() and selector[1:].isdigit() else None
+    version = _version(selector[1:]) if selector else None
     if arn is None:
         return Named((text if selector is None else found["name"],), selector, version)
     rest = arn["name"]
@@ -179,6 +182,13 @@ def read_name(text: str, *, region: str, account_id: str) -> Named:
         arn["account"] == account_id or (not arn["account"] and names[0].startswith(PUBLIC_PREFIX))
     )
     return Named(names, selector, version, is_foreign=not is_ours)
+
+
+def _version(text: str) -> int | None:
+    """The version that a selector names, None where it is a label; a number longer than a version's names one that never was."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return int(text) if len(text) <= VERSION_DIGITS_MAX else NO_VERSION
 
 
 def is_below(name: str, path: str, *, recursive: bool) -> bool:
