@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 
 from amiable.api.amiable import set_owner_alias
 from amiable.cli.main import main
-from amiable.database import images
+from amiable.database import events, images
+from amiable.database.events import Wanted
 from amiable.model.principal import Principal
 from tests.api.ec2.launching import make_image
 from tests.server.edge import Edge, running_edge
@@ -114,6 +115,19 @@ def test_an_enforcing_guard_refuses_the_lookalike_and_records_it(
     assert (finding["LookedForBy"], finding["ImageOwnerId"]) == ("debian-12-*", stranger.account_id)
     assert newest(ec2, Owners=["amazon"]) == trusted
     assert launch(ec2, trusted)["Instances"]
+
+
+def test_the_log_says_of_a_launch_that_an_enforcing_guard_refused_only_that(
+    edge: Edge, ec2: Any, trusted: str, lookalike: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "set", "enforce")
+    newest(ec2)
+    with pytest.raises(ClientError, match="OperationNotPermitted"):
+        launch(ec2, lookalike)
+    assert run(capsys, "findings")
+    with edge.services.database.read() as c:
+        told = [(it.action, it.outcome.value) for it in events.list_events(c, Wanted(edge.account.account_id))]
+    assert told == [("PUT name-guard", "done"), ("RunInstances", "refused")]
 
 
 def test_an_auditing_guard_launches_and_records(

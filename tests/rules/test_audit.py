@@ -83,6 +83,19 @@ def test_what_is_kept_is_json_and_bounded(request: dict[str, Any]) -> None:
     msgspec.json.decode(text)
 
 
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("s3://bucket/disk.raw", "s3://bucket/disk.raw"),
+        (f"https://who:{SECRET}@s3.example/a@b", "https://(not kept)@s3.example/a@b"),
+        (f"https://s3.example/disk?X-Amz-Signature={SECRET}", "https://s3.example/disk(not kept)"),
+        (f"https://s3.example/disk#{SECRET}\n{SECRET}", "https://s3.example/disk(not kept)"),
+    ],
+)
+def test_of_an_address_is_kept_what_opens_nothing(url: str, kept: str) -> None:
+    assert audit.parameters_of({"DiskContainer": {"Url": url}}) == {"DiskContainer": {"Url": kept}}
+
+
 def test_of_a_parameters_value_only_an_id_is_kept() -> None:
     for type_ in ("SecureString", "String", None):  # an overwrite need not say what it overwrites
         put = ssm.PutParameterRequest(name="/a", value=SECRET, type=type_)

@@ -28,6 +28,8 @@ S3: Final = frozenset(
 )
 SECRETS: Final = frozenset({"UserData", "UefiData", "UploadPolicy", "UploadPolicySignature", "PrivateKey", "Secret"})
 PARAMETER: Final = "PutParameterRequest"
+URL: Final = "Url"
+"""An address opens what it names to whoever reads it, where a password or a signature stands in it."""
 TEXT_CHARACTERS_MAX: Final = 512
 PARAMETERS_CHARACTERS_MAX: Final = 8192
 RESOURCES_MAX: Final = 100
@@ -38,6 +40,7 @@ NAMED: Final = frozenset(
 )
 """Parameters that name what a call is about, where ids have no form of their own."""
 
+_SIGNED = re.compile(r"(?<=://)[^/?#]*(?=@)|[?#].*", re.DOTALL)
 _ID = re.compile(r"(?:ami|aki|ari|snap|vol|i|key|import-snap|bun|vpc|subnet|sg|amiur)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 
 
@@ -77,6 +80,8 @@ def _keep(name: str, value: Any, is_secret: bool = False) -> Any:
         return [_keep(name, each, is_secret) for each in value]
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
+    if isinstance(value, str) and name == URL:
+        value = _SIGNED.sub("(not kept)", value)
     if isinstance(value, str) and len(value) > TEXT_CHARACTERS_MAX:
         return f"{value[:64]}… ({len(value)} characters)"
     return value

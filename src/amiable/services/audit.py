@@ -7,7 +7,8 @@ So a crash leaves no change without its line.  The edge watches (``server/audit.
 them has its line.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from amiable.database import events
+from amiable.database.connect import RIDER
 from amiable.model.event import Asker, Event, Outcome
 from amiable.rules import audit as rules
 
@@ -71,6 +73,16 @@ def _nothing() -> None:
 
 WATCH: Final[ContextVar[Watch | None]] = ContextVar("watch", default=None)
 """The watch over the request at hand, in all its threads."""
+
+
+@contextmanager
+def unridden() -> Iterator[None]:
+    """What is written inside is no change that the call asked for: its line does not say so."""
+    ridden = RIDER.set(None)
+    try:
+        yield
+    finally:
+        RIDER.reset(ridden)
 
 
 def note_made(resource_id: str) -> None:

@@ -1,6 +1,6 @@
 """The name guard at work: names are noted where images are listed, and asked of where one is launched.
 
-In ``enforce`` the launch's transaction ends with the refusal, so the finding is written by one of its own.
+In ``enforce`` the launch's transaction ends with the refusal, so the finding is written by one of its own, which is no launch to the log.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +17,7 @@ from amiable.model.name_guard import NameGuardFinding, NameGuardMode, Suspicion
 from amiable.model.principal import Principal
 from amiable.rules import name_guard
 from amiable.services import Services
+from amiable.services.audit import unridden
 
 
 class SuspectImage(OperationNotPermitted):
@@ -73,7 +74,7 @@ def recording_refusals(services: Services, principal: Principal, *, is_dry: bool
         yield
     except SuspectImage as refusal:
         if not is_dry:
-            with services.database.write() as c:
+            with unridden(), services.database.write() as c:
                 _record(services, c, principal, refusal.suspicion, NameGuardMode.ENFORCE)
         raise
 
