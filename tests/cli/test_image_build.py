@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,8 +140,8 @@ def test_what_cannot_be_done_is_refused_first(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_build_leaves_no_process_file_or_snapshot(server: Server, host: Path, number: int) -> None:
-    write_program(host / "programs" / "mmdebstrap", ENDLESS)
     before = snapshots(server)
+    write_program(host / "programs" / "mmdebstrap", ENDLESS)
     process = subprocess.Popen(
         [*COMMAND, "small", "--name", "never", "--keep", str(host / "kept.img")],
         stdout=subprocess.PIPE,
@@ -158,11 +159,29 @@ def test_an_interrupted_build_leaves_no_process_file_or_snapshot(server: Server,
     assert not list((host / "tmp").iterdir()) and snapshots(server) == before
 
 
-def snapshots(server: Server) -> list[str]:
-    """The house account's snapshots; none before the account is made."""
+def test_an_image_that_may_not_become_public_does_not_stay(host: Path) -> None:
+    server = Server(host / "s" / "data", environment={"AMIABLE_IMAGES_PUBLIC_MAX": "1"}).start()
+    try:
+        first = build(server, host, "small", "--name", "first").stdout.strip()
+        kept = snapshots(server)
+        done = build(server, host, "small", "--name", "second")
+        assert (done.returncode, done.stdout) == (1, "") and "ResourceLimitExceeded" in done.stderr, done.stderr
+        (house,) = houses(server)
+        assert [row["ImageId"] for row in house.describe_images(Owners=["self"])["Images"]] == [first]
+        assert len(kept) == 1 and snapshots(server) == kept
+    finally:
+        assert server.close() == []
+
+
+def houses(server: Server) -> list[Any]:
+    """A client of the house account; none before it is made."""
     accounts = json.loads(journey.amiable(server, "account", "list", "--output", "json").stdout)
-    houses = [row["AccountId"] for row in accounts if row["Name"] == "house"]
-    found = [server.client("ec2", each).describe_snapshots(OwnerIds=["self"])["Snapshots"] for each in houses]
+    return [server.client("ec2", row["AccountId"]) for row in accounts if row["Name"] == "house"]
+
+
+def snapshots(server: Server) -> list[str]:
+    """The house account's snapshots."""
+    found = [ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] for ec2 in houses(server)]
     return sorted(row["SnapshotId"] for rows in found for row in rows)
 
 
