@@ -10,9 +10,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from amiable.api import channels, image_digests
 from amiable.api.amiable import set_owner_alias
 from amiable.api.ec2.watermarks import attach_image_watermark
 from amiable.database import images
+from amiable.model.errors import NotFound
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode, ProductCodeType
 from amiable.wire.generated import ec2 as shapes
@@ -98,6 +100,32 @@ def test_what_is_not_allowed_is_not_there_and_ones_own_always_is(edge: Edge, ec2
     found = ec2.get_allowed_images_settings()
     assert (found["State"], found["ManagedBy"]) == ("disabled", "account")
     assert found["ImageCriteria"] == [{"ImageProviders": [publisher.account_id]}]
+
+
+def test_no_pointer_leads_to_what_is_not_allowed(edge: Edge, ec2: Any, publisher: Principal) -> None:
+    other, me = make_account(edge.services, "other")[1], Principal(edge.account.account_id, "key", "us-east-1")
+    bad, good = (shared_image(edge, owner, "same", content_digest=b"\1" * 32) for owner in (other, publisher))
+    image_types, launch = {"Type": "String", "DataType": "aws:ec2:image"}, {"MinCount": 1, "MaxCount": 1}
+    digest = "sha256:" + "01" * 32
+    with closing(edge.client("ssm")) as ssm:
+        ssm.put_parameter(Name="/before", Value=bad, **image_types)
+        replace(ec2, {"ImageProviders": [publisher.account_id]})
+        ec2.enable_allowed_images_settings(AllowedImagesSettingsState="enabled")
+        with pytest.raises(ClientError, match=r"ValidationException.*allowed images settings hide it"):
+            ssm.put_parameter(Name="/after", Value=bad, **image_types)
+    with pytest.raises(ClientError, match=r"InvalidAMIID\.NotFound"):
+        ec2.run_instances(ImageId="resolve:ssm:/before", **launch)
+    with pytest.raises(NotFound):
+        channels.create_channel(edge.services, me, "stable", image_id=bad)
+    channels.create_channel(edge.services, me, "stable", image_id=good)
+    with pytest.raises(NotFound):
+        channels.promote(edge.services, me, "stable", image_id=bad)
+    with pytest.raises(NotFound):
+        image_digests.content_of(edge.services, me, bad)
+    assert image_digests.content_of(edge.services, me, good).equal_to == ()
+    assert [image.id for image in image_digests.find_content(edge.services, me, digest)] == [good]
+    (instance,) = ec2.run_instances(ImageId=f"resolve:digest:{digest}", **launch)["Instances"]
+    assert instance["ImageId"] == good
 
 
 @pytest.mark.proves("ec2", REPLACE, "GetAllowedImagesSettings")

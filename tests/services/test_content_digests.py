@@ -8,6 +8,7 @@ from sqlalchemy import update
 from amiable.api.ec2.register_image import register_image
 from amiable.api.image_digests import settle_digests
 from amiable.database import image_digests, images, schema, snapshots
+from amiable.database.image_digests import Seeker
 from amiable.model.image import Image
 from amiable.model.principal import Principal
 from amiable.model.units import BLOCK_BYTES, GIB
@@ -121,7 +122,8 @@ def test_a_launch_by_digest_prefers_ones_own_image_then_a_free_one_then_the_olde
 
     def best() -> list[str]:
         with services.database.read() as c:
-            return image_digests.equal_images(c, principal.region, digest, viewer=principal.account_id, limit=9)
+            seeker = Seeker(principal.account_id, principal.region, services.now())
+            return image_digests.equal_images(c, digest, seeker, limit=9)
 
     hidden = make_image(services, other_principal, content_digest=digest)
     costly = make_image(services, other_principal, content_digest=digest, grantees=public)

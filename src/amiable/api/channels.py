@@ -26,6 +26,7 @@ from amiable.model.principal import Principal
 from amiable.rules import channels as rules
 from amiable.rules.permission import check_launch
 from amiable.services import Services
+from amiable.services.allowed_images import check_allowed
 
 
 def create_channel(
@@ -47,7 +48,7 @@ def create_channel(
             raise ChannelExists(name=name, image_id=there.current.image_id)
         if channels.count_channels(c, principal.account_id, principal.region) >= rules.CHANNELS_MAX:
             raise ResourceLimitExceeded(f"An account may have {rules.CHANNELS_MAX} channels in a region.")
-        _check_image(c, principal, image_id)
+        _check_image(services, c, principal, image_id)
         first = ChannelVersion(number=1, image_id=image_id, created_at=now, created_by=principal.access_key_id)
         made = Channel(
             account_id=principal.account_id,
@@ -159,7 +160,7 @@ def _move(
         chosen = replace(
             choose(c, channel), number=here + 1, created_at=services.now(), created_by=principal.access_key_id
         )
-        _check_image(c, principal, chosen.image_id)
+        _check_image(services, c, principal, chosen.image_id)
         if not channels.move(c, channel, chosen):
             raise ChannelMoved(name=name, version=here + 1, expected=here)
         moved = replace(channel, current=chosen)
@@ -175,13 +176,14 @@ def _own(c: Connection, principal: Principal, name: str) -> Channel:
     return found
 
 
-def _check_image(c: Connection, principal: Principal, image_id: str) -> None:
+def _check_image(services: Services, c: Connection, principal: Principal, image_id: str) -> None:
     """Refuses what the channel's owner could not launch now."""
     if not ids.is_well_formed(ids.AMI, image_id):
         raise Malformed("image", image_id, ids.AMI)
     image = images.get(c, principal.region, image_id, viewer=principal.account_id)
     if image is None or image.image_type is not ImageType.MACHINE:
         raise NotFound("image", [image_id])
+    check_allowed(services, c, principal, image)
     check_launch(image, principal.account_id)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from amiable.database import image_digests, images, jobs
+from amiable.database.image_digests import Seeker
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, Malformed, NotFound
 from amiable.model.image import Image
@@ -11,6 +12,7 @@ from amiable.model.principal import Principal
 from amiable.rules.image_digest import read_digest
 from amiable.rules.permission import may_see
 from amiable.services import Services
+from amiable.services.allowed_images import check_allowed
 from amiable.services.content_digests import digest_of, is_any_missing
 
 EQUAL_MAX: Final = 100
@@ -35,12 +37,11 @@ def content_of(services: Services, principal: Principal, image_id: str) -> Conte
         image = images.get(c, principal.region, image_id, viewer=principal.account_id)
         if image is None or image.deregistered_at is not None or not may_see(image, principal.account_id):
             raise NotFound("image", [image_id])
+        check_allowed(services, c, principal, image)
         digest = image.content_digest or digest_of(c, image, data=services.data)
         equal: list[str] = []
         if digest is not None:
-            equal = image_digests.equal_images(
-                c, principal.region, digest, viewer=principal.account_id, limit=EQUAL_MAX + 1
-            )
+            equal = image_digests.equal_images(c, digest, _seeker(services, principal), limit=EQUAL_MAX + 1)
     return Content(image, digest, tuple(each for each in equal if each != image_id)[:EQUAL_MAX])
 
 
@@ -52,9 +53,13 @@ def find_content(services: Services, principal: Principal, text: str) -> list[Im
             parameter="ContentDigest", value=text, why="Expecting sha256: and 64 hexadecimal digits."
         )
     with services.database.read() as c:
-        found = image_digests.equal_images(c, principal.region, digest, viewer=principal.account_id, limit=EQUAL_MAX)
+        found = image_digests.equal_images(c, digest, _seeker(services, principal), limit=EQUAL_MAX)
         seen = [images.get(c, principal.region, image_id, viewer=principal.account_id) for image_id in found]
     return [image for image in seen if image is not None]
+
+
+def _seeker(services: Services, principal: Principal) -> Seeker:
+    return Seeker(principal.account_id, principal.region, services.now())
 
 
 def settle_digests(services: Services) -> None:

@@ -1,9 +1,12 @@
 """The image id that RunInstances' ImageId stands for: an id, a parameter, a content digest."""
 
+from datetime import datetime
+
 from sqlalchemy import Connection
 
 from amiable.api.ssm.get_parameters import find
 from amiable.database import image_digests
+from amiable.database.image_digests import Seeker
 from amiable.model import ids
 from amiable.model.errors import Malformed
 from amiable.model.parameter import IMAGE
@@ -14,7 +17,7 @@ from amiable.rules.image_digest import write_digest
 from amiable.rules.parameters import read_name
 
 
-def resolve_image(c: Connection, principal: Principal, text: str) -> str:
+def resolve_image(c: Connection, principal: Principal, text: str, *, now: datetime) -> str:
     """The image's id; what the caller may do with the image is not asked here.
 
     Raises InvalidAMIID.Malformed; SsmInvalidParameter where no such parameter can be read, or where it names no image;
@@ -22,7 +25,9 @@ def resolve_image(c: Connection, principal: Principal, text: str) -> str:
     """
     alias = read_alias(text)
     if alias.digest is not None:
-        found = image_digests.equal_images(c, principal.region, alias.digest, viewer=principal.account_id, limit=1)
+        found = image_digests.equal_images(
+            c, alias.digest, Seeker(principal.account_id, principal.region, now), limit=1
+        )
         if not found:
             raise ContentNotFound(digest=write_digest(alias.digest))
         return found[0]

@@ -98,7 +98,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         made = None if request.dry_run else recall(c, services, principal, ACTION, request)
         if made is not None:
             return _made_before(c, principal, made)
-        image = _find_image(c, principal, resolve_image(c, principal, request.image_id))
+        image = _find_image(c, principal, resolve_image(c, principal, request.image_id, now=services.now()))
         check_allowed(services, c, principal, image)
         known = _look_up(c, principal, image, asked)
         plan = launch.plan(image, asked, known, account_id=principal.account_id)

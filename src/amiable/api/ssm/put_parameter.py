@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from amiable.api.ssm.values import channels_own, own_parameter, seal
 from amiable.database import images, parameters
 from amiable.model import ids
-from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, UnsupportedOperation
+from amiable.model.errors import AuthFailure, InvalidAMIIDUnavailable, NotFound, UnsupportedOperation
 from amiable.model.image import ImageType
 from amiable.model.parameter import IMAGE, Parameter, ParameterType
 from amiable.model.parameter_errors import SsmRefusal
@@ -20,6 +20,7 @@ from amiable.model.principal import Principal
 from amiable.rules import parameters as rules
 from amiable.rules.permission import check_launch
 from amiable.services import Services
+from amiable.services.allowed_images import check_allowed
 from amiable.services.allowed_pattern import check_allowed_pattern
 from amiable.wire.generated import ssm
 
@@ -51,7 +52,7 @@ def put_parameter(services: Services, principal: Principal, request: ssm.PutPara
             raise SsmRefusal("TooManyUpdates", f"The parameter {name} is being changed by another request.")
         _check_count(c, planned, before)
         if planned.data_type == IMAGE:
-            _check_image(c, principal, planned.value)
+            _check_image(services, c, principal, planned.value)
         try:
             parameters.put_version(c, planned)
         except IntegrityError:
@@ -126,7 +127,7 @@ def _check_count(c: Connection, planned: Parameter, before: Parameter | None) ->
         )
 
 
-def _check_image(c: Connection, principal: Principal, image_id: str) -> None:
+def _check_image(services: Services, c: Connection, principal: Principal, image_id: str) -> None:
     """Refuses what is no image that the account may launch now."""
     why = None
     if not ids.is_well_formed(ids.AMI, image_id):
@@ -137,7 +138,10 @@ def _check_image(c: Connection, principal: Principal, image_id: str) -> None:
             if image is None or image.image_type is not ImageType.MACHINE:
                 why = "there is no such image in this region"
             else:
+                check_allowed(services, c, principal, image)
                 check_launch(image, principal.account_id)
+        except NotFound:
+            why = "the account's allowed images settings hide it"
         except AuthFailure:
             why = "the account may not launch it"
         except InvalidAMIIDUnavailable:
