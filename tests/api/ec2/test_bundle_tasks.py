@@ -141,6 +141,7 @@ def test_a_policy_that_cannot_be_used_is_refused_by_name(owner: Owner, policy: b
         (make_policy("a-bucket", "images/two"), r"\$key"),
         (make_policy("a-bucket", "images/one", more=({"x-amz-meta-owner": "me"},)), "x-amz-meta-owner"),
     ],
+    ids=["expired", "bucket", "key", "metadata"],  # a policy has its time in it: the tests' names would change with it
 )
 def test_a_policy_that_does_not_allow_it_is_refused_by_its_condition(owner: Owner, policy: bytes, words: str) -> None:
     with pytest.raises(AuthFailure, match=words):
