@@ -99,6 +99,11 @@ def list_runs(
     ]
 
 
+def codes_run_by(c: Connection, account_id: str) -> set[str]:
+    """The codes under which the account ever ran an instance."""
+    return set(c.execute(select(R.c.code).where(R.c.account_id == account_id).distinct()).scalars())
+
+
 def _last_end(c: Connection, instance_id: str) -> datetime | None:
     query = select(R.c.started_at, E.c.duration_ms).join(E, E.c.run_id == R.c.id).where(R.c.instance_id == instance_id)
     ends = [row.started_at + timedelta(milliseconds=row.duration_ms) for row in c.execute(query)]

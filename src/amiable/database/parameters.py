@@ -1,6 +1,6 @@
 """Parameter rows: the newest version of each, its history, its tags."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
@@ -30,15 +30,17 @@ def find_parameter(
     return None
 
 
-def list_parameters(c: Connection, account_id: str, region: str, *, path: str = "", after: str = "") -> list[Parameter]:
+def walk_parameters(
+    c: Connection, account_id: str, region: str, *, path: str = "", after: str = ""
+) -> Iterator[Parameter]:
     """The newest versions of the account's parameters below ``path`` (no last slash), by name, those after ``after``.
 
-    Below ``/aws/service/`` they are everybody's public ones.
+    Below ``/aws/service/`` they are everybody's public ones.  They are read one by one: an account may have a hundred thousand.
     """
     query = _NEWEST.where(P.c.region == region, P.c.name > after, _readable(account_id, f"{path}/"))
     if path:
         query = query.where(P.c.name >= f"{path}/", P.c.name < f"{path}0")  # "0" follows "/"
-    return [_parameter(row) for row in c.execute(query.order_by(P.c.name))]
+    return (_parameter(row) for row in c.execute(query.order_by(P.c.name)))
 
 
 def history(c: Connection, account_id: str, region: str, name: str) -> list[Parameter]:

@@ -1,5 +1,7 @@
 """Lists of parameters: by path with values, all without them, and the versions of one."""
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -29,14 +31,15 @@ def get_parameters_by_path(
     filters = _filters(request.parameter_filters, parameter_filters.BY_PATH)
     page = _open_page(services, principal, "GetParametersByPath", request, size_max=BY_PATH_MAX)
     with services.database.read() as c:
-        below = parameters.list_parameters(c, principal.account_id, principal.region, path=path, after=page.after or "")
-    is_wanted = [
-        each
-        for each in below
-        if rules.is_below(each.name, path, recursive=bool(request.recursive))
-        and parameter_filters.matches(each, {}, filters)
-    ]
-    shown, token = cut_page(services, principal, "GetParametersByPath", request, page, is_wanted, _name)
+        below = parameters.walk_parameters(c, principal.account_id, principal.region, path=path, after=page.after or "")
+        wanted = (
+            each
+            for each in below
+            if rules.is_below(each.name, path, recursive=bool(request.recursive))
+            and parameter_filters.matches(each, {}, filters)
+        )
+        found = _one_more(page, wanted)
+    shown, token = cut_page(services, principal, "GetParametersByPath", request, page, found, _name)
     answer = [told(services, each, None, bool(request.with_decryption)) for each in shown]
     return ssm.GetParametersByPathResult(parameters=answer, next_token=token)
 
@@ -54,10 +57,11 @@ def describe_parameters(
     page = _open_page(services, principal, "DescribeParameters", request, size_max=PAGE_MAX)
     with services.database.read() as c:
         account, region = principal.account_id, principal.region
-        mine = [] if request.shared else parameters.list_parameters(c, account, region, after=page.after or "")
+        mine = () if request.shared else parameters.walk_parameters(c, account, region, after=page.after or "")
         tags = parameters.tags_of_all(c, account, region)
-    wanted = [each for each in mine if parameter_filters.matches(each, tags.get(each.name, {}), filters)]
-    shown, token = cut_page(services, principal, "DescribeParameters", request, page, wanted, _name)
+        wanted = (each for each in mine if parameter_filters.matches(each, tags.get(each.name, {}), filters))
+        found = _one_more(page, wanted)
+    shown, token = cut_page(services, principal, "DescribeParameters", request, page, found, _name)
     return ssm.DescribeParametersResult(parameters=[_metadata(each) for each in shown], next_token=token)
 
 
@@ -98,6 +102,12 @@ def _open_page(services: Services, principal: Principal, action: str, request: R
         )
     page = open_page(services, principal, action, request)
     return Page(page.after, size or size_max)
+
+
+def _one_more(page: Page, wanted: Iterable[Parameter]) -> list[Parameter]:
+    """What the page shows, and one more where there is one; nothing behind it is read."""
+    assert page.size is not None
+    return list(islice(wanted, page.size + 1))
 
 
 def _name(parameter: Parameter) -> str:
