@@ -46,6 +46,8 @@ def test_a_product_is_for_everyone_to_see_and_its_price_for_the_seller_to_change
         products.set_price(services, other_principal, code, Asked("0"))
     products.set_price(services, principal, code, Asked("0.0035"))
     (offer,) = products.list_products(services, other_principal)
+    assert (offer.price.hourly_micros, offer.price.monthly_micros) == (3_500, 10_000_000)
+    offer = products.set_price(services, principal, code, Asked("0.0035", "0"))
     assert (offer.price.hourly_micros, offer.price.monthly_micros) == (3_500, 0)
 
 

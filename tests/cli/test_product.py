@@ -43,6 +43,7 @@ def test_an_offer_is_listed_shown_and_priced_anew(server: Server, offer: dict[st
     )
     changed = said(server, "price", code, "--hourly", "0.0035", "--monthly", "60")
     assert (changed["HourlyPrice"], changed["MonthlyFee"]) == ("0.0035", "60.00")
+    assert said(server, "price", code, "--hourly", "0.004")["MonthlyFee"] == "60.00"
     assert "Give a decimal number" in refused(server, "price", code, "--hourly", "5ct")
 
 

@@ -28,7 +28,8 @@ class Asked:
     """A price as a request says it: decimal numbers in the product's currency."""
 
     hourly: str
-    monthly: str = "0"
+    monthly: str | None = None
+    """None: no fee of a new product, the one that it has of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def create_product(
     now = services.now()
     new = code or product.code_of(services.entropy(product.CODE_ENTROPY_BYTES))
     made = Product(new, principal.account_id, name, currency, now)
-    price = _price(made, asked, services)
+    price = _price(made, asked, services, fee_micros=0)
     with services.database.write() as c:
         if products.get_product(c, new) is not None:
             raise ProductCodeTaken(product_code=new)
@@ -61,16 +62,19 @@ def create_product(
 
 
 def set_price(services: Services, principal: Principal, code: str, asked: Asked) -> Offer:
-    """The seller's new price, from now on; hours that have begun keep theirs."""
+    """The seller's new price, from now on; hours that have begun keep theirs, and a fee that is not named stays."""
     with services.database.write() as c:
         found = find_product(c, code)
         product.check_seller(found, principal.account_id)
-        return Offer(found, products.add_price(c, _price(found, asked, services)))
+        until_now = products.prices_of(c, [code])[code][-1]
+        price = _price(found, asked, services, fee_micros=until_now.monthly_micros)
+        return Offer(found, products.add_price(c, price))
 
 
-def _price(of: Product, asked: Asked, services: Services) -> Price:
+def _price(of: Product, asked: Asked, services: Services, *, fee_micros: int) -> Price:
     hourly = money.read_amount("HourlyPrice", asked.hourly)
-    return Price(of.code, services.now(), hourly, money.read_amount("MonthlyFee", asked.monthly))
+    monthly = fee_micros if asked.monthly is None else money.read_amount("MonthlyFee", asked.monthly)
+    return Price(of.code, services.now(), hourly, monthly)
 
 
 def find_product(c: Connection, code: str) -> Product:

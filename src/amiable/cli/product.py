@@ -86,9 +86,17 @@ def show(code: Code, /, *, output: Output = "table") -> None:
 
 
 @app.command
-def price(code: Code, /, *, hourly: Hourly, monthly: Monthly = "0", output: Output = "table") -> None:
+def price(
+    code: Code,
+    /,
+    *,
+    hourly: Hourly,
+    monthly: Annotated[str | None, Parameter(help="Fee for a month of subscription. Default: as it is.")] = None,
+    output: Output = "table",
+) -> None:
     """Changes what a product costs, from now on; hours that have begun keep their price."""
-    row = call("PUT", f"{_path(code)}/price", {"HourlyPrice": hourly, "MonthlyFee": monthly})
+    body = {"HourlyPrice": hourly} | ({} if monthly is None else {"MonthlyFee": monthly})
+    row = call("PUT", f"{_path(code)}/price", body)
     show_one(row, output, identifier="ProductCode")
 
 

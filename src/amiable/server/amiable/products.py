@@ -28,10 +28,10 @@ class CreateProduct(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown
 
 
 class SetPrice(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_fields=True):
-    """The body of PUT products/{code}/price."""
+    """The body of PUT products/{code}/price; a fee that is not named stays."""
 
     hourly_price: str
-    monthly_fee: str = "0"
+    monthly_fee: str | None = None
 
 
 class Attach(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_fields=True):
