@@ -76,3 +76,11 @@ def test_the_guard_refuses_says_how_it_is_lifted_and_is_lifted_so(run: Run, imag
     assert run("share", image_id, "--public") == (0, "all\n", "")
     assert run("public-access", "block") == (0, "block-new-sharing\n", "")
     assert run("share", image_id, "--public", "--remove") == (0, "", "")
+
+
+def test_a_disabled_image_is_listed_on_request_only(edge: Edge, run: Run, image_id: str) -> None:
+    with closing(edge.client("ec2")) as ec2:
+        ec2.disable_image(ImageId=image_id)
+    assert run("list", "--output", "id") == (0, "", "")
+    status, out, _ = run("list", "--disabled")
+    assert status == 0 and image_id in out and "disabled" in out

@@ -29,6 +29,8 @@ def test_an_images_device_says_its_snapshot_and_size() -> None:
         ("Tags", [{"Key": "Name", "Value": "a\nb"}, {"Key": "x", "Value": ""}], ["Name=a b", "x="]),
         ("SecurityGroups", [{"GroupId": "sg-1", "GroupName": "default"}], ["sg-1 default"]),
         ("LaunchPermissions", [{"UserId": "123456789012"}, {"Group": "all"}], ["123456789012", "all"]),
+        ("LaunchPermissions", [{"OrganizationArn": "arn:o"}, {"OrganizationalUnitArn": "arn:u"}], ["arn:o", "arn:u"]),
+        ("ExitAt", "2026-03-01T12:00:00.850Z", ["2026-03-01 12:00:00"]),
         ("Placement", {"AvailabilityZone": "z", "GroupName": "", "Inner": {"A": 1}}, ["AvailabilityZone=z, Inner.A=1"]),
         ("ProductCodes", ["a", "b"], ["a", "b"]),
         ("State", "running", ["running"]),

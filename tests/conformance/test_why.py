@@ -211,7 +211,9 @@ def test_a_protected_image_refuses_with_the_list(owner: Hand, other: Hand) -> No
     code, text, hint = refusal(owner.ec2.deregister_image, ImageId=image_id)
     assert code == "OperationNotPermitted" and "deregistration protection is enabled" in text
     first, second = hint.split(" | ")
-    assert first.endswith(f"to free it: aws ec2 disable-image-deregistration-protection --image-id {image_id}")
+    assert first.endswith(
+        f" (refuses deletion); to free it: aws ec2 disable-image-deregistration-protection --image-id {image_id}"
+    )
     assert (
         second
         == f"instance {instance_id}: launched from it, pending; to free it: amiable instance terminate {instance_id} --yes"

@@ -48,6 +48,14 @@ def test_only_what_is_available_launches(state: ImageState) -> None:
         check_launch(replace(AN_IMAGE, state=state), OWNER)
 
 
+def test_a_disabled_images_owner_is_told_how_to_enable_it_and_nobody_else() -> None:
+    disabled = replace(AN_IMAGE, state=ImageState.DISABLED, grantees=frozenset({OTHER}))
+    for account, hint in ((OWNER, f"it is disabled; aws ec2 enable-image --image-id {disabled.id}"), (OTHER, "")):
+        with pytest.raises(InvalidAMIIDUnavailable) as refused:
+            check_launch(disabled, account)
+        assert refused.value.advice == hint
+
+
 KERNEL = replace(AN_IMAGE, id="aki-0123456789abcdef0", image_type=ImageType.KERNEL, approved_at=None)
 
 

@@ -103,11 +103,13 @@ def list_(
     *,
     owner: Annotated[str | None, Parameter(help="Account id or self. Default: every image you may see.")] = None,
     name: Annotated[str | None, Parameter(help="Name, with * and ?.")] = None,
+    disabled: Annotated[bool, Parameter(help="Your disabled images too.", negative=())] = False,
     output: Output = "table",
 ) -> None:
     """Lists machine images."""
     filters = [{"Name": "image-type", "Values": ["machine"]}] + ([{"Name": "name", "Values": [name]}] if name else [])
-    rows = client("ec2").describe_images(Filters=filters, **({"Owners": [owner]} if owner else {}))["Images"]
+    owners = {"Owners": [owner]} if owner else {}
+    rows = client("ec2").describe_images(Filters=filters, IncludeDisabled=disabled, **owners)["Images"]
     for row in rows:
         row["Visibility"] = "public" if row.get("Public") else "private"
     columns = {

@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from amiable.cli.terminal_text import one_line
 
-_DATE_KEYS: Final = frozenset({"CreationDate", "CreatedAt", "MovedAt"})
+_DATE_KEYS: Final = frozenset({
+    "CreationDate", "CreatedAt", "DeprecationTime", "EndedAt", "EnteredAt", "ExitAt", "FoundAt", "LapsedAt", "MovedAt",
+    "PriceSince", "StartedAt",
+})  # fmt: skip
 _DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 
 
@@ -63,8 +66,8 @@ def tag(found: dict[str, Any]) -> str:
 
 
 def permission(found: dict[str, Any]) -> str:
-    """The account, or ``all``."""
-    return cell(found.get("UserId") or found.get("Group"))
+    """The account, ``all``, or the ARN of an organization or unit."""
+    return _joined([found.get(key) for key in ("UserId", "Group", "OrganizationArn", "OrganizationalUnitArn")])
 
 
 MAKERS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {

@@ -95,4 +95,6 @@ def check_launch(image: Image, account_id: str) -> None:
     if not may_see(image, account_id):
         raise AuthFailure(what=f"images: [{image.id}]")
     if image.state is not ImageState.AVAILABLE:
-        raise InvalidAMIIDUnavailable(image_id=image.id)
+        enable = f"it is disabled; aws ec2 enable-image --image-id {image.id}"
+        may_enable = image.state is ImageState.DISABLED and image.account_id == account_id
+        raise InvalidAMIIDUnavailable(image_id=image.id, hint=enable if may_enable else None)

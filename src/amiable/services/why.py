@@ -71,7 +71,8 @@ def hint_of(found: Sequence[Keeper]) -> str:
 
 def _line(it: Keeper) -> str:
     who = it.resource_id or f"{it.count} of account {it.account_id}"
-    return f"{it.kind} {who}: {it.words}" + (f"; to free it: {it.command}" if it.command else "")
+    words = it.words + (" (refuses deletion)" if it.blocks else "")
+    return f"{it.kind} {who}: {words}" + (f"; to free it: {it.command}" if it.command else "")
 
 
 def _as_seen_by(principal: Principal, found: Sequence[Keeper]) -> list[Keeper]:
