@@ -92,7 +92,7 @@ class Proofs:
     def _chosen(self) -> str:
         """The expression of marks that chose the tests; ``partial`` where anything else chose too."""
         option = self.config.option
-        is_partial = option.keyword or option.ignore or option.deselect or self._is_narrowed()
+        is_partial = option.keyword or option.ignore or option.deselect or option.collectonly or self._is_narrowed()
         return "partial" if is_partial else str(option.markexpr)
 
     def _is_narrowed(self) -> bool:
