@@ -3,17 +3,31 @@
 ``rules/allowed_images`` says the same of values; a law of the tests holds the two against each other.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, false, insert, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    false,
+    insert,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from amiable.database.schema import account as A
 from amiable.database.schema import allowed_images as S
 from amiable.database.schema import image as I
 from amiable.database.schema import image_watermark as W
 from amiable.database.schema import resource_product_code as C
-from amiable.database.text_match import matches
+from amiable.database.text_match import is_one_of, matches
 from amiable.model.allowed_images import AllowedImages, AllowedImagesState, ImageCriterion, WatermarkCriterion
 from amiable.model.image import ImageType
 from amiable.rules.allowed_images import earliest
@@ -45,6 +59,14 @@ def allows(settings: AllowedImages, viewer: str, now: datetime) -> ColumnElement
     """Whether the criteria allow ``viewer`` the image of a row of ``image``, whatever the state is."""
     met = [_meets(criterion, now) for criterion in settings.criteria]
     return or_(I.c.account_id == viewer, I.c.image_type != ImageType.MACHINE.value, *met)
+
+
+def not_allowed(
+    c: Connection, settings: AllowedImages, viewer: str, image_ids: Iterable[str], *, now: datetime
+) -> set[str]:
+    """Those of ``image_ids`` that the criteria do not allow ``viewer``."""
+    kept_out = and_(is_one_of(I.c.id, image_ids), not_(allows(settings, viewer, now)))
+    return set(c.execute(select(I.c.id).where(kept_out)).scalars())
 
 
 def _meets(criterion: ImageCriterion, now: datetime) -> ColumnElement[bool]:

@@ -4,15 +4,18 @@ A tag is its tagger's: every query here is for one account.  What can be tagged 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Select, Table, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, insert, or_, select
 
 from amiable.database import schema, sharing
 from amiable.database.organizations import grantee_words
 from amiable.database.schema import tag as T
+from amiable.database.text_match import matches
 from amiable.model import ids
 from amiable.model.tags import Tag
+from amiable.rules.filters import Filter
 
 IDS_PER_STATEMENT_MAX: Final = 500
 """SQLite bounds the variables of one statement."""
@@ -133,12 +136,54 @@ def forget(c: Connection, resource_id: str) -> None:
     c.execute(delete(T).where(T.c.resource_id == resource_id))
 
 
-def list_tags(c: Connection, account_id: str, region: str) -> list[Tag]:
-    """All of the account's tags in the region, by resource and key."""
+def tagged(c: Connection, account_id: str, region: str, resource_ids: Iterable[str]) -> set[str]:
+    """Those of ``resource_ids`` that carry a tag of the account's, whatever the account may see of them by now."""
+    mine = (T.c.account_id == account_id) & (T.c.region == region)
+    found: set[str] = set()
+    for some in batches(list(resource_ids)):
+        found |= set(c.execute(select(T.c.resource_id).where(mine, T.c.resource_id.in_(some))).scalars())
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class TagSelection:
+    """Which of the account's tags in the region a list is of; ``rules/tags`` says the same of its filters in values."""
+
+    account_id: str
+    region: str
+    filters: tuple[Filter, ...] = ()
+    after: tuple[str, str] | None = None  # a resource and a key
+    size: int | None = None
+
+
+_FILTERED: Final = {
+    "key": T.c.key,
+    "resource-id": T.c.resource_id,
+    "resource-type": T.c.resource_type,
+    "tag-key": T.c.key,
+    "value": T.c.value,
+}
+
+
+def list_tags(c: Connection, selection: TagSelection) -> list[Tag]:
+    """The selected tags, by resource and key."""
     query = select(T.c.resource_id, T.c.resource_type, T.c.key, T.c.value).where(
-        T.c.account_id == account_id, T.c.region == region
+        T.c.account_id == selection.account_id,
+        T.c.region == selection.region,
+        *(_condition(each) for each in selection.filters),
     )
-    return [Tag(*row) for row in c.execute(query.order_by(T.c.resource_id, T.c.key))]
+    if selection.after is not None:
+        resource_id, key = selection.after
+        query = query.where(T.c.resource_id >= resource_id, or_(T.c.resource_id > resource_id, T.c.key > key))
+    return [Tag(*row) for row in c.execute(query.order_by(T.c.resource_id, T.c.key).limit(selection.size))]
+
+
+def _condition(wanted: Filter) -> ColumnElement[bool]:
+    if wanted.name in _FILTERED:
+        return matches(_FILTERED[wanted.name], wanted.values, is_indexed=wanted.name == "resource-id")
+    kind, _, key = wanted.name.partition(":")
+    assert kind == "tag" and key, wanted.name
+    return and_(T.c.key == key, matches(T.c.value, wanted.values))
 
 
 def batches(values: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -1,9 +1,25 @@
 """What may be a tag, and how many a resource may have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from amiable.model.errors import InvalidParameterValue, InvalidTagKeyMalformed, TagLimitExceeded
-from amiable.model.tags import KEY_LENGTH_MAX, RESERVED_PREFIX, TAGS_PER_RESOURCE_MAX, VALUE_LENGTH_MAX
+from amiable.model.tags import KEY_LENGTH_MAX, RESERVED_PREFIX, TAGS_PER_RESOURCE_MAX, VALUE_LENGTH_MAX, Tag
+from amiable.rules import filters
+from amiable.rules.filters import Filter, Predicate
+
+FIELDS: Final[Mapping[str, filters.Field[Tag]]] = {
+    "key": lambda tag: (tag.key,),
+    "resource-id": lambda tag: (tag.resource_id,),
+    "resource-type": lambda tag: (tag.resource_type,),
+    "value": lambda tag: (tag.value,),
+}
+"""The filters of DescribeTags, beside ``tag:<key>`` and ``tag-key``; ``database/tags`` says them in SQL, and a law holds the two equal."""
+
+
+def predicate(wanted: Sequence[Filter]) -> Predicate[Tag]:
+    """Whether a tag passes all the filters; refuses a filter that tags do not have."""
+    return filters.predicate(wanted, FIELDS, tags=lambda tag: {tag.key: tag.value})
 
 
 def check_tag(key: str, value: str) -> None:

@@ -7,26 +7,20 @@ another's tags.  Source: EC2 API, CreateTags and DeleteTags.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection
-
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.paging import cut_page, open_page
 from amiable.database import tags as tag_rows
+from amiable.database.tags import TagSelection
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, Malformed, MissingParameter, NotFound
+from amiable.model.page import Page
 from amiable.model.principal import Principal
 from amiable.model.tags import RESOURCES_PER_CALL_MAX, Tag
 from amiable.rules import filters
-from amiable.rules.tags import check_tag, merge
+from amiable.rules.tags import check_tag, merge, predicate
 from amiable.services import Services
+from amiable.services.allowed_images import hidden_images
 from amiable.wire.generated import ec2
-
-FIELDS: Final[Mapping[str, filters.Field[Tag]]] = {
-    "key": lambda tag: (tag.key,),
-    "resource-id": lambda tag: (tag.resource_id,),
-    "resource-type": lambda tag: (tag.resource_type,),
-    "value": lambda tag: (tag.value,),
-}
 
 NOUNS: Final = {
     "image": "image",
@@ -47,7 +41,9 @@ def create_tags(services: Services, principal: Principal, request: ec2.CreateTag
     """Puts tags on resources, over those with the same keys: all of them or, refused, none."""
     added = read_tags(request.tags)
     with services.database.write() as c:
-        types = _resources(c, principal, request.resources)
+        types = _types(request.resources)
+        may_tag = tag_rows.existing(c, principal.account_id, principal.region, types)
+        _check_there(types, may_tag - hidden_images(services, c, principal, _images(types)))
         present = tag_rows.tags_of(c, principal.account_id, types)
         for resource_id in types:
             merge(present.get(resource_id, {}), added)
@@ -64,13 +60,18 @@ def create_tags(services: Services, principal: Principal, request: ec2.CreateTag
 
 
 def delete_tags(services: Services, principal: Principal, request: ec2.DeleteTagsRequest) -> None:
-    """Takes tags off resources: a key alone any value, a key with a value only that; no list at all takes every tag."""
+    """Takes tags off resources: a key alone any value, a key with a value only that; no list at all takes every tag.
+
+    What the caller tagged it may untag, whether it still sees it or not: the tags are its own.
+    """
     for tag in request.tags or []:
         if not tag.key:
             raise MissingParameter(parameter="Tag.Key")
         check_tag(tag.key, tag.value or "")
     with services.database.write() as c:
-        types = _resources(c, principal, request.resources)
+        types = _types(request.resources)
+        there = tag_rows.existing(c, principal.account_id, principal.region, types)
+        _check_there(types, there | tag_rows.tagged(c, principal.account_id, principal.region, types))
         raise_if_dry_run(request)
         for resource_id in types:
             if not request.tags:
@@ -81,13 +82,13 @@ def delete_tags(services: Services, principal: Principal, request: ec2.DeleteTag
 
 def describe_tags(services: Services, principal: Principal, request: ec2.DescribeTagsRequest) -> ec2.DescribeTagsResult:
     """The account's own tags in the region."""
-    wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda tag: {tag.key: tag.value})
+    wanted = parse_filters(request.filters)
+    predicate(wanted)
     page = open_page(services, principal, "DescribeTags", request, size_min=5)
     raise_if_dry_run(request)
     with services.database.read() as c:
-        found = [tag for tag in tag_rows.list_tags(c, principal.account_id, principal.region) if wanted(tag)]
-    key = lambda tag: f"{tag.resource_id}\0{tag.key}"  # noqa: E731
-    shown, token = cut_page(services, principal, "DescribeTags", request, page, sorted(found, key=key), key)
+        found = tag_rows.list_tags(c, _selection(principal, wanted, page))
+    shown, token = cut_page(services, principal, "DescribeTags", request, page, found, _page_key)
     items = [
         ec2.TagDescription(key=tag.key, resource_id=tag.resource_id, resource_type=tag.resource_type, value=tag.value)
         for tag in shown
@@ -95,8 +96,23 @@ def describe_tags(services: Services, principal: Principal, request: ec2.Describ
     return ec2.DescribeTagsResult(tags=items, next_token=token)
 
 
-def _resources(c: Connection, principal: Principal, resource_ids: Sequence[str]) -> dict[str, str]:
-    """Resource id → tag type, each once; refuses ids of the wrong form and those that name nothing the caller may tag."""
+def _selection(principal: Principal, wanted: tuple[filters.Filter, ...], page: Page) -> TagSelection:
+    resource_id, _, key = (page.after or "").partition("\0")
+    return TagSelection(
+        principal.account_id,
+        principal.region,
+        filters=wanted,
+        after=None if page.after is None else (resource_id, key),
+        size=None if page.size is None else page.size + 1,
+    )
+
+
+def _page_key(tag: Tag) -> str:
+    return f"{tag.resource_id}\0{tag.key}"
+
+
+def _types(resource_ids: Sequence[str]) -> dict[str, str]:
+    """Resource id → tag type, each once; refuses too many, and ids of the wrong form."""
     if not resource_ids:
         raise MissingParameter(parameter="ResourceId")
     if len(resource_ids) > RESOURCES_PER_CALL_MAX:
@@ -112,11 +128,18 @@ def _resources(c: Connection, principal: Principal, resource_ids: Sequence[str])
         if not ids.is_well_formed(prefix, resource_id):
             raise Malformed(NOUNS[resource_type], resource_id, prefix)
         types[resource_id] = resource_type
-    there = tag_rows.existing(c, principal.account_id, principal.region, types)
+    return types
+
+
+def _images(types: Mapping[str, str]) -> list[str]:
+    return [resource_id for resource_id, resource_type in types.items() if resource_type == "image"]
+
+
+def _check_there(types: Mapping[str, str], there: Collection[str]) -> None:
+    """Refuses ids that name nothing the caller may tag."""
     for resource_id, resource_type in types.items():
         if resource_id not in there:
             raise NotFound(NOUNS[resource_type], [resource_id])
-    return types
 
 
 def read_tags(tags: Sequence[ec2.Tag] | None) -> dict[str, str]:

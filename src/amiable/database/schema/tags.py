@@ -9,7 +9,7 @@ tag = Table(
     "tag",
     metadata,
     Column("account_id", ForeignKey("account.id"), primary_key=True),  # the tagger: sharers see only their own
-    Column("resource_id", String(64), primary_key=True),
+    Column("resource_id", String(64), primary_key=True, index=True),
     Column("key", String(128), primary_key=True),
     Column("value", String(256), nullable=False),
     Column("region", String(32), nullable=False),

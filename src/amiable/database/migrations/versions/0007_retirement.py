@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("snapshot", sa.Column("binned_at", sa.BigInteger()))
     op.add_column("snapshot", sa.Column("bin_exit_at", sa.BigInteger()))
     op.create_index(op.f("ix_snapshot_bin_exit_at"), "snapshot", ["bin_exit_at"])
+    op.create_index(op.f("ix_tag_resource_id"), "tag", ["resource_id"])
     op.create_table(
         "retention_rule",
         sa.Column("id", sa.String(length=11), nullable=False),
@@ -74,6 +75,7 @@ def downgrade() -> None:
     """Takes it away again."""
     for name in ("snapshot_lock", "retention_rule_tag", "retention_rule_match", "retention_rule"):
         op.drop_table(name)
+    op.drop_index(op.f("ix_tag_resource_id"), "tag")
     op.drop_index(op.f("ix_snapshot_bin_exit_at"), "snapshot")
     op.drop_column("snapshot", "bin_exit_at")
     op.drop_column("snapshot", "binned_at")
