@@ -158,7 +158,7 @@ def users_of_snapshot(c: Connection, snapshot_id: str) -> list[str]:
 def forget_unused_roots(c: Connection) -> list[str]:
     """Takes the internal snapshots from deregistered images that no volume needs; the caller drops them in this transaction."""
     needed = select(V.c.id).where(V.c.snapshot_id == I.c.root_snapshot_id, V.c.state != "deleted").exists()
-    unused = and_(I.c.state == ImageState.DEREGISTERED, I.c.root_snapshot_id.is_not(None), ~needed)
+    unused = and_(I.c.state == ImageState.DEREGISTERED, I.c.root_snapshot_id > "", ~needed)
     found = list(c.execute(select(I.c.root_snapshot_id).where(unused)).scalars())
     c.execute(update(I).where(unused).values(root_snapshot_id=None))
     return found

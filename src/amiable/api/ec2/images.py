@@ -57,8 +57,8 @@ def deregister_image(
             tag_rows.forget(c, image.id)
         drop_unused_roots(services, c)
         results = _delete_snapshots(services, c, principal, image) if request.delete_associated_snapshots else None
-        keeps_bytes = images.is_kernel_in_use(c, image.id)
-    if image.content_file is not None and not keeps_bytes:
+        drops_bytes = image.content_file is not None and not images.is_kernel_in_use(c, image.id)
+    if image.content_file is not None and drops_bytes:
         (services.data / "kernels" / image.content_file).unlink(missing_ok=True)
     return ec2.DeregisterImageResult(return_=True, delete_snapshot_results=results)
 
