@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from sqlalchemy import select
 
 from amiable.blocks.pack import HEADER
-from amiable.database import instances, schema
+from amiable.database import instances, recycle_bin, schema
 from amiable.model import ids
 from amiable.model.principal import Principal
 from amiable.model.units import BLOCK_BYTES
@@ -191,6 +191,17 @@ def test_an_image_in_the_recycle_bin_says_until_when(owner: Hand) -> None:
     (keeper,) = owner.ask(image_id)[1]["Keepers"]
     assert (keeper["Kind"], keeper["Blocks"], keeper["Command"]) == ("bin", True, None)
     assert keeper["Why"] == f"in the Recycle Bin until {exit_at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_a_snapshot_in_the_recycle_bin_says_until_when(owner: Hand) -> None:
+    snapshot_id = snapshot_of(owner, owner.image())
+    exit_at = owner.services.now() + timedelta(days=1)
+    with owner.services.database.write() as c:
+        recycle_bin.put_snapshot(c, snapshot_id, now=owner.services.now(), exit_at=exit_at)
+    found = [it for it in owner.ask(snapshot_id)[1]["Keepers"] if it["Kind"] == "bin"]
+    assert [(it["Why"], it["Blocks"], it["Command"]) for it in found] == [
+        (f"in the Recycle Bin until {exit_at:%Y-%m-%dT%H:%M:%SZ}", True, None)
+    ]
 
 
 def test_who_may_ask_is_the_owner_and_the_administrator(owner: Hand, other: Hand, administrator: Hand) -> None:

@@ -43,6 +43,12 @@ def get(c: Connection, snapshot_id: str) -> Snapshot | None:
     return None if row is None else Snapshot(**row._mapping)
 
 
+def get_kept(c: Connection, snapshot_id: str) -> Snapshot | None:
+    """The snapshot of this id, internal and binned ones included: for who asks what keeps it."""
+    row = c.execute(select(*COLUMNS).where(S.c.id == snapshot_id)).first()
+    return None if row is None else Snapshot(**row._mapping)
+
+
 def list_snapshots(
     c: Connection,
     *,

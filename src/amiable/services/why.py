@@ -100,7 +100,7 @@ def _image(c: Connection, principal: Principal, image_id: str) -> Image:
 
 
 def _snapshot(services: Services, c: Connection, principal: Principal, snapshot_id: str) -> Kept:
-    snapshot = snapshots.get(c, snapshot_id)
+    snapshot = snapshots.get_kept(c, snapshot_id)
     may_know = principal.is_administrator or (snapshot is not None and snapshot.account_id == principal.account_id)
     if snapshot is None or snapshot.is_internal or snapshot.region != principal.region or not may_know:
         raise NotFound("snapshot", [snapshot_id])

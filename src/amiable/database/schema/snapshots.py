@@ -16,7 +16,7 @@ snapshot = Table(
     Column("progress_percent", Integer, nullable=False),
     Column("size_gib", Integer, nullable=False),
     Column("description", String(255), nullable=False),
-    Column("parent_id", String(32)),
+    Column("parent_id", String(32), index=True),
     Column("volume_id", String(32)),
     Column("timeout_minutes", Integer, nullable=False),
     Column("started_at", Instant, nullable=False),

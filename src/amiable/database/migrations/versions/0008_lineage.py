@@ -28,6 +28,7 @@ APPEND_ONLY = {
 def upgrade() -> None:
     """Adds it."""
     _make_reports()
+    op.create_index(op.f("ix_snapshot_parent_id"), "snapshot", ["parent_id"])
     op.create_table(
         "event",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -106,6 +107,7 @@ def _make_reports() -> None:
 
 def downgrade() -> None:
     """Takes it away again."""
+    op.drop_index(op.f("ix_snapshot_parent_id"), "snapshot")
     for name in ("event", "image_usage_report_entry", "image_usage_report_type", "image_usage_report"):
         op.drop_table(name)
     if op.get_bind().dialect.name == "postgresql":
