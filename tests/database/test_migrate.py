@@ -1,6 +1,7 @@
 """The migrations lead to exactly what ``schema.py`` says, on both dialects, and may be run again."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from amiable.database import block_public_access
-from amiable.database.connect import Database, Instant
+from amiable.database.connect import Database, Instant, milliseconds
 from amiable.database.migrate import MIGRATIONS, migrate, upgrade
 from amiable.database.schema import metadata
 from amiable.model.block_public_access import BLOCK_NEW_SHARING, UNBLOCKED, BlockPublicAccess
+from amiable.rules.retirement import add_years, to_minute
 
 
 @pytest.fixture
@@ -115,6 +117,31 @@ def test_who_had_a_public_image_keeps_publishing_in_its_region_and_nobody_else(t
     database.close()
     assert guards.pop(("1", "here")) == BlockPublicAccess(images=UNBLOCKED)
     assert set(guards.values()) == {BlockPublicAccess(images=BLOCK_NEW_SHARING, snapshots=UNBLOCKED)}
+
+
+def test_what_was_public_is_deprecated_two_years_after_its_creation(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/facts.db"
+    born = {"leap": datetime(2024, 2, 29, 1, 2, 30, tzinfo=UTC), "private": datetime(2025, 1, 1, tzinfo=UTC)}
+    database = Database(url)
+    with database.write() as c:
+        upgrade(c, "0006")
+        c.execute(text("INSERT INTO account (id, name, is_administrator, created_at) VALUES ('1', 'n', 0, 1)"))
+        for name, kind in (("leap", "machine"), ("private", "machine"), ("kernel", "kernel")):
+            row = {
+                "id": name, "name": name, "account_id": "1", "region": "r", "image_type": kind, "state": "available",
+                "architecture": "x86_64", "virtualization_type": "hvm", "root_device_type": "ebs", "location": "l",
+                "ena_support": False, "created_at": milliseconds(born.get(name, born["private"])),
+            }  # fmt: skip
+            c.execute(text(f"INSERT INTO image ({', '.join(row)}) VALUES ({', '.join(':' + key for key in row)})"), row)
+        c.execute(text("INSERT INTO launch_permission VALUES ('leap', 'all'), ('private', '2'), ('kernel', 'all')"))
+    database.close()
+    migrate(url)
+    database = Database(url)
+    with database.read() as c:
+        moments = dict(c.execute(text("SELECT id, deprecation_at FROM image")).all())
+    database.close()
+    expected = to_minute(add_years(born["leap"], 2))
+    assert moments == {"leap": milliseconds(expected), "private": None, "kernel": None}
 
 
 def test_the_schema_is_plain_enough_for_postgresql() -> None:

@@ -1,4 +1,7 @@
-"""The Recycle Bin, locks, retention: what part 3 adds."""
+"""The Recycle Bin, locks, retention: what part 3 adds.  What is public is deprecated two years after its creation from now on."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,11 +11,15 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+PUBLIC_YEARS: Final = 2
+
 
 def upgrade() -> None:
     """Adds it."""
     op.add_column("image", sa.Column("binned_from", sa.String(length=16)))
     op.create_index(op.f("ix_image_bin_exit_at"), "image", ["bin_exit_at"])
+    _deprecate_public_images()
     op.add_column("snapshot", sa.Column("binned_at", sa.BigInteger()))
     op.add_column("snapshot", sa.Column("bin_exit_at", sa.BigInteger()))
     op.create_index(op.f("ix_snapshot_bin_exit_at"), "snapshot", ["bin_exit_at"])
@@ -69,6 +76,21 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("snapshot_id", name=op.f("pk_snapshot_lock")),
     )
+
+
+def _deprecate_public_images() -> None:
+    public = "image_type = 'machine' AND id IN (SELECT image_id FROM launch_permission WHERE grantee = 'all')"
+    update = sa.text("UPDATE image SET deprecation_at = :moment WHERE id = :id AND deprecation_at IS NULL")
+    for row in op.get_bind().execute(sa.text(f"SELECT id, created_at FROM image WHERE {public}")).all():
+        op.get_bind().execute(update, {"id": row.id, "moment": _two_years_after(row.created_at)})
+
+
+def _two_years_after(created_ms: int) -> int:
+    """The nearest whole minute, in milliseconds; 29 February becomes 28 February."""
+    created = EPOCH + timedelta(milliseconds=created_ms)
+    day = 28 if (created.month, created.day) == (2, 29) else created.day
+    moment = created.replace(year=created.year + PUBLIC_YEARS, day=day) + timedelta(seconds=30)
+    return (moment.replace(second=0, microsecond=0) - EPOCH) // timedelta(milliseconds=1)
 
 
 def downgrade() -> None:
