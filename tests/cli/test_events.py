@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
 from amiable.cli import events
 from amiable.cli.main import main
@@ -79,6 +80,32 @@ def test_new_lines_come_as_they_are_written(
     assert asked[1]["wait"] and int(asked[2]["after"]) == int(asked[1]["after"]) + 1
     if output == "json":
         assert [json.loads(line)["Parameters"]["KeyName"] for line in lines] == ["before", "after"]
+
+
+def test_following_outlasts_a_restart_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: list[Any] = [EndpointConnectionError(endpoint_url="x"), ConnectionClosedError(endpoint_url="x"), ([], 7)]
+    asked: list[str] = []
+
+    def page(query: dict[str, str]) -> Any:
+        asked.append(query["after"])
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(events, "page", page)
+    assert events.page_after(5) == ([], 7) and asked == ["5", "5", "5"]
+    assert capsys.readouterr().err == "the server is away; the log goes on when it is back\n"
+
+
+def test_of_many_resources_a_table_shows_the_first_and_how_many_more() -> None:
+    row = {"Resources": [f"ami-{number}" for number in range(300)]}
+    assert events.told(row, "table")["Resources"] == "ami-0 ami-1 ami-2 and 297 more"
+    assert events.told(row, "json") == row
+    row = {"Resources": ["ami-0", "ami-1", "ami-2", "snap-3"]}
+    assert events.told(row, "table")["Resources"] == "ami-0 ami-1 ami-2 snap-3"
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,15 @@ from urllib.parse import urlencode
 
 from cyclopts import Parameter
 
-from amiable.cli.client import call
-from amiable.cli.output import Output, show_rows
+from amiable.cli.client import call, wait_for
+from amiable.cli.output import Output, say, show_rows
 from amiable.cli.terminal_text import plain
 from amiable.model.errors import LocalRefusal
 
 WAIT_SECONDS: Final = 20
+AWAY_SECONDS_MAX: Final = 600
+"""How long a log that is followed outlasts its server: a restart, an upgrade."""
+RESOURCES_SHOWN: Final = 3
 PAGE: Final = 1000
 COLUMNS: Final = {
     "time": "Time",
@@ -51,7 +54,28 @@ def events(
     while True:
         for row in rows:
             print(line(row, output), flush=True)
-        rows, last = page({"after": str(last), "wait": str(WAIT_SECONDS), "size": str(PAGE)})
+        rows, last = page_after(last)
+
+
+def page_after(last: int) -> tuple[list[dict[str, Any]], int]:
+    """The lines after ``last`` as they come; a server that is away is waited for, and nothing is missed."""
+    from botocore.exceptions import ConnectionError as NotConnected
+    from botocore.exceptions import HTTPClientError
+
+    query = {"after": str(last), "wait": str(WAIT_SECONDS), "size": str(PAGE)}
+    failures = 0
+
+    def look() -> tuple[list[dict[str, Any]], int] | None:
+        nonlocal failures
+        try:
+            return page(query)
+        except (NotConnected, HTTPClientError):
+            failures += 1
+            if failures == 1:
+                say("the server is away; the log goes on when it is back")
+            return None
+
+    return wait_for("the server", look, AWAY_SECONDS_MAX)
 
 
 def page(query: dict[str, str]) -> tuple[list[dict[str, Any]], int]:
@@ -74,8 +98,13 @@ def moment_of(text: str, now: datetime) -> str:
 
 
 def told(row: dict[str, Any], output: Output) -> dict[str, Any]:
-    """The row as a table shows it."""
-    return row if output != "table" else {**row, "Resources": " ".join(row["Resources"])}
+    """The row as a table shows it: of many resources the first ones, and how many more; the other outputs have all."""
+    if output != "table":
+        return row
+    named = row["Resources"]
+    rest = len(named) - RESOURCES_SHOWN
+    shown = named if rest <= 1 else [*named[:RESOURCES_SHOWN], f"and {rest} more"]
+    return {**row, "Resources": " ".join(shown)}
 
 
 def line(row: dict[str, Any], output: Output) -> str:
@@ -85,4 +114,4 @@ def line(row: dict[str, Any], output: Output) -> str:
     if output == "id":
         return str(row["RequestId"])
     cells = [row["Time"], row["AccountId"], row["Service"], row["Action"], row["Outcome"], row["ErrorCode"] or ""]
-    return plain("  ".join([*cells, *row["Resources"]]).rstrip())
+    return plain("  ".join([*cells, told(row, output)["Resources"]]).rstrip())

@@ -8,8 +8,8 @@ from typing import Any, Final
 from amiable.cli.terminal_text import one_line
 
 _DATE_KEYS: Final = frozenset({
-    "CreationDate", "CreatedAt", "DeprecationTime", "EndedAt", "EnteredAt", "ExitAt", "FoundAt", "LapsedAt", "MovedAt",
-    "PriceSince", "StartedAt",
+    "CreationDate", "CreatedAt", "DeprecationTime", "EndedAt", "EnteredAt", "ExitAt", "FoundAt", "LapsedAt",
+    "LastLaunchedTime", "MovedAt", "PriceSince", "StartedAt",
 })  # fmt: skip
 _DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 

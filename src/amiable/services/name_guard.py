@@ -29,7 +29,8 @@ class SuspectImage(OperationNotPermitted):
             f"The image {suspicion.image_id} ({suspicion.image_name}) of account {suspicion.image_owner_id} is not of a trusted "
             f"owner. It matches '{suspicion.pattern}', by which images were looked for without an owner, and is newer than "
             f"{suspicion.trusted_image_id}, which is.",
-            hint=f"look for it with --owners; or trust its owner: amiable name-guard trust {suspicion.image_owner_id}",
+            hint="look with --owners for images of those you trust; or trust this one: "
+            f"amiable name-guard trust {suspicion.image_owner_id}",
         )
 
 
