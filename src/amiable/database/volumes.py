@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from amiable.database.product_codes import forget_codes
 from amiable.database.schema import volume as V
 from amiable.database.tags import batches, forget
+from amiable.database.text_match import is_one_of
 from amiable.model.volume import Volume, VolumeState
 
 _NAMES = tuple(f.name for f in fields(Volume) if f.name != "state")
@@ -23,6 +24,12 @@ def get_volume(c: Connection, volume_id: str) -> Volume | None:
     """The volume, whoever owns it."""
     row = c.execute(select(V).where(V.c.id == volume_id)).first()
     return None if row is None else _volume(row)
+
+
+def of_others(c: Connection, account_id: str, volume_ids: Sequence[str]) -> set[str]:
+    """Those of ``volume_ids`` that are other accounts'."""
+    theirs = is_one_of(V.c.id, volume_ids) & (V.c.account_id != account_id)
+    return set(c.execute(select(V.c.id).where(theirs)).scalars())
 
 
 def volumes_of(c: Connection, instance_id: str) -> list[Volume]:

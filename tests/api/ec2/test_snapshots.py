@@ -36,6 +36,17 @@ def delete(services: Services, principal: Principal, snapshot_id: str) -> None:
     delete_snapshot(services, principal, ec2.DeleteSnapshotRequest(snapshot_id=snapshot_id))
 
 
+def make_volume(services: Services, owner: Principal, volume_id: str, snapshot_id: str) -> None:
+    with services.database.write() as c:
+        c.execute(
+            schema.volume.insert().values(
+                id=volume_id, account_id=owner.account_id, region=owner.region, zone="z", state="in-use",
+                snapshot_id=snapshot_id, size_gib=1, size_bytes=1 << 30, volume_type="gp2",
+                is_instance_store=False, delete_on_termination=True, created_at=services.now(),
+            )
+        )  # fmt: skip
+
+
 def test_a_snapshot_shows_its_facts(services: Services, principal: Principal, make_snapshot: MakeSnapshot) -> None:
     snapshot_id = make_snapshot(principal, size_gib=3, description="a disk")
     [snapshot] = describe_snapshots(services, principal, ec2.DescribeSnapshotsRequest()).snapshots or []
@@ -142,17 +153,24 @@ def test_a_snapshot_of_a_data_volume_is_in_use_too(
 def test_a_snapshot_under_a_live_volume_is_in_use(
     services: Services, principal: Principal, make_snapshot: MakeSnapshot
 ) -> None:
-    snapshot_id, now = make_snapshot(principal), services.now()
-    with services.database.write() as c:
-        c.execute(
-            schema.volume.insert().values(
-                id="vol-0123456789abcdef0", account_id=principal.account_id, region=principal.region, zone="z",
-                state="in-use", snapshot_id=snapshot_id, size_gib=1, size_bytes=1 << 30, volume_type="gp2",
-                is_instance_store=False, delete_on_termination=True, created_at=now,
-            )
-        )  # fmt: skip
-    with pytest.raises(InvalidSnapshotInUse, match="vol-0123456789abcdef0"):
+    snapshot_id = make_snapshot(principal)
+    make_volume(services, principal, "vol-0123456789abcdef0", snapshot_id)
+    with pytest.raises(InvalidSnapshotInUse, match=r"in use by vol-0123456789abcdef0$"):
         delete(services, principal, snapshot_id)
+
+
+def test_the_owner_of_a_shared_snapshot_is_not_told_the_ids_of_others_volumes(
+    services: Services, principal: Principal, other_principal: Principal, make_snapshot: MakeSnapshot
+) -> None:
+    snapshot_id = make_snapshot(principal)
+    make_volume(services, other_principal, "vol-0000000000000000a", snapshot_id)
+    with pytest.raises(InvalidSnapshotInUse, match=r"in use by a volume of another account$"):
+        delete(services, principal, snapshot_id)
+    make_volume(services, other_principal, "vol-0000000000000000b", snapshot_id)
+    make_volume(services, principal, "vol-0000000000000000c", snapshot_id)
+    with pytest.raises(InvalidSnapshotInUse, match=r"by vol-0000000000000000c, 2 volumes of other accounts$") as refused:
+        delete(services, principal, snapshot_id)
+    assert "vol-0000000000000000a" not in f"{refused.value} {refused.value.advice}"
 
 
 def test_deleting_drops_the_map_and_makes_its_bytes_reclaimable(

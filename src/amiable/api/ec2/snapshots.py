@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import cut_page, open_page
-from amiable.database import images, snapshot_locks, snapshots
+from amiable.database import images, snapshot_locks, snapshots, volumes
 from amiable.database import tags as tag_rows
 from amiable.database.recycle_bin import images_needing
 from amiable.database.snapshot_selection import Selection, existing, list_snapshots
@@ -179,8 +179,17 @@ def check_deletable(services: Services, c: Connection, principal: Principal, sna
         if not users and recycle_bin.rule_for_snapshot(c, snapshot) is None:
             users = images_needing(c, snapshot.id, services.now())
         if users:
-            raise InvalidSnapshotInUse(snapshot_id=snapshot.id, users=", ".join(users))
+            raise InvalidSnapshotInUse(snapshot_id=snapshot.id, users=_as_told(c, principal, users))
     return snapshot
+
+
+def _as_told(c: Connection, principal: Principal, users: Sequence[str]) -> str:
+    """The ids of what needs a snapshot; of other accounts' volumes its owner learns how many there are."""
+    theirs = volumes.of_others(c, principal.account_id, users)
+    told = [each for each in users if each not in theirs]
+    if theirs:
+        told.append("a volume of another account" if len(theirs) == 1 else f"{len(theirs)} volumes of other accounts")
+    return ", ".join(told)
 
 
 def remove(services: Services, c: Connection, snapshot: Snapshot) -> None:
