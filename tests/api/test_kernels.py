@@ -22,6 +22,7 @@ from amiable.model.kernel import KernelKind
 from amiable.model.principal import Principal
 from amiable.services import Services
 from amiable.wire.generated import ec2
+from tests.api.ec2.launching import make_instance_store_image, run_one
 from tests.rules.elf import elf, notes, pv_notes
 
 KERNEL = bytes(0x202) + b"HdrS" + os.urandom(1000)
@@ -132,6 +133,22 @@ def test_kernels_of_an_older_version_are_looked_at_once_at_the_next_start(
     (services.data / "kernels" / made.id).unlink()
     kernels.settle_kernels(services)
     assert kernels.list_kernels(services, administrator) == [found], "a kind that is known is not looked for again"
+
+
+def test_the_bytes_of_a_deregistered_kernel_stay_until_its_last_instance_ended_and_the_server_starts_again(
+    services: Services, administrator: Principal
+) -> None:
+    made = kernels.register_kernel(services, administrator, WANTED)
+    instance_id = run_one(
+        services, administrator, make_instance_store_image(services, administrator, kernel_id=made.id)
+    )
+    deregister_image(services, administrator, ec2.DeregisterImageRequest(image_id=made.id))
+    kernels.settle_kernels(services)
+    assert names(services) == {made.id}
+    with services.database.write() as c:
+        c.execute(schema.instance.update().where(schema.instance.c.id == instance_id).values(state="terminated"))
+    kernels.settle_kernels(services)
+    assert names(services) == set()
 
 
 def test_what_a_crash_left_without_an_image_is_removed_at_the_next_start(

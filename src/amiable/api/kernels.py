@@ -12,11 +12,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy import select
-
 from amiable.api.amiable import check_administrator
 from amiable.blocks.files import new_file
-from amiable.database import images, schema, sharing
+from amiable.database import images, sharing
 from amiable.database.image_selection import Selection, list_images
 from amiable.model import ids
 from amiable.model.errors import (
@@ -142,15 +140,16 @@ def _check_wanted(principal: Principal, wanted: BootFile) -> None:
 
 
 def settle_kernels(services: Services) -> None:
-    """Removes files below ``kernels/`` that a crash left without an image, and looks at kernels that were not looked at yet.
+    """Removes files below ``kernels/`` that a crash left, or that the last instance of a deregistered kernel needed; and looks at
+    kernels that were not looked at yet.
 
     At a start, when nothing is being registered.
     """
     with services.database.read() as c:
-        known = set(c.execute(select(schema.image.c.id).where(schema.image.c.image_type.in_(PREFIXES))).scalars())
+        needed = images.kernels_with_bytes(c)
         unseen = images.kernels_not_looked_at(c)
     for path in (services.data / "kernels").iterdir():
-        if path.is_file() and path.name not in known:
+        if path.is_file() and path.name not in needed:
             path.unlink()
     for image_id in unseen:
         with suppress(OSError):  # a disk that fails for the moment: it is looked at again at the next start

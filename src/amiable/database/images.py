@@ -164,6 +164,14 @@ def forget_unused_roots(c: Connection) -> list[str]:
     return found
 
 
+def kernels_with_bytes(c: Connection) -> set[str]:
+    """Ids of the kernels and ramdisks whose bytes somebody needs: all that are there, and what an instance still boots with."""
+    ended = I.c.state == ImageState.DEREGISTERED
+    booted = or_(N.c.kernel_id == I.c.id, N.c.ramdisk_id == I.c.id)
+    is_in_use = select(N.c.id).where(booted, N.c.state != "terminated").exists()
+    return set(c.execute(select(I.c.id).where(I.c.image_type.in_(KERNELS), or_(~ended, is_in_use))).scalars())
+
+
 def is_kernel_in_use(c: Connection, image_id: str) -> bool:
     """Whether an instance that has not ended boots with this kernel or ramdisk."""
     booted = or_(N.c.kernel_id == image_id, N.c.ramdisk_id == image_id)
