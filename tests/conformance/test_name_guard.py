@@ -165,6 +165,17 @@ def test_a_trusted_owners_image_is_launched_and_one_distrusted_again_is_not(
         launch(ec2, lookalike)
 
 
+def test_of_many_names_looked_for_the_one_that_finds_the_trusted_image_is_told(
+    edge: Edge, ec2: Any, trusted: str, lookalike: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "set", "enforce")
+    (name,) = [each["Name"] for each in ec2.describe_images(ImageIds=[lookalike])["Images"]]
+    names = [*(f"{name[:length]}*{name[length:]}" for length in range(len(name))), "debian-1?-*", "fedora-*"]
+    ec2.describe_images(Filters=[{"Name": "name", "Values": names}])
+    with pytest.raises(ClientError, match=rf"OperationNotPermitted.*'debian-1\?-\*'.*{trusted}"):
+        launch(ec2, lookalike)
+
+
 def test_an_older_image_one_of_another_name_and_one_without_a_trusted_one_are_not_suspected(
     edge: Edge, ec2: Any, trusted: str, stranger: Principal, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:

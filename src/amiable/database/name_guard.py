@@ -1,6 +1,7 @@
 """The name guard's rows: policies, names looked for, findings."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
@@ -52,20 +53,34 @@ def put_lookups(
         c.execute(delete(L).where(mine, L.c.pattern.in_(too_many)))
 
 
-def older_trusted_image(c: Connection, account_id: str, guard: NameGuard, image: Image, pattern: str) -> str | None:
-    """The newest available image older than ``image`` that the account sees and trusts and that ``pattern`` matches."""
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """An image that the account relies on."""
+
+    image_id: str
+    name: str
+
+
+def older_trusted_image(
+    c: Connection, account_id: str, guard: NameGuard, image: Image, patterns: Sequence[str]
+) -> Trusted | None:
+    """The newest available image older than ``image`` that the account sees and trusts and that one of ``patterns`` matches.
+
+    One query, however many patterns: a launch's transaction waits for it.
+    """
     aliased = select(A.c.id).where(A.c.owner_alias.is_not(None))
     trusted = or_(I.c.account_id.in_((account_id, *guard.trusted)), I.c.account_id.in_(aliased))
-    query = select(I.c.id).where(
+    query = select(I.c.id, I.c.name).where(
         I.c.region == image.region,
         I.c.state == ImageState.AVAILABLE.value,
         I.c.image_type == image.image_type.value,
         I.c.created_at < image.created_at,
-        matches(I.c.name, [pattern]),
+        matches(I.c.name, patterns),
         trusted,
         sharing.sees_image(account_id, grantee_words(c, account_id)),
     )
-    return c.execute(query.order_by(I.c.created_at.desc(), I.c.id).limit(1)).scalar()
+    row = c.execute(query.order_by(I.c.created_at.desc(), I.c.id).limit(1)).first()
+    return None if row is None else Trusted(row.id, row.name)
 
 
 def insert_finding(c: Connection, account_id: str, finding: NameGuardFinding) -> None:

@@ -56,16 +56,15 @@ def check_launch(services: Services, c: Connection, principal: Principal, image:
         return
     since = name_guard.earliest_lookup(services.now())
     names = rows.lookups(c, principal.account_id, principal.region, since=since)
-    for pattern in name_guard.matching(names, image.name):
-        trusted = rows.older_trusted_image(c, principal.account_id, guard, image, pattern)
-        if trusted is None:
-            continue
-        suspicion = name_guard.suspect(image, pattern, trusted)
-        if guard.mode is NameGuardMode.ENFORCE:
-            raise SuspectImage(suspicion)
-        if not is_dry:
-            _record(services, c, principal, suspicion, guard.mode)
+    patterns = name_guard.matching(names, image.name)
+    trusted = rows.older_trusted_image(c, principal.account_id, guard, image, patterns) if patterns else None
+    if trusted is None:
         return
+    suspicion = name_guard.suspect(image, name_guard.matching(patterns, trusted.name)[0], trusted.image_id)
+    if guard.mode is NameGuardMode.ENFORCE:
+        raise SuspectImage(suspicion)
+    if not is_dry:
+        _record(services, c, principal, suspicion, guard.mode)
 
 
 @contextmanager
