@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from amiable.api import ebs as ebs_api
+from amiable.database import images, retention, schema, snapshots
 from amiable.database import recycle_bin as rows
-from amiable.database import retention, snapshots
 from amiable.database import tags as tag_rows
+from amiable.model.image import ImageState
 from amiable.model.principal import Principal
 from amiable.model.retention import SNAPSHOT, RetentionRule
 from amiable.model.snapshot import Snapshot
@@ -16,6 +18,7 @@ from amiable.server import supervise
 from amiable.server.supervise import Supervisor
 from amiable.services import Services, recycle_bin
 from amiable.wire.generated import ebs
+from tests.api.ec2.launching import make_image
 
 BLOCK = b"\x05" * BLOCK_BYTES
 
@@ -77,3 +80,18 @@ def test_a_binned_snapshot_keeps_its_blocks_until_the_sweep_after_its_time(
         assert tag_rows.tags_of(c, principal.account_id, [snapshot.id]) == {}
     assert services.blocks.read(snapshot.id, 0) is None
     assert services.blocks.reclaimable_bytes() > free
+
+
+def test_an_image_that_left_the_bin_for_good_is_not_found_by_any_later_sweep(
+    services: Services, principal: Principal
+) -> None:
+    image = make_image(services, principal)
+    now = services.now()
+    with services.database.write() as c:
+        rows.put_image(c, image.id, now=now - timedelta(days=1), exit_at=now)
+    assert recycle_bin.end_what_is_over(services) == 1
+    assert recycle_bin.end_what_is_over(services) == 0
+    with services.database.read() as c:
+        left = c.execute(select(schema.image).where(schema.image.c.bin_exit_at.is_not(None))).all()
+        ended = images.get(c, image.region, image.id, viewer=principal.account_id)
+    assert left == [] and ended is not None and ended.state is ImageState.DEREGISTERED

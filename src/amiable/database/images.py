@@ -102,7 +102,8 @@ def approve(c: Connection, image_id: str, moment: datetime | None) -> None:
 def deregister(c: Connection, image_id: str, *, now: datetime) -> bool:
     """Ends the image for good: its name is free and its grants are gone.  ``False`` when it had ended before."""
     here = and_(I.c.id == image_id, I.c.state != ImageState.DEREGISTERED)
-    if c.execute(update(I).where(here).values(state=str(ImageState.DEREGISTERED), deregistered_at=now)).rowcount != 1:
+    values = {"state": str(ImageState.DEREGISTERED), "deregistered_at": now, "bin_exit_at": None, "binned_from": None}
+    if c.execute(update(I).where(here).values(**values)).rowcount != 1:
         return False
     c.execute(delete(P).where(P.c.image_id == image_id))
     return True

@@ -49,6 +49,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("image_id", "kind", "position", name=op.f("pk_image_instance_type")),
     )
     op.create_index(op.f("ix_image_instance_type_pattern"), "image_instance_type", ["pattern"])
+    _make_name_guard()
+
+
+def _make_name_guard() -> None:
     op.create_table(
         "name_guard",
         sa.Column("account_id", sa.String(length=12), nullable=False),

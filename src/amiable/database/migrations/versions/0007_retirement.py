@@ -24,6 +24,11 @@ def upgrade() -> None:
     op.add_column("snapshot", sa.Column("bin_exit_at", sa.BigInteger()))
     op.create_index(op.f("ix_snapshot_bin_exit_at"), "snapshot", ["bin_exit_at"])
     op.create_index(op.f("ix_tag_resource_id"), "tag", ["resource_id"])
+    _make_rules()
+    _make_locks()
+
+
+def _make_rules() -> None:
     op.create_table(
         "retention_rule",
         sa.Column("id", sa.String(length=11), nullable=False),
@@ -61,6 +66,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("rule_id", "key", name=op.f("pk_retention_rule_tag")),
     )
+
+
+def _make_locks() -> None:
     op.create_table(
         "snapshot_lock",
         sa.Column("snapshot_id", sa.String(length=32), nullable=False),
