@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from amiable.cli.output import show_one, show_rows
-from amiable.cli.readable import cell, lines
+from amiable.cli.readable import cell, first_ones, lines
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -62,3 +62,17 @@ def test_a_reason_of_many_lines_and_colours_keeps_the_table_whole(capsys: pytest
     ]
     show_rows(rows, {"id": "Id", "reason": "Reason"}, "table", identifier="Id")
     assert capsys.readouterr().out == "ID   REASON\ni-1  qemu: no memory\ni-2  -\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ([], []),
+        (["a", "b", "c", "d"], ["a", "b", "c", "d"]),
+        (["a", "b", "c", "d", "e"], ["a", "b", "c", "and 2 more"]),
+    ],
+)
+def test_of_a_long_list_the_first_ones_are_shown_and_how_many_more_there_are(
+    words: list[str], shown: list[str]
+) -> None:
+    assert first_ones(words) == shown

@@ -10,13 +10,13 @@ from cyclopts import Parameter
 
 from amiable.cli.client import call, wait_for
 from amiable.cli.output import Output, say, show_rows
+from amiable.cli.readable import first_ones
 from amiable.cli.terminal_text import plain
 from amiable.model.errors import LocalRefusal
 
 WAIT_SECONDS: Final = 20
 AWAY_SECONDS_MAX: Final = 600
 """How long a log that is followed outlasts its server: a restart, an upgrade."""
-RESOURCES_SHOWN: Final = 3
 PAGE: Final = 1000
 COLUMNS: Final = {
     "time": "Time",
@@ -99,12 +99,7 @@ def moment_of(text: str, now: datetime) -> str:
 
 def told(row: dict[str, Any], output: Output) -> dict[str, Any]:
     """The row as a table shows it: of many resources the first ones, and how many more; the other outputs have all."""
-    if output != "table":
-        return row
-    named = row["Resources"]
-    rest = len(named) - RESOURCES_SHOWN
-    shown = named if rest <= 1 else [*named[:RESOURCES_SHOWN], f"and {rest} more"]
-    return {**row, "Resources": " ".join(shown)}
+    return row if output != "table" else {**row, "Resources": " ".join(first_ones(row["Resources"]))}
 
 
 def line(row: dict[str, Any], output: Output) -> str:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from amiable.cli.architecture import architecture_of
 from amiable.cli.client import call, client, rehearse
 from amiable.cli.output import Output, say, show_one, show_rows
+from amiable.cli.readable import first_ones
 from amiable.model.errors import LocalRefusal
 from amiable.rules.register import check_device_name, check_name
 
@@ -78,7 +79,7 @@ def say_equal(image: str) -> None:
     """Says which images the new one equals: the same bytes under the same attributes."""
     equal = call("GET", f"/images/{image}")["EqualTo"]
     if equal:
-        say(f"the content is that of {', '.join(equal)}")
+        say(f"the content is that of {', '.join(first_ones(equal))}")
 
 
 def default_name(file: Path) -> str:
@@ -133,6 +134,8 @@ def show(image: ImageId, /, *, output: Output = "table") -> None:
         row["LaunchPermissions"] = granted
     content = call("GET", f"/images/{image}")
     row |= {key: content[key] for key in ("ContentDigest", "EqualTo") if content[key]}
+    if output == "table" and content["EqualTo"]:
+        row["EqualTo"] = first_ones(content["EqualTo"])
     show_one(row, output, identifier="ImageId")
 
 

@@ -1,12 +1,13 @@
 """The API's nested values as lines that a person reads: one a volume, a network interface, a tag."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from amiable.cli.terminal_text import one_line
 
+FIRST_ONES: Final = 3
 _DATE_KEYS: Final = frozenset({
     "CreationDate", "CreatedAt", "DeprecationTime", "EndedAt", "EnteredAt", "ExitAt", "FoundAt", "LapsedAt",
     "LastLaunchedTime", "MovedAt", "PriceSince", "StartedAt",
@@ -32,6 +33,12 @@ def lines(key: str, value: Any) -> list[str]:
     maker = MAKERS.get(key, _pairs)
     elements = value if isinstance(value, list) else [value]
     return [maker(one) if isinstance(one, dict) else cell(one, key) for one in elements]
+
+
+def first_ones(words: Sequence[str]) -> list[str]:
+    """The first words, and how many more there are: what a person reads of a long list."""
+    rest = len(words) - FIRST_ONES
+    return list(words) if rest <= 1 else [*words[:FIRST_ONES], f"and {rest} more"]
 
 
 def device(mapping: dict[str, Any]) -> str:

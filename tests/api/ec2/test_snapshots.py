@@ -8,7 +8,7 @@ from msgspec import structs
 
 from amiable.api.ec2.images import deregister_image
 from amiable.api.ec2.register_image import register_image
-from amiable.api.ec2.snapshots import NO_VOLUME, delete_snapshot, describe_snapshots
+from amiable.api.ec2.snapshots import NO_VOLUME, USERS_TOLD_MAX, delete_snapshot, describe_snapshots
 from amiable.api.ec2.tags import create_tags
 from amiable.database import schema
 from amiable.model.errors import (
@@ -140,6 +140,17 @@ def test_a_snapshot_in_use_by_an_image_is_deleted_right_after_the_image(
         delete(services, principal, snapshot_id)
 
 
+def test_a_refusal_names_some_of_many_images_and_how_many_more(
+    services: Services, principal: Principal, make_snapshot: MakeSnapshot
+) -> None:
+    snapshot_id = make_snapshot(principal)
+    for number in range(USERS_TOLD_MAX + 3):
+        register_image(services, principal, registration(snapshot_id, f"image {number:03}"))
+    with pytest.raises(InvalidSnapshotInUse, match=r", 3 more$") as refused:
+        delete(services, principal, snapshot_id)
+    assert refused.value.message.count("ami-") == USERS_TOLD_MAX
+
+
 def test_a_snapshot_of_a_data_volume_is_in_use_too(
     services: Services, principal: Principal, make_snapshot: MakeSnapshot
 ) -> None:
@@ -168,7 +179,9 @@ def test_the_owner_of_a_shared_snapshot_is_not_told_the_ids_of_others_volumes(
         delete(services, principal, snapshot_id)
     make_volume(services, other_principal, "vol-0000000000000000b", snapshot_id)
     make_volume(services, principal, "vol-0000000000000000c", snapshot_id)
-    with pytest.raises(InvalidSnapshotInUse, match=r"by vol-0000000000000000c, 2 volumes of other accounts$") as refused:
+    with pytest.raises(
+        InvalidSnapshotInUse, match=r"by vol-0000000000000000c, 2 volumes of other accounts$"
+    ) as refused:
         delete(services, principal, snapshot_id)
     assert "vol-0000000000000000a" not in f"{refused.value} {refused.value.advice}"
 

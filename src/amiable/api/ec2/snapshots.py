@@ -35,6 +35,8 @@ from amiable.services import Services, recycle_bin
 from amiable.services.why import explained
 from amiable.wire.generated import ec2
 
+USERS_TOLD_MAX: Final = 20
+"""Ids that a refusal to delete names; of a base of many images a text of all would be longer than anyone reads."""
 NO_VOLUME: Final = "vol-ffffffff"
 """What EC2 shows as the volume of a snapshot that was not made of one."""
 
@@ -186,7 +188,10 @@ def check_deletable(services: Services, c: Connection, principal: Principal, sna
 def _as_told(c: Connection, principal: Principal, users: Sequence[str]) -> str:
     """The ids of what needs a snapshot; of other accounts' volumes its owner learns how many there are."""
     theirs = volumes.of_others(c, principal.account_id, users)
-    told = [each for each in users if each not in theirs]
+    own = [each for each in users if each not in theirs]
+    told = own[:USERS_TOLD_MAX]
+    if len(own) > len(told):
+        told.append(f"{len(own) - len(told)} more")
     if theirs:
         told.append("a volume of another account" if len(theirs) == 1 else f"{len(theirs)} volumes of other accounts")
     return ", ".join(told)
