@@ -119,7 +119,9 @@ def test_no_ebs_request_meets_a_fault_of_our_own(edge: Edge, call: Call, name: s
 @pytest.mark.parametrize(
     ("service", "name"), [(service, name) for service in ("sts", "iam", "ssm") for name in operations.SERVICES[service]]
 )
-def test_no_request_of_a_small_service_meets_a_fault_of_our_own(edge: Edge, call: Call, service: str, name: str) -> None:
+def test_no_request_of_a_small_service_meets_a_fault_of_our_own(
+    edge: Edge, call: Call, service: str, name: str
+) -> None:
     shape = oracle.model(service).operation_model(name).input_shape
     for seed in SEEDS:
         members = oracle.Maker(seed, chance=(1, 0.5, 0.2, 0)[seed % 4]).value(shape)

@@ -82,7 +82,13 @@ def show(name: Name, /, *, output: Output = "table") -> None:
 def history(name: Name, /, *, output: Output = "table") -> None:
     """Lists where the channel pointed, oldest first."""
     rows = call("GET", f"{_path(name)}/history")["Versions"]
-    columns = {"version": "Version", "image": "ImageId", "restores": "Restores", "since": "MovedAt", "by": "AccessKeyId"}
+    columns = {
+        "version": "Version",
+        "image": "ImageId",
+        "restores": "Restores",
+        "since": "MovedAt",
+        "by": "AccessKeyId",
+    }
     show_rows(rows, columns, output, identifier="ImageId")
 
 
