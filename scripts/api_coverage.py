@@ -39,9 +39,7 @@ Key = tuple[str, str]
 def answered() -> dict[str, frozenset[str]]:
     """Which operations have a function, by service."""
     tables: dict[str, Iterable[str]] = {
-        name.lower(): table
-        for name, table in vars(operations).items()
-        if name.isupper() and isinstance(table, Mapping)
+        name.lower(): table for name, table in vars(operations).items() if name.isupper() and isinstance(table, Mapping)
     }
     return {
         **{service: frozenset(table) for service, table in tables.items()},
