@@ -1,4 +1,4 @@
-"""The registry's images and organizations: what part 3 adds to the tables that were there."""
+"""The registry's images and organizations."""
 
 import sqlalchemy as sa
 from alembic import op

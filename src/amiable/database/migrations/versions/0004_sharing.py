@@ -1,4 +1,4 @@
-"""Public access, snapshots' permissions: what part 3 adds.
+"""Public access, snapshots' permissions.
 
 Who made an image public before there was a guard goes on as before; every other account is guarded, as new ones are.
 """

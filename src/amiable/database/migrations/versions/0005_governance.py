@@ -1,4 +1,4 @@
-"""Allowed images, watermarks, instance types, name guard: what part 3 adds."""
+"""Allowed images, watermarks, instance types, name guard."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Products, subscriptions, metering: what part 3 adds."""
+"""Products, subscriptions, metering."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The Recycle Bin, locks, retention: what part 3 adds.  What is public is deprecated two years after its creation from now on."""
+"""The Recycle Bin, locks, retention.  What is public is deprecated two years after its creation from now on."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final

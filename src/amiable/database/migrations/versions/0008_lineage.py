@@ -1,4 +1,4 @@
-"""Usage reports, events: what part 3 adds."""
+"""Usage reports, events."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Parameters, channels, and content digests of snapshots: what part 3 adds."""
+"""Parameters, channels, and content digests of snapshots."""
 
 import sqlalchemy as sa
 from alembic import op
