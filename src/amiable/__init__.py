@@ -1,3 +1,3 @@
 """Amiable: machine images you own."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -37,7 +37,11 @@ def names_looked_for(filters: Iterable[Filter], *, names_an_owner: bool) -> tupl
     given = list(filters)
     if names_an_owner or any(each.name in OWNER_FILTERS for each in given):
         return ()
-    return tuple(dict.fromkeys(value for each in given if each.name == "name" for value in each.values if len(value) <= PATTERN_LENGTH_MAX))
+    return tuple(
+        dict.fromkeys(
+            value for each in given if each.name == "name" for value in each.values if len(value) <= PATTERN_LENGTH_MAX
+        )
+    )
 
 
 def is_trusted(guard: NameGuard, image: Image, account_id: str) -> bool:
