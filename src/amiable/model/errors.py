@@ -200,12 +200,12 @@ class Malformed(Refusal):
 
 
 class NotFound(Refusal):
-    """Ids that name nothing the caller may see; ``values`` are all of them, in request order."""
+    """Ids that name nothing the caller may see; ``values`` are all of them, in request order; the text leaves out ``more``."""
 
-    def __init__(self, noun: str, values: list[str]) -> None:
+    def __init__(self, noun: str, values: list[str], *more: str) -> None:
         self.noun = noun
         self.code = NOT_FOUND[noun]
-        self.values = values
+        self.values = [*values, *more]
         word, named = WORDS[noun], ", ".join(values)
         named = f"'[{named}]'" if noun in ("image", "kernel", "ramdisk") else f"'{named}'"
         stop = "." if noun in ("snapshot", "volume") else ""

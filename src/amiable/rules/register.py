@@ -23,6 +23,7 @@ from amiable.model.errors import (
 )
 from amiable.model.image import ImageDevice, find_root_device
 from amiable.model.snapshot import COMPLETED, Snapshot
+from amiable.rules.identifiers import check_form
 
 DEVICES_MAX: Final = 64
 EPHEMERAL_DISKS: Final = 24
@@ -184,9 +185,7 @@ def check_device_name(name: str, virtualization_type: str) -> None:
 def snapshot_ids_of(devices: Sequence[RequestedDevice]) -> list[str]:
     """The snapshots that the map names, each once; refuses one of the wrong form."""
     found = [device.volume.snapshot_id for device in devices if device.volume and device.volume.snapshot_id is not None]
-    for snapshot_id in found:
-        if not ids.is_well_formed(ids.SNAPSHOT, snapshot_id):
-            raise Malformed("snapshot", snapshot_id, ids.SNAPSHOT)
+    check_form("snapshot", ids.SNAPSHOT, found)
     return list(dict.fromkeys(found))
 
 
@@ -194,7 +193,7 @@ def check_snapshots(wanted: Sequence[str], mine: Mapping[str, Snapshot]) -> None
     """Refuses snapshots that are not the caller's, and those that are not completed."""
     missing = [snapshot_id for snapshot_id in wanted if snapshot_id not in mine]
     if missing:
-        raise NotFound("snapshot", missing[:1])
+        raise NotFound("snapshot", missing[:1], *missing[1:])
     for snapshot_id in wanted:
         if mine[snapshot_id].state != COMPLETED:
             raise IncorrectState(

@@ -16,7 +16,6 @@ from amiable.model.errors import (
     InaccessibleStorageLocation,
     InvalidParameterCombination,
     InvalidParameterValue,
-    Malformed,
     MissingParameter,
     NotFound,
     S3Refusal,
@@ -27,6 +26,7 @@ from amiable.model.principal import Principal
 from amiable.model.units import GIB
 from amiable.rules import filters
 from amiable.rules.attributes import check_description
+from amiable.rules.identifiers import check_form
 from amiable.services import Services
 from amiable.services.objects import open_object
 from amiable.wire.generated import ec2
@@ -180,9 +180,7 @@ def describe_import_snapshot_tasks(
     services: Services, principal: Principal, request: ec2.DescribeImportSnapshotTasksRequest
 ) -> ec2.DescribeImportSnapshotTasksResult:
     """The account's import tasks."""
-    for task_id in request.import_task_ids or []:
-        if not ids.is_well_formed(ids.IMPORT_SNAPSHOT_TASK, task_id):
-            raise Malformed("import_task", task_id, ids.IMPORT_SNAPSHOT_TASK)
+    check_form("import_task", ids.IMPORT_SNAPSHOT_TASK, request.import_task_ids)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda seen: seen.tags)
     action = "DescribeImportSnapshotTasks"
     page = open_page(services, principal, action, request)

@@ -8,18 +8,17 @@ from sqlalchemy import Connection
 
 from amiable.database import instances
 from amiable.model import ids
-from amiable.model.errors import InvalidParameterValue, Malformed, MissingParameter, NotFound
+from amiable.model.errors import InvalidParameterValue, MissingParameter, NotFound
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
+from amiable.rules.identifiers import check_form
 
 INSTANCE_IDS_MAX: Final = 1000
 
 
 def check_ids(instance_ids: Sequence[str] | None) -> list[str]:
     """The ids, each once; refuses one of the wrong form, and too many."""
-    for instance_id in instance_ids or []:
-        if not ids.is_well_formed(ids.INSTANCE, instance_id):
-            raise Malformed("instance", instance_id, ids.INSTANCE)
+    check_form("instance", ids.INSTANCE, instance_ids)
     if instance_ids and len(instance_ids) > INSTANCE_IDS_MAX:
         raise InvalidParameterValue(
             f"A request may name {INSTANCE_IDS_MAX} instances at most; this one names {len(instance_ids)}."

@@ -54,6 +54,7 @@ from amiable.model.volume import Volume, VolumeState
 from amiable.rules import launch
 from amiable.rules.devices import AskedDevice, PlannedDisk
 from amiable.rules.hardware_profile import TAG
+from amiable.rules.identifiers import check_form
 from amiable.rules.instance_type_rule import check_type
 from amiable.rules.launch import Asked, Known, Plan
 from amiable.services import Services, name_guard
@@ -224,9 +225,7 @@ def _choose_groups(c: Connection, principal: Principal, subnet: Subnet, asked: A
         for group in network.list_security_groups(c, principal.account_id, principal.region)
         if group.vpc_id == subnet.vpc_id
     ]
-    for group_id in asked.group_ids:
-        if not ids.is_well_formed(ids.SECURITY_GROUP, group_id):
-            raise Malformed("security_group", group_id, ids.SECURITY_GROUP)
+    check_form("security_group", ids.SECURITY_GROUP, asked.group_ids)
     known = {group.id: group for group in here} | {group.name: group for group in here}
     wanted = asked.group_ids or asked.group_names or ("default",)
     missing = [each for each in wanted if each not in known]

@@ -16,11 +16,12 @@ from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import cut_page, open_page
 from amiable.database import network, tags
 from amiable.model import ids
-from amiable.model.errors import InvalidParameterCombination, Malformed, NotFound
+from amiable.model.errors import InvalidParameterCombination, NotFound
 from amiable.model.network import SecurityGroup, Subnet, Vpc
 from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.rules.filters import boolean
+from amiable.rules.identifiers import check_form
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
@@ -95,7 +96,7 @@ GROUP_FIELDS: Final[Mapping[str, filters.Field[GroupView]]] = {
 
 def describe_vpcs(services: Services, principal: Principal, request: ec2.DescribeVpcsRequest) -> ec2.DescribeVpcsResult:
     """The caller's VPCs."""
-    _check_form("vpc", ids.VPC, request.vpc_ids)
+    check_form("vpc", ids.VPC, request.vpc_ids)
     _refuse_page_of_ids(request.vpc_ids, request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), VPC_FIELDS, tags=lambda view: view.tags)
     page = open_page(services, principal, "DescribeVpcs", request, size_min=PAGE_SIZE_MIN)
@@ -130,7 +131,7 @@ def describe_subnets(
     services: Services, principal: Principal, request: ec2.DescribeSubnetsRequest
 ) -> ec2.DescribeSubnetsResult:
     """The caller's subnets; the count of free addresses is taken now."""
-    _check_form("subnet", ids.SUBNET, request.subnet_ids)
+    check_form("subnet", ids.SUBNET, request.subnet_ids)
     _refuse_page_of_ids(request.subnet_ids, request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), SUBNET_FIELDS, tags=lambda view: view.tags)
     page = open_page(services, principal, "DescribeSubnets", request, size_min=PAGE_SIZE_MIN)
@@ -180,7 +181,7 @@ def describe_security_groups(
     services: Services, principal: Principal, request: ec2.DescribeSecurityGroupsRequest
 ) -> ec2.DescribeSecurityGroupsResult:
     """The caller's security groups, by id or by name."""
-    _check_form("security_group", ids.SECURITY_GROUP, request.group_ids)
+    check_form("security_group", ids.SECURITY_GROUP, request.group_ids)
     _refuse_page_of_ids([*(request.group_ids or []), *(request.group_names or [])], request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), GROUP_FIELDS, tags=lambda view: view.tags)
     page = open_page(services, principal, "DescribeSecurityGroups", request, size_min=PAGE_SIZE_MIN)
@@ -209,12 +210,6 @@ def _group(view: GroupView) -> ec2.SecurityGroup:
         ip_permissions_egress=[],
         tags=tag_set(view.tags),
     )
-
-
-def _check_form(noun: str, prefix: str, named: Sequence[str] | None) -> None:
-    for each in named or []:
-        if not ids.is_well_formed(prefix, each):
-            raise Malformed(noun, each, prefix)
 
 
 def _refuse_page_of_ids(named: Sequence[str] | None, max_results: int | None) -> None:

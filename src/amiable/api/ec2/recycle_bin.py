@@ -6,10 +6,11 @@ Its rules are the service ``rbin``.  A thing whose time is over is not listed an
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
-from amiable.api.ec2.images import check_image_id
+from amiable.api.ec2.images import check_image_id, check_image_ids
 from amiable.api.ec2.snapshots import NO_VOLUME, check_snapshot_id
 from amiable.api.paging import cut_page, open_page
 from amiable.database import block_public_access, images, recycle_bin, sharing
+from amiable.model import ids
 from amiable.model.block_public_access import UNBLOCKED
 from amiable.model.errors import InvalidAMINameDuplicate, InvalidParameterCombination, NotFound
 from amiable.model.image import EVERYONE
@@ -17,6 +18,7 @@ from amiable.model.principal import Principal
 from amiable.model.recycle_bin import BinnedImage
 from amiable.model.snapshot import Snapshot
 from amiable.rules import recycle_bin as rules
+from amiable.rules.identifiers import check_form
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
@@ -27,8 +29,7 @@ def list_images_in_recycle_bin(
     services: Services, principal: Principal, request: ec2.ListImagesInRecycleBinRequest
 ) -> ec2.ListImagesInRecycleBinResult:
     """The caller's images in the bin."""
-    for image_id in request.image_ids or []:
-        check_image_id(image_id)
+    check_image_ids(request.image_ids or [])
     rules.check_count(request.image_ids)
     if request.image_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter ImageId cannot be used with the parameter MaxResults")
@@ -88,8 +89,7 @@ def list_snapshots_in_recycle_bin(
     services: Services, principal: Principal, request: ec2.ListSnapshotsInRecycleBinRequest
 ) -> ec2.ListSnapshotsInRecycleBinResult:
     """The caller's snapshots in the bin."""
-    for snapshot_id in request.snapshot_ids or []:
-        check_snapshot_id(snapshot_id)
+    check_form("snapshot", ids.SNAPSHOT, request.snapshot_ids)
     if request.snapshot_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter SnapshotId cannot be used with the parameter MaxResults")
     page = open_page(services, principal, "ListSnapshotsInRecycleBin", request, size_min=SNAPSHOTS_PAGE_MIN)
@@ -100,7 +100,7 @@ def list_snapshots_in_recycle_bin(
     there = {snapshot.id for snapshot in found}
     missing = [snapshot_id for snapshot_id in request.snapshot_ids or [] if snapshot_id not in there]
     if missing:
-        raise NotFound("snapshot", missing[:1])
+        raise NotFound("snapshot", missing[:1], *missing[1:])
     shown, token = cut_page(
         services, principal, "ListSnapshotsInRecycleBin", request, page, found, lambda snapshot: snapshot.id
     )

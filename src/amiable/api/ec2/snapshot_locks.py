@@ -1,18 +1,23 @@
 """LockSnapshot, UnlockSnapshot, DescribeLockedSnapshots."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.snapshots import check_snapshot_id, owned_snapshot
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.paging import cut_page, open_page
 from amiable.database import snapshot_locks, snapshots
+from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, NotFound
 from amiable.model.principal import Principal
 from amiable.model.snapshot import Snapshot
 from amiable.model.snapshot_lock import SnapshotLock
 from amiable.rules import filters, snapshot_lock
+from amiable.rules.identifiers import check_form
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
@@ -53,8 +58,7 @@ def describe_locked_snapshots(
     services: Services, principal: Principal, request: ec2.DescribeLockedSnapshotsRequest
 ) -> ec2.DescribeLockedSnapshotsResult:
     """The account's locked snapshots, those whose lock has expired too."""
-    for snapshot_id in request.snapshot_ids or []:
-        check_snapshot_id(snapshot_id)
+    check_form("snapshot", ids.SNAPSHOT, request.snapshot_ids)
     if request.snapshot_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter SnapshotId cannot be used with the parameter MaxResults")
     now = services.now()
@@ -64,10 +68,7 @@ def describe_locked_snapshots(
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = snapshot_locks.list_locked(c, principal.account_id, principal.region)
-        for snapshot_id in request.snapshot_ids or []:
-            snapshot = snapshots.get(c, snapshot_id)
-            if snapshot is None or snapshot.account_id != principal.account_id or snapshot.region != principal.region:
-                raise NotFound("snapshot", [snapshot_id])
+        _check_own(c, principal, request.snapshot_ids or [])
     named = set(request.snapshot_ids or [])
     found = [locked for locked in found if (not named or locked[0].id in named) and wanted(locked)]
     shown, token = cut_page(
@@ -99,3 +100,15 @@ def _facts(snapshot: Snapshot, lock: SnapshotLock, now: datetime) -> dict[str, A
         "lock_duration_start_time": lock.starts_at(snapshot),
         "lock_expires_on": lock.expires_at(snapshot),
     }
+
+
+def _check_own(c: Connection, principal: Principal, snapshot_ids: Sequence[str]) -> None:
+    """Refuses snapshots that are not the caller's."""
+    found = {each: snapshots.get(c, each) for each in snapshot_ids}
+    missing = [
+        each
+        for each, snapshot in found.items()
+        if snapshot is None or (snapshot.account_id, snapshot.region) != (principal.account_id, principal.region)
+    ]
+    if missing:
+        raise NotFound("snapshot", missing[:1], *missing[1:])

@@ -23,7 +23,6 @@ from amiable.model.errors import (
     InvalidParameterCombination,
     InvalidSnapshotInUse,
     InvalidUserIDMalformed,
-    Malformed,
     NotFound,
 )
 from amiable.model.image import EVERYONE, OWNER_ALIASES
@@ -31,6 +30,7 @@ from amiable.model.principal import Principal
 from amiable.model.snapshot import Snapshot
 from amiable.rules import filters, snapshot_lock
 from amiable.rules.filters import boolean
+from amiable.rules.identifiers import check_form
 from amiable.services import Services, recycle_bin
 from amiable.services.why import explained
 from amiable.wire.generated import ec2
@@ -74,8 +74,7 @@ def describe_snapshots(
     services: Services, principal: Principal, request: ec2.DescribeSnapshotsRequest
 ) -> ec2.DescribeSnapshotsResult:
     """The snapshots that the caller may see, in the order of their ids; one that it may not see is left out even if named."""
-    for snapshot_id in request.snapshot_ids or []:
-        check_snapshot_id(snapshot_id)
+    check_form("snapshot", ids.SNAPSHOT, request.snapshot_ids)
     if request.snapshot_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter SnapshotId cannot be used with the parameter MaxResults")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda seen: seen.tags)
@@ -109,8 +108,7 @@ def describe_snapshots(
 
 def check_snapshot_id(snapshot_id: str) -> None:
     """Refuses what is not of the form of a snapshot's id."""
-    if not ids.is_well_formed(ids.SNAPSHOT, snapshot_id):
-        raise Malformed("snapshot", snapshot_id, ids.SNAPSHOT)
+    check_form("snapshot", ids.SNAPSHOT, [snapshot_id])
 
 
 def _check_all_there(c: Connection, principal: Principal, wanted: Sequence[str] | None) -> None:
@@ -119,7 +117,7 @@ def _check_all_there(c: Connection, principal: Principal, wanted: Sequence[str] 
     there = existing(c, principal.region, wanted)
     missing = [snapshot_id for snapshot_id in dict.fromkeys(wanted) if snapshot_id not in there]
     if missing:
-        raise NotFound("snapshot", missing[:1])
+        raise NotFound("snapshot", missing[:1], *missing[1:])
 
 
 def _accounts(principal: Principal, named: Sequence[str] | None, words: Collection[str]) -> frozenset[str] | None:

@@ -119,16 +119,15 @@ def _types(resource_ids: Sequence[str]) -> dict[str, str]:
         raise InvalidParameterValue(
             f"A request may name {RESOURCES_PER_CALL_MAX} resources at most; this one names {len(resource_ids)}."
         )
-    types: dict[str, str] = {}
-    for resource_id in resource_ids:
-        prefix = ids.prefix_of(resource_id)
-        resource_type = tag_rows.resource_type_of(prefix)
-        if resource_type is None:
-            raise NotFound("resource", [resource_id])
-        if not ids.is_well_formed(prefix, resource_id):
-            raise Malformed(NOUNS[resource_type], resource_id, prefix)
-        types[resource_id] = resource_type
-    return types
+    types = {each: tag_rows.resource_type_of(ids.prefix_of(each)) for each in resource_ids}
+    unknown = [each for each, resource_type in types.items() if resource_type is None]
+    if unknown:
+        raise NotFound("resource", unknown[:1], *unknown[1:])
+    bad = [each for each in types if not ids.is_well_formed(ids.prefix_of(each), each)]
+    known = {each: resource_type for each, resource_type in types.items() if resource_type is not None}
+    if bad:
+        raise Malformed(NOUNS[known[bad[0]]], bad[0], ids.prefix_of(bad[0]), *bad[1:])
+    return known
 
 
 def _images(types: Mapping[str, str]) -> list[str]:
@@ -137,9 +136,9 @@ def _images(types: Mapping[str, str]) -> list[str]:
 
 def _check_there(types: Mapping[str, str], there: Collection[str]) -> None:
     """Refuses ids that name nothing the caller may tag."""
-    for resource_id, resource_type in types.items():
-        if resource_id not in there:
-            raise NotFound(NOUNS[resource_type], [resource_id])
+    missing = [resource_id for resource_id in types if resource_id not in there]
+    if missing:
+        raise NotFound(NOUNS[types[missing[0]]], missing[:1], *missing[1:])
 
 
 def read_tags(tags: Sequence[ec2.Tag] | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
-from amiable.api.ec2.images import check_image_id, owned_image
+from amiable.api.ec2.images import check_image_id, check_image_ids, owned_image
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.api.idempotency import recall, remember
 from amiable.api.paging import cut_page, open_page
@@ -19,7 +19,6 @@ from amiable.model import ids
 from amiable.model.errors import (
     InvalidParameterCombination,
     InvalidUserIDMalformed,
-    Malformed,
     NotFound,
 )
 from amiable.model.principal import Principal
@@ -34,6 +33,7 @@ from amiable.model.usage_report import (
     UsageReport,
 )
 from amiable.rules import filters
+from amiable.rules.identifiers import check_form
 from amiable.rules.image_filters import spell_time
 from amiable.rules.reference_type import VERSION_DEPTH as DEPTH_OPTION
 from amiable.rules.reference_type import check_type, read_depth
@@ -174,11 +174,8 @@ def delete_image_usage_report(
 
 
 def _check_ids(image_ids: Sequence[str] | None, report_ids: Sequence[str] | None) -> None:
-    for image_id in image_ids or []:
-        check_image_id(image_id)
-    for report_id in report_ids or []:
-        if not ids.is_well_formed(ids.IMAGE_USAGE_REPORT, report_id):
-            raise Malformed("usage_report", report_id, ids.IMAGE_USAGE_REPORT)
+    check_image_ids(image_ids or [])
+    check_form("usage_report", ids.IMAGE_USAGE_REPORT, report_ids)
 
 
 def _named(
