@@ -25,7 +25,8 @@ FOLDERS = ("packs", "objects", "kernels", "exports", "exporter", "instances", "a
 
 def settings_for(data: Path, **changes: Any) -> Settings:
     """Default settings over ``data``, on a free port, with TCG."""
-    settings = resolve({}, {}, {}, default_data=str(data))
+    named = {"region": changes["region"]} if "region" in changes else {}
+    settings = resolve(named, {}, {}, default_data=str(data))
     return replace(settings, listen="127.0.0.1:0", accelerator="tcg", **changes)
 
 

@@ -25,6 +25,11 @@ class Files:
             written = os.pwrite(descriptor, view, offset)
             view, offset = view[written:], offset + written
 
+    def free_bytes(self, folder: Path) -> int:
+        """What the disk that holds ``folder`` has left for this process's user."""
+        seen = os.statvfs(folder)
+        return seen.f_bavail * seen.f_frsize
+
     def truncate(self, descriptor: int, size_bytes: int) -> None:
         """Cuts the file to ``size_bytes``."""
         os.ftruncate(descriptor, size_bytes)

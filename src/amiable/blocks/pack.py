@@ -9,6 +9,7 @@ durable: what lies behind them was never acknowledged and is cut off when the st
 twice (rule R6): after a failed write or sync the pack is closed at its durable size and the next record goes to a new one.
 """
 
+import errno
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ ZSTD: Final = 1
 ZSTD_LEVEL: Final = 1
 SAVING_PERCENT_MIN: Final = 5
 PACK_BYTES_MAX: Final = 64 * MIB
+KEPT_FREE_BYTES: Final = 4 * MIB
+"""No block is written into the last of the disk: what failed, and why, must still find room in the database."""
 
 
 class PackDamaged(Exception):
@@ -174,8 +177,10 @@ class PackWriter:
         self._full: list[OpenPack] = []
 
     def append(self, stored: Stored) -> Place:
-        """Writes one record behind the last; durable after :meth:`sync`."""
+        """Writes one record behind the last; durable after :meth:`sync`.  Raises ENOSPC before the disk is wholly full."""
         record = stored.record()
+        if self._files.free_bytes(self._folder) < KEPT_FREE_BYTES + len(record):
+            raise OSError(errno.ENOSPC, "the last of the disk is kept for the facts", str(self._folder))
         if self._open is not None and self._open.size_bytes + len(record) > PACK_BYTES_MAX:
             self._full.append(self._open)
             self._open = None

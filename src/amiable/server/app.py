@@ -124,7 +124,8 @@ async def _end(services: Services, watch: Watch, refusal: Refusal | None) -> Non
         code, status = (None, 200) if refusal is None else (refusal.code, refusal.status)
         await audit.end(services, watch, code, status)
     except Exception as error:  # the outermost loop of requests
-        log.error("the log has no line of a call that changed nothing", exc_info=error)
+        is_full = refusals.is_disk_full(error)
+        log.error("the log has no line of a call that changed nothing: %s", error, exc_info=None if is_full else error)
 
 
 class Reading:
