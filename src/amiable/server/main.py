@@ -264,7 +264,7 @@ def main(argv: list[str], environment: dict[str, str]) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     raw = json.loads(environment["AMIABLE_SERVER_SETTINGS"])
-    settings = Settings(**{**raw, "zones": tuple(raw["zones"])})
+    settings = Settings(**{**raw, "regions": tuple(raw["regions"]), "zones": tuple(raw["zones"])})
     try:
         return serve(settings, announce=sys.stdout)
     except LocalRefusal as refusal:
