@@ -151,7 +151,9 @@ class Model:
         }  # fmt: skip
 
     def launch(self, image_id: str, account: str, owner: str) -> str:
-        ami = self.amis.get(image_id)
-        if account != owner and not (ami and ami.grants & {account, ALL}):
+        ami = self.live().get(image_id)
+        if ami is None:
+            return UNAVAILABLE  # gone or in the bin, whoever asks
+        if account != owner and not ami.grants & {account, ALL}:
             return "AuthFailure"
-        return "DryRunOperation" if ami and ami.exit is None and ami.state == "available" else UNAVAILABLE
+        return "DryRunOperation" if ami.state == "available" else UNAVAILABLE

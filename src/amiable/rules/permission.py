@@ -91,7 +91,9 @@ def check_copy(image: Image, account_id: str, closed_snapshot_ids: Sequence[str]
 
 
 def check_launch(image: Image, account_id: str) -> None:
-    """Refuses a launch of what the account may not see, and of what is not available."""
+    """Refuses a launch of what the account may not see, and of what is not available; one that is gone is gone for everybody."""
+    if image.state in (ImageState.BINNED, ImageState.DEREGISTERED):
+        raise InvalidAMIIDUnavailable(image_id=image.id)
     if not may_see(image, account_id):
         raise AuthFailure(what=f"images: [{image.id}]")
     if image.state is not ImageState.AVAILABLE:

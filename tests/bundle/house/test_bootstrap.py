@@ -10,6 +10,7 @@ from amiable.bundle.house import bootstrap
 from amiable.bundle.house.bootstrap import package_sources, refusal_of, require_host, sources_in
 from amiable.bundle.volume import boot_loader
 from amiable.model.errors import LocalRefusal
+from tests.support.processes import wait_for_end
 
 TARGETS = """\
 http://deb.debian.org/debian/ bookworm main
@@ -109,4 +110,4 @@ def test_the_group_that_a_program_leaves_behind_is_ended(tmp_path: Path) -> None
     bootstrap._end_group(process)
     process.stdout.close()
     assert process.returncode is not None
-    assert not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text()
+    wait_for_end(child)

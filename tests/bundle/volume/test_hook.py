@@ -10,6 +10,7 @@ import pytest
 
 from amiable.bundle.volume.hook import tree
 from amiable.model.errors import LocalRefusal
+from tests.support.processes import wait_for_end
 
 ENDED_SECONDS_MAX = 30
 
@@ -39,15 +40,5 @@ def test_a_script_that_still_runs_ends_with_the_bundling(tmp_path: Path, monkeyp
     running.join(ENDED_SECONDS_MAX)
     assert not running.is_alive()
     script_id = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + ENDED_SECONDS_MAX
-    while _goes_on(script_id):  # a process that was killed still runs to its end
-        assert time.monotonic() < deadline, "the script goes on"
-        time.sleep(0.01)
+    wait_for_end(script_id)
     assert not list(tmp_path.glob("amiable-tree-*"))
-
-
-def _goes_on(process_id: int) -> bool:
-    try:
-        return Path(f"/proc/{process_id}/stat").read_text().rpartition(") ")[2][:1] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
