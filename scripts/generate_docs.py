@@ -17,7 +17,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a program, its own folder is what Python looks into
 from amiable import model
 from amiable.cli.main import app
-from amiable.model import errors
+from amiable.model import errors, id_words
 from amiable.model.settings import SETTINGS
 from scripts import api_coverage
 
@@ -125,7 +125,7 @@ def errors_page() -> str:
     for kind in refusals():
         if isinstance(kind.__dict__.get("code"), str) and kind.code != "Local":
             rows[kind.code] = (kind.status, kind.template.replace("|", "\\|"))
-    for table in (errors.NOT_FOUND, errors.MALFORMED):
+    for table in (id_words.NOT_FOUND, id_words.MALFORMED):
         for noun, code in table.items():
             rows.setdefault(
                 code, (400, f"an id of a {noun.replace('_', ' ')} that names nothing, or has the wrong form")

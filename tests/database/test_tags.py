@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,10 +39,10 @@ def tagged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services,
         yield services, principal
 
 
-def read(tagged: tuple[Services, Principal], *filters: Filter, **words: object) -> list[Tag]:
+def read(tagged: tuple[Services, Principal], *filters: Filter, **words: Any) -> list[Tag]:
     services, principal = tagged
     with services.database.read() as c:
-        return list_tags(c, TagSelection(principal.account_id, REGION, filters=filters, **words))  # type: ignore[arg-type]
+        return list_tags(c, TagSelection(principal.account_id, REGION, filters=filters, **words))
 
 
 FILTERS = st.builds(

@@ -46,11 +46,6 @@ def codes_of_many(c: Connection, resource_ids: Sequence[str]) -> dict[str, tuple
     return found
 
 
-def codes_of_selected(c: Connection, resource_ids: Select[Any]) -> dict[str, tuple[ProductCode, ...]]:
-    """The same for the resources whose ids a query gives."""
-    return _read(c, select(C).where(C.c.resource_id.in_(resource_ids)))
-
-
 def codes_of_all(c: Connection, resource_ids: Sequence[str]) -> tuple[ProductCode, ...]:
     """Every code that one of the resources carries, once, in the order of ``resource_ids``: what is made of them all inherits."""
     found = codes_of_many(c, resource_ids)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select
 
 from amiable.database import schema, sharing
 from amiable.database.organizations import grantee_words
@@ -86,15 +86,6 @@ def tags_of(c: Connection, account_id: str, resource_ids: Iterable[str]) -> dict
         )
         for row in c.execute(query.order_by(T.c.resource_id, T.c.key)):
             found.setdefault(row.resource_id, {})[row.key] = row.value
-    return found
-
-
-def tags_of_selected(c: Connection, account_id: str, resource_ids: Select[tuple[str]]) -> dict[str, dict[str, str]]:
-    """The account's tags of the resources that ``resource_ids`` selects, in one query: id → key → value."""
-    query = select(T.c.resource_id, T.c.key, T.c.value).where(T.c.account_id == account_id)
-    found: dict[str, dict[str, str]] = {}
-    for row in c.execute(query.where(T.c.resource_id.in_(resource_ids)).order_by(T.c.resource_id, T.c.key)):
-        found.setdefault(row.resource_id, {})[row.key] = row.value
     return found
 
 

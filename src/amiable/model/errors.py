@@ -17,6 +17,8 @@ error codes, EBS direct API reference, S3 error responses.  Programmer errors ar
 
 from typing import Any, ClassVar
 
+from amiable.model.id_words import MALFORMED, NOT_FOUND, WORDS
+
 
 class Refusal(Exception):
     """A named refusal.  ``facts`` fill the class's ``template``; ``hint`` says what to do about it.
@@ -215,57 +217,6 @@ class NotFound(Refusal):
             else f"The {word}s {named} do not exist{stop}"
         )
         super().__init__(text)
-
-
-WORDS = {
-    "image": "image id",
-    "kernel": "image id",
-    "ramdisk": "image id",
-    "snapshot": "snapshot",
-    "volume": "volume",
-    "instance": "instance ID",
-    "key_pair": "key pair",
-    "subnet": "subnet ID",
-    "vpc": "vpc ID",
-    "security_group": "security group",
-    "import_task": "import task",
-    "bundle_task": "bundle task",
-    "usage_report": "image usage report",
-    "resource": "ID",
-    "instance_type": "instance type",
-}
-NOT_FOUND = {
-    "image": "InvalidAMIID.NotFound",
-    "kernel": "InvalidAMIID.NotFound",
-    "ramdisk": "InvalidAMIID.NotFound",
-    "snapshot": "InvalidSnapshot.NotFound",
-    "volume": "InvalidVolume.NotFound",
-    "instance": "InvalidInstanceID.NotFound",
-    "key_pair": "InvalidKeyPair.NotFound",
-    "subnet": "InvalidSubnetID.NotFound",
-    "vpc": "InvalidVpcID.NotFound",
-    "security_group": "InvalidGroup.NotFound",
-    "import_task": "InvalidConversionTaskId",
-    "bundle_task": "InvalidBundleID.NotFound",
-    "usage_report": "InvalidParameterValue",
-    "resource": "InvalidID",
-    "instance_type": "InvalidInstanceType",
-}
-MALFORMED = {
-    "image": "InvalidAMIID.Malformed",
-    "kernel": "InvalidKernelId.Malformed",
-    "ramdisk": "InvalidRamDiskId.Malformed",
-    "snapshot": "InvalidSnapshotID.Malformed",
-    "volume": "InvalidVolumeID.Malformed",
-    "instance": "InvalidInstanceID.Malformed",
-    "key_pair": "InvalidParameterValue",
-    "subnet": "InvalidSubnetID.Malformed",
-    "vpc": "InvalidVpcID.Malformed",
-    "security_group": "InvalidGroupId.Malformed",
-    "import_task": "InvalidConversionTaskId.Malformed",
-    "usage_report": "InvalidParameterValue",
-    "resource": "InvalidID",
-}
 
 
 class InvalidUserIDMalformed(Refusal):

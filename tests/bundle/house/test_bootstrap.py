@@ -13,21 +13,21 @@ from amiable.model.errors import LocalRefusal
 from tests.support.processes import wait_for_end
 
 TARGETS = """\
-http://deb.debian.org/debian/ bookworm main
-http://deb.debian.org/debian/ bookworm main
-http://deb.debian.org/debian/ bookworm non-free-firmware
-http://deb.debian.org/debian/ bookworm-updates main
-http://deb.debian.org/debian-security/ bookworm-security main
-http://deb.debian.org/debian/ bookworm-backports main
-http://deb.debian.org/debian/ trixie main
+http://mirror.example/debian/ bookworm main
+http://mirror.example/debian/ bookworm main
+http://mirror.example/debian/ bookworm non-free-firmware
+http://mirror.example/debian/ bookworm-updates main
+http://mirror.example/debian-security/ bookworm-security main
+http://mirror.example/debian/ bookworm-backports main
+http://mirror.example/debian/ trixie main
 """
 
 
 def test_the_sources_are_the_suite_s_own_each_once() -> None:
     assert sources_in(TARGETS) == [
-        "deb http://deb.debian.org/debian/ bookworm main",
-        "deb http://deb.debian.org/debian/ bookworm-updates main",
-        "deb http://deb.debian.org/debian-security/ bookworm-security main",
+        "deb http://mirror.example/debian/ bookworm main",
+        "deb http://mirror.example/debian/ bookworm-updates main",
+        "deb http://mirror.example/debian-security/ bookworm-security main",
     ]
 
 
