@@ -21,6 +21,18 @@ VPC: Final = "vpc"
 SUBNET: Final = "subnet"
 SECURITY_GROUP: Final = "sg"
 NETWORK_INTERFACE: Final = "eni"
+NETWORK_INTERFACE_ATTACHMENT: Final = "eni-attach"
+SECURITY_GROUP_RULE: Final = "sgr"
+INTERNET_GATEWAY: Final = "igw"
+ROUTE_TABLE: Final = "rtb"
+ROUTE_TABLE_ASSOCIATION: Final = "rtbassoc"
+NETWORK_ACL: Final = "acl"
+DHCP_OPTIONS: Final = "dopt"
+ADDRESS_ALLOCATION: Final = "eipalloc"
+ADDRESS_ASSOCIATION: Final = "eipassoc"
+LAUNCH_TEMPLATE: Final = "lt"
+INSTANCE_PROFILE_ASSOCIATION: Final = "iip-assoc"
+REPLACE_ROOT_VOLUME_TASK: Final = "replacevol"
 
 ENTROPY_BYTES: Final = 9
 

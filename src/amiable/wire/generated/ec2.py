@@ -11,9 +11,115 @@ import msgspec
 from amiable.wire.shape import ListOf, Member, Operation, Scalar, Service, Shape, Structure
 
 
+class AcceleratorCount(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class AcceleratorCountRequest(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class AcceleratorTotalMemoryMiB(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class AcceleratorTotalMemoryMiBRequest(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class AccountAttribute(msgspec.Struct, kw_only=True, frozen=True):
+    attribute_name: str | None = None
+    attribute_values: list[AccountAttributeValue] | None = None
+
+
+class AccountAttributeValue(msgspec.Struct, kw_only=True, frozen=True):
+    attribute_value: str | None = None
+
+
+class Address(msgspec.Struct, kw_only=True, frozen=True):
+    allocation_id: str | None = None
+    association_id: str | None = None
+    domain: str | None = None
+    network_interface_id: str | None = None
+    network_interface_owner_id: str | None = None
+    private_ip_address: str | None = None
+    tags: list[Tag] | None = None
+    public_ipv4_pool: str | None = None
+    network_border_group: str | None = None
+    customer_owned_ip: str | None = None
+    customer_owned_ipv4_pool: str | None = None
+    carrier_ip: str | None = None
+    subnet_id: str | None = None
+    service_managed: str | None = None
+    instance_id: str | None = None
+    public_ip: str | None = None
+
+
+class AllocateAddressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    domain: str | None = None
+    address: str | None = None
+    public_ipv4_pool: str | None = None
+    network_border_group: str | None = None
+    customer_owned_ipv4_pool: str | None = None
+    tag_specifications: list[TagSpecification] | None = None
+    ipam_pool_id: str | None = None
+    dry_run: bool | None = None
+
+
+class AllocateAddressResult(msgspec.Struct, kw_only=True, frozen=True):
+    allocation_id: str | None = None
+    public_ipv4_pool: str | None = None
+    network_border_group: str | None = None
+    domain: str | None = None
+    customer_owned_ip: str | None = None
+    customer_owned_ipv4_pool: str | None = None
+    carrier_ip: str | None = None
+    public_ip: str | None = None
+
+
 class ApplicationStatusSummary(msgspec.Struct, kw_only=True, frozen=True):
     status: str | None = None
     impaired_since: datetime | None = None
+
+
+class AssociateAddressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    allocation_id: str | None = None
+    instance_id: str | None = None
+    public_ip: str | None = None
+    dry_run: bool | None = None
+    network_interface_id: str | None = None
+    private_ip_address: str | None = None
+    allow_reassociation: bool | None = None
+
+
+class AssociateAddressResult(msgspec.Struct, kw_only=True, frozen=True):
+    association_id: str | None = None
+
+
+class AssociateIamInstanceProfileRequest(msgspec.Struct, kw_only=True, frozen=True):
+    iam_instance_profile: IamInstanceProfileSpecification
+    instance_id: str
+
+
+class AssociateIamInstanceProfileResult(msgspec.Struct, kw_only=True, frozen=True):
+    iam_instance_profile_association: IamInstanceProfileAssociation | None = None
+
+
+class AssociateRouteTableRequest(msgspec.Struct, kw_only=True, frozen=True):
+    gateway_id: str | None = None
+    public_ipv4_pool: str | None = None
+    dry_run: bool | None = None
+    subnet_id: str | None = None
+    route_table_id: str
+
+
+class AssociateRouteTableResult(msgspec.Struct, kw_only=True, frozen=True):
+    association_id: str | None = None
+    association_state: RouteTableAssociationState | None = None
 
 
 class AssociatedKmsKey(msgspec.Struct, kw_only=True, frozen=True):
@@ -30,12 +136,87 @@ class AttachImageWatermarkResult(msgspec.Struct, kw_only=True, frozen=True):
     watermark_key: str | None = None
 
 
+class AttachInternetGatewayRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    internet_gateway_id: str
+    vpc_id: str
+
+
+class AttachNetworkInterfaceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    network_card_index: int | None = None
+    ena_srd_specification: EnaSrdSpecification | None = None
+    ena_queue_count: int | None = None
+    dry_run: bool | None = None
+    network_interface_id: str
+    instance_id: str
+    device_index: int
+
+
+class AttachNetworkInterfaceResult(msgspec.Struct, kw_only=True, frozen=True):
+    attachment_id: str | None = None
+    network_card_index: int | None = None
+
+
+class AttachVolumeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    device: str
+    instance_id: str
+    volume_id: str
+    ebs_card_index: int | None = None
+    dry_run: bool | None = None
+
+
+class AttachmentEnaSrdSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    ena_srd_enabled: bool | None = None
+    ena_srd_udp_specification: AttachmentEnaSrdUdpSpecification | None = None
+
+
+class AttachmentEnaSrdUdpSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    ena_srd_udp_enabled: bool | None = None
+
+
 class AttributeBooleanValue(msgspec.Struct, kw_only=True, frozen=True):
     value: bool | None = None
 
 
 class AttributeValue(msgspec.Struct, kw_only=True, frozen=True):
     value: str | None = None
+
+
+class AuthorizeSecurityGroupEgressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    tag_specifications: list[TagSpecification] | None = None
+    dry_run: bool | None = None
+    group_id: str
+    source_security_group_name: str | None = None
+    source_security_group_owner_id: str | None = None
+    ip_protocol: str | None = None
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr_ip: str | None = None
+    ip_permissions: list[IpPermission] | None = None
+
+
+class AuthorizeSecurityGroupEgressResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+    security_group_rules: list[SecurityGroupRule] | None = None
+
+
+class AuthorizeSecurityGroupIngressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    cidr_ip: str | None = None
+    from_port: int | None = None
+    group_id: str | None = None
+    group_name: str | None = None
+    ip_permissions: list[IpPermission] | None = None
+    ip_protocol: str | None = None
+    source_security_group_name: str | None = None
+    source_security_group_owner_id: str | None = None
+    to_port: int | None = None
+    tag_specifications: list[TagSpecification] | None = None
+    dry_run: bool | None = None
+
+
+class AuthorizeSecurityGroupIngressResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+    security_group_rules: list[SecurityGroupRule] | None = None
 
 
 class AvailabilityZone(msgspec.Struct, kw_only=True, frozen=True):
@@ -65,6 +246,24 @@ class AvailabilityZoneMessage(msgspec.Struct, kw_only=True, frozen=True):
 
 class AvailabilityZoneSubGeography(msgspec.Struct, kw_only=True, frozen=True):
     name: str | None = None
+
+
+class BaselineEbsBandwidthMbps(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class BaselineEbsBandwidthMbpsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class BaselinePerformanceFactors(msgspec.Struct, kw_only=True, frozen=True):
+    cpu: CpuPerformanceFactor | None = None
+
+
+class BaselinePerformanceFactorsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    cpu: CpuPerformanceFactorRequest | None = None
 
 
 class BlockDeviceMapping(msgspec.Struct, kw_only=True, frozen=True):
@@ -160,6 +359,18 @@ class ConfirmProductInstanceResult(msgspec.Struct, kw_only=True, frozen=True):
     owner_id: str | None = None
 
 
+class ConnectionTrackingConfiguration(msgspec.Struct, kw_only=True, frozen=True):
+    tcp_established_timeout: int | None = None
+    udp_stream_timeout: int | None = None
+    udp_timeout: int | None = None
+
+
+class ConnectionTrackingSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    tcp_established_timeout: int | None = None
+    udp_timeout: int | None = None
+    udp_stream_timeout: int | None = None
+
+
 class ConnectionTrackingSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
     tcp_established_timeout: int | None = None
     udp_stream_timeout: int | None = None
@@ -170,6 +381,47 @@ class ConnectionTrackingSpecificationResponse(msgspec.Struct, kw_only=True, froz
     tcp_established_timeout: int | None = None
     udp_stream_timeout: int | None = None
     udp_timeout: int | None = None
+
+
+class CopyImageRequest(msgspec.Struct, kw_only=True, frozen=True):
+    client_token: str | None = None
+    description: str | None = None
+    encrypted: bool | None = None
+    kms_key_id: str | None = None
+    name: str
+    source_image_id: str
+    source_region: str
+    destination_outpost_arn: str | None = None
+    copy_image_tags: bool | None = None
+    tag_specifications: list[TagSpecification] | None = None
+    snapshot_copy_completion_duration_minutes: int | None = None
+    destination_availability_zone: str | None = None
+    destination_availability_zone_id: str | None = None
+    dry_run: bool | None = None
+
+
+class CopyImageResult(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str | None = None
+
+
+class CopySnapshotRequest(msgspec.Struct, kw_only=True, frozen=True):
+    description: str | None = None
+    destination_outpost_arn: str | None = None
+    destination_region: str | None = None
+    encrypted: bool | None = None
+    kms_key_id: str | None = None
+    presigned_url: str | None = None
+    source_region: str
+    source_snapshot_id: str
+    tag_specifications: list[TagSpecification] | None = None
+    completion_duration_minutes: int | None = None
+    destination_availability_zone: str | None = None
+    dry_run: bool | None = None
+
+
+class CopySnapshotResult(msgspec.Struct, kw_only=True, frozen=True):
+    tags: list[Tag] | None = None
+    snapshot_id: str | None = None
 
 
 class CpuOptions(msgspec.Struct, kw_only=True, frozen=True):
@@ -186,6 +438,49 @@ class CpuOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
     nested_virtualization: str | None = None
 
 
+class CpuPerformanceFactor(msgspec.Struct, kw_only=True, frozen=True):
+    references: list[PerformanceFactorReference] | None = None
+
+
+class CpuPerformanceFactorRequest(msgspec.Struct, kw_only=True, frozen=True):
+    references: list[PerformanceFactorReferenceRequest] | None = None
+
+
+class CreateDefaultSubnetRequest(msgspec.Struct, kw_only=True, frozen=True):
+    availability_zone: str | None = None
+    dry_run: bool | None = None
+    ipv6_native: bool | None = None
+    availability_zone_id: str | None = None
+
+
+class CreateDefaultSubnetResult(msgspec.Struct, kw_only=True, frozen=True):
+    subnet: Subnet | None = None
+
+
+class CreateDefaultVpcRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class CreateDefaultVpcResult(msgspec.Struct, kw_only=True, frozen=True):
+    vpc: Vpc | None = None
+
+
+class CreateImageRequest(msgspec.Struct, kw_only=True, frozen=True):
+    tag_specifications: list[TagSpecification] | None = None
+    snapshot_location: str | None = None
+    boot_mode_override: str | None = None
+    dry_run: bool | None = None
+    instance_id: str
+    name: str
+    description: str | None = None
+    no_reboot: bool | None = None
+    block_device_mappings: list[BlockDeviceMapping] | None = None
+
+
+class CreateImageResult(msgspec.Struct, kw_only=True, frozen=True):
+    image_id: str | None = None
+
+
 class CreateImageUsageReportRequest(msgspec.Struct, kw_only=True, frozen=True):
     image_id: str
     dry_run: bool | None = None
@@ -199,12 +494,188 @@ class CreateImageUsageReportResult(msgspec.Struct, kw_only=True, frozen=True):
     report_id: str | None = None
 
 
+class CreateInternetGatewayRequest(msgspec.Struct, kw_only=True, frozen=True):
+    tag_specifications: list[TagSpecification] | None = None
+    dry_run: bool | None = None
+
+
+class CreateInternetGatewayResult(msgspec.Struct, kw_only=True, frozen=True):
+    internet_gateway: InternetGateway | None = None
+
+
 class CreateKeyPairRequest(msgspec.Struct, kw_only=True, frozen=True):
     key_name: str
     key_type: str | None = None
     tag_specifications: list[TagSpecification] | None = None
     key_format: str | None = None
     dry_run: bool | None = None
+
+
+class CreateLaunchTemplateRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    client_token: str | None = None
+    launch_template_name: str
+    version_description: str | None = None
+    launch_template_data: RequestLaunchTemplateData
+    operator: OperatorRequest | None = None
+    tag_specifications: list[TagSpecification] | None = None
+
+
+class CreateLaunchTemplateResult(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template: LaunchTemplate | None = None
+    warning: ValidationWarning | None = None
+
+
+class CreateLaunchTemplateVersionRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    client_token: str | None = None
+    launch_template_id: str | None = None
+    launch_template_name: str | None = None
+    source_version: str | None = None
+    version_description: str | None = None
+    launch_template_data: RequestLaunchTemplateData
+    resolve_alias: bool | None = None
+
+
+class CreateLaunchTemplateVersionResult(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template_version: LaunchTemplateVersion | None = None
+    warning: ValidationWarning | None = None
+
+
+class CreateNetworkInterfaceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    ipv4_prefixes: list[Ipv4PrefixSpecificationRequest] | None = None
+    ipv4_prefix_count: int | None = None
+    ipv6_prefixes: list[Ipv6PrefixSpecificationRequest] | None = None
+    ipv6_prefix_count: int | None = None
+    interface_type: str | None = None
+    tag_specifications: list[TagSpecification] | None = None
+    client_token: str | None = None
+    enable_primary_ipv6: bool | None = None
+    connection_tracking_specification: ConnectionTrackingSpecificationRequest | None = None
+    operator: OperatorRequest | None = None
+    subnet_id: str
+    description: str | None = None
+    private_ip_address: str | None = None
+    groups: list[str] | None = None
+    private_ip_addresses: list[PrivateIpAddressSpecification] | None = None
+    secondary_private_ip_address_count: int | None = None
+    ipv6_addresses: list[InstanceIpv6Address] | None = None
+    ipv6_address_count: int | None = None
+    dry_run: bool | None = None
+
+
+class CreateNetworkInterfaceResult(msgspec.Struct, kw_only=True, frozen=True):
+    network_interface: NetworkInterface | None = None
+    client_token: str | None = None
+
+
+class CreateReplaceRootVolumeTaskRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str
+    snapshot_id: str | None = None
+    client_token: str | None = None
+    dry_run: bool | None = None
+    tag_specifications: list[TagSpecification] | None = None
+    image_id: str | None = None
+    delete_replaced_root_volume: bool | None = None
+    volume_initialization_rate: int | None = None
+    volume_id: str | None = None
+
+
+class CreateReplaceRootVolumeTaskResult(msgspec.Struct, kw_only=True, frozen=True):
+    replace_root_volume_task: ReplaceRootVolumeTask | None = None
+
+
+class CreateRouteRequest(msgspec.Struct, kw_only=True, frozen=True):
+    destination_prefix_list_id: str | None = None
+    vpc_endpoint_id: str | None = None
+    transit_gateway_id: str | None = None
+    local_gateway_id: str | None = None
+    carrier_gateway_id: str | None = None
+    core_network_arn: str | None = None
+    odb_network_arn: str | None = None
+    dry_run: bool | None = None
+    route_table_id: str
+    destination_cidr_block: str | None = None
+    gateway_id: str | None = None
+    destination_ipv6_cidr_block: str | None = None
+    egress_only_internet_gateway_id: str | None = None
+    instance_id: str | None = None
+    network_interface_id: str | None = None
+    vpc_peering_connection_id: str | None = None
+    nat_gateway_id: str | None = None
+
+
+class CreateRouteResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
+class CreateRouteTableRequest(msgspec.Struct, kw_only=True, frozen=True):
+    tag_specifications: list[TagSpecification] | None = None
+    client_token: str | None = None
+    dry_run: bool | None = None
+    vpc_id: str
+
+
+class CreateRouteTableResult(msgspec.Struct, kw_only=True, frozen=True):
+    route_table: RouteTable | None = None
+    client_token: str | None = None
+
+
+class CreateSecurityGroupRequest(msgspec.Struct, kw_only=True, frozen=True):
+    description: str
+    group_name: str
+    vpc_id: str | None = None
+    tag_specifications: list[TagSpecification] | None = None
+    dry_run: bool | None = None
+
+
+class CreateSecurityGroupResult(msgspec.Struct, kw_only=True, frozen=True):
+    group_id: str | None = None
+    tags: list[Tag] | None = None
+    security_group_arn: str | None = None
+
+
+class CreateSnapshotRequest(msgspec.Struct, kw_only=True, frozen=True):
+    description: str | None = None
+    outpost_arn: str | None = None
+    volume_id: str
+    tag_specifications: list[TagSpecification] | None = None
+    location: str | None = None
+    dry_run: bool | None = None
+
+
+class CreateSnapshotsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    description: str | None = None
+    instance_specification: InstanceSpecification
+    outpost_arn: str | None = None
+    tag_specifications: list[TagSpecification] | None = None
+    dry_run: bool | None = None
+    copy_tags_from_source: str | None = None
+    location: str | None = None
+
+
+class CreateSnapshotsResult(msgspec.Struct, kw_only=True, frozen=True):
+    snapshots: list[SnapshotInfo] | None = None
+
+
+class CreateSubnetRequest(msgspec.Struct, kw_only=True, frozen=True):
+    tag_specifications: list[TagSpecification] | None = None
+    availability_zone: str | None = None
+    availability_zone_id: str | None = None
+    cidr_block: str | None = None
+    ipv6_cidr_block: str | None = None
+    outpost_arn: str | None = None
+    vpc_id: str
+    ipv6_native: bool | None = None
+    ipv4_ipam_pool_id: str | None = None
+    ipv4_netmask_length: int | None = None
+    ipv6_ipam_pool_id: str | None = None
+    ipv6_netmask_length: int | None = None
+    dry_run: bool | None = None
+
+
+class CreateSubnetResult(msgspec.Struct, kw_only=True, frozen=True):
+    subnet: Subnet | None = None
 
 
 class CreateTagsRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -223,12 +694,55 @@ class CreateVolumePermissionModifications(msgspec.Struct, kw_only=True, frozen=T
     remove: list[CreateVolumePermission] | None = None
 
 
+class CreateVolumeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    availability_zone: str | None = None
+    availability_zone_id: str | None = None
+    encrypted: bool | None = None
+    iops: int | None = None
+    kms_key_id: str | None = None
+    outpost_arn: str | None = None
+    size: int | None = None
+    snapshot_id: str | None = None
+    volume_type: str | None = None
+    tag_specifications: list[TagSpecification] | None = None
+    multi_attach_enabled: bool | None = None
+    throughput: int | None = None
+    client_token: str | None = None
+    volume_initialization_rate: int | None = None
+    operator: OperatorRequest | None = None
+    dry_run: bool | None = None
+
+
+class CreateVpcRequest(msgspec.Struct, kw_only=True, frozen=True):
+    cidr_block: str | None = None
+    ipv6_pool: str | None = None
+    ipv6_cidr_block: str | None = None
+    ipv4_ipam_pool_id: str | None = None
+    ipv4_netmask_length: int | None = None
+    ipv6_ipam_pool_id: str | None = None
+    ipv6_netmask_length: int | None = None
+    ipv6_cidr_block_network_border_group: str | None = None
+    vpc_encryption_control: VpcEncryptionControlConfiguration | None = None
+    tag_specifications: list[TagSpecification] | None = None
+    dry_run: bool | None = None
+    instance_tenancy: str | None = None
+    amazon_provided_ipv6_cidr_block: bool | None = None
+
+
+class CreateVpcResult(msgspec.Struct, kw_only=True, frozen=True):
+    vpc: Vpc | None = None
+
+
 class CreationDateCondition(msgspec.Struct, kw_only=True, frozen=True):
     maximum_days_since_created: int | None = None
 
 
 class CreationDateConditionRequest(msgspec.Struct, kw_only=True, frozen=True):
     maximum_days_since_created: int | None = None
+
+
+class CreditSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    cpu_credits: str | None = None
 
 
 class CreditSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -250,6 +764,11 @@ class DeleteImageUsageReportResult(msgspec.Struct, kw_only=True, frozen=True):
     return_: bool | None = None
 
 
+class DeleteInternetGatewayRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    internet_gateway_id: str
+
+
 class DeleteKeyPairRequest(msgspec.Struct, kw_only=True, frozen=True):
     key_name: str | None = None
     key_pair_id: str | None = None
@@ -259,6 +778,70 @@ class DeleteKeyPairRequest(msgspec.Struct, kw_only=True, frozen=True):
 class DeleteKeyPairResult(msgspec.Struct, kw_only=True, frozen=True):
     return_: bool | None = None
     key_pair_id: str | None = None
+
+
+class DeleteLaunchTemplateRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    launch_template_id: str | None = None
+    launch_template_name: str | None = None
+
+
+class DeleteLaunchTemplateResult(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template: LaunchTemplate | None = None
+
+
+class DeleteLaunchTemplateVersionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    launch_template_id: str | None = None
+    launch_template_name: str | None = None
+    versions: list[str]
+
+
+class DeleteLaunchTemplateVersionsResponseErrorItem(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template_id: str | None = None
+    launch_template_name: str | None = None
+    version_number: int | None = None
+    response_error: ResponseError | None = None
+
+
+class DeleteLaunchTemplateVersionsResponseSuccessItem(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template_id: str | None = None
+    launch_template_name: str | None = None
+    version_number: int | None = None
+
+
+class DeleteLaunchTemplateVersionsResult(msgspec.Struct, kw_only=True, frozen=True):
+    successfully_deleted_launch_template_versions: list[DeleteLaunchTemplateVersionsResponseSuccessItem] | None = None
+    unsuccessfully_deleted_launch_template_versions: list[DeleteLaunchTemplateVersionsResponseErrorItem] | None = None
+
+
+class DeleteNetworkInterfaceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    network_interface_id: str
+
+
+class DeleteRouteRequest(msgspec.Struct, kw_only=True, frozen=True):
+    destination_prefix_list_id: str | None = None
+    dry_run: bool | None = None
+    route_table_id: str
+    destination_cidr_block: str | None = None
+    destination_ipv6_cidr_block: str | None = None
+
+
+class DeleteRouteTableRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    route_table_id: str
+
+
+class DeleteSecurityGroupRequest(msgspec.Struct, kw_only=True, frozen=True):
+    group_id: str | None = None
+    group_name: str | None = None
+    dry_run: bool | None = None
+
+
+class DeleteSecurityGroupResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+    group_id: str | None = None
 
 
 class DeleteSnapshotRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -271,10 +854,25 @@ class DeleteSnapshotReturnCode(msgspec.Struct, kw_only=True, frozen=True):
     return_code: str | None = None
 
 
+class DeleteSubnetRequest(msgspec.Struct, kw_only=True, frozen=True):
+    subnet_id: str
+    dry_run: bool | None = None
+
+
 class DeleteTagsRequest(msgspec.Struct, kw_only=True, frozen=True):
     dry_run: bool | None = None
     resources: list[str]
     tags: list[Tag] | None = None
+
+
+class DeleteVolumeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    volume_id: str
+    dry_run: bool | None = None
+
+
+class DeleteVpcRequest(msgspec.Struct, kw_only=True, frozen=True):
+    vpc_id: str
+    dry_run: bool | None = None
 
 
 class DeprecationTimeCondition(msgspec.Struct, kw_only=True, frozen=True):
@@ -294,6 +892,26 @@ class DeregisterImageRequest(msgspec.Struct, kw_only=True, frozen=True):
 class DeregisterImageResult(msgspec.Struct, kw_only=True, frozen=True):
     return_: bool | None = None
     delete_snapshot_results: list[DeleteSnapshotReturnCode] | None = None
+
+
+class DescribeAccountAttributesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    attribute_names: list[str] | None = None
+
+
+class DescribeAccountAttributesResult(msgspec.Struct, kw_only=True, frozen=True):
+    account_attributes: list[AccountAttribute] | None = None
+
+
+class DescribeAddressesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    public_ips: list[str] | None = None
+    dry_run: bool | None = None
+    filters: list[Filter] | None = None
+    allocation_ids: list[str] | None = None
+
+
+class DescribeAddressesResult(msgspec.Struct, kw_only=True, frozen=True):
+    addresses: list[Address] | None = None
 
 
 class DescribeAvailabilityZonesRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -316,6 +934,31 @@ class DescribeBundleTasksRequest(msgspec.Struct, kw_only=True, frozen=True):
 
 class DescribeBundleTasksResult(msgspec.Struct, kw_only=True, frozen=True):
     bundle_tasks: list[BundleTask] | None = None
+
+
+class DescribeDhcpOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dhcp_options_ids: list[str] | None = None
+    next_token: str | None = None
+    max_results: int | None = None
+    dry_run: bool | None = None
+    filters: list[Filter] | None = None
+
+
+class DescribeDhcpOptionsResult(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    dhcp_options: list[DhcpOptions] | None = None
+
+
+class DescribeIamInstanceProfileAssociationsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    association_ids: list[str] | None = None
+    filters: list[Filter] | None = None
+    max_results: int | None = None
+    next_token: str | None = None
+
+
+class DescribeIamInstanceProfileAssociationsResult(msgspec.Struct, kw_only=True, frozen=True):
+    iam_instance_profile_associations: list[IamInstanceProfileAssociation] | None = None
+    next_token: str | None = None
 
 
 class DescribeImageAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -402,6 +1045,19 @@ class DescribeInstanceAttributeRequest(msgspec.Struct, kw_only=True, frozen=True
     attribute: str
 
 
+class DescribeInstanceCreditSpecificationsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    filters: list[Filter] | None = None
+    instance_ids: list[str] | None = None
+    max_results: int | None = None
+    next_token: str | None = None
+
+
+class DescribeInstanceCreditSpecificationsResult(msgspec.Struct, kw_only=True, frozen=True):
+    instance_credit_specifications: list[InstanceCreditSpecification] | None = None
+    next_token: str | None = None
+
+
 class DescribeInstanceImageMetadataRequest(msgspec.Struct, kw_only=True, frozen=True):
     filters: list[Filter] | None = None
     instance_ids: list[str] | None = None
@@ -427,6 +1083,19 @@ class DescribeInstanceStatusRequest(msgspec.Struct, kw_only=True, frozen=True):
 
 class DescribeInstanceStatusResult(msgspec.Struct, kw_only=True, frozen=True):
     instance_statuses: list[InstanceStatus] | None = None
+    next_token: str | None = None
+
+
+class DescribeInstanceTypeOfferingsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    location_type: str | None = None
+    filters: list[Filter] | None = None
+    max_results: int | None = None
+    next_token: str | None = None
+
+
+class DescribeInstanceTypeOfferingsResult(msgspec.Struct, kw_only=True, frozen=True):
+    instance_type_offerings: list[InstanceTypeOffering] | None = None
     next_token: str | None = None
 
 
@@ -458,6 +1127,19 @@ class DescribeInstancesResult(msgspec.Struct, kw_only=True, frozen=True):
     reservations: list[Reservation] | None = None
 
 
+class DescribeInternetGatewaysRequest(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    max_results: int | None = None
+    dry_run: bool | None = None
+    internet_gateway_ids: list[str] | None = None
+    filters: list[Filter] | None = None
+
+
+class DescribeInternetGatewaysResult(msgspec.Struct, kw_only=True, frozen=True):
+    internet_gateways: list[InternetGateway] | None = None
+    next_token: str | None = None
+
+
 class DescribeKeyPairsRequest(msgspec.Struct, kw_only=True, frozen=True):
     key_names: list[str] | None = None
     key_pair_ids: list[str] | None = None
@@ -468,6 +1150,40 @@ class DescribeKeyPairsRequest(msgspec.Struct, kw_only=True, frozen=True):
 
 class DescribeKeyPairsResult(msgspec.Struct, kw_only=True, frozen=True):
     key_pairs: list[KeyPairInfo] | None = None
+
+
+class DescribeLaunchTemplateVersionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    launch_template_id: str | None = None
+    launch_template_name: str | None = None
+    versions: list[str] | None = None
+    min_version: str | None = None
+    max_version: str | None = None
+    next_token: str | None = None
+    max_results: int | None = None
+    filters: list[Filter] | None = None
+    resolve_alias: bool | None = None
+    include_managed_resources: bool | None = None
+
+
+class DescribeLaunchTemplateVersionsResult(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template_versions: list[LaunchTemplateVersion] | None = None
+    next_token: str | None = None
+
+
+class DescribeLaunchTemplatesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    launch_template_ids: list[str] | None = None
+    launch_template_names: list[str] | None = None
+    filters: list[Filter] | None = None
+    next_token: str | None = None
+    max_results: int | None = None
+    include_managed_resources: bool | None = None
+
+
+class DescribeLaunchTemplatesResult(msgspec.Struct, kw_only=True, frozen=True):
+    launch_templates: list[LaunchTemplate] | None = None
+    next_token: str | None = None
 
 
 class DescribeLockedSnapshotsRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -483,6 +1199,48 @@ class DescribeLockedSnapshotsResult(msgspec.Struct, kw_only=True, frozen=True):
     next_token: str | None = None
 
 
+class DescribeNetworkAclsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    max_results: int | None = None
+    dry_run: bool | None = None
+    network_acl_ids: list[str] | None = None
+    filters: list[Filter] | None = None
+
+
+class DescribeNetworkAclsResult(msgspec.Struct, kw_only=True, frozen=True):
+    network_acls: list[NetworkAcl] | None = None
+    next_token: str | None = None
+
+
+class DescribeNetworkInterfaceAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    network_interface_id: str
+    attribute: str | None = None
+
+
+class DescribeNetworkInterfaceAttributeResult(msgspec.Struct, kw_only=True, frozen=True):
+    attachment: NetworkInterfaceAttachment | None = None
+    description: AttributeValue | None = None
+    groups: list[GroupIdentifier] | None = None
+    network_interface_id: str | None = None
+    source_dest_check: AttributeBooleanValue | None = None
+    associate_public_ip_address: bool | None = None
+
+
+class DescribeNetworkInterfacesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    max_results: int | None = None
+    include_managed_resources: bool | None = None
+    dry_run: bool | None = None
+    network_interface_ids: list[str] | None = None
+    filters: list[Filter] | None = None
+
+
+class DescribeNetworkInterfacesResult(msgspec.Struct, kw_only=True, frozen=True):
+    network_interfaces: list[NetworkInterface] | None = None
+    next_token: str | None = None
+
+
 class DescribeRegionsRequest(msgspec.Struct, kw_only=True, frozen=True):
     region_names: list[str] | None = None
     all_regions: bool | None = None
@@ -492,6 +1250,45 @@ class DescribeRegionsRequest(msgspec.Struct, kw_only=True, frozen=True):
 
 class DescribeRegionsResult(msgspec.Struct, kw_only=True, frozen=True):
     regions: list[Region] | None = None
+
+
+class DescribeReplaceRootVolumeTasksRequest(msgspec.Struct, kw_only=True, frozen=True):
+    replace_root_volume_task_ids: list[str] | None = None
+    filters: list[Filter] | None = None
+    max_results: int | None = None
+    next_token: str | None = None
+    dry_run: bool | None = None
+
+
+class DescribeReplaceRootVolumeTasksResult(msgspec.Struct, kw_only=True, frozen=True):
+    replace_root_volume_tasks: list[ReplaceRootVolumeTask] | None = None
+    next_token: str | None = None
+
+
+class DescribeRouteTablesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    max_results: int | None = None
+    dry_run: bool | None = None
+    route_table_ids: list[str] | None = None
+    filters: list[Filter] | None = None
+
+
+class DescribeRouteTablesResult(msgspec.Struct, kw_only=True, frozen=True):
+    route_tables: list[RouteTable] | None = None
+    next_token: str | None = None
+
+
+class DescribeSecurityGroupRulesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    filters: list[Filter] | None = None
+    security_group_rule_ids: list[str] | None = None
+    dry_run: bool | None = None
+    next_token: str | None = None
+    max_results: int | None = None
+
+
+class DescribeSecurityGroupRulesResult(msgspec.Struct, kw_only=True, frozen=True):
+    security_group_rules: list[SecurityGroupRule] | None = None
+    next_token: str | None = None
 
 
 class DescribeSecurityGroupsRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -560,6 +1357,73 @@ class DescribeTagsResult(msgspec.Struct, kw_only=True, frozen=True):
     tags: list[TagDescription] | None = None
 
 
+class DescribeVolumeAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    attribute: str
+    volume_id: str
+    dry_run: bool | None = None
+
+
+class DescribeVolumeAttributeResult(msgspec.Struct, kw_only=True, frozen=True):
+    auto_enable_io: AttributeBooleanValue | None = None
+    product_codes: list[ProductCode] | None = None
+    volume_id: str | None = None
+
+
+class DescribeVolumeStatusRequest(msgspec.Struct, kw_only=True, frozen=True):
+    max_results: int | None = None
+    next_token: str | None = None
+    volume_ids: list[str] | None = None
+    include_managed_resources: bool | None = None
+    dry_run: bool | None = None
+    filters: list[Filter] | None = None
+
+
+class DescribeVolumeStatusResult(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    volume_statuses: list[VolumeStatusItem] | None = None
+
+
+class DescribeVolumesModificationsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    volume_ids: list[str] | None = None
+    filters: list[Filter] | None = None
+    next_token: str | None = None
+    max_results: int | None = None
+    include_managed_resources: bool | None = None
+
+
+class DescribeVolumesModificationsResult(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    volumes_modifications: list[VolumeModification] | None = None
+
+
+class DescribeVolumesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    volume_ids: list[str] | None = None
+    include_managed_resources: bool | None = None
+    dry_run: bool | None = None
+    filters: list[Filter] | None = None
+    next_token: str | None = None
+    max_results: int | None = None
+
+
+class DescribeVolumesResult(msgspec.Struct, kw_only=True, frozen=True):
+    next_token: str | None = None
+    volumes: list[Volume] | None = None
+
+
+class DescribeVpcAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    attribute: str
+    vpc_id: str
+    dry_run: bool | None = None
+
+
+class DescribeVpcAttributeResult(msgspec.Struct, kw_only=True, frozen=True):
+    enable_dns_hostnames: AttributeBooleanValue | None = None
+    enable_dns_support: AttributeBooleanValue | None = None
+    enable_network_address_usage_metrics: AttributeBooleanValue | None = None
+    vpc_id: str | None = None
+
+
 class DescribeVpcsRequest(msgspec.Struct, kw_only=True, frozen=True):
     filters: list[Filter] | None = None
     vpc_ids: list[str] | None = None
@@ -581,6 +1445,38 @@ class DetachImageWatermarkRequest(msgspec.Struct, kw_only=True, frozen=True):
 
 class DetachImageWatermarkResult(msgspec.Struct, kw_only=True, frozen=True):
     return_: bool | None = None
+
+
+class DetachInternetGatewayRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    internet_gateway_id: str
+    vpc_id: str
+
+
+class DetachNetworkInterfaceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    attachment_id: str
+    force: bool | None = None
+
+
+class DetachVolumeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    device: str | None = None
+    force: bool | None = None
+    instance_id: str | None = None
+    volume_id: str
+    dry_run: bool | None = None
+
+
+class DhcpConfiguration(msgspec.Struct, kw_only=True, frozen=True):
+    key: str | None = None
+    values: list[AttributeValue] | None = None
+
+
+class DhcpOptions(msgspec.Struct, kw_only=True, frozen=True):
+    owner_id: str | None = None
+    tags: list[Tag] | None = None
+    dhcp_options_id: str | None = None
+    dhcp_configurations: list[DhcpConfiguration] | None = None
 
 
 class DisableAllowedImagesSettingsRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -626,12 +1522,39 @@ class DisableImageResult(msgspec.Struct, kw_only=True, frozen=True):
     return_: bool | None = None
 
 
+class DisableSerialConsoleAccessRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class DisableSerialConsoleAccessResult(msgspec.Struct, kw_only=True, frozen=True):
+    serial_console_access_enabled: bool | None = None
+
+
 class DisableSnapshotBlockPublicAccessRequest(msgspec.Struct, kw_only=True, frozen=True):
     dry_run: bool | None = None
 
 
 class DisableSnapshotBlockPublicAccessResult(msgspec.Struct, kw_only=True, frozen=True):
     state: str | None = None
+
+
+class DisassociateAddressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    association_id: str | None = None
+    public_ip: str | None = None
+    dry_run: bool | None = None
+
+
+class DisassociateIamInstanceProfileRequest(msgspec.Struct, kw_only=True, frozen=True):
+    association_id: str
+
+
+class DisassociateIamInstanceProfileResult(msgspec.Struct, kw_only=True, frozen=True):
+    iam_instance_profile_association: IamInstanceProfileAssociation | None = None
+
+
+class DisassociateRouteTableRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    association_id: str
 
 
 class DiskInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -728,6 +1651,10 @@ class ElasticGpuSpecification(msgspec.Struct, kw_only=True, frozen=True):
     type: str
 
 
+class ElasticGpuSpecificationResponse(msgspec.Struct, kw_only=True, frozen=True):
+    type: str | None = None
+
+
 class ElasticInferenceAccelerator(msgspec.Struct, kw_only=True, frozen=True):
     type: str
     count: int | None = None
@@ -740,9 +1667,18 @@ class ElasticInferenceAcceleratorAssociation(msgspec.Struct, kw_only=True, froze
     elastic_inference_accelerator_association_time: datetime | None = None
 
 
+class EnaSrdSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    ena_srd_enabled: bool | None = None
+    ena_srd_udp_specification: EnaSrdUdpSpecification | None = None
+
+
 class EnaSrdSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
     ena_srd_enabled: bool | None = None
     ena_srd_udp_specification: EnaSrdUdpSpecificationRequest | None = None
+
+
+class EnaSrdUdpSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    ena_srd_udp_enabled: bool | None = None
 
 
 class EnaSrdUdpSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -796,6 +1732,14 @@ class EnableImageResult(msgspec.Struct, kw_only=True, frozen=True):
     return_: bool | None = None
 
 
+class EnableSerialConsoleAccessRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class EnableSerialConsoleAccessResult(msgspec.Struct, kw_only=True, frozen=True):
+    serial_console_access_enabled: bool | None = None
+
+
 class EnableSnapshotBlockPublicAccessRequest(msgspec.Struct, kw_only=True, frozen=True):
     state: str
     dry_run: bool | None = None
@@ -803,6 +1747,11 @@ class EnableSnapshotBlockPublicAccessRequest(msgspec.Struct, kw_only=True, froze
 
 class EnableSnapshotBlockPublicAccessResult(msgspec.Struct, kw_only=True, frozen=True):
     state: str | None = None
+
+
+class EnableVolumeIORequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    volume_id: str
 
 
 class EnclaveOptions(msgspec.Struct, kw_only=True, frozen=True):
@@ -856,6 +1805,17 @@ class GetConsoleOutputResult(msgspec.Struct, kw_only=True, frozen=True):
     output: str | None = None
 
 
+class GetConsoleScreenshotRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    instance_id: str
+    wake_up: bool | None = None
+
+
+class GetConsoleScreenshotResult(msgspec.Struct, kw_only=True, frozen=True):
+    image_data: str | None = None
+    instance_id: str | None = None
+
+
 class GetImageAncestryRequest(msgspec.Struct, kw_only=True, frozen=True):
     image_id: str
     dry_run: bool | None = None
@@ -871,6 +1831,67 @@ class GetImageBlockPublicAccessStateRequest(msgspec.Struct, kw_only=True, frozen
 
 class GetImageBlockPublicAccessStateResult(msgspec.Struct, kw_only=True, frozen=True):
     image_block_public_access_state: str | None = None
+    managed_by: str | None = None
+
+
+class GetInstanceMetadataDefaultsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class GetInstanceMetadataDefaultsResult(msgspec.Struct, kw_only=True, frozen=True):
+    account_level: InstanceMetadataDefaultsResponse | None = None
+
+
+class GetInstanceTpmEkPubRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str
+    key_type: str
+    key_format: str
+    dry_run: bool | None = None
+
+
+class GetInstanceTpmEkPubResult(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str | None = None
+    key_type: str | None = None
+    key_format: str | None = None
+    key_value: str | None = None
+
+
+class GetInstanceUefiDataRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str
+    dry_run: bool | None = None
+
+
+class GetInstanceUefiDataResult(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str | None = None
+    uefi_data: str | None = None
+
+
+class GetLaunchTemplateDataRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    instance_id: str
+
+
+class GetLaunchTemplateDataResult(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template_data: ResponseLaunchTemplateData | None = None
+
+
+class GetPasswordDataRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str
+    dry_run: bool | None = None
+
+
+class GetPasswordDataResult(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str | None = None
+    timestamp: datetime | None = None
+    password_data: str | None = None
+
+
+class GetSerialConsoleAccessStatusRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+
+
+class GetSerialConsoleAccessStatusResult(msgspec.Struct, kw_only=True, frozen=True):
+    serial_console_access_enabled: bool | None = None
     managed_by: str | None = None
 
 
@@ -920,9 +1941,27 @@ class IamInstanceProfile(msgspec.Struct, kw_only=True, frozen=True):
     id: str | None = None
 
 
+class IamInstanceProfileAssociation(msgspec.Struct, kw_only=True, frozen=True):
+    association_id: str | None = None
+    instance_id: str | None = None
+    iam_instance_profile: IamInstanceProfile | None = None
+    state: str | None = None
+    timestamp: datetime | None = None
+
+
 class IamInstanceProfileSpecification(msgspec.Struct, kw_only=True, frozen=True):
     arn: str | None = None
     name: str | None = None
+
+
+class IcmpTypeCode(msgspec.Struct, kw_only=True, frozen=True):
+    code: int | None = None
+    type: int | None = None
+
+
+class IgwFirewall(msgspec.Struct, kw_only=True, frozen=True):
+    firewall_arn: str | None = None
+    status: str | None = None
 
 
 class Image(msgspec.Struct, kw_only=True, frozen=True):
@@ -1160,6 +2199,12 @@ class InferenceDeviceMemoryInfo(msgspec.Struct, kw_only=True, frozen=True):
     size_in_mi_b: int | None = None
 
 
+class InitializationStatusDetails(msgspec.Struct, kw_only=True, frozen=True):
+    initialization_type: str | None = None
+    progress: int | None = None
+    estimated_time_to_complete_in_seconds: int | None = None
+
+
 class Instance(msgspec.Struct, kw_only=True, frozen=True):
     architecture: str | None = None
     block_device_mappings: list[InstanceBlockDeviceMapping] | None = None
@@ -1265,6 +2310,11 @@ class InstanceBlockDeviceMappingSpecification(msgspec.Struct, kw_only=True, froz
     no_device: str | None = None
 
 
+class InstanceCreditSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str | None = None
+    cpu_credits: str | None = None
+
+
 class InstanceImageMetadata(msgspec.Struct, kw_only=True, frozen=True):
     instance_id: str | None = None
     instance_type: str | None = None
@@ -1287,6 +2337,10 @@ class InstanceIpv6Address(msgspec.Struct, kw_only=True, frozen=True):
     is_primary_ipv6: bool | None = None
 
 
+class InstanceIpv6AddressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    ipv6_address: str | None = None
+
+
 class InstanceIpv6Prefix(msgspec.Struct, kw_only=True, frozen=True):
     ipv6_prefix: str | None = None
 
@@ -1303,6 +2357,16 @@ class InstanceMaintenanceOptionsRequest(msgspec.Struct, kw_only=True, frozen=Tru
 class InstanceMarketOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
     market_type: str | None = None
     spot_options: SpotMarketOptions | None = None
+
+
+class InstanceMetadataDefaultsResponse(msgspec.Struct, kw_only=True, frozen=True):
+    http_tokens: str | None = None
+    http_put_response_hop_limit: int | None = None
+    http_endpoint: str | None = None
+    instance_metadata_tags: str | None = None
+    managed_by: str | None = None
+    managed_exception_message: str | None = None
+    http_tokens_enforced: str | None = None
 
 
 class InstanceMetadataOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -1405,6 +2469,64 @@ class InstancePrivateIpAddress(msgspec.Struct, kw_only=True, frozen=True):
     private_ip_address: str | None = None
 
 
+class InstanceRequirements(msgspec.Struct, kw_only=True, frozen=True):
+    v_cpu_count: VCpuCountRange | None = None
+    memory_mi_b: MemoryMiB | None = None
+    cpu_manufacturers: list[str] | None = None
+    memory_gi_b_per_v_cpu: MemoryGiBPerVCpu | None = None
+    excluded_instance_types: list[str] | None = None
+    instance_generations: list[str] | None = None
+    spot_max_price_percentage_over_lowest_price: int | None = None
+    on_demand_max_price_percentage_over_lowest_price: int | None = None
+    bare_metal: str | None = None
+    burstable_performance: str | None = None
+    require_hibernate_support: bool | None = None
+    network_interface_count: NetworkInterfaceCount | None = None
+    local_storage: str | None = None
+    local_storage_types: list[str] | None = None
+    total_local_storage_gb: TotalLocalStorageGB | None = None
+    baseline_ebs_bandwidth_mbps: BaselineEbsBandwidthMbps | None = None
+    accelerator_types: list[str] | None = None
+    accelerator_count: AcceleratorCount | None = None
+    accelerator_manufacturers: list[str] | None = None
+    accelerator_names: list[str] | None = None
+    accelerator_total_memory_mi_b: AcceleratorTotalMemoryMiB | None = None
+    network_bandwidth_gbps: NetworkBandwidthGbps | None = None
+    allowed_instance_types: list[str] | None = None
+    max_spot_price_as_percentage_of_optimal_on_demand_price: int | None = None
+    baseline_performance_factors: BaselinePerformanceFactors | None = None
+    require_encryption_in_transit: bool | None = None
+
+
+class InstanceRequirementsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    v_cpu_count: VCpuCountRangeRequest
+    memory_mi_b: MemoryMiBRequest
+    cpu_manufacturers: list[str] | None = None
+    memory_gi_b_per_v_cpu: MemoryGiBPerVCpuRequest | None = None
+    excluded_instance_types: list[str] | None = None
+    instance_generations: list[str] | None = None
+    spot_max_price_percentage_over_lowest_price: int | None = None
+    on_demand_max_price_percentage_over_lowest_price: int | None = None
+    bare_metal: str | None = None
+    burstable_performance: str | None = None
+    require_hibernate_support: bool | None = None
+    network_interface_count: NetworkInterfaceCountRequest | None = None
+    local_storage: str | None = None
+    local_storage_types: list[str] | None = None
+    total_local_storage_gb: TotalLocalStorageGBRequest | None = None
+    baseline_ebs_bandwidth_mbps: BaselineEbsBandwidthMbpsRequest | None = None
+    accelerator_types: list[str] | None = None
+    accelerator_count: AcceleratorCountRequest | None = None
+    accelerator_manufacturers: list[str] | None = None
+    accelerator_names: list[str] | None = None
+    accelerator_total_memory_mi_b: AcceleratorTotalMemoryMiBRequest | None = None
+    network_bandwidth_gbps: NetworkBandwidthGbpsRequest | None = None
+    allowed_instance_types: list[str] | None = None
+    max_spot_price_as_percentage_of_optimal_on_demand_price: int | None = None
+    baseline_performance_factors: BaselinePerformanceFactorsRequest | None = None
+    require_encryption_in_transit: bool | None = None
+
+
 class InstanceSecondaryInterface(msgspec.Struct, kw_only=True, frozen=True):
     attachment: InstanceSecondaryInterfaceAttachment | None = None
     mac_address: str | None = None
@@ -1443,6 +2565,12 @@ class InstanceSecondaryInterfaceSpecificationRequest(msgspec.Struct, kw_only=Tru
     secondary_subnet_id: str | None = None
     interface_type: str | None = None
     network_card_index: int | None = None
+
+
+class InstanceSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str
+    exclude_boot_volume: bool | None = None
+    exclude_data_volume_ids: list[str] | None = None
 
 
 class InstanceState(msgspec.Struct, kw_only=True, frozen=True):
@@ -1537,6 +2665,12 @@ class InstanceTypeItem(msgspec.Struct, kw_only=True, frozen=True):
     instance_type: str | None = None
 
 
+class InstanceTypeOffering(msgspec.Struct, kw_only=True, frozen=True):
+    instance_type: str | None = None
+    location_type: str | None = None
+    location: str | None = None
+
+
 class InstanceTypeSpecification(msgspec.Struct, kw_only=True, frozen=True):
     supported_instance_types: list[InstanceTypeItem] | None = None
     unsupported_instance_types: list[InstanceTypeItem] | None = None
@@ -1545,6 +2679,18 @@ class InstanceTypeSpecification(msgspec.Struct, kw_only=True, frozen=True):
 class InstanceTypeSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
     supported_instance_types: list[str] | None = None
     unsupported_instance_types: list[str] | None = None
+
+
+class InternetGateway(msgspec.Struct, kw_only=True, frozen=True):
+    attachments: list[InternetGatewayAttachment] | None = None
+    internet_gateway_id: str | None = None
+    owner_id: str | None = None
+    tags: list[Tag] | None = None
+
+
+class InternetGatewayAttachment(msgspec.Struct, kw_only=True, frozen=True):
+    state: str | None = None
+    vpc_id: str | None = None
 
 
 class IpPermission(msgspec.Struct, kw_only=True, frozen=True):
@@ -1562,11 +2708,27 @@ class IpRange(msgspec.Struct, kw_only=True, frozen=True):
     cidr_ip: str | None = None
 
 
+class Ipv4PrefixSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    ipv4_prefix: str | None = None
+
+
 class Ipv4PrefixSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
     ipv4_prefix: str | None = None
 
 
+class Ipv4PrefixSpecificationResponse(msgspec.Struct, kw_only=True, frozen=True):
+    ipv4_prefix: str | None = None
+
+
+class Ipv6PrefixSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    ipv6_prefix: str | None = None
+
+
 class Ipv6PrefixSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    ipv6_prefix: str | None = None
+
+
+class Ipv6PrefixSpecificationResponse(msgspec.Struct, kw_only=True, frozen=True):
     ipv6_prefix: str | None = None
 
 
@@ -1605,10 +2767,339 @@ class LaunchPermissionModifications(msgspec.Struct, kw_only=True, frozen=True):
     remove: list[LaunchPermission] | None = None
 
 
+class LaunchTemplate(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template_id: str | None = None
+    launch_template_name: str | None = None
+    create_time: datetime | None = None
+    created_by: str | None = None
+    default_version_number: int | None = None
+    latest_version_number: int | None = None
+    tags: list[Tag] | None = None
+    operator: OperatorResponse | None = None
+
+
+class LaunchTemplateBlockDeviceMapping(msgspec.Struct, kw_only=True, frozen=True):
+    device_name: str | None = None
+    virtual_name: str | None = None
+    ebs: LaunchTemplateEbsBlockDevice | None = None
+    no_device: str | None = None
+
+
+class LaunchTemplateBlockDeviceMappingRequest(msgspec.Struct, kw_only=True, frozen=True):
+    device_name: str | None = None
+    virtual_name: str | None = None
+    ebs: LaunchTemplateEbsBlockDeviceRequest | None = None
+    no_device: str | None = None
+
+
+class LaunchTemplateCapacityReservationSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    capacity_reservation_preference: str | None = None
+    capacity_reservation_target: CapacityReservationTarget | None = None
+
+
+class LaunchTemplateCapacityReservationSpecificationResponse(msgspec.Struct, kw_only=True, frozen=True):
+    capacity_reservation_preference: str | None = None
+    capacity_reservation_target: CapacityReservationTargetResponse | None = None
+
+
+class LaunchTemplateCpuOptions(msgspec.Struct, kw_only=True, frozen=True):
+    core_count: int | None = None
+    threads_per_core: int | None = None
+    amd_sev_snp: str | None = None
+    nested_virtualization: str | None = None
+
+
+class LaunchTemplateCpuOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    core_count: int | None = None
+    threads_per_core: int | None = None
+    amd_sev_snp: str | None = None
+    nested_virtualization: str | None = None
+
+
+class LaunchTemplateEbsBlockDevice(msgspec.Struct, kw_only=True, frozen=True):
+    encrypted: bool | None = None
+    delete_on_termination: bool | None = None
+    iops: int | None = None
+    kms_key_id: str | None = None
+    snapshot_id: str | None = None
+    volume_size: int | None = None
+    volume_type: str | None = None
+    throughput: int | None = None
+    volume_initialization_rate: int | None = None
+    ebs_card_index: int | None = None
+
+
+class LaunchTemplateEbsBlockDeviceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    encrypted: bool | None = None
+    delete_on_termination: bool | None = None
+    iops: int | None = None
+    kms_key_id: str | None = None
+    snapshot_id: str | None = None
+    volume_size: int | None = None
+    volume_type: str | None = None
+    throughput: int | None = None
+    volume_initialization_rate: int | None = None
+    ebs_card_index: int | None = None
+
+
+class LaunchTemplateElasticInferenceAccelerator(msgspec.Struct, kw_only=True, frozen=True):
+    type: str
+    count: int | None = None
+
+
+class LaunchTemplateElasticInferenceAcceleratorResponse(msgspec.Struct, kw_only=True, frozen=True):
+    type: str | None = None
+    count: int | None = None
+
+
+class LaunchTemplateEnaSrdSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    ena_srd_enabled: bool | None = None
+    ena_srd_udp_specification: LaunchTemplateEnaSrdUdpSpecification | None = None
+
+
+class LaunchTemplateEnaSrdUdpSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    ena_srd_udp_enabled: bool | None = None
+
+
+class LaunchTemplateEnclaveOptions(msgspec.Struct, kw_only=True, frozen=True):
+    enabled: bool | None = None
+
+
+class LaunchTemplateEnclaveOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    enabled: bool | None = None
+
+
+class LaunchTemplateHibernationOptions(msgspec.Struct, kw_only=True, frozen=True):
+    configured: bool | None = None
+
+
+class LaunchTemplateHibernationOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    configured: bool | None = None
+
+
+class LaunchTemplateIamInstanceProfileSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    arn: str | None = None
+    name: str | None = None
+
+
+class LaunchTemplateIamInstanceProfileSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    arn: str | None = None
+    name: str | None = None
+
+
+class LaunchTemplateInstanceMaintenanceOptions(msgspec.Struct, kw_only=True, frozen=True):
+    auto_recovery: str | None = None
+
+
+class LaunchTemplateInstanceMaintenanceOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    auto_recovery: str | None = None
+
+
+class LaunchTemplateInstanceMarketOptions(msgspec.Struct, kw_only=True, frozen=True):
+    market_type: str | None = None
+    spot_options: LaunchTemplateSpotMarketOptions | None = None
+
+
+class LaunchTemplateInstanceMarketOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    market_type: str | None = None
+    spot_options: LaunchTemplateSpotMarketOptionsRequest | None = None
+
+
+class LaunchTemplateInstanceMetadataOptions(msgspec.Struct, kw_only=True, frozen=True):
+    state: str | None = None
+    http_tokens: str | None = None
+    http_put_response_hop_limit: int | None = None
+    http_endpoint: str | None = None
+    http_protocol_ipv6: str | None = None
+    instance_metadata_tags: str | None = None
+
+
+class LaunchTemplateInstanceMetadataOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    http_tokens: str | None = None
+    http_put_response_hop_limit: int | None = None
+    http_endpoint: str | None = None
+    http_protocol_ipv6: str | None = None
+    instance_metadata_tags: str | None = None
+
+
+class LaunchTemplateInstanceNetworkInterfaceSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    associate_carrier_ip_address: bool | None = None
+    associate_public_ip_address: bool | None = None
+    delete_on_termination: bool | None = None
+    description: str | None = None
+    device_index: int | None = None
+    groups: list[str] | None = None
+    interface_type: str | None = None
+    ipv6_address_count: int | None = None
+    ipv6_addresses: list[InstanceIpv6Address] | None = None
+    network_interface_id: str | None = None
+    private_ip_address: str | None = None
+    private_ip_addresses: list[PrivateIpAddressSpecification] | None = None
+    secondary_private_ip_address_count: int | None = None
+    subnet_id: str | None = None
+    network_card_index: int | None = None
+    ipv4_prefixes: list[Ipv4PrefixSpecificationResponse] | None = None
+    ipv4_prefix_count: int | None = None
+    ipv6_prefixes: list[Ipv6PrefixSpecificationResponse] | None = None
+    ipv6_prefix_count: int | None = None
+    primary_ipv6: bool | None = None
+    ena_srd_specification: LaunchTemplateEnaSrdSpecification | None = None
+    connection_tracking_specification: ConnectionTrackingSpecification | None = None
+    ena_queue_count: int | None = None
+
+
+class LaunchTemplateInstanceNetworkInterfaceSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    associate_carrier_ip_address: bool | None = None
+    associate_public_ip_address: bool | None = None
+    delete_on_termination: bool | None = None
+    description: str | None = None
+    device_index: int | None = None
+    groups: list[str] | None = None
+    interface_type: str | None = None
+    ipv6_address_count: int | None = None
+    ipv6_addresses: list[InstanceIpv6AddressRequest] | None = None
+    network_interface_id: str | None = None
+    private_ip_address: str | None = None
+    private_ip_addresses: list[PrivateIpAddressSpecification] | None = None
+    secondary_private_ip_address_count: int | None = None
+    subnet_id: str | None = None
+    network_card_index: int | None = None
+    ipv4_prefixes: list[Ipv4PrefixSpecificationRequest] | None = None
+    ipv4_prefix_count: int | None = None
+    ipv6_prefixes: list[Ipv6PrefixSpecificationRequest] | None = None
+    ipv6_prefix_count: int | None = None
+    primary_ipv6: bool | None = None
+    ena_srd_specification: EnaSrdSpecificationRequest | None = None
+    connection_tracking_specification: ConnectionTrackingSpecificationRequest | None = None
+    ena_queue_count: int | None = None
+
+
+class LaunchTemplateInstanceSecondaryInterfaceSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    delete_on_termination: bool | None = None
+    device_index: int | None = None
+    private_ip_addresses: list[SecondaryInterfacePrivateIpAddressSpecification] | None = None
+    private_ip_address_count: int | None = None
+    secondary_subnet_id: str | None = None
+    interface_type: str | None = None
+    network_card_index: int | None = None
+
+
+class LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    delete_on_termination: bool | None = None
+    device_index: int | None = None
+    private_ip_addresses: list[SecondaryInterfacePrivateIpAddressSpecificationRequest] | None = None
+    private_ip_address_count: int | None = None
+    secondary_subnet_id: str | None = None
+    interface_type: str | None = None
+    network_card_index: int | None = None
+
+
+class LaunchTemplateLicenseConfiguration(msgspec.Struct, kw_only=True, frozen=True):
+    license_configuration_arn: str | None = None
+
+
+class LaunchTemplateLicenseConfigurationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    license_configuration_arn: str | None = None
+
+
+class LaunchTemplateNetworkPerformanceOptions(msgspec.Struct, kw_only=True, frozen=True):
+    bandwidth_weighting: str | None = None
+
+
+class LaunchTemplateNetworkPerformanceOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    bandwidth_weighting: str | None = None
+
+
+class LaunchTemplatePlacement(msgspec.Struct, kw_only=True, frozen=True):
+    availability_zone: str | None = None
+    availability_zone_id: str | None = None
+    affinity: str | None = None
+    group_name: str | None = None
+    host_id: str | None = None
+    tenancy: str | None = None
+    spread_domain: str | None = None
+    host_resource_group_arn: str | None = None
+    partition_number: int | None = None
+    group_id: str | None = None
+
+
+class LaunchTemplatePlacementRequest(msgspec.Struct, kw_only=True, frozen=True):
+    availability_zone: str | None = None
+    availability_zone_id: str | None = None
+    affinity: str | None = None
+    group_name: str | None = None
+    host_id: str | None = None
+    tenancy: str | None = None
+    spread_domain: str | None = None
+    host_resource_group_arn: str | None = None
+    partition_number: int | None = None
+    group_id: str | None = None
+
+
+class LaunchTemplatePrivateDnsNameOptions(msgspec.Struct, kw_only=True, frozen=True):
+    hostname_type: str | None = None
+    enable_resource_name_dns_a_record: bool | None = None
+    enable_resource_name_dns_aaaa_record: bool | None = None
+
+
+class LaunchTemplatePrivateDnsNameOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    hostname_type: str | None = None
+    enable_resource_name_dns_a_record: bool | None = None
+    enable_resource_name_dns_aaaa_record: bool | None = None
+
+
 class LaunchTemplateSpecification(msgspec.Struct, kw_only=True, frozen=True):
     launch_template_id: str | None = None
     launch_template_name: str | None = None
     version: str | None = None
+
+
+class LaunchTemplateSpotMarketOptions(msgspec.Struct, kw_only=True, frozen=True):
+    max_price: str | None = None
+    spot_instance_type: str | None = None
+    block_duration_minutes: int | None = None
+    valid_until: datetime | None = None
+    instance_interruption_behavior: str | None = None
+
+
+class LaunchTemplateSpotMarketOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    max_price: str | None = None
+    spot_instance_type: str | None = None
+    block_duration_minutes: int | None = None
+    valid_until: datetime | None = None
+    instance_interruption_behavior: str | None = None
+
+
+class LaunchTemplateTagSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    resource_type: str | None = None
+    tags: list[Tag] | None = None
+
+
+class LaunchTemplateTagSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    resource_type: str | None = None
+    tags: list[Tag] | None = None
+
+
+class LaunchTemplateVersion(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template_id: str | None = None
+    launch_template_name: str | None = None
+    version_number: int | None = None
+    version_description: str | None = None
+    create_time: datetime | None = None
+    created_by: str | None = None
+    default_version: bool | None = None
+    launch_template_data: ResponseLaunchTemplateData | None = None
+    operator: OperatorResponse | None = None
+
+
+class LaunchTemplatesMonitoring(msgspec.Struct, kw_only=True, frozen=True):
+    enabled: bool | None = None
+    metric_category_ids: list[str] | None = None
+
+
+class LaunchTemplatesMonitoringRequest(msgspec.Struct, kw_only=True, frozen=True):
+    enabled: bool | None = None
+    metric_category_ids: list[str] | None = None
 
 
 class LicenseConfiguration(msgspec.Struct, kw_only=True, frozen=True):
@@ -1691,8 +3182,28 @@ class MediaDeviceMemoryInfo(msgspec.Struct, kw_only=True, frozen=True):
     size_in_mi_b: int | None = None
 
 
+class MemoryGiBPerVCpu(msgspec.Struct, kw_only=True, frozen=True):
+    min: float | None = None
+    max: float | None = None
+
+
+class MemoryGiBPerVCpuRequest(msgspec.Struct, kw_only=True, frozen=True):
+    min: float | None = None
+    max: float | None = None
+
+
 class MemoryInfo(msgspec.Struct, kw_only=True, frozen=True):
     size_in_mi_b: int | None = None
+
+
+class MemoryMiB(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class MemoryMiBRequest(msgspec.Struct, kw_only=True, frozen=True):
+    min: int
+    max: int | None = None
 
 
 class ModifyImageAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -1732,6 +3243,70 @@ class ModifyInstanceAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
     ena_support: AttributeBooleanValue | None = None
 
 
+class ModifyInstanceMetadataDefaultsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    http_tokens: str | None = None
+    http_put_response_hop_limit: int | None = None
+    http_endpoint: str | None = None
+    instance_metadata_tags: str | None = None
+    dry_run: bool | None = None
+    http_tokens_enforced: str | None = None
+
+
+class ModifyInstanceMetadataDefaultsResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
+class ModifyInstanceMetadataOptionsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str
+    http_tokens: str | None = None
+    http_put_response_hop_limit: int | None = None
+    http_endpoint: str | None = None
+    dry_run: bool | None = None
+    http_protocol_ipv6: str | None = None
+    instance_metadata_tags: str | None = None
+
+
+class ModifyInstanceMetadataOptionsResult(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str | None = None
+    instance_metadata_options: InstanceMetadataOptionsResponse | None = None
+
+
+class ModifyLaunchTemplateRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    client_token: str | None = None
+    launch_template_id: str | None = None
+    launch_template_name: str | None = None
+    default_version: str | None = None
+
+
+class ModifyLaunchTemplateResult(msgspec.Struct, kw_only=True, frozen=True):
+    launch_template: LaunchTemplate | None = None
+
+
+class ModifyNetworkInterfaceAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    ena_srd_specification: EnaSrdSpecification | None = None
+    enable_primary_ipv6: bool | None = None
+    connection_tracking_specification: ConnectionTrackingSpecificationRequest | None = None
+    associate_public_ip_address: bool | None = None
+    associated_subnet_ids: list[str] | None = None
+    dry_run: bool | None = None
+    network_interface_id: str
+    description: AttributeValue | None = None
+    source_dest_check: AttributeBooleanValue | None = None
+    groups: list[str] | None = None
+    attachment: NetworkInterfaceAttachmentChanges | None = None
+
+
+class ModifySecurityGroupRulesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    group_id: str
+    security_group_rules: list[SecurityGroupRuleUpdate]
+    dry_run: bool | None = None
+
+
+class ModifySecurityGroupRulesResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
 class ModifySnapshotAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
     attribute: str | None = None
     create_volume_permission: CreateVolumePermissionModifications | None = None
@@ -1742,9 +3317,87 @@ class ModifySnapshotAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
     dry_run: bool | None = None
 
 
+class ModifySubnetAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    assign_ipv6_address_on_creation: AttributeBooleanValue | None = None
+    map_public_ip_on_launch: AttributeBooleanValue | None = None
+    subnet_id: str
+    map_customer_owned_ip_on_launch: AttributeBooleanValue | None = None
+    customer_owned_ipv4_pool: str | None = None
+    enable_dns64: AttributeBooleanValue | None = None
+    private_dns_hostname_type_on_launch: str | None = None
+    enable_resource_name_dns_a_record_on_launch: AttributeBooleanValue | None = None
+    enable_resource_name_dns_aaaa_record_on_launch: AttributeBooleanValue | None = None
+    enable_lni_at_device_index: int | None = None
+    disable_lni_at_device_index: AttributeBooleanValue | None = None
+
+
+class ModifyVolumeAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    auto_enable_io: AttributeBooleanValue | None = None
+    volume_id: str
+    dry_run: bool | None = None
+
+
+class ModifyVolumeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    volume_id: str
+    size: int | None = None
+    volume_type: str | None = None
+    iops: int | None = None
+    throughput: int | None = None
+    multi_attach_enabled: bool | None = None
+
+
+class ModifyVolumeResult(msgspec.Struct, kw_only=True, frozen=True):
+    volume_modification: VolumeModification | None = None
+
+
+class ModifyVpcAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    enable_dns_hostnames: AttributeBooleanValue | None = None
+    enable_dns_support: AttributeBooleanValue | None = None
+    vpc_id: str
+    enable_network_address_usage_metrics: AttributeBooleanValue | None = None
+
+
 class Monitoring(msgspec.Struct, kw_only=True, frozen=True):
     metric_category_ids: list[str] | None = None
     state: str | None = None
+
+
+class NetworkAcl(msgspec.Struct, kw_only=True, frozen=True):
+    associations: list[NetworkAclAssociation] | None = None
+    entries: list[NetworkAclEntry] | None = None
+    is_default: bool | None = None
+    network_acl_id: str | None = None
+    tags: list[Tag] | None = None
+    vpc_id: str | None = None
+    owner_id: str | None = None
+
+
+class NetworkAclAssociation(msgspec.Struct, kw_only=True, frozen=True):
+    network_acl_association_id: str | None = None
+    network_acl_id: str | None = None
+    subnet_id: str | None = None
+
+
+class NetworkAclEntry(msgspec.Struct, kw_only=True, frozen=True):
+    cidr_block: str | None = None
+    egress: bool | None = None
+    icmp_type_code: IcmpTypeCode | None = None
+    ipv6_cidr_block: str | None = None
+    port_range: PortRange | None = None
+    protocol: str | None = None
+    rule_action: str | None = None
+    rule_number: int | None = None
+
+
+class NetworkBandwidthGbps(msgspec.Struct, kw_only=True, frozen=True):
+    min: float | None = None
+    max: float | None = None
+
+
+class NetworkBandwidthGbpsRequest(msgspec.Struct, kw_only=True, frozen=True):
+    min: float | None = None
+    max: float | None = None
 
 
 class NetworkCardInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -1788,6 +3441,94 @@ class NetworkInfo(msgspec.Struct, kw_only=True, frozen=True):
     ipv4_addresses_per_secondary_interface: int | None = None
 
 
+class NetworkInterface(msgspec.Struct, kw_only=True, frozen=True):
+    association: NetworkInterfaceAssociation | None = None
+    attachment: NetworkInterfaceAttachment | None = None
+    availability_zone: str | None = None
+    connection_tracking_configuration: ConnectionTrackingConfiguration | None = None
+    description: str | None = None
+    groups: list[GroupIdentifier] | None = None
+    interface_type: str | None = None
+    ipv6_addresses: list[NetworkInterfaceIpv6Address] | None = None
+    mac_address: str | None = None
+    network_interface_id: str | None = None
+    outpost_arn: str | None = None
+    owner_id: str | None = None
+    private_dns_name: str | None = None
+    public_dns_name: str | None = None
+    public_ip_dns_name_options: PublicIpDnsNameOptions | None = None
+    private_ip_address: str | None = None
+    private_ip_addresses: list[NetworkInterfacePrivateIpAddress] | None = None
+    ipv4_prefixes: list[Ipv4PrefixSpecification] | None = None
+    ipv6_prefixes: list[Ipv6PrefixSpecification] | None = None
+    requester_id: str | None = None
+    requester_managed: bool | None = None
+    source_dest_check: bool | None = None
+    status: str | None = None
+    subnet_id: str | None = None
+    tag_set: list[Tag] | None = None
+    vpc_id: str | None = None
+    deny_all_igw_traffic: bool | None = None
+    ipv6_native: bool | None = None
+    ipv6_address: str | None = None
+    operator: OperatorResponse | None = None
+    associated_subnets: list[str] | None = None
+    availability_zone_id: str | None = None
+
+
+class NetworkInterfaceAssociation(msgspec.Struct, kw_only=True, frozen=True):
+    allocation_id: str | None = None
+    association_id: str | None = None
+    ip_owner_id: str | None = None
+    public_dns_name: str | None = None
+    public_ip: str | None = None
+    customer_owned_ip: str | None = None
+    carrier_ip: str | None = None
+
+
+class NetworkInterfaceAttachment(msgspec.Struct, kw_only=True, frozen=True):
+    attach_time: datetime | None = None
+    attachment_id: str | None = None
+    delete_on_termination: bool | None = None
+    device_index: int | None = None
+    network_card_index: int | None = None
+    instance_id: str | None = None
+    instance_owner_id: str | None = None
+    status: str | None = None
+    ena_srd_specification: AttachmentEnaSrdSpecification | None = None
+    ena_queue_count: int | None = None
+
+
+class NetworkInterfaceAttachmentChanges(msgspec.Struct, kw_only=True, frozen=True):
+    default_ena_queue_count: bool | None = None
+    ena_queue_count: int | None = None
+    attachment_id: str | None = None
+    delete_on_termination: bool | None = None
+
+
+class NetworkInterfaceCount(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class NetworkInterfaceCountRequest(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class NetworkInterfaceIpv6Address(msgspec.Struct, kw_only=True, frozen=True):
+    ipv6_address: str | None = None
+    public_ipv6_dns_name: str | None = None
+    is_primary_ipv6: bool | None = None
+
+
+class NetworkInterfacePrivateIpAddress(msgspec.Struct, kw_only=True, frozen=True):
+    association: NetworkInterfaceAssociation | None = None
+    primary: bool | None = None
+    private_dns_name: str | None = None
+    private_ip_address: str | None = None
+
+
 class NeuronDeviceCoreInfo(msgspec.Struct, kw_only=True, frozen=True):
     count: int | None = None
     version: int | None = None
@@ -1823,6 +3564,14 @@ class OperatorResponse(msgspec.Struct, kw_only=True, frozen=True):
     hidden_by_default: bool | None = None
 
 
+class PerformanceFactorReference(msgspec.Struct, kw_only=True, frozen=True):
+    instance_family: str | None = None
+
+
+class PerformanceFactorReferenceRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_family: str | None = None
+
+
 class PerformanceStatusSummary(msgspec.Struct, kw_only=True, frozen=True):
     status: str | None = None
     impaired_since: datetime | None = None
@@ -1844,6 +3593,11 @@ class Placement(msgspec.Struct, kw_only=True, frozen=True):
 
 class PlacementGroupInfo(msgspec.Struct, kw_only=True, frozen=True):
     supported_strategies: list[str] | None = None
+
+
+class PortRange(msgspec.Struct, kw_only=True, frozen=True):
+    from_: int | None = None
+    to: int | None = None
 
 
 class PrefixListId(msgspec.Struct, kw_only=True, frozen=True):
@@ -1886,9 +3640,28 @@ class ProductCode(msgspec.Struct, kw_only=True, frozen=True):
     product_code_type: str | None = None
 
 
+class PropagatingVgw(msgspec.Struct, kw_only=True, frozen=True):
+    gateway_id: str | None = None
+
+
+class PublicIpDnsNameOptions(msgspec.Struct, kw_only=True, frozen=True):
+    dns_hostname_type: str | None = None
+    public_ipv4_dns_name: str | None = None
+    public_ipv6_dns_name: str | None = None
+    public_dual_stack_dns_name: str | None = None
+
+
 class RebootInstancesRequest(msgspec.Struct, kw_only=True, frozen=True):
     instance_ids: list[str]
     dry_run: bool | None = None
+
+
+class ReferencedSecurityGroup(msgspec.Struct, kw_only=True, frozen=True):
+    group_id: str | None = None
+    peering_status: str | None = None
+    user_id: str | None = None
+    vpc_id: str | None = None
+    vpc_peering_connection_id: str | None = None
 
 
 class Region(msgspec.Struct, kw_only=True, frozen=True):
@@ -1927,6 +3700,22 @@ class RegisterImageResult(msgspec.Struct, kw_only=True, frozen=True):
     image_id: str | None = None
 
 
+class ReleaseAddressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    allocation_id: str | None = None
+    public_ip: str | None = None
+    network_border_group: str | None = None
+    dry_run: bool | None = None
+
+
+class ReplaceIamInstanceProfileAssociationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    iam_instance_profile: IamInstanceProfileSpecification
+    association_id: str
+
+
+class ReplaceIamInstanceProfileAssociationResult(msgspec.Struct, kw_only=True, frozen=True):
+    iam_instance_profile_association: IamInstanceProfileAssociation | None = None
+
+
 class ReplaceImageCriteriaInAllowedImagesSettingsRequest(msgspec.Struct, kw_only=True, frozen=True):
     image_criteria: list[ImageCriterionRequest] | None = None
     dry_run: bool | None = None
@@ -1946,6 +3735,55 @@ class ReplaceImageInstanceTypeSpecificationResult(msgspec.Struct, kw_only=True, 
     return_value: bool | None = None
 
 
+class ReplaceRootVolumeTask(msgspec.Struct, kw_only=True, frozen=True):
+    replace_root_volume_task_id: str | None = None
+    instance_id: str | None = None
+    task_state: str | None = None
+    start_time: str | None = None
+    complete_time: str | None = None
+    tags: list[Tag] | None = None
+    image_id: str | None = None
+    snapshot_id: str | None = None
+    delete_replaced_root_volume: bool | None = None
+
+
+class RequestLaunchTemplateData(msgspec.Struct, kw_only=True, frozen=True):
+    kernel_id: str | None = None
+    ebs_optimized: bool | None = None
+    iam_instance_profile: LaunchTemplateIamInstanceProfileSpecificationRequest | None = None
+    block_device_mappings: list[LaunchTemplateBlockDeviceMappingRequest] | None = None
+    network_interfaces: list[LaunchTemplateInstanceNetworkInterfaceSpecificationRequest] | None = None
+    image_id: str | None = None
+    instance_type: str | None = None
+    key_name: str | None = None
+    monitoring: LaunchTemplatesMonitoringRequest | None = None
+    placement: LaunchTemplatePlacementRequest | None = None
+    ram_disk_id: str | None = None
+    disable_api_termination: bool | None = None
+    instance_initiated_shutdown_behavior: str | None = None
+    user_data: str | None = None
+    tag_specifications: list[LaunchTemplateTagSpecificationRequest] | None = None
+    elastic_gpu_specifications: list[ElasticGpuSpecification] | None = None
+    elastic_inference_accelerators: list[LaunchTemplateElasticInferenceAccelerator] | None = None
+    security_group_ids: list[str] | None = None
+    security_groups: list[str] | None = None
+    instance_market_options: LaunchTemplateInstanceMarketOptionsRequest | None = None
+    credit_specification: CreditSpecificationRequest | None = None
+    cpu_options: LaunchTemplateCpuOptionsRequest | None = None
+    capacity_reservation_specification: LaunchTemplateCapacityReservationSpecificationRequest | None = None
+    license_specifications: list[LaunchTemplateLicenseConfigurationRequest] | None = None
+    hibernation_options: LaunchTemplateHibernationOptionsRequest | None = None
+    metadata_options: LaunchTemplateInstanceMetadataOptionsRequest | None = None
+    enclave_options: LaunchTemplateEnclaveOptionsRequest | None = None
+    instance_requirements: InstanceRequirementsRequest | None = None
+    private_dns_name_options: LaunchTemplatePrivateDnsNameOptionsRequest | None = None
+    maintenance_options: LaunchTemplateInstanceMaintenanceOptionsRequest | None = None
+    disable_api_stop: bool | None = None
+    operator: OperatorRequest | None = None
+    network_performance_options: LaunchTemplateNetworkPerformanceOptionsRequest | None = None
+    secondary_interfaces: list[LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest] | None = None
+
+
 class Reservation(msgspec.Struct, kw_only=True, frozen=True):
     reservation_id: str | None = None
     owner_id: str | None = None
@@ -1958,6 +3796,12 @@ class ResetImageAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
     attribute: str
     image_id: str
     dry_run: bool | None = None
+
+
+class ResetInstanceAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    instance_id: str
+    attribute: str
 
 
 class ResetSnapshotAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -1974,6 +3818,48 @@ class ResourceTypeOption(msgspec.Struct, kw_only=True, frozen=True):
 class ResourceTypeRequest(msgspec.Struct, kw_only=True, frozen=True):
     resource_type: str | None = None
     resource_type_options: list[ResourceTypeOption] | None = None
+
+
+class ResponseError(msgspec.Struct, kw_only=True, frozen=True):
+    code: str | None = None
+    message: str | None = None
+
+
+class ResponseLaunchTemplateData(msgspec.Struct, kw_only=True, frozen=True):
+    kernel_id: str | None = None
+    ebs_optimized: bool | None = None
+    iam_instance_profile: LaunchTemplateIamInstanceProfileSpecification | None = None
+    block_device_mappings: list[LaunchTemplateBlockDeviceMapping] | None = None
+    network_interfaces: list[LaunchTemplateInstanceNetworkInterfaceSpecification] | None = None
+    image_id: str | None = None
+    instance_type: str | None = None
+    key_name: str | None = None
+    monitoring: LaunchTemplatesMonitoring | None = None
+    placement: LaunchTemplatePlacement | None = None
+    ram_disk_id: str | None = None
+    disable_api_termination: bool | None = None
+    instance_initiated_shutdown_behavior: str | None = None
+    user_data: str | None = None
+    tag_specifications: list[LaunchTemplateTagSpecification] | None = None
+    elastic_gpu_specifications: list[ElasticGpuSpecificationResponse] | None = None
+    elastic_inference_accelerators: list[LaunchTemplateElasticInferenceAcceleratorResponse] | None = None
+    security_group_ids: list[str] | None = None
+    security_groups: list[str] | None = None
+    instance_market_options: LaunchTemplateInstanceMarketOptions | None = None
+    credit_specification: CreditSpecification | None = None
+    cpu_options: LaunchTemplateCpuOptions | None = None
+    capacity_reservation_specification: LaunchTemplateCapacityReservationSpecificationResponse | None = None
+    license_specifications: list[LaunchTemplateLicenseConfiguration] | None = None
+    hibernation_options: LaunchTemplateHibernationOptions | None = None
+    metadata_options: LaunchTemplateInstanceMetadataOptions | None = None
+    enclave_options: LaunchTemplateEnclaveOptions | None = None
+    instance_requirements: InstanceRequirements | None = None
+    private_dns_name_options: LaunchTemplatePrivateDnsNameOptions | None = None
+    maintenance_options: LaunchTemplateInstanceMaintenanceOptions | None = None
+    disable_api_stop: bool | None = None
+    operator: OperatorResponse | None = None
+    network_performance_options: LaunchTemplateNetworkPerformanceOptions | None = None
+    secondary_interfaces: list[LaunchTemplateInstanceSecondaryInterfaceSpecification] | None = None
 
 
 class RestoreImageFromRecycleBinRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -2002,6 +3888,106 @@ class RestoreSnapshotFromRecycleBinResult(msgspec.Struct, kw_only=True, frozen=T
     volume_id: str | None = None
     volume_size: int | None = None
     sse_type: str | None = None
+
+
+class RevokeSecurityGroupEgressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    security_group_rule_ids: list[str] | None = None
+    dry_run: bool | None = None
+    group_id: str
+    source_security_group_name: str | None = None
+    source_security_group_owner_id: str | None = None
+    ip_protocol: str | None = None
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr_ip: str | None = None
+    ip_permissions: list[IpPermission] | None = None
+
+
+class RevokeSecurityGroupEgressResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+    unknown_ip_permissions: list[IpPermission] | None = None
+    revoked_security_group_rules: list[RevokedSecurityGroupRule] | None = None
+
+
+class RevokeSecurityGroupIngressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    cidr_ip: str | None = None
+    from_port: int | None = None
+    group_id: str | None = None
+    group_name: str | None = None
+    ip_permissions: list[IpPermission] | None = None
+    ip_protocol: str | None = None
+    source_security_group_name: str | None = None
+    source_security_group_owner_id: str | None = None
+    to_port: int | None = None
+    security_group_rule_ids: list[str] | None = None
+    dry_run: bool | None = None
+
+
+class RevokeSecurityGroupIngressResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+    unknown_ip_permissions: list[IpPermission] | None = None
+    revoked_security_group_rules: list[RevokedSecurityGroupRule] | None = None
+
+
+class RevokedSecurityGroupRule(msgspec.Struct, kw_only=True, frozen=True):
+    security_group_rule_id: str | None = None
+    group_id: str | None = None
+    is_egress: bool | None = None
+    ip_protocol: str | None = None
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr_ipv4: str | None = None
+    cidr_ipv6: str | None = None
+    prefix_list_id: str | None = None
+    referenced_group_id: str | None = None
+    description: str | None = None
+
+
+class Route(msgspec.Struct, kw_only=True, frozen=True):
+    destination_cidr_block: str | None = None
+    destination_ipv6_cidr_block: str | None = None
+    destination_prefix_list_id: str | None = None
+    egress_only_internet_gateway_id: str | None = None
+    gateway_id: str | None = None
+    instance_id: str | None = None
+    instance_owner_id: str | None = None
+    nat_gateway_id: str | None = None
+    transit_gateway_id: str | None = None
+    local_gateway_id: str | None = None
+    carrier_gateway_id: str | None = None
+    network_interface_id: str | None = None
+    origin: str | None = None
+    state: str | None = None
+    vpc_peering_connection_id: str | None = None
+    core_network_arn: str | None = None
+    odb_network_arn: str | None = None
+    ip_address: str | None = None
+    igw_firewall: IgwFirewall | None = None
+
+
+class RouteTable(msgspec.Struct, kw_only=True, frozen=True):
+    associations: list[RouteTableAssociation] | None = None
+    propagating_vgws: list[PropagatingVgw] | None = None
+    route_table_id: str | None = None
+    routes: list[Route] | None = None
+    tags: list[Tag] | None = None
+    vpc_id: str | None = None
+    owner_id: str | None = None
+
+
+class RouteTableAssociation(msgspec.Struct, kw_only=True, frozen=True):
+    main: bool | None = None
+    route_table_association_id: str | None = None
+    route_table_id: str | None = None
+    subnet_id: str | None = None
+    gateway_id: str | None = None
+    public_ipv4_pool: str | None = None
+    association_state: RouteTableAssociationState | None = None
+
+
+class RouteTableAssociationState(msgspec.Struct, kw_only=True, frozen=True):
+    state: str | None = None
+    status_message: str | None = None
 
 
 class RunInstancesMonitoringEnabled(msgspec.Struct, kw_only=True, frozen=True):
@@ -2094,6 +4080,14 @@ class ScanResults(msgspec.Struct, kw_only=True, frozen=True):
     critical_fix_available_since: datetime | None = None
 
 
+class SecondaryInterfacePrivateIpAddressSpecification(msgspec.Struct, kw_only=True, frozen=True):
+    private_ip_address: str | None = None
+
+
+class SecondaryInterfacePrivateIpAddressSpecificationRequest(msgspec.Struct, kw_only=True, frozen=True):
+    private_ip_address: str | None = None
+
+
 class SecureBlobAttributeValue(msgspec.Struct, kw_only=True, frozen=True):
     value: bytes | None = None
 
@@ -2108,6 +4102,49 @@ class SecurityGroup(msgspec.Struct, kw_only=True, frozen=True):
     group_name: str | None = None
     description: str | None = None
     ip_permissions: list[IpPermission] | None = None
+
+
+class SecurityGroupRule(msgspec.Struct, kw_only=True, frozen=True):
+    security_group_rule_id: str | None = None
+    group_id: str | None = None
+    group_owner_id: str | None = None
+    is_egress: bool | None = None
+    ip_protocol: str | None = None
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr_ipv4: str | None = None
+    cidr_ipv6: str | None = None
+    prefix_list_id: str | None = None
+    referenced_group_info: ReferencedSecurityGroup | None = None
+    description: str | None = None
+    tags: list[Tag] | None = None
+    security_group_rule_arn: str | None = None
+
+
+class SecurityGroupRuleDescription(msgspec.Struct, kw_only=True, frozen=True):
+    security_group_rule_id: str | None = None
+    description: str | None = None
+
+
+class SecurityGroupRuleRequest(msgspec.Struct, kw_only=True, frozen=True):
+    ip_protocol: str | None = None
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr_ipv4: str | None = None
+    cidr_ipv6: str | None = None
+    prefix_list_id: str | None = None
+    referenced_group_id: str | None = None
+    description: str | None = None
+
+
+class SecurityGroupRuleUpdate(msgspec.Struct, kw_only=True, frozen=True):
+    security_group_rule_id: str
+    security_group_rule: SecurityGroupRuleRequest | None = None
+
+
+class SendDiagnosticInterruptRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str
+    dry_run: bool | None = None
 
 
 class Snapshot(msgspec.Struct, kw_only=True, frozen=True):
@@ -2142,6 +4179,22 @@ class SnapshotDiskContainer(msgspec.Struct, kw_only=True, frozen=True):
     format: str | None = None
     url: str | None = None
     user_bucket: UserBucket | None = None
+
+
+class SnapshotInfo(msgspec.Struct, kw_only=True, frozen=True):
+    description: str | None = None
+    tags: list[Tag] | None = None
+    encrypted: bool | None = None
+    volume_id: str | None = None
+    state: str | None = None
+    volume_size: int | None = None
+    start_time: datetime | None = None
+    progress: str | None = None
+    owner_id: str | None = None
+    snapshot_id: str | None = None
+    outpost_arn: str | None = None
+    sse_type: str | None = None
+    availability_zone: str | None = None
 
 
 class SnapshotRecycleBinInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -2273,6 +4326,16 @@ class TerminateInstancesResult(msgspec.Struct, kw_only=True, frozen=True):
     terminating_instances: list[InstanceStateChange] | None = None
 
 
+class TotalLocalStorageGB(msgspec.Struct, kw_only=True, frozen=True):
+    min: float | None = None
+    max: float | None = None
+
+
+class TotalLocalStorageGBRequest(msgspec.Struct, kw_only=True, frozen=True):
+    min: float | None = None
+    max: float | None = None
+
+
 class UnlockSnapshotRequest(msgspec.Struct, kw_only=True, frozen=True):
     snapshot_id: str
     dry_run: bool | None = None
@@ -2280,6 +4343,30 @@ class UnlockSnapshotRequest(msgspec.Struct, kw_only=True, frozen=True):
 
 class UnlockSnapshotResult(msgspec.Struct, kw_only=True, frozen=True):
     snapshot_id: str | None = None
+
+
+class UpdateSecurityGroupRuleDescriptionsEgressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    group_id: str | None = None
+    group_name: str | None = None
+    ip_permissions: list[IpPermission] | None = None
+    security_group_rule_descriptions: list[SecurityGroupRuleDescription] | None = None
+
+
+class UpdateSecurityGroupRuleDescriptionsEgressResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
+
+
+class UpdateSecurityGroupRuleDescriptionsIngressRequest(msgspec.Struct, kw_only=True, frozen=True):
+    dry_run: bool | None = None
+    group_id: str | None = None
+    group_name: str | None = None
+    ip_permissions: list[IpPermission] | None = None
+    security_group_rule_descriptions: list[SecurityGroupRuleDescription] | None = None
+
+
+class UpdateSecurityGroupRuleDescriptionsIngressResult(msgspec.Struct, kw_only=True, frozen=True):
+    return_: bool | None = None
 
 
 class UserBucket(msgspec.Struct, kw_only=True, frozen=True):
@@ -2302,12 +4389,133 @@ class UserIdGroupPair(msgspec.Struct, kw_only=True, frozen=True):
     peering_status: str | None = None
 
 
+class VCpuCountRange(msgspec.Struct, kw_only=True, frozen=True):
+    min: int | None = None
+    max: int | None = None
+
+
+class VCpuCountRangeRequest(msgspec.Struct, kw_only=True, frozen=True):
+    min: int
+    max: int | None = None
+
+
 class VCpuInfo(msgspec.Struct, kw_only=True, frozen=True):
     default_v_cpus: int | None = None
     default_cores: int | None = None
     default_threads_per_core: int | None = None
     valid_cores: list[int] | None = None
     valid_threads_per_core: list[int] | None = None
+
+
+class ValidationError(msgspec.Struct, kw_only=True, frozen=True):
+    code: str | None = None
+    message: str | None = None
+
+
+class ValidationWarning(msgspec.Struct, kw_only=True, frozen=True):
+    errors: list[ValidationError] | None = None
+
+
+class Volume(msgspec.Struct, kw_only=True, frozen=True):
+    availability_zone_id: str | None = None
+    outpost_arn: str | None = None
+    source_volume_id: str | None = None
+    iops: int | None = None
+    tags: list[Tag] | None = None
+    volume_type: str | None = None
+    fast_restored: bool | None = None
+    multi_attach_enabled: bool | None = None
+    throughput: int | None = None
+    sse_type: str | None = None
+    operator: OperatorResponse | None = None
+    volume_initialization_rate: int | None = None
+    volume_arn: str | None = None
+    owner_id: str | None = None
+    volume_id: str | None = None
+    size: int | None = None
+    snapshot_id: str | None = None
+    availability_zone: str | None = None
+    state: str | None = None
+    create_time: datetime | None = None
+    attachments: list[VolumeAttachment] | None = None
+    encrypted: bool | None = None
+    kms_key_id: str | None = None
+
+
+class VolumeAttachment(msgspec.Struct, kw_only=True, frozen=True):
+    delete_on_termination: bool | None = None
+    associated_resource: str | None = None
+    instance_owning_service: str | None = None
+    ebs_card_index: int | None = None
+    volume_id: str | None = None
+    instance_id: str | None = None
+    device: str | None = None
+    state: str | None = None
+    attach_time: datetime | None = None
+
+
+class VolumeModification(msgspec.Struct, kw_only=True, frozen=True):
+    volume_id: str | None = None
+    modification_state: str | None = None
+    status_message: str | None = None
+    target_size: int | None = None
+    target_iops: int | None = None
+    target_volume_type: str | None = None
+    target_throughput: int | None = None
+    target_multi_attach_enabled: bool | None = None
+    original_size: int | None = None
+    original_iops: int | None = None
+    original_volume_type: str | None = None
+    original_throughput: int | None = None
+    original_multi_attach_enabled: bool | None = None
+    progress: int | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    operator: OperatorResponse | None = None
+
+
+class VolumeStatusAction(msgspec.Struct, kw_only=True, frozen=True):
+    code: str | None = None
+    description: str | None = None
+    event_id: str | None = None
+    event_type: str | None = None
+
+
+class VolumeStatusAttachmentStatus(msgspec.Struct, kw_only=True, frozen=True):
+    io_performance: str | None = None
+    instance_id: str | None = None
+
+
+class VolumeStatusDetails(msgspec.Struct, kw_only=True, frozen=True):
+    name: str | None = None
+    status: str | None = None
+
+
+class VolumeStatusEvent(msgspec.Struct, kw_only=True, frozen=True):
+    description: str | None = None
+    event_id: str | None = None
+    event_type: str | None = None
+    not_after: datetime | None = None
+    not_before: datetime | None = None
+    instance_id: str | None = None
+
+
+class VolumeStatusInfo(msgspec.Struct, kw_only=True, frozen=True):
+    details: list[VolumeStatusDetails] | None = None
+    status: str | None = None
+
+
+class VolumeStatusItem(msgspec.Struct, kw_only=True, frozen=True):
+    actions: list[VolumeStatusAction] | None = None
+    availability_zone: str | None = None
+    outpost_arn: str | None = None
+    events: list[VolumeStatusEvent] | None = None
+    volume_id: str | None = None
+    volume_status: VolumeStatusInfo | None = None
+    attachment_statuses: list[VolumeStatusAttachmentStatus] | None = None
+    initialization_status_details: InitializationStatusDetails | None = None
+    availability_zone_id: str | None = None
+    operator: OperatorResponse | None = None
 
 
 class Vpc(msgspec.Struct, kw_only=True, frozen=True):
@@ -2347,6 +4555,20 @@ class VpcEncryptionControl(msgspec.Struct, kw_only=True, frozen=True):
     tags: list[Tag] | None = None
 
 
+class VpcEncryptionControlConfiguration(msgspec.Struct, kw_only=True, frozen=True):
+    mode: str
+    internet_gateway_exclusion: str | None = None
+    egress_only_internet_gateway_exclusion: str | None = None
+    nat_gateway_exclusion: str | None = None
+    virtual_private_gateway_exclusion: str | None = None
+    vpc_peering_exclusion: str | None = None
+    lambda_exclusion: str | None = None
+    vpc_lattice_exclusion: str | None = None
+    elastic_file_system_exclusion: str | None = None
+    global_accelerator_exclusion: str | None = None
+    api_gateway_v2_exclusion: str | None = None
+
+
 class VpcEncryptionControlExclusion(msgspec.Struct, kw_only=True, frozen=True):
     state: str | None = None
     state_message: str | None = None
@@ -2376,9 +4598,85 @@ class VpcIpv6CidrBlockAssociation(msgspec.Struct, kw_only=True, frozen=True):
 
 
 SHAPES: Final[dict[str, Shape]] = {
+    'AcceleratorCount': Structure(AcceleratorCount, (
+        Member('min', 'Min', 'min', 'Integer'),
+        Member('max', 'Max', 'max', 'Integer'),
+    )),
+    'AcceleratorCountRequest': Structure(AcceleratorCountRequest, (
+        Member('min', 'Min', 'Min', 'Integer'),
+        Member('max', 'Max', 'Max', 'Integer'),
+    )),
+    'AcceleratorManufacturer': Scalar('string', enum=frozenset({'amazon-web-services', 'amd', 'habana', 'nvidia', 'xilinx'})),
+    'AcceleratorManufacturerSet': ListOf('AcceleratorManufacturer', 'item'),
+    'AcceleratorName': Scalar('string', enum=frozenset({'a100', 'a10g', 'gaudi-hl-205', 'h100', 'inferentia', 'inferentia2', 'k520', 'k80', 'l4', 'l40s', 'm60', 'radeon-pro-v520', 't4', 't4g', 'trainium', 'trainium2', 'u30', 'v100', 'vu9p'})),
+    'AcceleratorNameSet': ListOf('AcceleratorName', 'item'),
+    'AcceleratorTotalMemoryMiB': Structure(AcceleratorTotalMemoryMiB, (
+        Member('min', 'Min', 'min', 'Integer'),
+        Member('max', 'Max', 'max', 'Integer'),
+    )),
+    'AcceleratorTotalMemoryMiBRequest': Structure(AcceleratorTotalMemoryMiBRequest, (
+        Member('min', 'Min', 'Min', 'Integer'),
+        Member('max', 'Max', 'Max', 'Integer'),
+    )),
+    'AcceleratorType': Scalar('string', enum=frozenset({'fpga', 'gpu', 'inference', 'media'})),
+    'AcceleratorTypeSet': ListOf('AcceleratorType', 'item'),
+    'AccountAttribute': Structure(AccountAttribute, (
+        Member('attribute_name', 'AttributeName', 'attributeName', 'String'),
+        Member('attribute_values', 'AttributeValueSet', 'attributeValueSet', 'AccountAttributeValueList'),
+    )),
+    'AccountAttributeList': ListOf('AccountAttribute', 'item'),
+    'AccountAttributeName': Scalar('string', enum=frozenset({'default-vpc', 'supported-platforms'})),
+    'AccountAttributeNameStringList': ListOf('AccountAttributeName', 'attributeName'),
+    'AccountAttributeValue': Structure(AccountAttributeValue, (
+        Member('attribute_value', 'AttributeValue', 'attributeValue', 'String'),
+    )),
+    'AccountAttributeValueList': ListOf('AccountAttributeValue', 'item'),
     'AdditionalFlexibleNetworkInterfaces': Scalar('integer'),
+    'Address': Structure(Address, (
+        Member('allocation_id', 'AllocationId', 'allocationId', 'String'),
+        Member('association_id', 'AssociationId', 'associationId', 'String'),
+        Member('domain', 'Domain', 'domain', 'DomainType'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'String'),
+        Member('network_interface_owner_id', 'NetworkInterfaceOwnerId', 'networkInterfaceOwnerId', 'String'),
+        Member('private_ip_address', 'PrivateIpAddress', 'privateIpAddress', 'String'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('public_ipv4_pool', 'PublicIpv4Pool', 'publicIpv4Pool', 'String'),
+        Member('network_border_group', 'NetworkBorderGroup', 'networkBorderGroup', 'String'),
+        Member('customer_owned_ip', 'CustomerOwnedIp', 'customerOwnedIp', 'String'),
+        Member('customer_owned_ipv4_pool', 'CustomerOwnedIpv4Pool', 'customerOwnedIpv4Pool', 'String'),
+        Member('carrier_ip', 'CarrierIp', 'carrierIp', 'String'),
+        Member('subnet_id', 'SubnetId', 'subnetId', 'String'),
+        Member('service_managed', 'ServiceManaged', 'serviceManaged', 'ServiceManaged'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('public_ip', 'PublicIp', 'publicIp', 'String'),
+    )),
+    'AddressList': ListOf('Address', 'item'),
+    'AllocateAddressRequest': Structure(AllocateAddressRequest, (
+        Member('domain', 'Domain', 'Domain', 'DomainType'),
+        Member('address', 'Address', 'Address', 'PublicIpAddress'),
+        Member('public_ipv4_pool', 'PublicIpv4Pool', 'PublicIpv4Pool', 'Ipv4PoolEc2Id'),
+        Member('network_border_group', 'NetworkBorderGroup', 'NetworkBorderGroup', 'String'),
+        Member('customer_owned_ipv4_pool', 'CustomerOwnedIpv4Pool', 'CustomerOwnedIpv4Pool', 'String'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('ipam_pool_id', 'IpamPoolId', 'IpamPoolId', 'IpamPoolId'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'AllocateAddressResult': Structure(AllocateAddressResult, (
+        Member('allocation_id', 'AllocationId', 'allocationId', 'String'),
+        Member('public_ipv4_pool', 'PublicIpv4Pool', 'publicIpv4Pool', 'String'),
+        Member('network_border_group', 'NetworkBorderGroup', 'networkBorderGroup', 'String'),
+        Member('domain', 'Domain', 'domain', 'DomainType'),
+        Member('customer_owned_ip', 'CustomerOwnedIp', 'customerOwnedIp', 'String'),
+        Member('customer_owned_ipv4_pool', 'CustomerOwnedIpv4Pool', 'customerOwnedIpv4Pool', 'String'),
+        Member('carrier_ip', 'CarrierIp', 'carrierIp', 'String'),
+        Member('public_ip', 'PublicIp', 'publicIp', 'String'),
+    )),
+    'AllocationId': Scalar('string'),
+    'AllocationIdList': ListOf('AllocationId', 'AllocationId'),
     'AllowedImagesSettingsDisabledState': Scalar('string', enum=frozenset({'disabled'})),
     'AllowedImagesSettingsEnabledState': Scalar('string', enum=frozenset({'audit-mode', 'enabled'})),
+    'AllowedInstanceType': Scalar('string', minimum=1, maximum=30, pattern='[a-zA-Z0-9\\.\\*\\-]+'),
+    'AllowedInstanceTypeSet': ListOf('AllowedInstanceType', 'item', minimum=0, maximum=400),
     'AmdSevSnpSpecification': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
     'ApplicationStatusSummary': Structure(ApplicationStatusSummary, (
         Member('status', 'Status', 'status', 'SummaryStatus'),
@@ -2387,10 +4685,42 @@ SHAPES: Final[dict[str, Shape]] = {
     'ArchitectureType': Scalar('string', enum=frozenset({'arm64', 'arm64_mac', 'i386', 'x86_64', 'x86_64_mac'})),
     'ArchitectureTypeList': ListOf('ArchitectureType', 'item'),
     'ArchitectureValues': Scalar('string', enum=frozenset({'arm64', 'arm64_mac', 'i386', 'x86_64', 'x86_64_mac'})),
+    'AssociateAddressRequest': Structure(AssociateAddressRequest, (
+        Member('allocation_id', 'AllocationId', 'AllocationId', 'AllocationId'),
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId'),
+        Member('public_ip', 'PublicIp', 'PublicIp', 'EipAllocationPublicIp'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'NetworkInterfaceId'),
+        Member('private_ip_address', 'PrivateIpAddress', 'privateIpAddress', 'String'),
+        Member('allow_reassociation', 'AllowReassociation', 'allowReassociation', 'Boolean'),
+    )),
+    'AssociateAddressResult': Structure(AssociateAddressResult, (
+        Member('association_id', 'AssociationId', 'associationId', 'String'),
+    )),
+    'AssociateIamInstanceProfileRequest': Structure(AssociateIamInstanceProfileRequest, (
+        Member('iam_instance_profile', 'IamInstanceProfile', 'IamInstanceProfile', 'IamInstanceProfileSpecification', required=True),
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+    )),
+    'AssociateIamInstanceProfileResult': Structure(AssociateIamInstanceProfileResult, (
+        Member('iam_instance_profile_association', 'IamInstanceProfileAssociation', 'iamInstanceProfileAssociation', 'IamInstanceProfileAssociation'),
+    )),
+    'AssociateRouteTableRequest': Structure(AssociateRouteTableRequest, (
+        Member('gateway_id', 'GatewayId', 'GatewayId', 'RouteGatewayId'),
+        Member('public_ipv4_pool', 'PublicIpv4Pool', 'PublicIpv4Pool', 'Ipv4PoolEc2Id'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('subnet_id', 'SubnetId', 'subnetId', 'SubnetId'),
+        Member('route_table_id', 'RouteTableId', 'routeTableId', 'RouteTableId', required=True),
+    )),
+    'AssociateRouteTableResult': Structure(AssociateRouteTableResult, (
+        Member('association_id', 'AssociationId', 'associationId', 'String'),
+        Member('association_state', 'AssociationState', 'associationState', 'RouteTableAssociationState'),
+    )),
     'AssociatedKmsKey': Structure(AssociatedKmsKey, (
         Member('kms_key_id', 'KmsKeyId', 'kmsKeyId', 'String'),
     )),
     'AssociatedKmsKeySet': ListOf('AssociatedKmsKey', 'item'),
+    'AssociatedSubnetList': ListOf('SubnetId', 'item'),
+    'AssociationIdList': ListOf('IamInstanceProfileAssociationId', 'AssociationId'),
     'AttachImageWatermarkRequest': Structure(AttachImageWatermarkRequest, (
         Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
         Member('watermark_name', 'WatermarkName', 'WatermarkName', 'ImageWatermarkNameRequest', required=True),
@@ -2399,6 +4729,38 @@ SHAPES: Final[dict[str, Shape]] = {
     'AttachImageWatermarkResult': Structure(AttachImageWatermarkResult, (
         Member('watermark_key', 'WatermarkKey', 'watermarkKey', 'String'),
     )),
+    'AttachInternetGatewayRequest': Structure(AttachInternetGatewayRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('internet_gateway_id', 'InternetGatewayId', 'internetGatewayId', 'InternetGatewayId', required=True),
+        Member('vpc_id', 'VpcId', 'vpcId', 'VpcId', required=True),
+    )),
+    'AttachNetworkInterfaceRequest': Structure(AttachNetworkInterfaceRequest, (
+        Member('network_card_index', 'NetworkCardIndex', 'NetworkCardIndex', 'Integer'),
+        Member('ena_srd_specification', 'EnaSrdSpecification', 'EnaSrdSpecification', 'EnaSrdSpecification'),
+        Member('ena_queue_count', 'EnaQueueCount', 'EnaQueueCount', 'Integer'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'NetworkInterfaceId', required=True),
+        Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId', required=True),
+        Member('device_index', 'DeviceIndex', 'deviceIndex', 'Integer', required=True),
+    )),
+    'AttachNetworkInterfaceResult': Structure(AttachNetworkInterfaceResult, (
+        Member('attachment_id', 'AttachmentId', 'attachmentId', 'String'),
+        Member('network_card_index', 'NetworkCardIndex', 'networkCardIndex', 'Integer'),
+    )),
+    'AttachVolumeRequest': Structure(AttachVolumeRequest, (
+        Member('device', 'Device', 'Device', 'String', required=True),
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('volume_id', 'VolumeId', 'VolumeId', 'VolumeId', required=True),
+        Member('ebs_card_index', 'EbsCardIndex', 'EbsCardIndex', 'BoxedInteger'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'AttachmentEnaSrdSpecification': Structure(AttachmentEnaSrdSpecification, (
+        Member('ena_srd_enabled', 'EnaSrdEnabled', 'enaSrdEnabled', 'Boolean'),
+        Member('ena_srd_udp_specification', 'EnaSrdUdpSpecification', 'enaSrdUdpSpecification', 'AttachmentEnaSrdUdpSpecification'),
+    )),
+    'AttachmentEnaSrdUdpSpecification': Structure(AttachmentEnaSrdUdpSpecification, (
+        Member('ena_srd_udp_enabled', 'EnaSrdUdpEnabled', 'enaSrdUdpEnabled', 'Boolean'),
+    )),
     'AttachmentLimitType': Scalar('string', enum=frozenset({'dedicated', 'shared'})),
     'AttachmentStatus': Scalar('string', enum=frozenset({'attached', 'attaching', 'detached', 'detaching'})),
     'AttributeBooleanValue': Structure(AttributeBooleanValue, (
@@ -2406,6 +4768,39 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'AttributeValue': Structure(AttributeValue, (
         Member('value', 'Value', 'value', 'String'),
+    )),
+    'AuthorizeSecurityGroupEgressRequest': Structure(AuthorizeSecurityGroupEgressRequest, (
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('group_id', 'GroupId', 'groupId', 'SecurityGroupId', required=True),
+        Member('source_security_group_name', 'SourceSecurityGroupName', 'sourceSecurityGroupName', 'String'),
+        Member('source_security_group_owner_id', 'SourceSecurityGroupOwnerId', 'sourceSecurityGroupOwnerId', 'String'),
+        Member('ip_protocol', 'IpProtocol', 'ipProtocol', 'String'),
+        Member('from_port', 'FromPort', 'fromPort', 'Integer'),
+        Member('to_port', 'ToPort', 'toPort', 'Integer'),
+        Member('cidr_ip', 'CidrIp', 'cidrIp', 'String'),
+        Member('ip_permissions', 'IpPermissions', 'ipPermissions', 'IpPermissionList'),
+    )),
+    'AuthorizeSecurityGroupEgressResult': Structure(AuthorizeSecurityGroupEgressResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+        Member('security_group_rules', 'SecurityGroupRuleSet', 'securityGroupRuleSet', 'SecurityGroupRuleList'),
+    )),
+    'AuthorizeSecurityGroupIngressRequest': Structure(AuthorizeSecurityGroupIngressRequest, (
+        Member('cidr_ip', 'CidrIp', 'CidrIp', 'String'),
+        Member('from_port', 'FromPort', 'FromPort', 'Integer'),
+        Member('group_id', 'GroupId', 'GroupId', 'SecurityGroupId'),
+        Member('group_name', 'GroupName', 'GroupName', 'SecurityGroupName'),
+        Member('ip_permissions', 'IpPermissions', 'IpPermissions', 'IpPermissionList'),
+        Member('ip_protocol', 'IpProtocol', 'IpProtocol', 'String'),
+        Member('source_security_group_name', 'SourceSecurityGroupName', 'SourceSecurityGroupName', 'String'),
+        Member('source_security_group_owner_id', 'SourceSecurityGroupOwnerId', 'SourceSecurityGroupOwnerId', 'String'),
+        Member('to_port', 'ToPort', 'ToPort', 'Integer'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'AuthorizeSecurityGroupIngressResult': Structure(AuthorizeSecurityGroupIngressResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+        Member('security_group_rules', 'SecurityGroupRuleSet', 'securityGroupRuleSet', 'SecurityGroupRuleList'),
     )),
     'AutoRecoveryFlag': Scalar('boolean'),
     'AvailabilityZone': Structure(AvailabilityZone, (
@@ -2434,6 +4829,7 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('message', 'Message', 'message', 'String'),
     )),
     'AvailabilityZoneMessageList': ListOf('AvailabilityZoneMessage', 'item'),
+    'AvailabilityZoneName': Scalar('string'),
     'AvailabilityZoneOptInStatus': Scalar('string', enum=frozenset({'not-opted-in', 'opt-in-not-required', 'opted-in'})),
     'AvailabilityZoneState': Scalar('string', enum=frozenset({'available', 'constrained', 'impaired', 'information', 'unavailable'})),
     'AvailabilityZoneSubGeography': Structure(AvailabilityZoneSubGeography, (
@@ -2442,10 +4838,25 @@ SHAPES: Final[dict[str, Shape]] = {
     'AvailabilityZoneSubGeographyList': ListOf('AvailabilityZoneSubGeography', 'item'),
     'BandwidthWeightingType': Scalar('string', enum=frozenset({'default', 'ebs-1', 'vpc-1'})),
     'BandwidthWeightingTypeList': ListOf('BandwidthWeightingType', 'item'),
+    'BareMetal': Scalar('string', enum=frozenset({'excluded', 'included', 'required'})),
     'BareMetalFlag': Scalar('boolean'),
     'BaselineBandwidthInGbps': Scalar('float'),
     'BaselineBandwidthInMbps': Scalar('integer'),
+    'BaselineEbsBandwidthMbps': Structure(BaselineEbsBandwidthMbps, (
+        Member('min', 'Min', 'min', 'Integer'),
+        Member('max', 'Max', 'max', 'Integer'),
+    )),
+    'BaselineEbsBandwidthMbpsRequest': Structure(BaselineEbsBandwidthMbpsRequest, (
+        Member('min', 'Min', 'Min', 'Integer'),
+        Member('max', 'Max', 'Max', 'Integer'),
+    )),
     'BaselineIops': Scalar('integer'),
+    'BaselinePerformanceFactors': Structure(BaselinePerformanceFactors, (
+        Member('cpu', 'Cpu', 'cpu', 'CpuPerformanceFactor'),
+    )),
+    'BaselinePerformanceFactorsRequest': Structure(BaselinePerformanceFactorsRequest, (
+        Member('cpu', 'Cpu', 'Cpu', 'CpuPerformanceFactorRequest'),
+    )),
     'BaselineThroughputInMBps': Scalar('float'),
     'BillingProductList': ListOf('String', 'item'),
     'Blob': Scalar('blob'),
@@ -2462,9 +4873,11 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('internet_gateway_block_mode', 'InternetGatewayBlockMode', 'internetGatewayBlockMode', 'BlockPublicAccessMode'),
     )),
     'Boolean': Scalar('boolean'),
+    'BootModeOverrideValues': Scalar('string', enum=frozenset({'uefi'})),
     'BootModeType': Scalar('string', enum=frozenset({'legacy-bios', 'uefi'})),
     'BootModeTypeList': ListOf('BootModeType', 'item'),
     'BootModeValues': Scalar('string', enum=frozenset({'legacy-bios', 'uefi', 'uefi-preferred'})),
+    'BoxedInteger': Scalar('integer'),
     'BundleId': Scalar('string'),
     'BundleIdStringList': ListOf('BundleId', 'BundleId'),
     'BundleInstanceRequest': Structure(BundleInstanceRequest, (
@@ -2491,6 +4904,7 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'BundleTaskList': ListOf('BundleTask', 'item'),
     'BundleTaskState': Scalar('string', enum=frozenset({'bundling', 'cancelling', 'complete', 'failed', 'pending', 'storing', 'waiting-for-shutdown'})),
+    'BurstablePerformance': Scalar('string', enum=frozenset({'excluded', 'included', 'required'})),
     'BurstablePerformanceFlag': Scalar('boolean'),
     'CancelBundleTaskRequest': Structure(CancelBundleTaskRequest, (
         Member('bundle_id', 'BundleId', 'BundleId', 'BundleId', required=True),
@@ -2524,6 +4938,7 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('capacity_reservation_id', 'CapacityReservationId', 'capacityReservationId', 'String'),
         Member('capacity_reservation_resource_group_arn', 'CapacityReservationResourceGroupArn', 'capacityReservationResourceGroupArn', 'String'),
     )),
+    'CarrierGatewayId': Scalar('string'),
     'ClientData': Structure(ClientData, (
         Member('comment', 'Comment', 'Comment', 'String'),
         Member('upload_end', 'UploadEnd', 'UploadEnd', 'DateTime'),
@@ -2540,6 +4955,16 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('return_', 'Return', 'return', 'Boolean'),
         Member('owner_id', 'OwnerId', 'ownerId', 'String'),
     )),
+    'ConnectionTrackingConfiguration': Structure(ConnectionTrackingConfiguration, (
+        Member('tcp_established_timeout', 'TcpEstablishedTimeout', 'tcpEstablishedTimeout', 'Integer'),
+        Member('udp_stream_timeout', 'UdpStreamTimeout', 'udpStreamTimeout', 'Integer'),
+        Member('udp_timeout', 'UdpTimeout', 'udpTimeout', 'Integer'),
+    )),
+    'ConnectionTrackingSpecification': Structure(ConnectionTrackingSpecification, (
+        Member('tcp_established_timeout', 'TcpEstablishedTimeout', 'tcpEstablishedTimeout', 'Integer'),
+        Member('udp_timeout', 'UdpTimeout', 'udpTimeout', 'Integer'),
+        Member('udp_stream_timeout', 'UdpStreamTimeout', 'udpStreamTimeout', 'Integer'),
+    )),
     'ConnectionTrackingSpecificationRequest': Structure(ConnectionTrackingSpecificationRequest, (
         Member('tcp_established_timeout', 'TcpEstablishedTimeout', 'TcpEstablishedTimeout', 'Integer'),
         Member('udp_stream_timeout', 'UdpStreamTimeout', 'UdpStreamTimeout', 'Integer'),
@@ -2552,9 +4977,52 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'CoolOffPeriodRequestHours': Scalar('integer', minimum=1, maximum=72),
     'CoolOffPeriodResponseHours': Scalar('integer'),
+    'CopyImageClientToken': Scalar('string', minimum=0, maximum=128),
+    'CopyImageRequest': Structure(CopyImageRequest, (
+        Member('client_token', 'ClientToken', 'ClientToken', 'CopyImageClientToken'),
+        Member('description', 'Description', 'Description', 'ImageDescriptionRequest'),
+        Member('encrypted', 'Encrypted', 'encrypted', 'Boolean'),
+        Member('kms_key_id', 'KmsKeyId', 'kmsKeyId', 'KmsKeyId'),
+        Member('name', 'Name', 'Name', 'ImageNameRequest', required=True),
+        Member('source_image_id', 'SourceImageId', 'SourceImageId', 'String', required=True),
+        Member('source_region', 'SourceRegion', 'SourceRegion', 'String', required=True),
+        Member('destination_outpost_arn', 'DestinationOutpostArn', 'DestinationOutpostArn', 'String'),
+        Member('copy_image_tags', 'CopyImageTags', 'CopyImageTags', 'Boolean'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('snapshot_copy_completion_duration_minutes', 'SnapshotCopyCompletionDurationMinutes', 'SnapshotCopyCompletionDurationMinutes', 'Long'),
+        Member('destination_availability_zone', 'DestinationAvailabilityZone', 'DestinationAvailabilityZone', 'String'),
+        Member('destination_availability_zone_id', 'DestinationAvailabilityZoneId', 'DestinationAvailabilityZoneId', 'String'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CopyImageResult': Structure(CopyImageResult, (
+        Member('image_id', 'ImageId', 'imageId', 'String'),
+    )),
+    'CopySnapshotRequest': Structure(CopySnapshotRequest, (
+        Member('description', 'Description', 'Description', 'String'),
+        Member('destination_outpost_arn', 'DestinationOutpostArn', 'DestinationOutpostArn', 'String'),
+        Member('destination_region', 'DestinationRegion', 'destinationRegion', 'String'),
+        Member('encrypted', 'Encrypted', 'encrypted', 'Boolean'),
+        Member('kms_key_id', 'KmsKeyId', 'kmsKeyId', 'KmsKeyId'),
+        Member('presigned_url', 'PresignedUrl', 'presignedUrl', 'CopySnapshotRequestPSU'),
+        Member('source_region', 'SourceRegion', 'SourceRegion', 'String', required=True),
+        Member('source_snapshot_id', 'SourceSnapshotId', 'SourceSnapshotId', 'String', required=True),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('completion_duration_minutes', 'CompletionDurationMinutes', 'CompletionDurationMinutes', 'SnapshotCompletionDurationMinutesRequest'),
+        Member('destination_availability_zone', 'DestinationAvailabilityZone', 'DestinationAvailabilityZone', 'String'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CopySnapshotRequestPSU': Scalar('string'),
+    'CopySnapshotResult': Structure(CopySnapshotResult, (
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
+    )),
+    'CopyTagsFromSource': Scalar('string', enum=frozenset({'volume'})),
     'CoreCount': Scalar('integer'),
     'CoreCountList': ListOf('CoreCount', 'item'),
+    'CoreNetworkArn': Scalar('string'),
+    'CpuManufacturer': Scalar('string', enum=frozenset({'amazon-web-services', 'amd', 'apple', 'intel'})),
     'CpuManufacturerName': Scalar('string'),
+    'CpuManufacturerSet': ListOf('CpuManufacturer', 'item'),
     'CpuOptions': Structure(CpuOptions, (
         Member('core_count', 'CoreCount', 'coreCount', 'Integer'),
         Member('threads_per_core', 'ThreadsPerCore', 'threadsPerCore', 'Integer'),
@@ -2566,6 +5034,41 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('threads_per_core', 'ThreadsPerCore', 'ThreadsPerCore', 'Integer'),
         Member('amd_sev_snp', 'AmdSevSnp', 'AmdSevSnp', 'AmdSevSnpSpecification'),
         Member('nested_virtualization', 'NestedVirtualization', 'NestedVirtualization', 'NestedVirtualizationSpecification'),
+    )),
+    'CpuPerformanceFactor': Structure(CpuPerformanceFactor, (
+        Member('references', 'ReferenceSet', 'referenceSet', 'PerformanceFactorReferenceSet'),
+    )),
+    'CpuPerformanceFactorRequest': Structure(CpuPerformanceFactorRequest, (
+        Member('references', 'Reference', 'Reference', 'PerformanceFactorReferenceSetRequest'),
+    )),
+    'CreateDefaultSubnetRequest': Structure(CreateDefaultSubnetRequest, (
+        Member('availability_zone', 'AvailabilityZone', 'AvailabilityZone', 'AvailabilityZoneName'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('ipv6_native', 'Ipv6Native', 'Ipv6Native', 'Boolean'),
+        Member('availability_zone_id', 'AvailabilityZoneId', 'AvailabilityZoneId', 'AvailabilityZoneId'),
+    )),
+    'CreateDefaultSubnetResult': Structure(CreateDefaultSubnetResult, (
+        Member('subnet', 'Subnet', 'subnet', 'Subnet'),
+    )),
+    'CreateDefaultVpcRequest': Structure(CreateDefaultVpcRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'CreateDefaultVpcResult': Structure(CreateDefaultVpcResult, (
+        Member('vpc', 'Vpc', 'vpc', 'Vpc'),
+    )),
+    'CreateImageRequest': Structure(CreateImageRequest, (
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('snapshot_location', 'SnapshotLocation', 'SnapshotLocation', 'SnapshotLocationEnum'),
+        Member('boot_mode_override', 'BootModeOverride', 'BootModeOverride', 'BootModeOverrideValues'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId', required=True),
+        Member('name', 'Name', 'name', 'ImageNameRequest', required=True),
+        Member('description', 'Description', 'description', 'ImageDescriptionRequest'),
+        Member('no_reboot', 'NoReboot', 'noReboot', 'Boolean'),
+        Member('block_device_mappings', 'BlockDeviceMapping', 'blockDeviceMapping', 'BlockDeviceMappingRequestList'),
+    )),
+    'CreateImageResult': Structure(CreateImageResult, (
+        Member('image_id', 'ImageId', 'imageId', 'String'),
     )),
     'CreateImageUsageReportClientToken': Scalar('string', minimum=0, maximum=128),
     'CreateImageUsageReportRequest': Structure(CreateImageUsageReportRequest, (
@@ -2579,12 +5082,167 @@ SHAPES: Final[dict[str, Shape]] = {
     'CreateImageUsageReportResult': Structure(CreateImageUsageReportResult, (
         Member('report_id', 'ReportId', 'reportId', 'ImageUsageReportId'),
     )),
+    'CreateInternetGatewayRequest': Structure(CreateInternetGatewayRequest, (
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CreateInternetGatewayResult': Structure(CreateInternetGatewayResult, (
+        Member('internet_gateway', 'InternetGateway', 'internetGateway', 'InternetGateway'),
+    )),
     'CreateKeyPairRequest': Structure(CreateKeyPairRequest, (
         Member('key_name', 'KeyName', 'KeyName', 'String', required=True),
         Member('key_type', 'KeyType', 'KeyType', 'KeyType'),
         Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
         Member('key_format', 'KeyFormat', 'KeyFormat', 'KeyFormat'),
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CreateLaunchTemplateRequest': Structure(CreateLaunchTemplateRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('client_token', 'ClientToken', 'ClientToken', 'String'),
+        Member('launch_template_name', 'LaunchTemplateName', 'LaunchTemplateName', 'String', required=True),
+        Member('version_description', 'VersionDescription', 'VersionDescription', 'VersionDescription'),
+        Member('launch_template_data', 'LaunchTemplateData', 'LaunchTemplateData', 'RequestLaunchTemplateData', required=True),
+        Member('operator', 'Operator', 'Operator', 'OperatorRequest'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+    )),
+    'CreateLaunchTemplateResult': Structure(CreateLaunchTemplateResult, (
+        Member('launch_template', 'LaunchTemplate', 'launchTemplate', 'LaunchTemplate'),
+        Member('warning', 'Warning', 'warning', 'ValidationWarning'),
+    )),
+    'CreateLaunchTemplateVersionRequest': Structure(CreateLaunchTemplateVersionRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('client_token', 'ClientToken', 'ClientToken', 'String'),
+        Member('launch_template_id', 'LaunchTemplateId', 'LaunchTemplateId', 'LaunchTemplateId'),
+        Member('launch_template_name', 'LaunchTemplateName', 'LaunchTemplateName', 'LaunchTemplateName'),
+        Member('source_version', 'SourceVersion', 'SourceVersion', 'String'),
+        Member('version_description', 'VersionDescription', 'VersionDescription', 'VersionDescription'),
+        Member('launch_template_data', 'LaunchTemplateData', 'LaunchTemplateData', 'RequestLaunchTemplateData', required=True),
+        Member('resolve_alias', 'ResolveAlias', 'ResolveAlias', 'Boolean'),
+    )),
+    'CreateLaunchTemplateVersionResult': Structure(CreateLaunchTemplateVersionResult, (
+        Member('launch_template_version', 'LaunchTemplateVersion', 'launchTemplateVersion', 'LaunchTemplateVersion'),
+        Member('warning', 'Warning', 'warning', 'ValidationWarning'),
+    )),
+    'CreateNetworkInterfaceRequest': Structure(CreateNetworkInterfaceRequest, (
+        Member('ipv4_prefixes', 'Ipv4Prefix', 'Ipv4Prefix', 'Ipv4PrefixList'),
+        Member('ipv4_prefix_count', 'Ipv4PrefixCount', 'Ipv4PrefixCount', 'Integer'),
+        Member('ipv6_prefixes', 'Ipv6Prefix', 'Ipv6Prefix', 'Ipv6PrefixList'),
+        Member('ipv6_prefix_count', 'Ipv6PrefixCount', 'Ipv6PrefixCount', 'Integer'),
+        Member('interface_type', 'InterfaceType', 'InterfaceType', 'NetworkInterfaceCreationType'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('client_token', 'ClientToken', 'ClientToken', 'String'),
+        Member('enable_primary_ipv6', 'EnablePrimaryIpv6', 'EnablePrimaryIpv6', 'Boolean'),
+        Member('connection_tracking_specification', 'ConnectionTrackingSpecification', 'ConnectionTrackingSpecification', 'ConnectionTrackingSpecificationRequest'),
+        Member('operator', 'Operator', 'Operator', 'OperatorRequest'),
+        Member('subnet_id', 'SubnetId', 'subnetId', 'SubnetId', required=True),
+        Member('description', 'Description', 'description', 'String'),
+        Member('private_ip_address', 'PrivateIpAddress', 'privateIpAddress', 'String'),
+        Member('groups', 'SecurityGroupId', 'SecurityGroupId', 'SecurityGroupIdStringList'),
+        Member('private_ip_addresses', 'PrivateIpAddresses', 'privateIpAddresses', 'PrivateIpAddressSpecificationList'),
+        Member('secondary_private_ip_address_count', 'SecondaryPrivateIpAddressCount', 'secondaryPrivateIpAddressCount', 'Integer'),
+        Member('ipv6_addresses', 'Ipv6Addresses', 'ipv6Addresses', 'InstanceIpv6AddressList'),
+        Member('ipv6_address_count', 'Ipv6AddressCount', 'ipv6AddressCount', 'Integer'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CreateNetworkInterfaceResult': Structure(CreateNetworkInterfaceResult, (
+        Member('network_interface', 'NetworkInterface', 'networkInterface', 'NetworkInterface'),
+        Member('client_token', 'ClientToken', 'clientToken', 'String'),
+    )),
+    'CreateReplaceRootVolumeTaskRequest': Structure(CreateReplaceRootVolumeTaskRequest, (
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId'),
+        Member('client_token', 'ClientToken', 'ClientToken', 'String'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId'),
+        Member('delete_replaced_root_volume', 'DeleteReplacedRootVolume', 'DeleteReplacedRootVolume', 'Boolean'),
+        Member('volume_initialization_rate', 'VolumeInitializationRate', 'VolumeInitializationRate', 'Long'),
+        Member('volume_id', 'VolumeId', 'VolumeId', 'VolumeId'),
+    )),
+    'CreateReplaceRootVolumeTaskResult': Structure(CreateReplaceRootVolumeTaskResult, (
+        Member('replace_root_volume_task', 'ReplaceRootVolumeTask', 'replaceRootVolumeTask', 'ReplaceRootVolumeTask'),
+    )),
+    'CreateRouteRequest': Structure(CreateRouteRequest, (
+        Member('destination_prefix_list_id', 'DestinationPrefixListId', 'DestinationPrefixListId', 'PrefixListResourceId'),
+        Member('vpc_endpoint_id', 'VpcEndpointId', 'VpcEndpointId', 'VpcEndpointId'),
+        Member('transit_gateway_id', 'TransitGatewayId', 'TransitGatewayId', 'TransitGatewayId'),
+        Member('local_gateway_id', 'LocalGatewayId', 'LocalGatewayId', 'LocalGatewayId'),
+        Member('carrier_gateway_id', 'CarrierGatewayId', 'CarrierGatewayId', 'CarrierGatewayId'),
+        Member('core_network_arn', 'CoreNetworkArn', 'CoreNetworkArn', 'CoreNetworkArn'),
+        Member('odb_network_arn', 'OdbNetworkArn', 'OdbNetworkArn', 'OdbNetworkArn'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('route_table_id', 'RouteTableId', 'routeTableId', 'RouteTableId', required=True),
+        Member('destination_cidr_block', 'DestinationCidrBlock', 'destinationCidrBlock', 'String'),
+        Member('gateway_id', 'GatewayId', 'gatewayId', 'RouteGatewayId'),
+        Member('destination_ipv6_cidr_block', 'DestinationIpv6CidrBlock', 'destinationIpv6CidrBlock', 'String'),
+        Member('egress_only_internet_gateway_id', 'EgressOnlyInternetGatewayId', 'egressOnlyInternetGatewayId', 'EgressOnlyInternetGatewayId'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'NetworkInterfaceId'),
+        Member('vpc_peering_connection_id', 'VpcPeeringConnectionId', 'vpcPeeringConnectionId', 'VpcPeeringConnectionId'),
+        Member('nat_gateway_id', 'NatGatewayId', 'natGatewayId', 'NatGatewayId'),
+    )),
+    'CreateRouteResult': Structure(CreateRouteResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
+    'CreateRouteTableRequest': Structure(CreateRouteTableRequest, (
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('client_token', 'ClientToken', 'ClientToken', 'String'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('vpc_id', 'VpcId', 'vpcId', 'VpcId', required=True),
+    )),
+    'CreateRouteTableResult': Structure(CreateRouteTableResult, (
+        Member('route_table', 'RouteTable', 'routeTable', 'RouteTable'),
+        Member('client_token', 'ClientToken', 'clientToken', 'String'),
+    )),
+    'CreateSecurityGroupRequest': Structure(CreateSecurityGroupRequest, (
+        Member('description', 'GroupDescription', 'GroupDescription', 'String', required=True),
+        Member('group_name', 'GroupName', 'GroupName', 'String', required=True),
+        Member('vpc_id', 'VpcId', 'VpcId', 'VpcId'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CreateSecurityGroupResult': Structure(CreateSecurityGroupResult, (
+        Member('group_id', 'GroupId', 'groupId', 'String'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('security_group_arn', 'SecurityGroupArn', 'securityGroupArn', 'String'),
+    )),
+    'CreateSnapshotRequest': Structure(CreateSnapshotRequest, (
+        Member('description', 'Description', 'Description', 'String'),
+        Member('outpost_arn', 'OutpostArn', 'OutpostArn', 'String'),
+        Member('volume_id', 'VolumeId', 'VolumeId', 'VolumeId', required=True),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('location', 'Location', 'Location', 'SnapshotLocationEnum'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CreateSnapshotsRequest': Structure(CreateSnapshotsRequest, (
+        Member('description', 'Description', 'Description', 'String'),
+        Member('instance_specification', 'InstanceSpecification', 'InstanceSpecification', 'InstanceSpecification', required=True),
+        Member('outpost_arn', 'OutpostArn', 'OutpostArn', 'String'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('copy_tags_from_source', 'CopyTagsFromSource', 'CopyTagsFromSource', 'CopyTagsFromSource'),
+        Member('location', 'Location', 'Location', 'SnapshotLocationEnum'),
+    )),
+    'CreateSnapshotsResult': Structure(CreateSnapshotsResult, (
+        Member('snapshots', 'SnapshotSet', 'snapshotSet', 'SnapshotSet'),
+    )),
+    'CreateSubnetRequest': Structure(CreateSubnetRequest, (
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('availability_zone', 'AvailabilityZone', 'AvailabilityZone', 'String'),
+        Member('availability_zone_id', 'AvailabilityZoneId', 'AvailabilityZoneId', 'String'),
+        Member('cidr_block', 'CidrBlock', 'CidrBlock', 'String'),
+        Member('ipv6_cidr_block', 'Ipv6CidrBlock', 'Ipv6CidrBlock', 'String'),
+        Member('outpost_arn', 'OutpostArn', 'OutpostArn', 'String'),
+        Member('vpc_id', 'VpcId', 'VpcId', 'VpcId', required=True),
+        Member('ipv6_native', 'Ipv6Native', 'Ipv6Native', 'Boolean'),
+        Member('ipv4_ipam_pool_id', 'Ipv4IpamPoolId', 'Ipv4IpamPoolId', 'IpamPoolId'),
+        Member('ipv4_netmask_length', 'Ipv4NetmaskLength', 'Ipv4NetmaskLength', 'NetmaskLength'),
+        Member('ipv6_ipam_pool_id', 'Ipv6IpamPoolId', 'Ipv6IpamPoolId', 'IpamPoolId'),
+        Member('ipv6_netmask_length', 'Ipv6NetmaskLength', 'Ipv6NetmaskLength', 'NetmaskLength'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CreateSubnetResult': Structure(CreateSubnetResult, (
+        Member('subnet', 'Subnet', 'subnet', 'Subnet'),
     )),
     'CreateTagsRequest': Structure(CreateTagsRequest, (
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
@@ -2600,25 +5258,69 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('add', 'Add', 'Add', 'CreateVolumePermissionList'),
         Member('remove', 'Remove', 'Remove', 'CreateVolumePermissionList'),
     )),
+    'CreateVolumeRequest': Structure(CreateVolumeRequest, (
+        Member('availability_zone', 'AvailabilityZone', 'AvailabilityZone', 'AvailabilityZoneName'),
+        Member('availability_zone_id', 'AvailabilityZoneId', 'AvailabilityZoneId', 'AvailabilityZoneId'),
+        Member('encrypted', 'Encrypted', 'encrypted', 'Boolean'),
+        Member('iops', 'Iops', 'Iops', 'Integer'),
+        Member('kms_key_id', 'KmsKeyId', 'KmsKeyId', 'KmsKeyId'),
+        Member('outpost_arn', 'OutpostArn', 'OutpostArn', 'String'),
+        Member('size', 'Size', 'Size', 'Integer'),
+        Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId'),
+        Member('volume_type', 'VolumeType', 'VolumeType', 'VolumeType'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('multi_attach_enabled', 'MultiAttachEnabled', 'MultiAttachEnabled', 'Boolean'),
+        Member('throughput', 'Throughput', 'Throughput', 'Integer'),
+        Member('client_token', 'ClientToken', 'ClientToken', 'String'),
+        Member('volume_initialization_rate', 'VolumeInitializationRate', 'VolumeInitializationRate', 'Integer'),
+        Member('operator', 'Operator', 'Operator', 'OperatorRequest'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'CreateVpcRequest': Structure(CreateVpcRequest, (
+        Member('cidr_block', 'CidrBlock', 'CidrBlock', 'String'),
+        Member('ipv6_pool', 'Ipv6Pool', 'Ipv6Pool', 'Ipv6PoolEc2Id'),
+        Member('ipv6_cidr_block', 'Ipv6CidrBlock', 'Ipv6CidrBlock', 'String'),
+        Member('ipv4_ipam_pool_id', 'Ipv4IpamPoolId', 'Ipv4IpamPoolId', 'IpamPoolId'),
+        Member('ipv4_netmask_length', 'Ipv4NetmaskLength', 'Ipv4NetmaskLength', 'NetmaskLength'),
+        Member('ipv6_ipam_pool_id', 'Ipv6IpamPoolId', 'Ipv6IpamPoolId', 'IpamPoolId'),
+        Member('ipv6_netmask_length', 'Ipv6NetmaskLength', 'Ipv6NetmaskLength', 'NetmaskLength'),
+        Member('ipv6_cidr_block_network_border_group', 'Ipv6CidrBlockNetworkBorderGroup', 'Ipv6CidrBlockNetworkBorderGroup', 'String'),
+        Member('vpc_encryption_control', 'VpcEncryptionControl', 'VpcEncryptionControl', 'VpcEncryptionControlConfiguration'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'TagSpecificationList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('instance_tenancy', 'InstanceTenancy', 'instanceTenancy', 'Tenancy'),
+        Member('amazon_provided_ipv6_cidr_block', 'AmazonProvidedIpv6CidrBlock', 'amazonProvidedIpv6CidrBlock', 'Boolean'),
+    )),
+    'CreateVpcResult': Structure(CreateVpcResult, (
+        Member('vpc', 'Vpc', 'vpc', 'Vpc'),
+    )),
     'CreationDateCondition': Structure(CreationDateCondition, (
         Member('maximum_days_since_created', 'MaximumDaysSinceCreated', 'maximumDaysSinceCreated', 'MaximumDaysSinceCreatedValue'),
     )),
     'CreationDateConditionRequest': Structure(CreationDateConditionRequest, (
         Member('maximum_days_since_created', 'MaximumDaysSinceCreated', 'MaximumDaysSinceCreated', 'MaximumDaysSinceCreatedValue'),
     )),
+    'CreditSpecification': Structure(CreditSpecification, (
+        Member('cpu_credits', 'CpuCredits', 'cpuCredits', 'String'),
+    )),
     'CreditSpecificationRequest': Structure(CreditSpecificationRequest, (
         Member('cpu_credits', 'CpuCredits', 'CpuCredits', 'String', required=True),
     )),
     'CurrentGenerationFlag': Scalar('boolean'),
     'DITMaxResults': Scalar('integer', minimum=5, maximum=100),
+    'DITOMaxResults': Scalar('integer', minimum=5, maximum=1000),
     'DateTime': Scalar('timestamp'),
     'DedicatedHostFlag': Scalar('boolean'),
+    'DedicatedHostId': Scalar('string'),
     'DefaultConnectionTrackingConfiguration': Structure(DefaultConnectionTrackingConfiguration, (
         Member('default_tcp_established_timeout', 'DefaultTcpEstablishedTimeout', 'defaultTcpEstablishedTimeout', 'DefaultTcpEstablishedTimeout'),
         Member('default_udp_timeout', 'DefaultUdpTimeout', 'defaultUdpTimeout', 'DefaultUdpTimeout'),
         Member('default_udp_stream_timeout', 'DefaultUdpStreamTimeout', 'defaultUdpStreamTimeout', 'DefaultUdpStreamTimeout'),
     )),
     'DefaultEnaQueueCountPerInterface': Scalar('integer'),
+    'DefaultHttpTokensEnforcedState': Scalar('string', enum=frozenset({'disabled', 'enabled', 'no-preference'})),
+    'DefaultInstanceMetadataEndpointState': Scalar('string', enum=frozenset({'disabled', 'enabled', 'no-preference'})),
+    'DefaultInstanceMetadataTagsState': Scalar('string', enum=frozenset({'disabled', 'enabled', 'no-preference'})),
     'DefaultNetworkCardIndex': Scalar('integer'),
     'DefaultTcpEstablishedTimeout': Scalar('integer'),
     'DefaultUdpStreamTimeout': Scalar('integer'),
@@ -2630,6 +5332,10 @@ SHAPES: Final[dict[str, Shape]] = {
     'DeleteImageUsageReportResult': Structure(DeleteImageUsageReportResult, (
         Member('return_', 'Return', 'return', 'Boolean'),
     )),
+    'DeleteInternetGatewayRequest': Structure(DeleteInternetGatewayRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('internet_gateway_id', 'InternetGatewayId', 'internetGatewayId', 'InternetGatewayId', required=True),
+    )),
     'DeleteKeyPairRequest': Structure(DeleteKeyPairRequest, (
         Member('key_name', 'KeyName', 'KeyName', 'KeyPairNameWithResolver'),
         Member('key_pair_id', 'KeyPairId', 'KeyPairId', 'KeyPairId'),
@@ -2638,6 +5344,61 @@ SHAPES: Final[dict[str, Shape]] = {
     'DeleteKeyPairResult': Structure(DeleteKeyPairResult, (
         Member('return_', 'Return', 'return', 'Boolean'),
         Member('key_pair_id', 'KeyPairId', 'keyPairId', 'String'),
+    )),
+    'DeleteLaunchTemplateRequest': Structure(DeleteLaunchTemplateRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('launch_template_id', 'LaunchTemplateId', 'LaunchTemplateId', 'LaunchTemplateId'),
+        Member('launch_template_name', 'LaunchTemplateName', 'LaunchTemplateName', 'LaunchTemplateName'),
+    )),
+    'DeleteLaunchTemplateResult': Structure(DeleteLaunchTemplateResult, (
+        Member('launch_template', 'LaunchTemplate', 'launchTemplate', 'LaunchTemplate'),
+    )),
+    'DeleteLaunchTemplateVersionsRequest': Structure(DeleteLaunchTemplateVersionsRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('launch_template_id', 'LaunchTemplateId', 'LaunchTemplateId', 'LaunchTemplateId'),
+        Member('launch_template_name', 'LaunchTemplateName', 'LaunchTemplateName', 'LaunchTemplateName'),
+        Member('versions', 'LaunchTemplateVersion', 'LaunchTemplateVersion', 'VersionStringList', required=True),
+    )),
+    'DeleteLaunchTemplateVersionsResponseErrorItem': Structure(DeleteLaunchTemplateVersionsResponseErrorItem, (
+        Member('launch_template_id', 'LaunchTemplateId', 'launchTemplateId', 'String'),
+        Member('launch_template_name', 'LaunchTemplateName', 'launchTemplateName', 'String'),
+        Member('version_number', 'VersionNumber', 'versionNumber', 'Long'),
+        Member('response_error', 'ResponseError', 'responseError', 'ResponseError'),
+    )),
+    'DeleteLaunchTemplateVersionsResponseErrorSet': ListOf('DeleteLaunchTemplateVersionsResponseErrorItem', 'item'),
+    'DeleteLaunchTemplateVersionsResponseSuccessItem': Structure(DeleteLaunchTemplateVersionsResponseSuccessItem, (
+        Member('launch_template_id', 'LaunchTemplateId', 'launchTemplateId', 'String'),
+        Member('launch_template_name', 'LaunchTemplateName', 'launchTemplateName', 'String'),
+        Member('version_number', 'VersionNumber', 'versionNumber', 'Long'),
+    )),
+    'DeleteLaunchTemplateVersionsResponseSuccessSet': ListOf('DeleteLaunchTemplateVersionsResponseSuccessItem', 'item'),
+    'DeleteLaunchTemplateVersionsResult': Structure(DeleteLaunchTemplateVersionsResult, (
+        Member('successfully_deleted_launch_template_versions', 'SuccessfullyDeletedLaunchTemplateVersionSet', 'successfullyDeletedLaunchTemplateVersionSet', 'DeleteLaunchTemplateVersionsResponseSuccessSet'),
+        Member('unsuccessfully_deleted_launch_template_versions', 'UnsuccessfullyDeletedLaunchTemplateVersionSet', 'unsuccessfullyDeletedLaunchTemplateVersionSet', 'DeleteLaunchTemplateVersionsResponseErrorSet'),
+    )),
+    'DeleteNetworkInterfaceRequest': Structure(DeleteNetworkInterfaceRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'NetworkInterfaceId', required=True),
+    )),
+    'DeleteRouteRequest': Structure(DeleteRouteRequest, (
+        Member('destination_prefix_list_id', 'DestinationPrefixListId', 'DestinationPrefixListId', 'PrefixListResourceId'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('route_table_id', 'RouteTableId', 'routeTableId', 'RouteTableId', required=True),
+        Member('destination_cidr_block', 'DestinationCidrBlock', 'destinationCidrBlock', 'String'),
+        Member('destination_ipv6_cidr_block', 'DestinationIpv6CidrBlock', 'destinationIpv6CidrBlock', 'String'),
+    )),
+    'DeleteRouteTableRequest': Structure(DeleteRouteTableRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('route_table_id', 'RouteTableId', 'routeTableId', 'RouteTableId', required=True),
+    )),
+    'DeleteSecurityGroupRequest': Structure(DeleteSecurityGroupRequest, (
+        Member('group_id', 'GroupId', 'GroupId', 'SecurityGroupId'),
+        Member('group_name', 'GroupName', 'GroupName', 'SecurityGroupName'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'DeleteSecurityGroupResult': Structure(DeleteSecurityGroupResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+        Member('group_id', 'GroupId', 'groupId', 'SecurityGroupId'),
     )),
     'DeleteSnapshotRequest': Structure(DeleteSnapshotRequest, (
         Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId', required=True),
@@ -2648,10 +5409,22 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('snapshot_id', 'SnapshotId', 'snapshotId', 'SnapshotId'),
         Member('return_code', 'ReturnCode', 'returnCode', 'SnapshotReturnCodes'),
     )),
+    'DeleteSubnetRequest': Structure(DeleteSubnetRequest, (
+        Member('subnet_id', 'SubnetId', 'SubnetId', 'SubnetId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
     'DeleteTagsRequest': Structure(DeleteTagsRequest, (
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
         Member('resources', 'ResourceId', 'resourceId', 'ResourceIdList', required=True),
         Member('tags', 'Tag', 'tag', 'TagList'),
+    )),
+    'DeleteVolumeRequest': Structure(DeleteVolumeRequest, (
+        Member('volume_id', 'VolumeId', 'VolumeId', 'VolumeId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'DeleteVpcRequest': Structure(DeleteVpcRequest, (
+        Member('vpc_id', 'VpcId', 'VpcId', 'VpcId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
     )),
     'DeprecationTimeCondition': Structure(DeprecationTimeCondition, (
         Member('maximum_days_since_deprecated', 'MaximumDaysSinceDeprecated', 'maximumDaysSinceDeprecated', 'MaximumDaysSinceDeprecatedValue'),
@@ -2667,6 +5440,22 @@ SHAPES: Final[dict[str, Shape]] = {
     'DeregisterImageResult': Structure(DeregisterImageResult, (
         Member('return_', 'Return', 'return', 'Boolean'),
         Member('delete_snapshot_results', 'DeleteSnapshotResultSet', 'deleteSnapshotResultSet', 'DeleteSnapshotResultSet'),
+    )),
+    'DescribeAccountAttributesRequest': Structure(DescribeAccountAttributesRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('attribute_names', 'AttributeName', 'attributeName', 'AccountAttributeNameStringList'),
+    )),
+    'DescribeAccountAttributesResult': Structure(DescribeAccountAttributesResult, (
+        Member('account_attributes', 'AccountAttributeSet', 'accountAttributeSet', 'AccountAttributeList'),
+    )),
+    'DescribeAddressesRequest': Structure(DescribeAddressesRequest, (
+        Member('public_ips', 'PublicIp', 'PublicIp', 'PublicIpStringList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('allocation_ids', 'AllocationId', 'AllocationId', 'AllocationIdList'),
+    )),
+    'DescribeAddressesResult': Structure(DescribeAddressesResult, (
+        Member('addresses', 'AddressesSet', 'addressesSet', 'AddressList'),
     )),
     'DescribeAvailabilityZonesRequest': Structure(DescribeAvailabilityZonesRequest, (
         Member('zone_names', 'ZoneName', 'ZoneName', 'ZoneNameStringList'),
@@ -2685,6 +5474,29 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'DescribeBundleTasksResult': Structure(DescribeBundleTasksResult, (
         Member('bundle_tasks', 'BundleInstanceTasksSet', 'bundleInstanceTasksSet', 'BundleTaskList'),
+    )),
+    'DescribeDhcpOptionsMaxResults': Scalar('integer', minimum=5, maximum=1000),
+    'DescribeDhcpOptionsRequest': Structure(DescribeDhcpOptionsRequest, (
+        Member('dhcp_options_ids', 'DhcpOptionsId', 'DhcpOptionsId', 'DhcpOptionsIdStringList'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeDhcpOptionsMaxResults'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+    )),
+    'DescribeDhcpOptionsResult': Structure(DescribeDhcpOptionsResult, (
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+        Member('dhcp_options', 'DhcpOptionsSet', 'dhcpOptionsSet', 'DhcpOptionsList'),
+    )),
+    'DescribeIamInstanceProfileAssociationsMaxResults': Scalar('integer', minimum=5, maximum=1000),
+    'DescribeIamInstanceProfileAssociationsRequest': Structure(DescribeIamInstanceProfileAssociationsRequest, (
+        Member('association_ids', 'AssociationId', 'AssociationId', 'AssociationIdList'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeIamInstanceProfileAssociationsMaxResults'),
+        Member('next_token', 'NextToken', 'NextToken', 'NextToken'),
+    )),
+    'DescribeIamInstanceProfileAssociationsResult': Structure(DescribeIamInstanceProfileAssociationsResult, (
+        Member('iam_instance_profile_associations', 'IamInstanceProfileAssociationSet', 'iamInstanceProfileAssociationSet', 'IamInstanceProfileAssociationSet'),
+        Member('next_token', 'NextToken', 'nextToken', 'NextToken'),
     )),
     'DescribeImageAttributeRequest': Structure(DescribeImageAttributeRequest, (
         Member('attribute', 'Attribute', 'Attribute', 'ImageAttributeName', required=True),
@@ -2763,6 +5575,18 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId', required=True),
         Member('attribute', 'Attribute', 'attribute', 'InstanceAttributeName', required=True),
     )),
+    'DescribeInstanceCreditSpecificationsMaxResults': Scalar('integer', minimum=5, maximum=1000),
+    'DescribeInstanceCreditSpecificationsRequest': Structure(DescribeInstanceCreditSpecificationsRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('instance_ids', 'InstanceId', 'InstanceId', 'InstanceIdStringList'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeInstanceCreditSpecificationsMaxResults'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+    )),
+    'DescribeInstanceCreditSpecificationsResult': Structure(DescribeInstanceCreditSpecificationsResult, (
+        Member('instance_credit_specifications', 'InstanceCreditSpecificationSet', 'instanceCreditSpecificationSet', 'InstanceCreditSpecificationList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
     'DescribeInstanceImageMetadataMaxResults': Scalar('integer', minimum=1, maximum=1000),
     'DescribeInstanceImageMetadataRequest': Structure(DescribeInstanceImageMetadataRequest, (
         Member('filters', 'Filter', 'Filter', 'FilterList'),
@@ -2788,6 +5612,17 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('instance_statuses', 'InstanceStatusSet', 'instanceStatusSet', 'InstanceStatusList'),
         Member('next_token', 'NextToken', 'nextToken', 'String'),
     )),
+    'DescribeInstanceTypeOfferingsRequest': Structure(DescribeInstanceTypeOfferingsRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('location_type', 'LocationType', 'LocationType', 'LocationType'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DITOMaxResults'),
+        Member('next_token', 'NextToken', 'NextToken', 'NextToken'),
+    )),
+    'DescribeInstanceTypeOfferingsResult': Structure(DescribeInstanceTypeOfferingsResult, (
+        Member('instance_type_offerings', 'InstanceTypeOfferingSet', 'instanceTypeOfferingSet', 'InstanceTypeOfferingsList'),
+        Member('next_token', 'NextToken', 'nextToken', 'NextToken'),
+    )),
     'DescribeInstanceTypesRequest': Structure(DescribeInstanceTypesRequest, (
         Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
         Member('instance_types', 'InstanceType', 'InstanceType', 'RequestInstanceTypeList'),
@@ -2812,6 +5647,18 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('next_token', 'NextToken', 'nextToken', 'String'),
         Member('reservations', 'ReservationSet', 'reservationSet', 'ReservationList'),
     )),
+    'DescribeInternetGatewaysMaxResults': Scalar('integer', minimum=5, maximum=1000),
+    'DescribeInternetGatewaysRequest': Structure(DescribeInternetGatewaysRequest, (
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeInternetGatewaysMaxResults'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('internet_gateway_ids', 'InternetGatewayId', 'internetGatewayId', 'InternetGatewayIdList'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+    )),
+    'DescribeInternetGatewaysResult': Structure(DescribeInternetGatewaysResult, (
+        Member('internet_gateways', 'InternetGatewaySet', 'internetGatewaySet', 'InternetGatewayList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
     'DescribeKeyPairsRequest': Structure(DescribeKeyPairsRequest, (
         Member('key_names', 'KeyName', 'KeyName', 'KeyNameStringList'),
         Member('key_pair_ids', 'KeyPairId', 'KeyPairId', 'KeyPairIdStringList'),
@@ -2821,6 +5668,37 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'DescribeKeyPairsResult': Structure(DescribeKeyPairsResult, (
         Member('key_pairs', 'KeySet', 'keySet', 'KeyPairList'),
+    )),
+    'DescribeLaunchTemplateVersionsRequest': Structure(DescribeLaunchTemplateVersionsRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('launch_template_id', 'LaunchTemplateId', 'LaunchTemplateId', 'LaunchTemplateId'),
+        Member('launch_template_name', 'LaunchTemplateName', 'LaunchTemplateName', 'LaunchTemplateName'),
+        Member('versions', 'LaunchTemplateVersion', 'LaunchTemplateVersion', 'VersionStringList'),
+        Member('min_version', 'MinVersion', 'MinVersion', 'String'),
+        Member('max_version', 'MaxVersion', 'MaxVersion', 'String'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'Integer'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('resolve_alias', 'ResolveAlias', 'ResolveAlias', 'Boolean'),
+        Member('include_managed_resources', 'IncludeManagedResources', 'IncludeManagedResources', 'Boolean'),
+    )),
+    'DescribeLaunchTemplateVersionsResult': Structure(DescribeLaunchTemplateVersionsResult, (
+        Member('launch_template_versions', 'LaunchTemplateVersionSet', 'launchTemplateVersionSet', 'LaunchTemplateVersionSet'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
+    'DescribeLaunchTemplatesMaxResults': Scalar('integer', minimum=1, maximum=200),
+    'DescribeLaunchTemplatesRequest': Structure(DescribeLaunchTemplatesRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('launch_template_ids', 'LaunchTemplateId', 'LaunchTemplateId', 'LaunchTemplateIdStringList'),
+        Member('launch_template_names', 'LaunchTemplateName', 'LaunchTemplateName', 'LaunchTemplateNameStringList'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeLaunchTemplatesMaxResults'),
+        Member('include_managed_resources', 'IncludeManagedResources', 'IncludeManagedResources', 'Boolean'),
+    )),
+    'DescribeLaunchTemplatesResult': Structure(DescribeLaunchTemplatesResult, (
+        Member('launch_templates', 'LaunchTemplates', 'launchTemplates', 'LaunchTemplateSet'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
     )),
     'DescribeLockedSnapshotsMaxResults': Scalar('integer', minimum=5, maximum=1000),
     'DescribeLockedSnapshotsRequest': Structure(DescribeLockedSnapshotsRequest, (
@@ -2834,6 +5712,44 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('snapshots', 'SnapshotSet', 'snapshotSet', 'LockedSnapshotsInfoList'),
         Member('next_token', 'NextToken', 'nextToken', 'String'),
     )),
+    'DescribeNetworkAclsMaxResults': Scalar('integer', minimum=5, maximum=1000),
+    'DescribeNetworkAclsRequest': Structure(DescribeNetworkAclsRequest, (
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeNetworkAclsMaxResults'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('network_acl_ids', 'NetworkAclId', 'NetworkAclId', 'NetworkAclIdStringList'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+    )),
+    'DescribeNetworkAclsResult': Structure(DescribeNetworkAclsResult, (
+        Member('network_acls', 'NetworkAclSet', 'networkAclSet', 'NetworkAclList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
+    'DescribeNetworkInterfaceAttributeRequest': Structure(DescribeNetworkInterfaceAttributeRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'NetworkInterfaceId', required=True),
+        Member('attribute', 'Attribute', 'attribute', 'NetworkInterfaceAttribute'),
+    )),
+    'DescribeNetworkInterfaceAttributeResult': Structure(DescribeNetworkInterfaceAttributeResult, (
+        Member('attachment', 'Attachment', 'attachment', 'NetworkInterfaceAttachment'),
+        Member('description', 'Description', 'description', 'AttributeValue'),
+        Member('groups', 'GroupSet', 'groupSet', 'GroupIdentifierList'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'String'),
+        Member('source_dest_check', 'SourceDestCheck', 'sourceDestCheck', 'AttributeBooleanValue'),
+        Member('associate_public_ip_address', 'AssociatePublicIpAddress', 'associatePublicIpAddress', 'Boolean'),
+    )),
+    'DescribeNetworkInterfacesMaxResults': Scalar('integer', minimum=5, maximum=1000),
+    'DescribeNetworkInterfacesRequest': Structure(DescribeNetworkInterfacesRequest, (
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeNetworkInterfacesMaxResults'),
+        Member('include_managed_resources', 'IncludeManagedResources', 'IncludeManagedResources', 'Boolean'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('network_interface_ids', 'NetworkInterfaceId', 'NetworkInterfaceId', 'NetworkInterfaceIdList'),
+        Member('filters', 'Filter', 'filter', 'FilterList'),
+    )),
+    'DescribeNetworkInterfacesResult': Structure(DescribeNetworkInterfacesResult, (
+        Member('network_interfaces', 'NetworkInterfaceSet', 'networkInterfaceSet', 'NetworkInterfaceList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
     'DescribeRegionsRequest': Structure(DescribeRegionsRequest, (
         Member('region_names', 'RegionName', 'RegionName', 'RegionNameStringList'),
         Member('all_regions', 'AllRegions', 'AllRegions', 'Boolean'),
@@ -2842,6 +5758,42 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'DescribeRegionsResult': Structure(DescribeRegionsResult, (
         Member('regions', 'RegionInfo', 'regionInfo', 'RegionList'),
+    )),
+    'DescribeReplaceRootVolumeTasksMaxResults': Scalar('integer', minimum=1, maximum=50),
+    'DescribeReplaceRootVolumeTasksRequest': Structure(DescribeReplaceRootVolumeTasksRequest, (
+        Member('replace_root_volume_task_ids', 'ReplaceRootVolumeTaskId', 'ReplaceRootVolumeTaskId', 'ReplaceRootVolumeTaskIds'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeReplaceRootVolumeTasksMaxResults'),
+        Member('next_token', 'NextToken', 'NextToken', 'NextToken'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DescribeReplaceRootVolumeTasksResult': Structure(DescribeReplaceRootVolumeTasksResult, (
+        Member('replace_root_volume_tasks', 'ReplaceRootVolumeTaskSet', 'replaceRootVolumeTaskSet', 'ReplaceRootVolumeTasks'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
+    'DescribeRouteTablesMaxResults': Scalar('integer', minimum=5, maximum=100),
+    'DescribeRouteTablesRequest': Structure(DescribeRouteTablesRequest, (
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeRouteTablesMaxResults'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('route_table_ids', 'RouteTableId', 'RouteTableId', 'RouteTableIdStringList'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+    )),
+    'DescribeRouteTablesResult': Structure(DescribeRouteTablesResult, (
+        Member('route_tables', 'RouteTableSet', 'routeTableSet', 'RouteTableList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+    )),
+    'DescribeSecurityGroupRulesMaxResults': Scalar('integer', minimum=5, maximum=1000),
+    'DescribeSecurityGroupRulesRequest': Structure(DescribeSecurityGroupRulesRequest, (
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('security_group_rule_ids', 'SecurityGroupRuleId', 'SecurityGroupRuleId', 'SecurityGroupRuleIdList'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'DescribeSecurityGroupRulesMaxResults'),
+    )),
+    'DescribeSecurityGroupRulesResult': Structure(DescribeSecurityGroupRulesResult, (
+        Member('security_group_rules', 'SecurityGroupRuleSet', 'securityGroupRuleSet', 'SecurityGroupRuleList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
     )),
     'DescribeSecurityGroupsMaxResults': Scalar('integer', minimum=5, maximum=1000),
     'DescribeSecurityGroupsRequest': Structure(DescribeSecurityGroupsRequest, (
@@ -2901,6 +5853,63 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('next_token', 'NextToken', 'nextToken', 'String'),
         Member('tags', 'TagSet', 'tagSet', 'TagDescriptionList'),
     )),
+    'DescribeVolumeAttributeRequest': Structure(DescribeVolumeAttributeRequest, (
+        Member('attribute', 'Attribute', 'Attribute', 'VolumeAttributeName', required=True),
+        Member('volume_id', 'VolumeId', 'VolumeId', 'VolumeId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'DescribeVolumeAttributeResult': Structure(DescribeVolumeAttributeResult, (
+        Member('auto_enable_io', 'AutoEnableIO', 'autoEnableIO', 'AttributeBooleanValue'),
+        Member('product_codes', 'ProductCodes', 'productCodes', 'ProductCodeList'),
+        Member('volume_id', 'VolumeId', 'volumeId', 'String'),
+    )),
+    'DescribeVolumeStatusRequest': Structure(DescribeVolumeStatusRequest, (
+        Member('max_results', 'MaxResults', 'MaxResults', 'Integer'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('volume_ids', 'VolumeId', 'VolumeId', 'VolumeIdStringList'),
+        Member('include_managed_resources', 'IncludeManagedResources', 'IncludeManagedResources', 'Boolean'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+    )),
+    'DescribeVolumeStatusResult': Structure(DescribeVolumeStatusResult, (
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+        Member('volume_statuses', 'VolumeStatusSet', 'volumeStatusSet', 'VolumeStatusList'),
+    )),
+    'DescribeVolumesModificationsRequest': Structure(DescribeVolumesModificationsRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('volume_ids', 'VolumeId', 'VolumeId', 'VolumeIdStringList'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('next_token', 'NextToken', 'NextToken', 'String'),
+        Member('max_results', 'MaxResults', 'MaxResults', 'Integer'),
+        Member('include_managed_resources', 'IncludeManagedResources', 'IncludeManagedResources', 'Boolean'),
+    )),
+    'DescribeVolumesModificationsResult': Structure(DescribeVolumesModificationsResult, (
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+        Member('volumes_modifications', 'VolumeModificationSet', 'volumeModificationSet', 'VolumeModificationList'),
+    )),
+    'DescribeVolumesRequest': Structure(DescribeVolumesRequest, (
+        Member('volume_ids', 'VolumeId', 'VolumeId', 'VolumeIdStringList'),
+        Member('include_managed_resources', 'IncludeManagedResources', 'IncludeManagedResources', 'Boolean'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('filters', 'Filter', 'Filter', 'FilterList'),
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+        Member('max_results', 'MaxResults', 'maxResults', 'Integer'),
+    )),
+    'DescribeVolumesResult': Structure(DescribeVolumesResult, (
+        Member('next_token', 'NextToken', 'nextToken', 'String'),
+        Member('volumes', 'VolumeSet', 'volumeSet', 'VolumeList'),
+    )),
+    'DescribeVpcAttributeRequest': Structure(DescribeVpcAttributeRequest, (
+        Member('attribute', 'Attribute', 'Attribute', 'VpcAttributeName', required=True),
+        Member('vpc_id', 'VpcId', 'VpcId', 'VpcId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'DescribeVpcAttributeResult': Structure(DescribeVpcAttributeResult, (
+        Member('enable_dns_hostnames', 'EnableDnsHostnames', 'enableDnsHostnames', 'AttributeBooleanValue'),
+        Member('enable_dns_support', 'EnableDnsSupport', 'enableDnsSupport', 'AttributeBooleanValue'),
+        Member('enable_network_address_usage_metrics', 'EnableNetworkAddressUsageMetrics', 'enableNetworkAddressUsageMetrics', 'AttributeBooleanValue'),
+        Member('vpc_id', 'VpcId', 'vpcId', 'String'),
+    )),
     'DescribeVpcsMaxResults': Scalar('integer', minimum=5, maximum=1000),
     'DescribeVpcsRequest': Structure(DescribeVpcsRequest, (
         Member('filters', 'Filter', 'Filter', 'FilterList'),
@@ -2921,7 +5930,39 @@ SHAPES: Final[dict[str, Shape]] = {
     'DetachImageWatermarkResult': Structure(DetachImageWatermarkResult, (
         Member('return_', 'Return', 'return', 'Boolean'),
     )),
+    'DetachInternetGatewayRequest': Structure(DetachInternetGatewayRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('internet_gateway_id', 'InternetGatewayId', 'internetGatewayId', 'InternetGatewayId', required=True),
+        Member('vpc_id', 'VpcId', 'vpcId', 'VpcId', required=True),
+    )),
+    'DetachNetworkInterfaceRequest': Structure(DetachNetworkInterfaceRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('attachment_id', 'AttachmentId', 'attachmentId', 'NetworkInterfaceAttachmentId', required=True),
+        Member('force', 'Force', 'force', 'Boolean'),
+    )),
+    'DetachVolumeRequest': Structure(DetachVolumeRequest, (
+        Member('device', 'Device', 'Device', 'String'),
+        Member('force', 'Force', 'Force', 'Boolean'),
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceIdForResolver'),
+        Member('volume_id', 'VolumeId', 'VolumeId', 'VolumeIdWithResolver', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
     'DeviceType': Scalar('string', enum=frozenset({'ebs', 'instance-store'})),
+    'DhcpConfiguration': Structure(DhcpConfiguration, (
+        Member('key', 'Key', 'key', 'String'),
+        Member('values', 'ValueSet', 'valueSet', 'DhcpConfigurationValueList'),
+    )),
+    'DhcpConfigurationList': ListOf('DhcpConfiguration', 'item'),
+    'DhcpConfigurationValueList': ListOf('AttributeValue', 'item'),
+    'DhcpOptions': Structure(DhcpOptions, (
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('dhcp_options_id', 'DhcpOptionsId', 'dhcpOptionsId', 'String'),
+        Member('dhcp_configurations', 'DhcpConfigurationSet', 'dhcpConfigurationSet', 'DhcpConfigurationList'),
+    )),
+    'DhcpOptionsId': Scalar('string'),
+    'DhcpOptionsIdStringList': ListOf('DhcpOptionsId', 'DhcpOptionsId'),
+    'DhcpOptionsList': ListOf('DhcpOptions', 'item'),
     'DisableAllowedImagesSettingsRequest': Structure(DisableAllowedImagesSettingsRequest, (
         Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
     )),
@@ -2955,11 +5996,32 @@ SHAPES: Final[dict[str, Shape]] = {
     'DisableImageResult': Structure(DisableImageResult, (
         Member('return_', 'Return', 'return', 'Boolean'),
     )),
+    'DisableSerialConsoleAccessRequest': Structure(DisableSerialConsoleAccessRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'DisableSerialConsoleAccessResult': Structure(DisableSerialConsoleAccessResult, (
+        Member('serial_console_access_enabled', 'SerialConsoleAccessEnabled', 'serialConsoleAccessEnabled', 'Boolean'),
+    )),
     'DisableSnapshotBlockPublicAccessRequest': Structure(DisableSnapshotBlockPublicAccessRequest, (
         Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
     )),
     'DisableSnapshotBlockPublicAccessResult': Structure(DisableSnapshotBlockPublicAccessResult, (
         Member('state', 'State', 'state', 'SnapshotBlockPublicAccessState'),
+    )),
+    'DisassociateAddressRequest': Structure(DisassociateAddressRequest, (
+        Member('association_id', 'AssociationId', 'AssociationId', 'ElasticIpAssociationId'),
+        Member('public_ip', 'PublicIp', 'PublicIp', 'EipAllocationPublicIp'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'DisassociateIamInstanceProfileRequest': Structure(DisassociateIamInstanceProfileRequest, (
+        Member('association_id', 'AssociationId', 'AssociationId', 'IamInstanceProfileAssociationId', required=True),
+    )),
+    'DisassociateIamInstanceProfileResult': Structure(DisassociateIamInstanceProfileResult, (
+        Member('iam_instance_profile_association', 'IamInstanceProfileAssociation', 'iamInstanceProfileAssociation', 'IamInstanceProfileAssociation'),
+    )),
+    'DisassociateRouteTableRequest': Structure(DisassociateRouteTableRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('association_id', 'AssociationId', 'associationId', 'RouteTableAssociationId', required=True),
     )),
     'DiskCount': Scalar('integer'),
     'DiskInfo': Structure(DiskInfo, (
@@ -2970,6 +6032,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'DiskInfoList': ListOf('DiskInfo', 'item'),
     'DiskSize': Scalar('long'),
     'DiskType': Scalar('string', enum=frozenset({'hdd', 'ssd'})),
+    'DomainType': Scalar('string', enum=frozenset({'standard', 'vpc'})),
     'Double': Scalar('float'),
     'EbsBlockDevice': Structure(EbsBlockDevice, (
         Member('delete_on_termination', 'DeleteOnTermination', 'deleteOnTermination', 'Boolean'),
@@ -3046,6 +6109,11 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('maximum_efa_interfaces', 'MaximumEfaInterfaces', 'maximumEfaInterfaces', 'MaximumEfaInterfaces'),
     )),
     'EfaSupportedFlag': Scalar('boolean'),
+    'EgressOnlyInternetGatewayId': Scalar('string'),
+    'EipAllocationPublicIp': Scalar('string'),
+    'EkPubKeyFormat': Scalar('string', enum=frozenset({'der', 'tpmt'})),
+    'EkPubKeyType': Scalar('string', enum=frozenset({'ecc-sec-p384', 'rsa-2048'})),
+    'EkPubKeyValue': Scalar('string'),
     'ElasticGpuAssociation': Structure(ElasticGpuAssociation, (
         Member('elastic_gpu_id', 'ElasticGpuId', 'elasticGpuId', 'ElasticGpuId'),
         Member('elastic_gpu_association_id', 'ElasticGpuAssociationId', 'elasticGpuAssociationId', 'String'),
@@ -3057,6 +6125,11 @@ SHAPES: Final[dict[str, Shape]] = {
     'ElasticGpuSpecification': Structure(ElasticGpuSpecification, (
         Member('type', 'Type', 'Type', 'String', required=True),
     )),
+    'ElasticGpuSpecificationList': ListOf('ElasticGpuSpecification', 'ElasticGpuSpecification'),
+    'ElasticGpuSpecificationResponse': Structure(ElasticGpuSpecificationResponse, (
+        Member('type', 'Type', 'type', 'String'),
+    )),
+    'ElasticGpuSpecificationResponseList': ListOf('ElasticGpuSpecificationResponse', 'item'),
     'ElasticGpuSpecifications': ListOf('ElasticGpuSpecification', 'item'),
     'ElasticInferenceAccelerator': Structure(ElasticInferenceAccelerator, (
         Member('type', 'Type', 'Type', 'String', required=True),
@@ -3071,11 +6144,19 @@ SHAPES: Final[dict[str, Shape]] = {
     'ElasticInferenceAcceleratorAssociationList': ListOf('ElasticInferenceAcceleratorAssociation', 'item'),
     'ElasticInferenceAcceleratorCount': Scalar('integer', minimum=1),
     'ElasticInferenceAccelerators': ListOf('ElasticInferenceAccelerator', 'item'),
+    'ElasticIpAssociationId': Scalar('string'),
+    'EnaSrdSpecification': Structure(EnaSrdSpecification, (
+        Member('ena_srd_enabled', 'EnaSrdEnabled', 'EnaSrdEnabled', 'Boolean'),
+        Member('ena_srd_udp_specification', 'EnaSrdUdpSpecification', 'EnaSrdUdpSpecification', 'EnaSrdUdpSpecification'),
+    )),
     'EnaSrdSpecificationRequest': Structure(EnaSrdSpecificationRequest, (
         Member('ena_srd_enabled', 'EnaSrdEnabled', 'EnaSrdEnabled', 'Boolean'),
         Member('ena_srd_udp_specification', 'EnaSrdUdpSpecification', 'EnaSrdUdpSpecification', 'EnaSrdUdpSpecificationRequest'),
     )),
     'EnaSrdSupported': Scalar('boolean'),
+    'EnaSrdUdpSpecification': Structure(EnaSrdUdpSpecification, (
+        Member('ena_srd_udp_enabled', 'EnaSrdUdpEnabled', 'EnaSrdUdpEnabled', 'Boolean'),
+    )),
     'EnaSrdUdpSpecificationRequest': Structure(EnaSrdUdpSpecificationRequest, (
         Member('ena_srd_udp_enabled', 'EnaSrdUdpEnabled', 'EnaSrdUdpEnabled', 'Boolean'),
     )),
@@ -3117,12 +6198,22 @@ SHAPES: Final[dict[str, Shape]] = {
     'EnableImageResult': Structure(EnableImageResult, (
         Member('return_', 'Return', 'return', 'Boolean'),
     )),
+    'EnableSerialConsoleAccessRequest': Structure(EnableSerialConsoleAccessRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'EnableSerialConsoleAccessResult': Structure(EnableSerialConsoleAccessResult, (
+        Member('serial_console_access_enabled', 'SerialConsoleAccessEnabled', 'serialConsoleAccessEnabled', 'Boolean'),
+    )),
     'EnableSnapshotBlockPublicAccessRequest': Structure(EnableSnapshotBlockPublicAccessRequest, (
         Member('state', 'State', 'State', 'SnapshotBlockPublicAccessState', required=True),
         Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
     )),
     'EnableSnapshotBlockPublicAccessResult': Structure(EnableSnapshotBlockPublicAccessResult, (
         Member('state', 'State', 'state', 'SnapshotBlockPublicAccessState'),
+    )),
+    'EnableVolumeIORequest': Structure(EnableVolumeIORequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('volume_id', 'VolumeId', 'volumeId', 'VolumeId', required=True),
     )),
     'EnclaveOptions': Structure(EnclaveOptions, (
         Member('enabled', 'Enabled', 'enabled', 'Boolean'),
@@ -3132,7 +6223,10 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'EncryptionInTransitSupported': Scalar('boolean'),
     'EphemeralNvmeSupport': Scalar('string', enum=frozenset({'required', 'supported', 'unsupported'})),
+    'ErrorSet': ListOf('ValidationError', 'item'),
     'EventCode': Scalar('string', enum=frozenset({'instance-reboot', 'instance-retirement', 'instance-stop', 'system-maintenance', 'system-reboot'})),
+    'ExcludedInstanceType': Scalar('string', minimum=1, maximum=30, pattern='[a-zA-Z0-9\\.\\*\\-]+'),
+    'ExcludedInstanceTypeSet': ListOf('ExcludedInstanceType', 'item', minimum=0, maximum=400),
     'ExecutableByStringList': ListOf('String', 'ExecutableBy'),
     'Filter': Structure(Filter, (
         Member('name', 'Name', 'Name', 'String'),
@@ -3180,6 +6274,15 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('timestamp', 'Timestamp', 'timestamp', 'DateTime'),
         Member('output', 'Output', 'output', 'String'),
     )),
+    'GetConsoleScreenshotRequest': Structure(GetConsoleScreenshotRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('wake_up', 'WakeUp', 'WakeUp', 'Boolean'),
+    )),
+    'GetConsoleScreenshotResult': Structure(GetConsoleScreenshotResult, (
+        Member('image_data', 'ImageData', 'imageData', 'String'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+    )),
     'GetImageAncestryRequest': Structure(GetImageAncestryRequest, (
         Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
         Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
@@ -3192,6 +6295,55 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'GetImageBlockPublicAccessStateResult': Structure(GetImageBlockPublicAccessStateResult, (
         Member('image_block_public_access_state', 'ImageBlockPublicAccessState', 'imageBlockPublicAccessState', 'String'),
+        Member('managed_by', 'ManagedBy', 'managedBy', 'ManagedBy'),
+    )),
+    'GetInstanceMetadataDefaultsRequest': Structure(GetInstanceMetadataDefaultsRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'GetInstanceMetadataDefaultsResult': Structure(GetInstanceMetadataDefaultsResult, (
+        Member('account_level', 'AccountLevel', 'accountLevel', 'InstanceMetadataDefaultsResponse'),
+    )),
+    'GetInstanceTpmEkPubRequest': Structure(GetInstanceTpmEkPubRequest, (
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('key_type', 'KeyType', 'KeyType', 'EkPubKeyType', required=True),
+        Member('key_format', 'KeyFormat', 'KeyFormat', 'EkPubKeyFormat', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'GetInstanceTpmEkPubResult': Structure(GetInstanceTpmEkPubResult, (
+        Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId'),
+        Member('key_type', 'KeyType', 'keyType', 'EkPubKeyType'),
+        Member('key_format', 'KeyFormat', 'keyFormat', 'EkPubKeyFormat'),
+        Member('key_value', 'KeyValue', 'keyValue', 'EkPubKeyValue'),
+    )),
+    'GetInstanceUefiDataRequest': Structure(GetInstanceUefiDataRequest, (
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'GetInstanceUefiDataResult': Structure(GetInstanceUefiDataResult, (
+        Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId'),
+        Member('uefi_data', 'UefiData', 'uefiData', 'SensitiveString'),
+    )),
+    'GetLaunchTemplateDataRequest': Structure(GetLaunchTemplateDataRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+    )),
+    'GetLaunchTemplateDataResult': Structure(GetLaunchTemplateDataResult, (
+        Member('launch_template_data', 'LaunchTemplateData', 'launchTemplateData', 'ResponseLaunchTemplateData'),
+    )),
+    'GetPasswordDataRequest': Structure(GetPasswordDataRequest, (
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'GetPasswordDataResult': Structure(GetPasswordDataResult, (
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('timestamp', 'Timestamp', 'timestamp', 'DateTime'),
+        Member('password_data', 'PasswordData', 'passwordData', 'PasswordData'),
+    )),
+    'GetSerialConsoleAccessStatusRequest': Structure(GetSerialConsoleAccessStatusRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'GetSerialConsoleAccessStatusResult': Structure(GetSerialConsoleAccessStatusResult, (
+        Member('serial_console_access_enabled', 'SerialConsoleAccessEnabled', 'serialConsoleAccessEnabled', 'Boolean'),
         Member('managed_by', 'ManagedBy', 'managedBy', 'ManagedBy'),
     )),
     'GetSnapshotBlockPublicAccessStateRequest': Structure(GetSnapshotBlockPublicAccessStateRequest, (
@@ -3238,15 +6390,34 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('configured', 'Configured', 'Configured', 'Boolean'),
     )),
     'HostnameType': Scalar('string', enum=frozenset({'ip-name', 'resource-name'})),
+    'HttpTokensEnforcedState': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
     'HttpTokensState': Scalar('string', enum=frozenset({'optional', 'required'})),
     'HypervisorType': Scalar('string', enum=frozenset({'ovm', 'xen'})),
     'IamInstanceProfile': Structure(IamInstanceProfile, (
         Member('arn', 'Arn', 'arn', 'String'),
         Member('id', 'Id', 'id', 'String'),
     )),
+    'IamInstanceProfileAssociation': Structure(IamInstanceProfileAssociation, (
+        Member('association_id', 'AssociationId', 'associationId', 'String'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('iam_instance_profile', 'IamInstanceProfile', 'iamInstanceProfile', 'IamInstanceProfile'),
+        Member('state', 'State', 'state', 'IamInstanceProfileAssociationState'),
+        Member('timestamp', 'Timestamp', 'timestamp', 'DateTime'),
+    )),
+    'IamInstanceProfileAssociationId': Scalar('string'),
+    'IamInstanceProfileAssociationSet': ListOf('IamInstanceProfileAssociation', 'item'),
+    'IamInstanceProfileAssociationState': Scalar('string', enum=frozenset({'associated', 'associating', 'disassociated', 'disassociating'})),
     'IamInstanceProfileSpecification': Structure(IamInstanceProfileSpecification, (
         Member('arn', 'Arn', 'arn', 'String'),
         Member('name', 'Name', 'name', 'String'),
+    )),
+    'IcmpTypeCode': Structure(IcmpTypeCode, (
+        Member('code', 'Code', 'code', 'Integer'),
+        Member('type', 'Type', 'type', 'Integer'),
+    )),
+    'IgwFirewall': Structure(IgwFirewall, (
+        Member('firewall_arn', 'FirewallArn', 'firewallArn', 'FirewallArn'),
+        Member('status', 'Status', 'status', 'FirewallOnboardingStatus'),
     )),
     'Image': Structure(Image, (
         Member('platform_details', 'PlatformDetails', 'platformDetails', 'String'),
@@ -3512,6 +6683,12 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'InferenceDeviceMemorySize': Scalar('integer'),
     'InferenceDeviceName': Scalar('string'),
+    'InitializationStatusDetails': Structure(InitializationStatusDetails, (
+        Member('initialization_type', 'InitializationType', 'initializationType', 'InitializationType'),
+        Member('progress', 'Progress', 'progress', 'Long'),
+        Member('estimated_time_to_complete_in_seconds', 'EstimatedTimeToCompleteInSeconds', 'estimatedTimeToCompleteInSeconds', 'Long'),
+    )),
+    'InitializationType': Scalar('string', enum=frozenset({'default', 'provisioned-rate', 'volume-copy'})),
     'Instance': Structure(Instance, (
         Member('architecture', 'Architecture', 'architecture', 'ArchitectureValues'),
         Member('block_device_mappings', 'BlockDeviceMapping', 'blockDeviceMapping', 'InstanceBlockDeviceMappingList'),
@@ -3617,9 +6794,18 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'InstanceBlockDeviceMappingSpecificationList': ListOf('InstanceBlockDeviceMappingSpecification', 'item'),
     'InstanceBootModeValues': Scalar('string', enum=frozenset({'legacy-bios', 'uefi'})),
+    'InstanceCreditSpecification': Structure(InstanceCreditSpecification, (
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('cpu_credits', 'CpuCredits', 'cpuCredits', 'String'),
+    )),
+    'InstanceCreditSpecificationList': ListOf('InstanceCreditSpecification', 'item'),
     'InstanceEventId': Scalar('string'),
+    'InstanceGeneration': Scalar('string', enum=frozenset({'current', 'previous'})),
+    'InstanceGenerationSet': ListOf('InstanceGeneration', 'item'),
     'InstanceId': Scalar('string'),
+    'InstanceIdForResolver': Scalar('string'),
     'InstanceIdStringList': ListOf('InstanceId', 'InstanceId'),
+    'InstanceIdWithVolumeResolver': Scalar('string'),
     'InstanceImageMetadata': Structure(InstanceImageMetadata, (
         Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId'),
         Member('instance_type', 'InstanceType', 'instanceType', 'InstanceType'),
@@ -3643,6 +6829,10 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('is_primary_ipv6', 'IsPrimaryIpv6', 'isPrimaryIpv6', 'Boolean'),
     )),
     'InstanceIpv6AddressList': ListOf('InstanceIpv6Address', 'item'),
+    'InstanceIpv6AddressListRequest': ListOf('InstanceIpv6AddressRequest', 'InstanceIpv6Address'),
+    'InstanceIpv6AddressRequest': Structure(InstanceIpv6AddressRequest, (
+        Member('ipv6_address', 'Ipv6Address', 'Ipv6Address', 'String'),
+    )),
     'InstanceIpv6Prefix': Structure(InstanceIpv6Prefix, (
         Member('ipv6_prefix', 'Ipv6Prefix', 'ipv6Prefix', 'String'),
     )),
@@ -3659,6 +6849,15 @@ SHAPES: Final[dict[str, Shape]] = {
     'InstanceMarketOptionsRequest': Structure(InstanceMarketOptionsRequest, (
         Member('market_type', 'MarketType', 'MarketType', 'MarketType'),
         Member('spot_options', 'SpotOptions', 'SpotOptions', 'SpotMarketOptions'),
+    )),
+    'InstanceMetadataDefaultsResponse': Structure(InstanceMetadataDefaultsResponse, (
+        Member('http_tokens', 'HttpTokens', 'httpTokens', 'HttpTokensState'),
+        Member('http_put_response_hop_limit', 'HttpPutResponseHopLimit', 'httpPutResponseHopLimit', 'BoxedInteger'),
+        Member('http_endpoint', 'HttpEndpoint', 'httpEndpoint', 'InstanceMetadataEndpointState'),
+        Member('instance_metadata_tags', 'InstanceMetadataTags', 'instanceMetadataTags', 'InstanceMetadataTagsState'),
+        Member('managed_by', 'ManagedBy', 'managedBy', 'ManagedBy'),
+        Member('managed_exception_message', 'ManagedExceptionMessage', 'managedExceptionMessage', 'String'),
+        Member('http_tokens_enforced', 'HttpTokensEnforced', 'httpTokensEnforced', 'HttpTokensEnforcedState'),
     )),
     'InstanceMetadataEndpointState': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
     'InstanceMetadataOptionsRequest': Structure(InstanceMetadataOptionsRequest, (
@@ -3759,6 +6958,62 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'InstancePrivateIpAddressList': ListOf('InstancePrivateIpAddress', 'item'),
     'InstanceRebootMigrationState': Scalar('string', enum=frozenset({'default', 'disabled'})),
+    'InstanceRequirements': Structure(InstanceRequirements, (
+        Member('v_cpu_count', 'VCpuCount', 'vCpuCount', 'VCpuCountRange'),
+        Member('memory_mi_b', 'MemoryMiB', 'memoryMiB', 'MemoryMiB'),
+        Member('cpu_manufacturers', 'CpuManufacturerSet', 'cpuManufacturerSet', 'CpuManufacturerSet'),
+        Member('memory_gi_b_per_v_cpu', 'MemoryGiBPerVCpu', 'memoryGiBPerVCpu', 'MemoryGiBPerVCpu'),
+        Member('excluded_instance_types', 'ExcludedInstanceTypeSet', 'excludedInstanceTypeSet', 'ExcludedInstanceTypeSet'),
+        Member('instance_generations', 'InstanceGenerationSet', 'instanceGenerationSet', 'InstanceGenerationSet'),
+        Member('spot_max_price_percentage_over_lowest_price', 'SpotMaxPricePercentageOverLowestPrice', 'spotMaxPricePercentageOverLowestPrice', 'Integer'),
+        Member('on_demand_max_price_percentage_over_lowest_price', 'OnDemandMaxPricePercentageOverLowestPrice', 'onDemandMaxPricePercentageOverLowestPrice', 'Integer'),
+        Member('bare_metal', 'BareMetal', 'bareMetal', 'BareMetal'),
+        Member('burstable_performance', 'BurstablePerformance', 'burstablePerformance', 'BurstablePerformance'),
+        Member('require_hibernate_support', 'RequireHibernateSupport', 'requireHibernateSupport', 'Boolean'),
+        Member('network_interface_count', 'NetworkInterfaceCount', 'networkInterfaceCount', 'NetworkInterfaceCount'),
+        Member('local_storage', 'LocalStorage', 'localStorage', 'LocalStorage'),
+        Member('local_storage_types', 'LocalStorageTypeSet', 'localStorageTypeSet', 'LocalStorageTypeSet'),
+        Member('total_local_storage_gb', 'TotalLocalStorageGB', 'totalLocalStorageGB', 'TotalLocalStorageGB'),
+        Member('baseline_ebs_bandwidth_mbps', 'BaselineEbsBandwidthMbps', 'baselineEbsBandwidthMbps', 'BaselineEbsBandwidthMbps'),
+        Member('accelerator_types', 'AcceleratorTypeSet', 'acceleratorTypeSet', 'AcceleratorTypeSet'),
+        Member('accelerator_count', 'AcceleratorCount', 'acceleratorCount', 'AcceleratorCount'),
+        Member('accelerator_manufacturers', 'AcceleratorManufacturerSet', 'acceleratorManufacturerSet', 'AcceleratorManufacturerSet'),
+        Member('accelerator_names', 'AcceleratorNameSet', 'acceleratorNameSet', 'AcceleratorNameSet'),
+        Member('accelerator_total_memory_mi_b', 'AcceleratorTotalMemoryMiB', 'acceleratorTotalMemoryMiB', 'AcceleratorTotalMemoryMiB'),
+        Member('network_bandwidth_gbps', 'NetworkBandwidthGbps', 'networkBandwidthGbps', 'NetworkBandwidthGbps'),
+        Member('allowed_instance_types', 'AllowedInstanceTypeSet', 'allowedInstanceTypeSet', 'AllowedInstanceTypeSet'),
+        Member('max_spot_price_as_percentage_of_optimal_on_demand_price', 'MaxSpotPriceAsPercentageOfOptimalOnDemandPrice', 'maxSpotPriceAsPercentageOfOptimalOnDemandPrice', 'Integer'),
+        Member('baseline_performance_factors', 'BaselinePerformanceFactors', 'baselinePerformanceFactors', 'BaselinePerformanceFactors'),
+        Member('require_encryption_in_transit', 'RequireEncryptionInTransit', 'requireEncryptionInTransit', 'Boolean'),
+    )),
+    'InstanceRequirementsRequest': Structure(InstanceRequirementsRequest, (
+        Member('v_cpu_count', 'VCpuCount', 'VCpuCount', 'VCpuCountRangeRequest', required=True),
+        Member('memory_mi_b', 'MemoryMiB', 'MemoryMiB', 'MemoryMiBRequest', required=True),
+        Member('cpu_manufacturers', 'CpuManufacturer', 'CpuManufacturer', 'CpuManufacturerSet'),
+        Member('memory_gi_b_per_v_cpu', 'MemoryGiBPerVCpu', 'MemoryGiBPerVCpu', 'MemoryGiBPerVCpuRequest'),
+        Member('excluded_instance_types', 'ExcludedInstanceType', 'ExcludedInstanceType', 'ExcludedInstanceTypeSet'),
+        Member('instance_generations', 'InstanceGeneration', 'InstanceGeneration', 'InstanceGenerationSet'),
+        Member('spot_max_price_percentage_over_lowest_price', 'SpotMaxPricePercentageOverLowestPrice', 'SpotMaxPricePercentageOverLowestPrice', 'Integer'),
+        Member('on_demand_max_price_percentage_over_lowest_price', 'OnDemandMaxPricePercentageOverLowestPrice', 'OnDemandMaxPricePercentageOverLowestPrice', 'Integer'),
+        Member('bare_metal', 'BareMetal', 'BareMetal', 'BareMetal'),
+        Member('burstable_performance', 'BurstablePerformance', 'BurstablePerformance', 'BurstablePerformance'),
+        Member('require_hibernate_support', 'RequireHibernateSupport', 'RequireHibernateSupport', 'Boolean'),
+        Member('network_interface_count', 'NetworkInterfaceCount', 'NetworkInterfaceCount', 'NetworkInterfaceCountRequest'),
+        Member('local_storage', 'LocalStorage', 'LocalStorage', 'LocalStorage'),
+        Member('local_storage_types', 'LocalStorageType', 'LocalStorageType', 'LocalStorageTypeSet'),
+        Member('total_local_storage_gb', 'TotalLocalStorageGB', 'TotalLocalStorageGB', 'TotalLocalStorageGBRequest'),
+        Member('baseline_ebs_bandwidth_mbps', 'BaselineEbsBandwidthMbps', 'BaselineEbsBandwidthMbps', 'BaselineEbsBandwidthMbpsRequest'),
+        Member('accelerator_types', 'AcceleratorType', 'AcceleratorType', 'AcceleratorTypeSet'),
+        Member('accelerator_count', 'AcceleratorCount', 'AcceleratorCount', 'AcceleratorCountRequest'),
+        Member('accelerator_manufacturers', 'AcceleratorManufacturer', 'AcceleratorManufacturer', 'AcceleratorManufacturerSet'),
+        Member('accelerator_names', 'AcceleratorName', 'AcceleratorName', 'AcceleratorNameSet'),
+        Member('accelerator_total_memory_mi_b', 'AcceleratorTotalMemoryMiB', 'AcceleratorTotalMemoryMiB', 'AcceleratorTotalMemoryMiBRequest'),
+        Member('network_bandwidth_gbps', 'NetworkBandwidthGbps', 'NetworkBandwidthGbps', 'NetworkBandwidthGbpsRequest'),
+        Member('allowed_instance_types', 'AllowedInstanceType', 'AllowedInstanceType', 'AllowedInstanceTypeSet'),
+        Member('max_spot_price_as_percentage_of_optimal_on_demand_price', 'MaxSpotPriceAsPercentageOfOptimalOnDemandPrice', 'MaxSpotPriceAsPercentageOfOptimalOnDemandPrice', 'Integer'),
+        Member('baseline_performance_factors', 'BaselinePerformanceFactors', 'BaselinePerformanceFactors', 'BaselinePerformanceFactorsRequest'),
+        Member('require_encryption_in_transit', 'RequireEncryptionInTransit', 'RequireEncryptionInTransit', 'Boolean'),
+    )),
     'InstanceSecondaryInterface': Structure(InstanceSecondaryInterface, (
         Member('attachment', 'Attachment', 'attachment', 'InstanceSecondaryInterfaceAttachment'),
         Member('mac_address', 'MacAddress', 'macAddress', 'String'),
@@ -3797,6 +7052,11 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('secondary_subnet_id', 'SecondarySubnetId', 'SecondarySubnetId', 'SecondarySubnetId'),
         Member('interface_type', 'InterfaceType', 'InterfaceType', 'SecondaryInterfaceType'),
         Member('network_card_index', 'NetworkCardIndex', 'NetworkCardIndex', 'Integer'),
+    )),
+    'InstanceSpecification': Structure(InstanceSpecification, (
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceIdWithVolumeResolver', required=True),
+        Member('exclude_boot_volume', 'ExcludeBootVolume', 'ExcludeBootVolume', 'Boolean'),
+        Member('exclude_data_volume_ids', 'ExcludeDataVolumeId', 'ExcludeDataVolumeId', 'VolumeIdStringList'),
     )),
     'InstanceState': Structure(InstanceState, (
         Member('code', 'Code', 'code', 'Integer'),
@@ -3892,6 +7152,12 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('instance_type', 'InstanceType', 'instanceType', 'String'),
     )),
     'InstanceTypeItemRequest': Scalar('string', minimum=0, maximum=24),
+    'InstanceTypeOffering': Structure(InstanceTypeOffering, (
+        Member('instance_type', 'InstanceType', 'instanceType', 'InstanceType'),
+        Member('location_type', 'LocationType', 'locationType', 'LocationType'),
+        Member('location', 'Location', 'location', 'Location'),
+    )),
+    'InstanceTypeOfferingsList': ListOf('InstanceTypeOffering', 'item'),
     'InstanceTypeSpecification': Structure(InstanceTypeSpecification, (
         Member('supported_instance_types', 'SupportedInstanceTypeSet', 'supportedInstanceTypeSet', 'SupportedInstanceTypeSet'),
         Member('unsupported_instance_types', 'UnsupportedInstanceTypeSet', 'unsupportedInstanceTypeSet', 'UnsupportedInstanceTypeSet'),
@@ -3901,6 +7167,20 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('unsupported_instance_types', 'UnsupportedInstanceType', 'UnsupportedInstanceType', 'UnsupportedInstanceTypeRequestSet'),
     )),
     'Integer': Scalar('integer'),
+    'InternetGateway': Structure(InternetGateway, (
+        Member('attachments', 'AttachmentSet', 'attachmentSet', 'InternetGatewayAttachmentList'),
+        Member('internet_gateway_id', 'InternetGatewayId', 'internetGatewayId', 'String'),
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+    )),
+    'InternetGatewayAttachment': Structure(InternetGatewayAttachment, (
+        Member('state', 'State', 'state', 'AttachmentStatus'),
+        Member('vpc_id', 'VpcId', 'vpcId', 'String'),
+    )),
+    'InternetGatewayAttachmentList': ListOf('InternetGatewayAttachment', 'item'),
+    'InternetGatewayId': Scalar('string'),
+    'InternetGatewayIdList': ListOf('InternetGatewayId', 'item'),
+    'InternetGatewayList': ListOf('InternetGateway', 'item'),
     'IpPermission': Structure(IpPermission, (
         Member('ip_protocol', 'IpProtocol', 'ipProtocol', 'String'),
         Member('from_port', 'FromPort', 'fromPort', 'Integer'),
@@ -3917,17 +7197,36 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'IpRangeList': ListOf('IpRange', 'item'),
     'IpSource': Scalar('string', enum=frozenset({'amazon', 'byoip', 'none'})),
+    'IpamPoolId': Scalar('string'),
     'Ipv4AddressesPerSecondaryInterface': Scalar('integer'),
+    'Ipv4PoolEc2Id': Scalar('string'),
     'Ipv4PrefixList': ListOf('Ipv4PrefixSpecificationRequest', 'item'),
+    'Ipv4PrefixListResponse': ListOf('Ipv4PrefixSpecificationResponse', 'item'),
+    'Ipv4PrefixSpecification': Structure(Ipv4PrefixSpecification, (
+        Member('ipv4_prefix', 'Ipv4Prefix', 'ipv4Prefix', 'String'),
+    )),
     'Ipv4PrefixSpecificationRequest': Structure(Ipv4PrefixSpecificationRequest, (
         Member('ipv4_prefix', 'Ipv4Prefix', 'Ipv4Prefix', 'String'),
     )),
+    'Ipv4PrefixSpecificationResponse': Structure(Ipv4PrefixSpecificationResponse, (
+        Member('ipv4_prefix', 'Ipv4Prefix', 'ipv4Prefix', 'String'),
+    )),
+    'Ipv4PrefixesList': ListOf('Ipv4PrefixSpecification', 'item'),
     'Ipv6AddressAttribute': Scalar('string', enum=frozenset({'private', 'public'})),
     'Ipv6Flag': Scalar('boolean'),
+    'Ipv6PoolEc2Id': Scalar('string'),
     'Ipv6PrefixList': ListOf('Ipv6PrefixSpecificationRequest', 'item'),
+    'Ipv6PrefixListResponse': ListOf('Ipv6PrefixSpecificationResponse', 'item'),
+    'Ipv6PrefixSpecification': Structure(Ipv6PrefixSpecification, (
+        Member('ipv6_prefix', 'Ipv6Prefix', 'ipv6Prefix', 'String'),
+    )),
     'Ipv6PrefixSpecificationRequest': Structure(Ipv6PrefixSpecificationRequest, (
         Member('ipv6_prefix', 'Ipv6Prefix', 'Ipv6Prefix', 'String'),
     )),
+    'Ipv6PrefixSpecificationResponse': Structure(Ipv6PrefixSpecificationResponse, (
+        Member('ipv6_prefix', 'Ipv6Prefix', 'ipv6Prefix', 'String'),
+    )),
+    'Ipv6PrefixesList': ListOf('Ipv6PrefixSpecification', 'item'),
     'Ipv6Range': Structure(Ipv6Range, (
         Member('description', 'Description', 'description', 'String'),
         Member('cidr_ipv6', 'CidrIpv6', 'cidrIpv6', 'String'),
@@ -3970,11 +7269,321 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('add', 'Add', 'Add', 'LaunchPermissionList'),
         Member('remove', 'Remove', 'Remove', 'LaunchPermissionList'),
     )),
+    'LaunchTemplate': Structure(LaunchTemplate, (
+        Member('launch_template_id', 'LaunchTemplateId', 'launchTemplateId', 'String'),
+        Member('launch_template_name', 'LaunchTemplateName', 'launchTemplateName', 'LaunchTemplateName'),
+        Member('create_time', 'CreateTime', 'createTime', 'DateTime'),
+        Member('created_by', 'CreatedBy', 'createdBy', 'String'),
+        Member('default_version_number', 'DefaultVersionNumber', 'defaultVersionNumber', 'Long'),
+        Member('latest_version_number', 'LatestVersionNumber', 'latestVersionNumber', 'Long'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('operator', 'Operator', 'operator', 'OperatorResponse'),
+    )),
+    'LaunchTemplateAutoRecoveryState': Scalar('string', enum=frozenset({'default', 'disabled'})),
+    'LaunchTemplateBlockDeviceMapping': Structure(LaunchTemplateBlockDeviceMapping, (
+        Member('device_name', 'DeviceName', 'deviceName', 'String'),
+        Member('virtual_name', 'VirtualName', 'virtualName', 'String'),
+        Member('ebs', 'Ebs', 'ebs', 'LaunchTemplateEbsBlockDevice'),
+        Member('no_device', 'NoDevice', 'noDevice', 'String'),
+    )),
+    'LaunchTemplateBlockDeviceMappingList': ListOf('LaunchTemplateBlockDeviceMapping', 'item'),
+    'LaunchTemplateBlockDeviceMappingRequest': Structure(LaunchTemplateBlockDeviceMappingRequest, (
+        Member('device_name', 'DeviceName', 'DeviceName', 'String'),
+        Member('virtual_name', 'VirtualName', 'VirtualName', 'String'),
+        Member('ebs', 'Ebs', 'Ebs', 'LaunchTemplateEbsBlockDeviceRequest'),
+        Member('no_device', 'NoDevice', 'NoDevice', 'String'),
+    )),
+    'LaunchTemplateBlockDeviceMappingRequestList': ListOf('LaunchTemplateBlockDeviceMappingRequest', 'BlockDeviceMapping'),
+    'LaunchTemplateCapacityReservationSpecificationRequest': Structure(LaunchTemplateCapacityReservationSpecificationRequest, (
+        Member('capacity_reservation_preference', 'CapacityReservationPreference', 'CapacityReservationPreference', 'CapacityReservationPreference'),
+        Member('capacity_reservation_target', 'CapacityReservationTarget', 'CapacityReservationTarget', 'CapacityReservationTarget'),
+    )),
+    'LaunchTemplateCapacityReservationSpecificationResponse': Structure(LaunchTemplateCapacityReservationSpecificationResponse, (
+        Member('capacity_reservation_preference', 'CapacityReservationPreference', 'capacityReservationPreference', 'CapacityReservationPreference'),
+        Member('capacity_reservation_target', 'CapacityReservationTarget', 'capacityReservationTarget', 'CapacityReservationTargetResponse'),
+    )),
+    'LaunchTemplateCpuOptions': Structure(LaunchTemplateCpuOptions, (
+        Member('core_count', 'CoreCount', 'coreCount', 'Integer'),
+        Member('threads_per_core', 'ThreadsPerCore', 'threadsPerCore', 'Integer'),
+        Member('amd_sev_snp', 'AmdSevSnp', 'amdSevSnp', 'AmdSevSnpSpecification'),
+        Member('nested_virtualization', 'NestedVirtualization', 'nestedVirtualization', 'NestedVirtualizationSpecification'),
+    )),
+    'LaunchTemplateCpuOptionsRequest': Structure(LaunchTemplateCpuOptionsRequest, (
+        Member('core_count', 'CoreCount', 'CoreCount', 'Integer'),
+        Member('threads_per_core', 'ThreadsPerCore', 'ThreadsPerCore', 'Integer'),
+        Member('amd_sev_snp', 'AmdSevSnp', 'AmdSevSnp', 'AmdSevSnpSpecification'),
+        Member('nested_virtualization', 'NestedVirtualization', 'NestedVirtualization', 'NestedVirtualizationSpecification'),
+    )),
+    'LaunchTemplateEbsBlockDevice': Structure(LaunchTemplateEbsBlockDevice, (
+        Member('encrypted', 'Encrypted', 'encrypted', 'Boolean'),
+        Member('delete_on_termination', 'DeleteOnTermination', 'deleteOnTermination', 'Boolean'),
+        Member('iops', 'Iops', 'iops', 'Integer'),
+        Member('kms_key_id', 'KmsKeyId', 'kmsKeyId', 'KmsKeyId'),
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'SnapshotId'),
+        Member('volume_size', 'VolumeSize', 'volumeSize', 'Integer'),
+        Member('volume_type', 'VolumeType', 'volumeType', 'VolumeType'),
+        Member('throughput', 'Throughput', 'throughput', 'Integer'),
+        Member('volume_initialization_rate', 'VolumeInitializationRate', 'volumeInitializationRate', 'Integer'),
+        Member('ebs_card_index', 'EbsCardIndex', 'ebsCardIndex', 'Integer'),
+    )),
+    'LaunchTemplateEbsBlockDeviceRequest': Structure(LaunchTemplateEbsBlockDeviceRequest, (
+        Member('encrypted', 'Encrypted', 'Encrypted', 'Boolean'),
+        Member('delete_on_termination', 'DeleteOnTermination', 'DeleteOnTermination', 'Boolean'),
+        Member('iops', 'Iops', 'Iops', 'Integer'),
+        Member('kms_key_id', 'KmsKeyId', 'KmsKeyId', 'KmsKeyId'),
+        Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId'),
+        Member('volume_size', 'VolumeSize', 'VolumeSize', 'Integer'),
+        Member('volume_type', 'VolumeType', 'VolumeType', 'VolumeType'),
+        Member('throughput', 'Throughput', 'Throughput', 'Integer'),
+        Member('volume_initialization_rate', 'VolumeInitializationRate', 'VolumeInitializationRate', 'Integer'),
+        Member('ebs_card_index', 'EbsCardIndex', 'EbsCardIndex', 'Integer'),
+    )),
+    'LaunchTemplateElasticInferenceAccelerator': Structure(LaunchTemplateElasticInferenceAccelerator, (
+        Member('type', 'Type', 'Type', 'String', required=True),
+        Member('count', 'Count', 'Count', 'LaunchTemplateElasticInferenceAcceleratorCount'),
+    )),
+    'LaunchTemplateElasticInferenceAcceleratorCount': Scalar('integer', minimum=1),
+    'LaunchTemplateElasticInferenceAcceleratorList': ListOf('LaunchTemplateElasticInferenceAccelerator', 'item'),
+    'LaunchTemplateElasticInferenceAcceleratorResponse': Structure(LaunchTemplateElasticInferenceAcceleratorResponse, (
+        Member('type', 'Type', 'type', 'String'),
+        Member('count', 'Count', 'count', 'Integer'),
+    )),
+    'LaunchTemplateElasticInferenceAcceleratorResponseList': ListOf('LaunchTemplateElasticInferenceAcceleratorResponse', 'item'),
+    'LaunchTemplateEnaSrdSpecification': Structure(LaunchTemplateEnaSrdSpecification, (
+        Member('ena_srd_enabled', 'EnaSrdEnabled', 'enaSrdEnabled', 'Boolean'),
+        Member('ena_srd_udp_specification', 'EnaSrdUdpSpecification', 'enaSrdUdpSpecification', 'LaunchTemplateEnaSrdUdpSpecification'),
+    )),
+    'LaunchTemplateEnaSrdUdpSpecification': Structure(LaunchTemplateEnaSrdUdpSpecification, (
+        Member('ena_srd_udp_enabled', 'EnaSrdUdpEnabled', 'enaSrdUdpEnabled', 'Boolean'),
+    )),
+    'LaunchTemplateEnclaveOptions': Structure(LaunchTemplateEnclaveOptions, (
+        Member('enabled', 'Enabled', 'enabled', 'Boolean'),
+    )),
+    'LaunchTemplateEnclaveOptionsRequest': Structure(LaunchTemplateEnclaveOptionsRequest, (
+        Member('enabled', 'Enabled', 'Enabled', 'Boolean'),
+    )),
+    'LaunchTemplateErrorCode': Scalar('string', enum=frozenset({'launchTemplateIdDoesNotExist', 'launchTemplateIdMalformed', 'launchTemplateNameDoesNotExist', 'launchTemplateNameMalformed', 'launchTemplateVersionDoesNotExist', 'unexpectedError'})),
+    'LaunchTemplateHibernationOptions': Structure(LaunchTemplateHibernationOptions, (
+        Member('configured', 'Configured', 'configured', 'Boolean'),
+    )),
+    'LaunchTemplateHibernationOptionsRequest': Structure(LaunchTemplateHibernationOptionsRequest, (
+        Member('configured', 'Configured', 'Configured', 'Boolean'),
+    )),
+    'LaunchTemplateHttpTokensState': Scalar('string', enum=frozenset({'optional', 'required'})),
+    'LaunchTemplateIamInstanceProfileSpecification': Structure(LaunchTemplateIamInstanceProfileSpecification, (
+        Member('arn', 'Arn', 'arn', 'String'),
+        Member('name', 'Name', 'name', 'String'),
+    )),
+    'LaunchTemplateIamInstanceProfileSpecificationRequest': Structure(LaunchTemplateIamInstanceProfileSpecificationRequest, (
+        Member('arn', 'Arn', 'Arn', 'String'),
+        Member('name', 'Name', 'Name', 'String'),
+    )),
     'LaunchTemplateId': Scalar('string'),
+    'LaunchTemplateIdStringList': ListOf('LaunchTemplateId', 'item'),
+    'LaunchTemplateInstanceMaintenanceOptions': Structure(LaunchTemplateInstanceMaintenanceOptions, (
+        Member('auto_recovery', 'AutoRecovery', 'autoRecovery', 'LaunchTemplateAutoRecoveryState'),
+    )),
+    'LaunchTemplateInstanceMaintenanceOptionsRequest': Structure(LaunchTemplateInstanceMaintenanceOptionsRequest, (
+        Member('auto_recovery', 'AutoRecovery', 'AutoRecovery', 'LaunchTemplateAutoRecoveryState'),
+    )),
+    'LaunchTemplateInstanceMarketOptions': Structure(LaunchTemplateInstanceMarketOptions, (
+        Member('market_type', 'MarketType', 'marketType', 'MarketType'),
+        Member('spot_options', 'SpotOptions', 'spotOptions', 'LaunchTemplateSpotMarketOptions'),
+    )),
+    'LaunchTemplateInstanceMarketOptionsRequest': Structure(LaunchTemplateInstanceMarketOptionsRequest, (
+        Member('market_type', 'MarketType', 'MarketType', 'MarketType'),
+        Member('spot_options', 'SpotOptions', 'SpotOptions', 'LaunchTemplateSpotMarketOptionsRequest'),
+    )),
+    'LaunchTemplateInstanceMetadataEndpointState': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
+    'LaunchTemplateInstanceMetadataOptions': Structure(LaunchTemplateInstanceMetadataOptions, (
+        Member('state', 'State', 'state', 'LaunchTemplateInstanceMetadataOptionsState'),
+        Member('http_tokens', 'HttpTokens', 'httpTokens', 'LaunchTemplateHttpTokensState'),
+        Member('http_put_response_hop_limit', 'HttpPutResponseHopLimit', 'httpPutResponseHopLimit', 'Integer'),
+        Member('http_endpoint', 'HttpEndpoint', 'httpEndpoint', 'LaunchTemplateInstanceMetadataEndpointState'),
+        Member('http_protocol_ipv6', 'HttpProtocolIpv6', 'httpProtocolIpv6', 'LaunchTemplateInstanceMetadataProtocolIpv6'),
+        Member('instance_metadata_tags', 'InstanceMetadataTags', 'instanceMetadataTags', 'LaunchTemplateInstanceMetadataTagsState'),
+    )),
+    'LaunchTemplateInstanceMetadataOptionsRequest': Structure(LaunchTemplateInstanceMetadataOptionsRequest, (
+        Member('http_tokens', 'HttpTokens', 'HttpTokens', 'LaunchTemplateHttpTokensState'),
+        Member('http_put_response_hop_limit', 'HttpPutResponseHopLimit', 'HttpPutResponseHopLimit', 'Integer'),
+        Member('http_endpoint', 'HttpEndpoint', 'HttpEndpoint', 'LaunchTemplateInstanceMetadataEndpointState'),
+        Member('http_protocol_ipv6', 'HttpProtocolIpv6', 'HttpProtocolIpv6', 'LaunchTemplateInstanceMetadataProtocolIpv6'),
+        Member('instance_metadata_tags', 'InstanceMetadataTags', 'InstanceMetadataTags', 'LaunchTemplateInstanceMetadataTagsState'),
+    )),
+    'LaunchTemplateInstanceMetadataOptionsState': Scalar('string', enum=frozenset({'applied', 'pending'})),
+    'LaunchTemplateInstanceMetadataProtocolIpv6': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
+    'LaunchTemplateInstanceMetadataTagsState': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
+    'LaunchTemplateInstanceNetworkInterfaceSpecification': Structure(LaunchTemplateInstanceNetworkInterfaceSpecification, (
+        Member('associate_carrier_ip_address', 'AssociateCarrierIpAddress', 'associateCarrierIpAddress', 'Boolean'),
+        Member('associate_public_ip_address', 'AssociatePublicIpAddress', 'associatePublicIpAddress', 'Boolean'),
+        Member('delete_on_termination', 'DeleteOnTermination', 'deleteOnTermination', 'Boolean'),
+        Member('description', 'Description', 'description', 'String'),
+        Member('device_index', 'DeviceIndex', 'deviceIndex', 'Integer'),
+        Member('groups', 'GroupSet', 'groupSet', 'GroupIdStringList'),
+        Member('interface_type', 'InterfaceType', 'interfaceType', 'String'),
+        Member('ipv6_address_count', 'Ipv6AddressCount', 'ipv6AddressCount', 'Integer'),
+        Member('ipv6_addresses', 'Ipv6AddressesSet', 'ipv6AddressesSet', 'InstanceIpv6AddressList'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'NetworkInterfaceId'),
+        Member('private_ip_address', 'PrivateIpAddress', 'privateIpAddress', 'String'),
+        Member('private_ip_addresses', 'PrivateIpAddressesSet', 'privateIpAddressesSet', 'PrivateIpAddressSpecificationList'),
+        Member('secondary_private_ip_address_count', 'SecondaryPrivateIpAddressCount', 'secondaryPrivateIpAddressCount', 'Integer'),
+        Member('subnet_id', 'SubnetId', 'subnetId', 'SubnetId'),
+        Member('network_card_index', 'NetworkCardIndex', 'networkCardIndex', 'Integer'),
+        Member('ipv4_prefixes', 'Ipv4PrefixSet', 'ipv4PrefixSet', 'Ipv4PrefixListResponse'),
+        Member('ipv4_prefix_count', 'Ipv4PrefixCount', 'ipv4PrefixCount', 'Integer'),
+        Member('ipv6_prefixes', 'Ipv6PrefixSet', 'ipv6PrefixSet', 'Ipv6PrefixListResponse'),
+        Member('ipv6_prefix_count', 'Ipv6PrefixCount', 'ipv6PrefixCount', 'Integer'),
+        Member('primary_ipv6', 'PrimaryIpv6', 'primaryIpv6', 'Boolean'),
+        Member('ena_srd_specification', 'EnaSrdSpecification', 'enaSrdSpecification', 'LaunchTemplateEnaSrdSpecification'),
+        Member('connection_tracking_specification', 'ConnectionTrackingSpecification', 'connectionTrackingSpecification', 'ConnectionTrackingSpecification'),
+        Member('ena_queue_count', 'EnaQueueCount', 'enaQueueCount', 'Integer'),
+    )),
+    'LaunchTemplateInstanceNetworkInterfaceSpecificationList': ListOf('LaunchTemplateInstanceNetworkInterfaceSpecification', 'item'),
+    'LaunchTemplateInstanceNetworkInterfaceSpecificationRequest': Structure(LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, (
+        Member('associate_carrier_ip_address', 'AssociateCarrierIpAddress', 'AssociateCarrierIpAddress', 'Boolean'),
+        Member('associate_public_ip_address', 'AssociatePublicIpAddress', 'AssociatePublicIpAddress', 'Boolean'),
+        Member('delete_on_termination', 'DeleteOnTermination', 'DeleteOnTermination', 'Boolean'),
+        Member('description', 'Description', 'Description', 'String'),
+        Member('device_index', 'DeviceIndex', 'DeviceIndex', 'Integer'),
+        Member('groups', 'SecurityGroupId', 'SecurityGroupId', 'SecurityGroupIdStringList'),
+        Member('interface_type', 'InterfaceType', 'InterfaceType', 'String'),
+        Member('ipv6_address_count', 'Ipv6AddressCount', 'Ipv6AddressCount', 'Integer'),
+        Member('ipv6_addresses', 'Ipv6Addresses', 'Ipv6Addresses', 'InstanceIpv6AddressListRequest'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'NetworkInterfaceId', 'NetworkInterfaceId'),
+        Member('private_ip_address', 'PrivateIpAddress', 'PrivateIpAddress', 'String'),
+        Member('private_ip_addresses', 'PrivateIpAddresses', 'PrivateIpAddresses', 'PrivateIpAddressSpecificationList'),
+        Member('secondary_private_ip_address_count', 'SecondaryPrivateIpAddressCount', 'SecondaryPrivateIpAddressCount', 'Integer'),
+        Member('subnet_id', 'SubnetId', 'SubnetId', 'SubnetId'),
+        Member('network_card_index', 'NetworkCardIndex', 'NetworkCardIndex', 'Integer'),
+        Member('ipv4_prefixes', 'Ipv4Prefix', 'Ipv4Prefix', 'Ipv4PrefixList'),
+        Member('ipv4_prefix_count', 'Ipv4PrefixCount', 'Ipv4PrefixCount', 'Integer'),
+        Member('ipv6_prefixes', 'Ipv6Prefix', 'Ipv6Prefix', 'Ipv6PrefixList'),
+        Member('ipv6_prefix_count', 'Ipv6PrefixCount', 'Ipv6PrefixCount', 'Integer'),
+        Member('primary_ipv6', 'PrimaryIpv6', 'PrimaryIpv6', 'Boolean'),
+        Member('ena_srd_specification', 'EnaSrdSpecification', 'EnaSrdSpecification', 'EnaSrdSpecificationRequest'),
+        Member('connection_tracking_specification', 'ConnectionTrackingSpecification', 'ConnectionTrackingSpecification', 'ConnectionTrackingSpecificationRequest'),
+        Member('ena_queue_count', 'EnaQueueCount', 'EnaQueueCount', 'Integer'),
+    )),
+    'LaunchTemplateInstanceNetworkInterfaceSpecificationRequestList': ListOf('LaunchTemplateInstanceNetworkInterfaceSpecificationRequest', 'InstanceNetworkInterfaceSpecification'),
+    'LaunchTemplateInstanceSecondaryInterfaceSpecification': Structure(LaunchTemplateInstanceSecondaryInterfaceSpecification, (
+        Member('delete_on_termination', 'DeleteOnTermination', 'deleteOnTermination', 'Boolean'),
+        Member('device_index', 'DeviceIndex', 'deviceIndex', 'Integer'),
+        Member('private_ip_addresses', 'PrivateIpAddressesSet', 'privateIpAddressesSet', 'SecondaryInterfacePrivateIpAddressSpecificationList'),
+        Member('private_ip_address_count', 'PrivateIpAddressCount', 'privateIpAddressCount', 'Integer'),
+        Member('secondary_subnet_id', 'SecondarySubnetId', 'secondarySubnetId', 'SecondarySubnetId'),
+        Member('interface_type', 'InterfaceType', 'interfaceType', 'SecondaryInterfaceType'),
+        Member('network_card_index', 'NetworkCardIndex', 'networkCardIndex', 'Integer'),
+    )),
+    'LaunchTemplateInstanceSecondaryInterfaceSpecificationList': ListOf('LaunchTemplateInstanceSecondaryInterfaceSpecification', 'item'),
+    'LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest': Structure(LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest, (
+        Member('delete_on_termination', 'DeleteOnTermination', 'DeleteOnTermination', 'Boolean'),
+        Member('device_index', 'DeviceIndex', 'DeviceIndex', 'Integer'),
+        Member('private_ip_addresses', 'PrivateIpAddress', 'PrivateIpAddress', 'SecondaryInterfacePrivateIpAddressSpecificationListRequest'),
+        Member('private_ip_address_count', 'PrivateIpAddressCount', 'PrivateIpAddressCount', 'Integer'),
+        Member('secondary_subnet_id', 'SecondarySubnetId', 'SecondarySubnetId', 'SecondarySubnetId'),
+        Member('interface_type', 'InterfaceType', 'InterfaceType', 'SecondaryInterfaceType'),
+        Member('network_card_index', 'NetworkCardIndex', 'NetworkCardIndex', 'Integer'),
+    )),
+    'LaunchTemplateInstanceSecondaryInterfaceSpecificationRequestList': ListOf('LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest', 'InstanceSecondaryInterfaceSpecification'),
+    'LaunchTemplateLicenseConfiguration': Structure(LaunchTemplateLicenseConfiguration, (
+        Member('license_configuration_arn', 'LicenseConfigurationArn', 'licenseConfigurationArn', 'String'),
+    )),
+    'LaunchTemplateLicenseConfigurationRequest': Structure(LaunchTemplateLicenseConfigurationRequest, (
+        Member('license_configuration_arn', 'LicenseConfigurationArn', 'LicenseConfigurationArn', 'String'),
+    )),
+    'LaunchTemplateLicenseList': ListOf('LaunchTemplateLicenseConfiguration', 'item'),
+    'LaunchTemplateLicenseSpecificationListRequest': ListOf('LaunchTemplateLicenseConfigurationRequest', 'item'),
+    'LaunchTemplateName': Scalar('string', minimum=3, maximum=128, pattern='[a-zA-Z0-9\\(\\)\\.\\-/_]+'),
+    'LaunchTemplateNameStringList': ListOf('LaunchTemplateName', 'item'),
+    'LaunchTemplateNetworkPerformanceOptions': Structure(LaunchTemplateNetworkPerformanceOptions, (
+        Member('bandwidth_weighting', 'BandwidthWeighting', 'bandwidthWeighting', 'InstanceBandwidthWeighting'),
+    )),
+    'LaunchTemplateNetworkPerformanceOptionsRequest': Structure(LaunchTemplateNetworkPerformanceOptionsRequest, (
+        Member('bandwidth_weighting', 'BandwidthWeighting', 'BandwidthWeighting', 'InstanceBandwidthWeighting'),
+    )),
+    'LaunchTemplatePlacement': Structure(LaunchTemplatePlacement, (
+        Member('availability_zone', 'AvailabilityZone', 'availabilityZone', 'String'),
+        Member('availability_zone_id', 'AvailabilityZoneId', 'availabilityZoneId', 'AvailabilityZoneId'),
+        Member('affinity', 'Affinity', 'affinity', 'String'),
+        Member('group_name', 'GroupName', 'groupName', 'String'),
+        Member('host_id', 'HostId', 'hostId', 'String'),
+        Member('tenancy', 'Tenancy', 'tenancy', 'Tenancy'),
+        Member('spread_domain', 'SpreadDomain', 'spreadDomain', 'String'),
+        Member('host_resource_group_arn', 'HostResourceGroupArn', 'hostResourceGroupArn', 'String'),
+        Member('partition_number', 'PartitionNumber', 'partitionNumber', 'Integer'),
+        Member('group_id', 'GroupId', 'groupId', 'PlacementGroupId'),
+    )),
+    'LaunchTemplatePlacementRequest': Structure(LaunchTemplatePlacementRequest, (
+        Member('availability_zone', 'AvailabilityZone', 'AvailabilityZone', 'String'),
+        Member('availability_zone_id', 'AvailabilityZoneId', 'AvailabilityZoneId', 'AvailabilityZoneId'),
+        Member('affinity', 'Affinity', 'Affinity', 'String'),
+        Member('group_name', 'GroupName', 'GroupName', 'PlacementGroupName'),
+        Member('host_id', 'HostId', 'HostId', 'DedicatedHostId'),
+        Member('tenancy', 'Tenancy', 'Tenancy', 'Tenancy'),
+        Member('spread_domain', 'SpreadDomain', 'SpreadDomain', 'String'),
+        Member('host_resource_group_arn', 'HostResourceGroupArn', 'HostResourceGroupArn', 'String'),
+        Member('partition_number', 'PartitionNumber', 'PartitionNumber', 'Integer'),
+        Member('group_id', 'GroupId', 'GroupId', 'PlacementGroupId'),
+    )),
+    'LaunchTemplatePrivateDnsNameOptions': Structure(LaunchTemplatePrivateDnsNameOptions, (
+        Member('hostname_type', 'HostnameType', 'hostnameType', 'HostnameType'),
+        Member('enable_resource_name_dns_a_record', 'EnableResourceNameDnsARecord', 'enableResourceNameDnsARecord', 'Boolean'),
+        Member('enable_resource_name_dns_aaaa_record', 'EnableResourceNameDnsAAAARecord', 'enableResourceNameDnsAAAARecord', 'Boolean'),
+    )),
+    'LaunchTemplatePrivateDnsNameOptionsRequest': Structure(LaunchTemplatePrivateDnsNameOptionsRequest, (
+        Member('hostname_type', 'HostnameType', 'HostnameType', 'HostnameType'),
+        Member('enable_resource_name_dns_a_record', 'EnableResourceNameDnsARecord', 'EnableResourceNameDnsARecord', 'Boolean'),
+        Member('enable_resource_name_dns_aaaa_record', 'EnableResourceNameDnsAAAARecord', 'EnableResourceNameDnsAAAARecord', 'Boolean'),
+    )),
+    'LaunchTemplateSet': ListOf('LaunchTemplate', 'item'),
     'LaunchTemplateSpecification': Structure(LaunchTemplateSpecification, (
         Member('launch_template_id', 'LaunchTemplateId', 'LaunchTemplateId', 'LaunchTemplateId'),
         Member('launch_template_name', 'LaunchTemplateName', 'LaunchTemplateName', 'String'),
         Member('version', 'Version', 'Version', 'String'),
+    )),
+    'LaunchTemplateSpotMarketOptions': Structure(LaunchTemplateSpotMarketOptions, (
+        Member('max_price', 'MaxPrice', 'maxPrice', 'String'),
+        Member('spot_instance_type', 'SpotInstanceType', 'spotInstanceType', 'SpotInstanceType'),
+        Member('block_duration_minutes', 'BlockDurationMinutes', 'blockDurationMinutes', 'Integer'),
+        Member('valid_until', 'ValidUntil', 'validUntil', 'DateTime'),
+        Member('instance_interruption_behavior', 'InstanceInterruptionBehavior', 'instanceInterruptionBehavior', 'InstanceInterruptionBehavior'),
+    )),
+    'LaunchTemplateSpotMarketOptionsRequest': Structure(LaunchTemplateSpotMarketOptionsRequest, (
+        Member('max_price', 'MaxPrice', 'MaxPrice', 'String'),
+        Member('spot_instance_type', 'SpotInstanceType', 'SpotInstanceType', 'SpotInstanceType'),
+        Member('block_duration_minutes', 'BlockDurationMinutes', 'BlockDurationMinutes', 'Integer'),
+        Member('valid_until', 'ValidUntil', 'ValidUntil', 'DateTime'),
+        Member('instance_interruption_behavior', 'InstanceInterruptionBehavior', 'InstanceInterruptionBehavior', 'InstanceInterruptionBehavior'),
+    )),
+    'LaunchTemplateTagSpecification': Structure(LaunchTemplateTagSpecification, (
+        Member('resource_type', 'ResourceType', 'resourceType', 'ResourceType'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+    )),
+    'LaunchTemplateTagSpecificationList': ListOf('LaunchTemplateTagSpecification', 'item'),
+    'LaunchTemplateTagSpecificationRequest': Structure(LaunchTemplateTagSpecificationRequest, (
+        Member('resource_type', 'ResourceType', 'ResourceType', 'ResourceType'),
+        Member('tags', 'Tag', 'Tag', 'TagList'),
+    )),
+    'LaunchTemplateTagSpecificationRequestList': ListOf('LaunchTemplateTagSpecificationRequest', 'LaunchTemplateTagSpecificationRequest'),
+    'LaunchTemplateVersion': Structure(LaunchTemplateVersion, (
+        Member('launch_template_id', 'LaunchTemplateId', 'launchTemplateId', 'String'),
+        Member('launch_template_name', 'LaunchTemplateName', 'launchTemplateName', 'LaunchTemplateName'),
+        Member('version_number', 'VersionNumber', 'versionNumber', 'Long'),
+        Member('version_description', 'VersionDescription', 'versionDescription', 'VersionDescription'),
+        Member('create_time', 'CreateTime', 'createTime', 'DateTime'),
+        Member('created_by', 'CreatedBy', 'createdBy', 'String'),
+        Member('default_version', 'DefaultVersion', 'defaultVersion', 'Boolean'),
+        Member('launch_template_data', 'LaunchTemplateData', 'launchTemplateData', 'ResponseLaunchTemplateData'),
+        Member('operator', 'Operator', 'operator', 'OperatorResponse'),
+    )),
+    'LaunchTemplateVersionSet': ListOf('LaunchTemplateVersion', 'item'),
+    'LaunchTemplatesMonitoring': Structure(LaunchTemplatesMonitoring, (
+        Member('enabled', 'Enabled', 'enabled', 'Boolean'),
+        Member('metric_category_ids', 'MetricCategoryIdSet', 'metricCategoryIdSet', 'MetricCategoryIdList'),
+    )),
+    'LaunchTemplatesMonitoringRequest': Structure(LaunchTemplatesMonitoringRequest, (
+        Member('enabled', 'Enabled', 'Enabled', 'Boolean'),
+        Member('metric_category_ids', 'MetricCategoryId', 'MetricCategoryId', 'MetricCategoryIdList'),
     )),
     'LicenseConfiguration': Structure(LicenseConfiguration, (
         Member('license_configuration_arn', 'LicenseConfigurationArn', 'licenseConfigurationArn', 'String'),
@@ -4006,6 +7615,12 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('snapshots', 'SnapshotSet', 'snapshotSet', 'SnapshotRecycleBinInfoList'),
         Member('next_token', 'NextToken', 'nextToken', 'String'),
     )),
+    'LocalGatewayId': Scalar('string'),
+    'LocalStorage': Scalar('string', enum=frozenset({'excluded', 'included', 'required'})),
+    'LocalStorageType': Scalar('string', enum=frozenset({'hdd', 'ssd'})),
+    'LocalStorageTypeSet': ListOf('LocalStorageType', 'item'),
+    'Location': Scalar('string'),
+    'LocationType': Scalar('string', enum=frozenset({'availability-zone', 'availability-zone-id', 'outpost', 'region'})),
     'LockMode': Scalar('string', enum=frozenset({'compliance', 'governance'})),
     'LockSnapshotRequest': Structure(LockSnapshotRequest, (
         Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId', required=True),
@@ -4081,10 +7696,27 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'MediaDeviceMemorySize': Scalar('integer'),
     'MediaDeviceName': Scalar('string'),
+    'MemoryGiBPerVCpu': Structure(MemoryGiBPerVCpu, (
+        Member('min', 'Min', 'min', 'Double'),
+        Member('max', 'Max', 'max', 'Double'),
+    )),
+    'MemoryGiBPerVCpuRequest': Structure(MemoryGiBPerVCpuRequest, (
+        Member('min', 'Min', 'Min', 'Double'),
+        Member('max', 'Max', 'Max', 'Double'),
+    )),
     'MemoryInfo': Structure(MemoryInfo, (
         Member('size_in_mi_b', 'SizeInMiB', 'sizeInMiB', 'MemorySize'),
     )),
+    'MemoryMiB': Structure(MemoryMiB, (
+        Member('min', 'Min', 'min', 'Integer'),
+        Member('max', 'Max', 'max', 'Integer'),
+    )),
+    'MemoryMiBRequest': Structure(MemoryMiBRequest, (
+        Member('min', 'Min', 'Min', 'Integer', required=True),
+        Member('max', 'Max', 'Max', 'Integer'),
+    )),
     'MemorySize': Scalar('long'),
+    'MetadataDefaultHttpTokensState': Scalar('string', enum=frozenset({'no-preference', 'optional', 'required'})),
     'MetricCategoryId': Scalar('string'),
     'MetricCategoryIdList': ListOf('MetricCategoryId', 'item'),
     'MillisecondDateTime': Scalar('timestamp'),
@@ -4124,6 +7756,61 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('ena_support', 'EnaSupport', 'enaSupport', 'AttributeBooleanValue'),
     )),
     'ModifyInstanceAttributeValue': Scalar('string'),
+    'ModifyInstanceMetadataDefaultsRequest': Structure(ModifyInstanceMetadataDefaultsRequest, (
+        Member('http_tokens', 'HttpTokens', 'HttpTokens', 'MetadataDefaultHttpTokensState'),
+        Member('http_put_response_hop_limit', 'HttpPutResponseHopLimit', 'HttpPutResponseHopLimit', 'BoxedInteger'),
+        Member('http_endpoint', 'HttpEndpoint', 'HttpEndpoint', 'DefaultInstanceMetadataEndpointState'),
+        Member('instance_metadata_tags', 'InstanceMetadataTags', 'InstanceMetadataTags', 'DefaultInstanceMetadataTagsState'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('http_tokens_enforced', 'HttpTokensEnforced', 'HttpTokensEnforced', 'DefaultHttpTokensEnforcedState'),
+    )),
+    'ModifyInstanceMetadataDefaultsResult': Structure(ModifyInstanceMetadataDefaultsResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
+    'ModifyInstanceMetadataOptionsRequest': Structure(ModifyInstanceMetadataOptionsRequest, (
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('http_tokens', 'HttpTokens', 'HttpTokens', 'HttpTokensState'),
+        Member('http_put_response_hop_limit', 'HttpPutResponseHopLimit', 'HttpPutResponseHopLimit', 'Integer'),
+        Member('http_endpoint', 'HttpEndpoint', 'HttpEndpoint', 'InstanceMetadataEndpointState'),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('http_protocol_ipv6', 'HttpProtocolIpv6', 'HttpProtocolIpv6', 'InstanceMetadataProtocolState'),
+        Member('instance_metadata_tags', 'InstanceMetadataTags', 'InstanceMetadataTags', 'InstanceMetadataTagsState'),
+    )),
+    'ModifyInstanceMetadataOptionsResult': Structure(ModifyInstanceMetadataOptionsResult, (
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('instance_metadata_options', 'InstanceMetadataOptions', 'instanceMetadataOptions', 'InstanceMetadataOptionsResponse'),
+    )),
+    'ModifyLaunchTemplateRequest': Structure(ModifyLaunchTemplateRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('client_token', 'ClientToken', 'ClientToken', 'String'),
+        Member('launch_template_id', 'LaunchTemplateId', 'LaunchTemplateId', 'LaunchTemplateId'),
+        Member('launch_template_name', 'LaunchTemplateName', 'LaunchTemplateName', 'LaunchTemplateName'),
+        Member('default_version', 'SetDefaultVersion', 'SetDefaultVersion', 'String'),
+    )),
+    'ModifyLaunchTemplateResult': Structure(ModifyLaunchTemplateResult, (
+        Member('launch_template', 'LaunchTemplate', 'launchTemplate', 'LaunchTemplate'),
+    )),
+    'ModifyNetworkInterfaceAttributeRequest': Structure(ModifyNetworkInterfaceAttributeRequest, (
+        Member('ena_srd_specification', 'EnaSrdSpecification', 'EnaSrdSpecification', 'EnaSrdSpecification'),
+        Member('enable_primary_ipv6', 'EnablePrimaryIpv6', 'EnablePrimaryIpv6', 'Boolean'),
+        Member('connection_tracking_specification', 'ConnectionTrackingSpecification', 'ConnectionTrackingSpecification', 'ConnectionTrackingSpecificationRequest'),
+        Member('associate_public_ip_address', 'AssociatePublicIpAddress', 'AssociatePublicIpAddress', 'Boolean'),
+        Member('associated_subnet_ids', 'AssociatedSubnetId', 'AssociatedSubnetId', 'SubnetIdList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'NetworkInterfaceId', required=True),
+        Member('description', 'Description', 'description', 'AttributeValue'),
+        Member('source_dest_check', 'SourceDestCheck', 'sourceDestCheck', 'AttributeBooleanValue'),
+        Member('groups', 'SecurityGroupId', 'SecurityGroupId', 'SecurityGroupIdStringList'),
+        Member('attachment', 'Attachment', 'attachment', 'NetworkInterfaceAttachmentChanges'),
+    )),
+    'ModifySecurityGroupRulesRequest': Structure(ModifySecurityGroupRulesRequest, (
+        Member('group_id', 'GroupId', 'GroupId', 'SecurityGroupId', required=True),
+        Member('security_group_rules', 'SecurityGroupRule', 'SecurityGroupRule', 'SecurityGroupRuleUpdateList', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'ModifySecurityGroupRulesResult': Structure(ModifySecurityGroupRulesResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
     'ModifySnapshotAttributeRequest': Structure(ModifySnapshotAttributeRequest, (
         Member('attribute', 'Attribute', 'Attribute', 'SnapshotAttributeName'),
         Member('create_volume_permission', 'CreateVolumePermission', 'CreateVolumePermission', 'CreateVolumePermissionModifications'),
@@ -4133,12 +7820,87 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('user_ids', 'UserId', 'UserId', 'UserIdStringList'),
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
     )),
+    'ModifySubnetAttributeRequest': Structure(ModifySubnetAttributeRequest, (
+        Member('assign_ipv6_address_on_creation', 'AssignIpv6AddressOnCreation', 'AssignIpv6AddressOnCreation', 'AttributeBooleanValue'),
+        Member('map_public_ip_on_launch', 'MapPublicIpOnLaunch', 'MapPublicIpOnLaunch', 'AttributeBooleanValue'),
+        Member('subnet_id', 'SubnetId', 'subnetId', 'SubnetId', required=True),
+        Member('map_customer_owned_ip_on_launch', 'MapCustomerOwnedIpOnLaunch', 'MapCustomerOwnedIpOnLaunch', 'AttributeBooleanValue'),
+        Member('customer_owned_ipv4_pool', 'CustomerOwnedIpv4Pool', 'CustomerOwnedIpv4Pool', 'CoipPoolId'),
+        Member('enable_dns64', 'EnableDns64', 'EnableDns64', 'AttributeBooleanValue'),
+        Member('private_dns_hostname_type_on_launch', 'PrivateDnsHostnameTypeOnLaunch', 'PrivateDnsHostnameTypeOnLaunch', 'HostnameType'),
+        Member('enable_resource_name_dns_a_record_on_launch', 'EnableResourceNameDnsARecordOnLaunch', 'EnableResourceNameDnsARecordOnLaunch', 'AttributeBooleanValue'),
+        Member('enable_resource_name_dns_aaaa_record_on_launch', 'EnableResourceNameDnsAAAARecordOnLaunch', 'EnableResourceNameDnsAAAARecordOnLaunch', 'AttributeBooleanValue'),
+        Member('enable_lni_at_device_index', 'EnableLniAtDeviceIndex', 'EnableLniAtDeviceIndex', 'Integer'),
+        Member('disable_lni_at_device_index', 'DisableLniAtDeviceIndex', 'DisableLniAtDeviceIndex', 'AttributeBooleanValue'),
+    )),
+    'ModifyVolumeAttributeRequest': Structure(ModifyVolumeAttributeRequest, (
+        Member('auto_enable_io', 'AutoEnableIO', 'AutoEnableIO', 'AttributeBooleanValue'),
+        Member('volume_id', 'VolumeId', 'VolumeId', 'VolumeId', required=True),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'ModifyVolumeRequest': Structure(ModifyVolumeRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('volume_id', 'VolumeId', 'VolumeId', 'VolumeId', required=True),
+        Member('size', 'Size', 'Size', 'Integer'),
+        Member('volume_type', 'VolumeType', 'VolumeType', 'VolumeType'),
+        Member('iops', 'Iops', 'Iops', 'Integer'),
+        Member('throughput', 'Throughput', 'Throughput', 'Integer'),
+        Member('multi_attach_enabled', 'MultiAttachEnabled', 'MultiAttachEnabled', 'Boolean'),
+    )),
+    'ModifyVolumeResult': Structure(ModifyVolumeResult, (
+        Member('volume_modification', 'VolumeModification', 'volumeModification', 'VolumeModification'),
+    )),
+    'ModifyVpcAttributeRequest': Structure(ModifyVpcAttributeRequest, (
+        Member('enable_dns_hostnames', 'EnableDnsHostnames', 'EnableDnsHostnames', 'AttributeBooleanValue'),
+        Member('enable_dns_support', 'EnableDnsSupport', 'EnableDnsSupport', 'AttributeBooleanValue'),
+        Member('vpc_id', 'VpcId', 'vpcId', 'VpcId', required=True),
+        Member('enable_network_address_usage_metrics', 'EnableNetworkAddressUsageMetrics', 'EnableNetworkAddressUsageMetrics', 'AttributeBooleanValue'),
+    )),
     'Monitoring': Structure(Monitoring, (
         Member('metric_category_ids', 'MetricCategoryIdSet', 'metricCategoryIdSet', 'MetricCategoryIdList'),
         Member('state', 'State', 'state', 'MonitoringState'),
     )),
     'MonitoringState': Scalar('string', enum=frozenset({'disabled', 'disabling', 'enabled', 'pending'})),
+    'NatGatewayId': Scalar('string'),
     'NestedVirtualizationSpecification': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
+    'NetmaskLength': Scalar('integer'),
+    'NetworkAcl': Structure(NetworkAcl, (
+        Member('associations', 'AssociationSet', 'associationSet', 'NetworkAclAssociationList'),
+        Member('entries', 'EntrySet', 'entrySet', 'NetworkAclEntryList'),
+        Member('is_default', 'Default', 'default', 'Boolean'),
+        Member('network_acl_id', 'NetworkAclId', 'networkAclId', 'String'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('vpc_id', 'VpcId', 'vpcId', 'String'),
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+    )),
+    'NetworkAclAssociation': Structure(NetworkAclAssociation, (
+        Member('network_acl_association_id', 'NetworkAclAssociationId', 'networkAclAssociationId', 'String'),
+        Member('network_acl_id', 'NetworkAclId', 'networkAclId', 'String'),
+        Member('subnet_id', 'SubnetId', 'subnetId', 'String'),
+    )),
+    'NetworkAclAssociationList': ListOf('NetworkAclAssociation', 'item'),
+    'NetworkAclEntry': Structure(NetworkAclEntry, (
+        Member('cidr_block', 'CidrBlock', 'cidrBlock', 'String'),
+        Member('egress', 'Egress', 'egress', 'Boolean'),
+        Member('icmp_type_code', 'IcmpTypeCode', 'icmpTypeCode', 'IcmpTypeCode'),
+        Member('ipv6_cidr_block', 'Ipv6CidrBlock', 'ipv6CidrBlock', 'String'),
+        Member('port_range', 'PortRange', 'portRange', 'PortRange'),
+        Member('protocol', 'Protocol', 'protocol', 'String'),
+        Member('rule_action', 'RuleAction', 'ruleAction', 'RuleAction'),
+        Member('rule_number', 'RuleNumber', 'ruleNumber', 'Integer'),
+    )),
+    'NetworkAclEntryList': ListOf('NetworkAclEntry', 'item'),
+    'NetworkAclId': Scalar('string'),
+    'NetworkAclIdStringList': ListOf('NetworkAclId', 'item'),
+    'NetworkAclList': ListOf('NetworkAcl', 'item'),
+    'NetworkBandwidthGbps': Structure(NetworkBandwidthGbps, (
+        Member('min', 'Min', 'min', 'Double'),
+        Member('max', 'Max', 'max', 'Double'),
+    )),
+    'NetworkBandwidthGbpsRequest': Structure(NetworkBandwidthGbpsRequest, (
+        Member('min', 'Min', 'Min', 'Double'),
+        Member('max', 'Max', 'Max', 'Double'),
+    )),
     'NetworkCardIndex': Scalar('integer'),
     'NetworkCardInfo': Structure(NetworkCardInfo, (
         Member('network_card_index', 'NetworkCardIndex', 'networkCardIndex', 'NetworkCardIndex'),
@@ -4183,8 +7945,96 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('maximum_secondary_network_interfaces', 'MaximumSecondaryNetworkInterfaces', 'maximumSecondaryNetworkInterfaces', 'MaximumSecondaryNetworkInterfaces'),
         Member('ipv4_addresses_per_secondary_interface', 'Ipv4AddressesPerSecondaryInterface', 'ipv4AddressesPerSecondaryInterface', 'Ipv4AddressesPerSecondaryInterface'),
     )),
+    'NetworkInterface': Structure(NetworkInterface, (
+        Member('association', 'Association', 'association', 'NetworkInterfaceAssociation'),
+        Member('attachment', 'Attachment', 'attachment', 'NetworkInterfaceAttachment'),
+        Member('availability_zone', 'AvailabilityZone', 'availabilityZone', 'String'),
+        Member('connection_tracking_configuration', 'ConnectionTrackingConfiguration', 'connectionTrackingConfiguration', 'ConnectionTrackingConfiguration'),
+        Member('description', 'Description', 'description', 'String'),
+        Member('groups', 'GroupSet', 'groupSet', 'GroupIdentifierList'),
+        Member('interface_type', 'InterfaceType', 'interfaceType', 'NetworkInterfaceType'),
+        Member('ipv6_addresses', 'Ipv6AddressesSet', 'ipv6AddressesSet', 'NetworkInterfaceIpv6AddressesList'),
+        Member('mac_address', 'MacAddress', 'macAddress', 'String'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'String'),
+        Member('outpost_arn', 'OutpostArn', 'outpostArn', 'String'),
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+        Member('private_dns_name', 'PrivateDnsName', 'privateDnsName', 'String'),
+        Member('public_dns_name', 'PublicDnsName', 'publicDnsName', 'String'),
+        Member('public_ip_dns_name_options', 'PublicIpDnsNameOptions', 'publicIpDnsNameOptions', 'PublicIpDnsNameOptions'),
+        Member('private_ip_address', 'PrivateIpAddress', 'privateIpAddress', 'String'),
+        Member('private_ip_addresses', 'PrivateIpAddressesSet', 'privateIpAddressesSet', 'NetworkInterfacePrivateIpAddressList'),
+        Member('ipv4_prefixes', 'Ipv4PrefixSet', 'ipv4PrefixSet', 'Ipv4PrefixesList'),
+        Member('ipv6_prefixes', 'Ipv6PrefixSet', 'ipv6PrefixSet', 'Ipv6PrefixesList'),
+        Member('requester_id', 'RequesterId', 'requesterId', 'String'),
+        Member('requester_managed', 'RequesterManaged', 'requesterManaged', 'Boolean'),
+        Member('source_dest_check', 'SourceDestCheck', 'sourceDestCheck', 'Boolean'),
+        Member('status', 'Status', 'status', 'NetworkInterfaceStatus'),
+        Member('subnet_id', 'SubnetId', 'subnetId', 'String'),
+        Member('tag_set', 'TagSet', 'tagSet', 'TagList'),
+        Member('vpc_id', 'VpcId', 'vpcId', 'String'),
+        Member('deny_all_igw_traffic', 'DenyAllIgwTraffic', 'denyAllIgwTraffic', 'Boolean'),
+        Member('ipv6_native', 'Ipv6Native', 'ipv6Native', 'Boolean'),
+        Member('ipv6_address', 'Ipv6Address', 'ipv6Address', 'String'),
+        Member('operator', 'Operator', 'operator', 'OperatorResponse'),
+        Member('associated_subnets', 'AssociatedSubnetSet', 'associatedSubnetSet', 'AssociatedSubnetList'),
+        Member('availability_zone_id', 'AvailabilityZoneId', 'availabilityZoneId', 'String'),
+    )),
+    'NetworkInterfaceAssociation': Structure(NetworkInterfaceAssociation, (
+        Member('allocation_id', 'AllocationId', 'allocationId', 'String'),
+        Member('association_id', 'AssociationId', 'associationId', 'String'),
+        Member('ip_owner_id', 'IpOwnerId', 'ipOwnerId', 'String'),
+        Member('public_dns_name', 'PublicDnsName', 'publicDnsName', 'String'),
+        Member('public_ip', 'PublicIp', 'publicIp', 'String'),
+        Member('customer_owned_ip', 'CustomerOwnedIp', 'customerOwnedIp', 'String'),
+        Member('carrier_ip', 'CarrierIp', 'carrierIp', 'String'),
+    )),
+    'NetworkInterfaceAttachment': Structure(NetworkInterfaceAttachment, (
+        Member('attach_time', 'AttachTime', 'attachTime', 'DateTime'),
+        Member('attachment_id', 'AttachmentId', 'attachmentId', 'String'),
+        Member('delete_on_termination', 'DeleteOnTermination', 'deleteOnTermination', 'Boolean'),
+        Member('device_index', 'DeviceIndex', 'deviceIndex', 'Integer'),
+        Member('network_card_index', 'NetworkCardIndex', 'networkCardIndex', 'Integer'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('instance_owner_id', 'InstanceOwnerId', 'instanceOwnerId', 'String'),
+        Member('status', 'Status', 'status', 'AttachmentStatus'),
+        Member('ena_srd_specification', 'EnaSrdSpecification', 'enaSrdSpecification', 'AttachmentEnaSrdSpecification'),
+        Member('ena_queue_count', 'EnaQueueCount', 'enaQueueCount', 'Integer'),
+    )),
+    'NetworkInterfaceAttachmentChanges': Structure(NetworkInterfaceAttachmentChanges, (
+        Member('default_ena_queue_count', 'DefaultEnaQueueCount', 'DefaultEnaQueueCount', 'Boolean'),
+        Member('ena_queue_count', 'EnaQueueCount', 'EnaQueueCount', 'Integer'),
+        Member('attachment_id', 'AttachmentId', 'attachmentId', 'NetworkInterfaceAttachmentId'),
+        Member('delete_on_termination', 'DeleteOnTermination', 'deleteOnTermination', 'Boolean'),
+    )),
+    'NetworkInterfaceAttachmentId': Scalar('string'),
+    'NetworkInterfaceAttribute': Scalar('string', enum=frozenset({'associatePublicIpAddress', 'attachment', 'description', 'groupSet', 'sourceDestCheck'})),
+    'NetworkInterfaceCount': Structure(NetworkInterfaceCount, (
+        Member('min', 'Min', 'min', 'Integer'),
+        Member('max', 'Max', 'max', 'Integer'),
+    )),
+    'NetworkInterfaceCountRequest': Structure(NetworkInterfaceCountRequest, (
+        Member('min', 'Min', 'Min', 'Integer'),
+        Member('max', 'Max', 'Max', 'Integer'),
+    )),
+    'NetworkInterfaceCreationType': Scalar('string', enum=frozenset({'branch', 'efa', 'efa-only', 'trunk'})),
     'NetworkInterfaceId': Scalar('string'),
+    'NetworkInterfaceIdList': ListOf('NetworkInterfaceId', 'item'),
+    'NetworkInterfaceIpv6Address': Structure(NetworkInterfaceIpv6Address, (
+        Member('ipv6_address', 'Ipv6Address', 'ipv6Address', 'String'),
+        Member('public_ipv6_dns_name', 'PublicIpv6DnsName', 'publicIpv6DnsName', 'String'),
+        Member('is_primary_ipv6', 'IsPrimaryIpv6', 'isPrimaryIpv6', 'Boolean'),
+    )),
+    'NetworkInterfaceIpv6AddressesList': ListOf('NetworkInterfaceIpv6Address', 'item'),
+    'NetworkInterfaceList': ListOf('NetworkInterface', 'item'),
+    'NetworkInterfacePrivateIpAddress': Structure(NetworkInterfacePrivateIpAddress, (
+        Member('association', 'Association', 'association', 'NetworkInterfaceAssociation'),
+        Member('primary', 'Primary', 'primary', 'Boolean'),
+        Member('private_dns_name', 'PrivateDnsName', 'privateDnsName', 'String'),
+        Member('private_ip_address', 'PrivateIpAddress', 'privateIpAddress', 'String'),
+    )),
+    'NetworkInterfacePrivateIpAddressList': ListOf('NetworkInterfacePrivateIpAddress', 'item'),
     'NetworkInterfaceStatus': Scalar('string', enum=frozenset({'associated', 'attaching', 'available', 'detaching', 'in-use'})),
+    'NetworkInterfaceType': Scalar('string', enum=frozenset({'api_gateway_managed', 'aws_codestar_connections_managed', 'branch', 'efa', 'efa-only', 'gateway_load_balancer', 'gateway_load_balancer_endpoint', 'global_accelerator_managed', 'interface', 'iot_rules_managed', 'lambda', 'load_balancer', 'natGateway', 'network_load_balancer', 'quicksight', 'transit_gateway', 'trunk', 'vpc_endpoint'})),
     'NetworkPerformance': Scalar('string'),
     'NeuronDeviceCoreCount': Scalar('integer'),
     'NeuronDeviceCoreInfo': Structure(NeuronDeviceCoreInfo, (
@@ -4217,6 +8067,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'NitroTpmSupport': Scalar('string', enum=frozenset({'supported', 'unsupported'})),
     'NitroTpmSupportedVersionType': Scalar('string'),
     'NitroTpmSupportedVersionsList': ListOf('NitroTpmSupportedVersionType', 'item'),
+    'OdbNetworkArn': Scalar('string'),
     'OperationType': Scalar('string', enum=frozenset({'add', 'remove'})),
     'OperatorRequest': Structure(OperatorRequest, (
         Member('principal', 'Principal', 'Principal', 'String'),
@@ -4229,7 +8080,16 @@ SHAPES: Final[dict[str, Shape]] = {
     'OrganizationArnStringList': ListOf('String', 'OrganizationArn'),
     'OrganizationalUnitArnStringList': ListOf('String', 'OrganizationalUnitArn'),
     'OwnerStringList': ListOf('String', 'Owner'),
+    'PasswordData': Scalar('string'),
     'PeakBandwidthInGbps': Scalar('float'),
+    'PerformanceFactorReference': Structure(PerformanceFactorReference, (
+        Member('instance_family', 'InstanceFamily', 'instanceFamily', 'String'),
+    )),
+    'PerformanceFactorReferenceRequest': Structure(PerformanceFactorReferenceRequest, (
+        Member('instance_family', 'InstanceFamily', 'InstanceFamily', 'String'),
+    )),
+    'PerformanceFactorReferenceSet': ListOf('PerformanceFactorReference', 'item'),
+    'PerformanceFactorReferenceSetRequest': ListOf('PerformanceFactorReferenceRequest', 'item'),
     'PerformanceStatusSummary': Structure(PerformanceStatusSummary, (
         Member('status', 'Status', 'status', 'SummaryStatus'),
         Member('impaired_since', 'ImpairedSince', 'impairedSince', 'MillisecondDateTime'),
@@ -4257,11 +8117,16 @@ SHAPES: Final[dict[str, Shape]] = {
     'PlacementGroupStrategy': Scalar('string', enum=frozenset({'cluster', 'partition', 'spread'})),
     'PlacementGroupStrategyList': ListOf('PlacementGroupStrategy', 'item'),
     'PlatformValues': Scalar('string', enum=frozenset({'Windows'})),
+    'PortRange': Structure(PortRange, (
+        Member('from_', 'From', 'from', 'Integer'),
+        Member('to', 'To', 'to', 'Integer'),
+    )),
     'PrefixListId': Structure(PrefixListId, (
         Member('description', 'Description', 'description', 'String'),
         Member('prefix_list_id', 'PrefixListId', 'prefixListId', 'String'),
     )),
     'PrefixListIdList': ListOf('PrefixListId', 'item'),
+    'PrefixListResourceId': Scalar('string'),
     'PrivateDnsNameOptionsOnLaunch': Structure(PrivateDnsNameOptionsOnLaunch, (
         Member('hostname_type', 'HostnameType', 'hostnameType', 'HostnameType'),
         Member('enable_resource_name_dns_a_record', 'EnableResourceNameDnsARecord', 'enableResourceNameDnsARecord', 'Boolean'),
@@ -4296,12 +8161,31 @@ SHAPES: Final[dict[str, Shape]] = {
     'ProductCodeList': ListOf('ProductCode', 'item'),
     'ProductCodeStringList': ListOf('String', 'ProductCode'),
     'ProductCodeValues': Scalar('string', enum=frozenset({'devpay', 'marketplace'})),
+    'PropagatingVgw': Structure(PropagatingVgw, (
+        Member('gateway_id', 'GatewayId', 'gatewayId', 'String'),
+    )),
+    'PropagatingVgwList': ListOf('PropagatingVgw', 'item'),
+    'PublicIpAddress': Scalar('string'),
+    'PublicIpDnsNameOptions': Structure(PublicIpDnsNameOptions, (
+        Member('dns_hostname_type', 'DnsHostnameType', 'dnsHostnameType', 'String'),
+        Member('public_ipv4_dns_name', 'PublicIpv4DnsName', 'publicIpv4DnsName', 'String'),
+        Member('public_ipv6_dns_name', 'PublicIpv6DnsName', 'publicIpv6DnsName', 'String'),
+        Member('public_dual_stack_dns_name', 'PublicDualStackDnsName', 'publicDualStackDnsName', 'String'),
+    )),
+    'PublicIpStringList': ListOf('String', 'PublicIp'),
     'RamdiskId': Scalar('string'),
     'RebootInstancesRequest': Structure(RebootInstancesRequest, (
         Member('instance_ids', 'InstanceId', 'InstanceId', 'InstanceIdStringList', required=True),
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
     )),
     'RebootMigrationSupport': Scalar('string', enum=frozenset({'supported', 'unsupported'})),
+    'ReferencedSecurityGroup': Structure(ReferencedSecurityGroup, (
+        Member('group_id', 'GroupId', 'groupId', 'String'),
+        Member('peering_status', 'PeeringStatus', 'peeringStatus', 'String'),
+        Member('user_id', 'UserId', 'userId', 'String'),
+        Member('vpc_id', 'VpcId', 'vpcId', 'String'),
+        Member('vpc_peering_connection_id', 'VpcPeeringConnectionId', 'vpcPeeringConnectionId', 'String'),
+    )),
     'Region': Structure(Region, (
         Member('opt_in_status', 'OptInStatus', 'optInStatus', 'String'),
         Member('geography', 'GeographySet', 'geographySet', 'RegionGeographyList'),
@@ -4337,6 +8221,19 @@ SHAPES: Final[dict[str, Shape]] = {
     'RegisterImageResult': Structure(RegisterImageResult, (
         Member('image_id', 'ImageId', 'imageId', 'String'),
     )),
+    'ReleaseAddressRequest': Structure(ReleaseAddressRequest, (
+        Member('allocation_id', 'AllocationId', 'AllocationId', 'AllocationId'),
+        Member('public_ip', 'PublicIp', 'PublicIp', 'String'),
+        Member('network_border_group', 'NetworkBorderGroup', 'NetworkBorderGroup', 'String'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'ReplaceIamInstanceProfileAssociationRequest': Structure(ReplaceIamInstanceProfileAssociationRequest, (
+        Member('iam_instance_profile', 'IamInstanceProfile', 'IamInstanceProfile', 'IamInstanceProfileSpecification', required=True),
+        Member('association_id', 'AssociationId', 'AssociationId', 'IamInstanceProfileAssociationId', required=True),
+    )),
+    'ReplaceIamInstanceProfileAssociationResult': Structure(ReplaceIamInstanceProfileAssociationResult, (
+        Member('iam_instance_profile_association', 'IamInstanceProfileAssociation', 'iamInstanceProfileAssociation', 'IamInstanceProfileAssociation'),
+    )),
     'ReplaceImageCriteriaInAllowedImagesSettingsRequest': Structure(ReplaceImageCriteriaInAllowedImagesSettingsRequest, (
         Member('image_criteria', 'ImageCriterion', 'ImageCriterion', 'ImageCriterionRequestList'),
         Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
@@ -4352,7 +8249,58 @@ SHAPES: Final[dict[str, Shape]] = {
     'ReplaceImageInstanceTypeSpecificationResult': Structure(ReplaceImageInstanceTypeSpecificationResult, (
         Member('return_value', 'ReturnValue', 'returnValue', 'Boolean'),
     )),
+    'ReplaceRootVolumeTask': Structure(ReplaceRootVolumeTask, (
+        Member('replace_root_volume_task_id', 'ReplaceRootVolumeTaskId', 'replaceRootVolumeTaskId', 'ReplaceRootVolumeTaskId'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('task_state', 'TaskState', 'taskState', 'ReplaceRootVolumeTaskState'),
+        Member('start_time', 'StartTime', 'startTime', 'String'),
+        Member('complete_time', 'CompleteTime', 'completeTime', 'String'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('image_id', 'ImageId', 'imageId', 'ImageId'),
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'SnapshotId'),
+        Member('delete_replaced_root_volume', 'DeleteReplacedRootVolume', 'deleteReplacedRootVolume', 'Boolean'),
+    )),
+    'ReplaceRootVolumeTaskId': Scalar('string'),
+    'ReplaceRootVolumeTaskIds': ListOf('ReplaceRootVolumeTaskId', 'ReplaceRootVolumeTaskId'),
+    'ReplaceRootVolumeTaskState': Scalar('string', enum=frozenset({'failed', 'failed-detached', 'failing', 'in-progress', 'pending', 'succeeded'})),
+    'ReplaceRootVolumeTasks': ListOf('ReplaceRootVolumeTask', 'item'),
     'RequestInstanceTypeList': ListOf('InstanceType', 'item', minimum=0, maximum=100),
+    'RequestLaunchTemplateData': Structure(RequestLaunchTemplateData, (
+        Member('kernel_id', 'KernelId', 'KernelId', 'KernelId'),
+        Member('ebs_optimized', 'EbsOptimized', 'EbsOptimized', 'Boolean'),
+        Member('iam_instance_profile', 'IamInstanceProfile', 'IamInstanceProfile', 'LaunchTemplateIamInstanceProfileSpecificationRequest'),
+        Member('block_device_mappings', 'BlockDeviceMapping', 'BlockDeviceMapping', 'LaunchTemplateBlockDeviceMappingRequestList'),
+        Member('network_interfaces', 'NetworkInterface', 'NetworkInterface', 'LaunchTemplateInstanceNetworkInterfaceSpecificationRequestList'),
+        Member('image_id', 'ImageId', 'ImageId', 'ImageId'),
+        Member('instance_type', 'InstanceType', 'InstanceType', 'InstanceType'),
+        Member('key_name', 'KeyName', 'KeyName', 'KeyPairName'),
+        Member('monitoring', 'Monitoring', 'Monitoring', 'LaunchTemplatesMonitoringRequest'),
+        Member('placement', 'Placement', 'Placement', 'LaunchTemplatePlacementRequest'),
+        Member('ram_disk_id', 'RamDiskId', 'RamDiskId', 'RamdiskId'),
+        Member('disable_api_termination', 'DisableApiTermination', 'DisableApiTermination', 'Boolean'),
+        Member('instance_initiated_shutdown_behavior', 'InstanceInitiatedShutdownBehavior', 'InstanceInitiatedShutdownBehavior', 'ShutdownBehavior'),
+        Member('user_data', 'UserData', 'UserData', 'SensitiveUserData'),
+        Member('tag_specifications', 'TagSpecification', 'TagSpecification', 'LaunchTemplateTagSpecificationRequestList'),
+        Member('elastic_gpu_specifications', 'ElasticGpuSpecification', 'ElasticGpuSpecification', 'ElasticGpuSpecificationList'),
+        Member('elastic_inference_accelerators', 'ElasticInferenceAccelerator', 'ElasticInferenceAccelerator', 'LaunchTemplateElasticInferenceAcceleratorList'),
+        Member('security_group_ids', 'SecurityGroupId', 'SecurityGroupId', 'SecurityGroupIdStringList'),
+        Member('security_groups', 'SecurityGroup', 'SecurityGroup', 'SecurityGroupStringList'),
+        Member('instance_market_options', 'InstanceMarketOptions', 'InstanceMarketOptions', 'LaunchTemplateInstanceMarketOptionsRequest'),
+        Member('credit_specification', 'CreditSpecification', 'CreditSpecification', 'CreditSpecificationRequest'),
+        Member('cpu_options', 'CpuOptions', 'CpuOptions', 'LaunchTemplateCpuOptionsRequest'),
+        Member('capacity_reservation_specification', 'CapacityReservationSpecification', 'CapacityReservationSpecification', 'LaunchTemplateCapacityReservationSpecificationRequest'),
+        Member('license_specifications', 'LicenseSpecification', 'LicenseSpecification', 'LaunchTemplateLicenseSpecificationListRequest'),
+        Member('hibernation_options', 'HibernationOptions', 'HibernationOptions', 'LaunchTemplateHibernationOptionsRequest'),
+        Member('metadata_options', 'MetadataOptions', 'MetadataOptions', 'LaunchTemplateInstanceMetadataOptionsRequest'),
+        Member('enclave_options', 'EnclaveOptions', 'EnclaveOptions', 'LaunchTemplateEnclaveOptionsRequest'),
+        Member('instance_requirements', 'InstanceRequirements', 'InstanceRequirements', 'InstanceRequirementsRequest'),
+        Member('private_dns_name_options', 'PrivateDnsNameOptions', 'PrivateDnsNameOptions', 'LaunchTemplatePrivateDnsNameOptionsRequest'),
+        Member('maintenance_options', 'MaintenanceOptions', 'MaintenanceOptions', 'LaunchTemplateInstanceMaintenanceOptionsRequest'),
+        Member('disable_api_stop', 'DisableApiStop', 'DisableApiStop', 'Boolean'),
+        Member('operator', 'Operator', 'Operator', 'OperatorRequest'),
+        Member('network_performance_options', 'NetworkPerformanceOptions', 'NetworkPerformanceOptions', 'LaunchTemplateNetworkPerformanceOptionsRequest'),
+        Member('secondary_interfaces', 'SecondaryInterface', 'SecondaryInterface', 'LaunchTemplateInstanceSecondaryInterfaceSpecificationRequestList'),
+    )),
     'Reservation': Structure(Reservation, (
         Member('reservation_id', 'ReservationId', 'reservationId', 'String'),
         Member('owner_id', 'OwnerId', 'ownerId', 'String'),
@@ -4366,6 +8314,11 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('attribute', 'Attribute', 'Attribute', 'ResetImageAttributeName', required=True),
         Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
         Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'ResetInstanceAttributeRequest': Structure(ResetInstanceAttributeRequest, (
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'InstanceId', required=True),
+        Member('attribute', 'Attribute', 'attribute', 'InstanceAttributeName', required=True),
     )),
     'ResetSnapshotAttributeRequest': Structure(ResetSnapshotAttributeRequest, (
         Member('attribute', 'Attribute', 'Attribute', 'SnapshotAttributeName', required=True),
@@ -4386,6 +8339,46 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('resource_type_options', 'ResourceTypeOption', 'ResourceTypeOption', 'ResourceTypeOptionList'),
     )),
     'ResourceTypeRequestList': ListOf('ResourceTypeRequest', 'item'),
+    'ResponseError': Structure(ResponseError, (
+        Member('code', 'Code', 'code', 'LaunchTemplateErrorCode'),
+        Member('message', 'Message', 'message', 'String'),
+    )),
+    'ResponseLaunchTemplateData': Structure(ResponseLaunchTemplateData, (
+        Member('kernel_id', 'KernelId', 'kernelId', 'String'),
+        Member('ebs_optimized', 'EbsOptimized', 'ebsOptimized', 'Boolean'),
+        Member('iam_instance_profile', 'IamInstanceProfile', 'iamInstanceProfile', 'LaunchTemplateIamInstanceProfileSpecification'),
+        Member('block_device_mappings', 'BlockDeviceMappingSet', 'blockDeviceMappingSet', 'LaunchTemplateBlockDeviceMappingList'),
+        Member('network_interfaces', 'NetworkInterfaceSet', 'networkInterfaceSet', 'LaunchTemplateInstanceNetworkInterfaceSpecificationList'),
+        Member('image_id', 'ImageId', 'imageId', 'String'),
+        Member('instance_type', 'InstanceType', 'instanceType', 'InstanceType'),
+        Member('key_name', 'KeyName', 'keyName', 'String'),
+        Member('monitoring', 'Monitoring', 'monitoring', 'LaunchTemplatesMonitoring'),
+        Member('placement', 'Placement', 'placement', 'LaunchTemplatePlacement'),
+        Member('ram_disk_id', 'RamDiskId', 'ramDiskId', 'String'),
+        Member('disable_api_termination', 'DisableApiTermination', 'disableApiTermination', 'Boolean'),
+        Member('instance_initiated_shutdown_behavior', 'InstanceInitiatedShutdownBehavior', 'instanceInitiatedShutdownBehavior', 'ShutdownBehavior'),
+        Member('user_data', 'UserData', 'userData', 'SensitiveUserData'),
+        Member('tag_specifications', 'TagSpecificationSet', 'tagSpecificationSet', 'LaunchTemplateTagSpecificationList'),
+        Member('elastic_gpu_specifications', 'ElasticGpuSpecificationSet', 'elasticGpuSpecificationSet', 'ElasticGpuSpecificationResponseList'),
+        Member('elastic_inference_accelerators', 'ElasticInferenceAcceleratorSet', 'elasticInferenceAcceleratorSet', 'LaunchTemplateElasticInferenceAcceleratorResponseList'),
+        Member('security_group_ids', 'SecurityGroupIdSet', 'securityGroupIdSet', 'ValueStringList'),
+        Member('security_groups', 'SecurityGroupSet', 'securityGroupSet', 'ValueStringList'),
+        Member('instance_market_options', 'InstanceMarketOptions', 'instanceMarketOptions', 'LaunchTemplateInstanceMarketOptions'),
+        Member('credit_specification', 'CreditSpecification', 'creditSpecification', 'CreditSpecification'),
+        Member('cpu_options', 'CpuOptions', 'cpuOptions', 'LaunchTemplateCpuOptions'),
+        Member('capacity_reservation_specification', 'CapacityReservationSpecification', 'capacityReservationSpecification', 'LaunchTemplateCapacityReservationSpecificationResponse'),
+        Member('license_specifications', 'LicenseSet', 'licenseSet', 'LaunchTemplateLicenseList'),
+        Member('hibernation_options', 'HibernationOptions', 'hibernationOptions', 'LaunchTemplateHibernationOptions'),
+        Member('metadata_options', 'MetadataOptions', 'metadataOptions', 'LaunchTemplateInstanceMetadataOptions'),
+        Member('enclave_options', 'EnclaveOptions', 'enclaveOptions', 'LaunchTemplateEnclaveOptions'),
+        Member('instance_requirements', 'InstanceRequirements', 'instanceRequirements', 'InstanceRequirements'),
+        Member('private_dns_name_options', 'PrivateDnsNameOptions', 'privateDnsNameOptions', 'LaunchTemplatePrivateDnsNameOptions'),
+        Member('maintenance_options', 'MaintenanceOptions', 'maintenanceOptions', 'LaunchTemplateInstanceMaintenanceOptions'),
+        Member('disable_api_stop', 'DisableApiStop', 'disableApiStop', 'Boolean'),
+        Member('operator', 'Operator', 'operator', 'OperatorResponse'),
+        Member('network_performance_options', 'NetworkPerformanceOptions', 'networkPerformanceOptions', 'LaunchTemplateNetworkPerformanceOptions'),
+        Member('secondary_interfaces', 'SecondaryInterfaceSet', 'secondaryInterfaceSet', 'LaunchTemplateInstanceSecondaryInterfaceSpecificationList'),
+    )),
     'RestorableByStringList': ListOf('String', 'item'),
     'RestoreImageFromRecycleBinRequest': Structure(RestoreImageFromRecycleBinRequest, (
         Member('image_id', 'ImageId', 'ImageId', 'ImageId', required=True),
@@ -4413,8 +8406,111 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'RetentionPeriodRequestDays': Scalar('integer', minimum=1, maximum=36500),
     'RetentionPeriodResponseDays': Scalar('integer'),
+    'RevokeSecurityGroupEgressRequest': Structure(RevokeSecurityGroupEgressRequest, (
+        Member('security_group_rule_ids', 'SecurityGroupRuleId', 'SecurityGroupRuleId', 'SecurityGroupRuleIdList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+        Member('group_id', 'GroupId', 'groupId', 'SecurityGroupId', required=True),
+        Member('source_security_group_name', 'SourceSecurityGroupName', 'sourceSecurityGroupName', 'String'),
+        Member('source_security_group_owner_id', 'SourceSecurityGroupOwnerId', 'sourceSecurityGroupOwnerId', 'String'),
+        Member('ip_protocol', 'IpProtocol', 'ipProtocol', 'String'),
+        Member('from_port', 'FromPort', 'fromPort', 'Integer'),
+        Member('to_port', 'ToPort', 'toPort', 'Integer'),
+        Member('cidr_ip', 'CidrIp', 'cidrIp', 'String'),
+        Member('ip_permissions', 'IpPermissions', 'ipPermissions', 'IpPermissionList'),
+    )),
+    'RevokeSecurityGroupEgressResult': Structure(RevokeSecurityGroupEgressResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+        Member('unknown_ip_permissions', 'UnknownIpPermissionSet', 'unknownIpPermissionSet', 'IpPermissionList'),
+        Member('revoked_security_group_rules', 'RevokedSecurityGroupRuleSet', 'revokedSecurityGroupRuleSet', 'RevokedSecurityGroupRuleList'),
+    )),
+    'RevokeSecurityGroupIngressRequest': Structure(RevokeSecurityGroupIngressRequest, (
+        Member('cidr_ip', 'CidrIp', 'CidrIp', 'String'),
+        Member('from_port', 'FromPort', 'FromPort', 'Integer'),
+        Member('group_id', 'GroupId', 'GroupId', 'SecurityGroupId'),
+        Member('group_name', 'GroupName', 'GroupName', 'SecurityGroupName'),
+        Member('ip_permissions', 'IpPermissions', 'IpPermissions', 'IpPermissionList'),
+        Member('ip_protocol', 'IpProtocol', 'IpProtocol', 'String'),
+        Member('source_security_group_name', 'SourceSecurityGroupName', 'SourceSecurityGroupName', 'String'),
+        Member('source_security_group_owner_id', 'SourceSecurityGroupOwnerId', 'SourceSecurityGroupOwnerId', 'String'),
+        Member('to_port', 'ToPort', 'ToPort', 'Integer'),
+        Member('security_group_rule_ids', 'SecurityGroupRuleId', 'SecurityGroupRuleId', 'SecurityGroupRuleIdList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'RevokeSecurityGroupIngressResult': Structure(RevokeSecurityGroupIngressResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+        Member('unknown_ip_permissions', 'UnknownIpPermissionSet', 'unknownIpPermissionSet', 'IpPermissionList'),
+        Member('revoked_security_group_rules', 'RevokedSecurityGroupRuleSet', 'revokedSecurityGroupRuleSet', 'RevokedSecurityGroupRuleList'),
+    )),
+    'RevokedSecurityGroupRule': Structure(RevokedSecurityGroupRule, (
+        Member('security_group_rule_id', 'SecurityGroupRuleId', 'securityGroupRuleId', 'SecurityGroupRuleId'),
+        Member('group_id', 'GroupId', 'groupId', 'SecurityGroupId'),
+        Member('is_egress', 'IsEgress', 'isEgress', 'Boolean'),
+        Member('ip_protocol', 'IpProtocol', 'ipProtocol', 'String'),
+        Member('from_port', 'FromPort', 'fromPort', 'Integer'),
+        Member('to_port', 'ToPort', 'toPort', 'Integer'),
+        Member('cidr_ipv4', 'CidrIpv4', 'cidrIpv4', 'String'),
+        Member('cidr_ipv6', 'CidrIpv6', 'cidrIpv6', 'String'),
+        Member('prefix_list_id', 'PrefixListId', 'prefixListId', 'PrefixListResourceId'),
+        Member('referenced_group_id', 'ReferencedGroupId', 'referencedGroupId', 'SecurityGroupId'),
+        Member('description', 'Description', 'description', 'String'),
+    )),
+    'RevokedSecurityGroupRuleList': ListOf('RevokedSecurityGroupRule', 'item'),
     'RootDeviceType': Scalar('string', enum=frozenset({'ebs', 'instance-store'})),
     'RootDeviceTypeList': ListOf('RootDeviceType', 'item'),
+    'Route': Structure(Route, (
+        Member('destination_cidr_block', 'DestinationCidrBlock', 'destinationCidrBlock', 'String'),
+        Member('destination_ipv6_cidr_block', 'DestinationIpv6CidrBlock', 'destinationIpv6CidrBlock', 'String'),
+        Member('destination_prefix_list_id', 'DestinationPrefixListId', 'destinationPrefixListId', 'String'),
+        Member('egress_only_internet_gateway_id', 'EgressOnlyInternetGatewayId', 'egressOnlyInternetGatewayId', 'String'),
+        Member('gateway_id', 'GatewayId', 'gatewayId', 'String'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('instance_owner_id', 'InstanceOwnerId', 'instanceOwnerId', 'String'),
+        Member('nat_gateway_id', 'NatGatewayId', 'natGatewayId', 'String'),
+        Member('transit_gateway_id', 'TransitGatewayId', 'transitGatewayId', 'String'),
+        Member('local_gateway_id', 'LocalGatewayId', 'localGatewayId', 'String'),
+        Member('carrier_gateway_id', 'CarrierGatewayId', 'carrierGatewayId', 'CarrierGatewayId'),
+        Member('network_interface_id', 'NetworkInterfaceId', 'networkInterfaceId', 'String'),
+        Member('origin', 'Origin', 'origin', 'RouteOrigin'),
+        Member('state', 'State', 'state', 'RouteState'),
+        Member('vpc_peering_connection_id', 'VpcPeeringConnectionId', 'vpcPeeringConnectionId', 'String'),
+        Member('core_network_arn', 'CoreNetworkArn', 'coreNetworkArn', 'CoreNetworkArn'),
+        Member('odb_network_arn', 'OdbNetworkArn', 'odbNetworkArn', 'OdbNetworkArn'),
+        Member('ip_address', 'IpAddress', 'ipAddress', 'String'),
+        Member('igw_firewall', 'IgwFirewall', 'igwFirewall', 'IgwFirewall'),
+    )),
+    'RouteGatewayId': Scalar('string'),
+    'RouteList': ListOf('Route', 'item'),
+    'RouteOrigin': Scalar('string', enum=frozenset({'Advertisement', 'CreateRoute', 'CreateRouteTable', 'EnableVgwRoutePropagation'})),
+    'RouteState': Scalar('string', enum=frozenset({'active', 'blackhole', 'filtered'})),
+    'RouteTable': Structure(RouteTable, (
+        Member('associations', 'AssociationSet', 'associationSet', 'RouteTableAssociationList'),
+        Member('propagating_vgws', 'PropagatingVgwSet', 'propagatingVgwSet', 'PropagatingVgwList'),
+        Member('route_table_id', 'RouteTableId', 'routeTableId', 'String'),
+        Member('routes', 'RouteSet', 'routeSet', 'RouteList'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('vpc_id', 'VpcId', 'vpcId', 'String'),
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+    )),
+    'RouteTableAssociation': Structure(RouteTableAssociation, (
+        Member('main', 'Main', 'main', 'Boolean'),
+        Member('route_table_association_id', 'RouteTableAssociationId', 'routeTableAssociationId', 'String'),
+        Member('route_table_id', 'RouteTableId', 'routeTableId', 'String'),
+        Member('subnet_id', 'SubnetId', 'subnetId', 'String'),
+        Member('gateway_id', 'GatewayId', 'gatewayId', 'String'),
+        Member('public_ipv4_pool', 'PublicIpv4Pool', 'publicIpv4Pool', 'String'),
+        Member('association_state', 'AssociationState', 'associationState', 'RouteTableAssociationState'),
+    )),
+    'RouteTableAssociationId': Scalar('string'),
+    'RouteTableAssociationList': ListOf('RouteTableAssociation', 'item'),
+    'RouteTableAssociationState': Structure(RouteTableAssociationState, (
+        Member('state', 'State', 'state', 'RouteTableAssociationStateCode'),
+        Member('status_message', 'StatusMessage', 'statusMessage', 'String'),
+    )),
+    'RouteTableAssociationStateCode': Scalar('string', enum=frozenset({'associated', 'associating', 'disassociated', 'disassociating', 'failed'})),
+    'RouteTableId': Scalar('string'),
+    'RouteTableIdStringList': ListOf('RouteTableId', 'item'),
+    'RouteTableList': ListOf('RouteTable', 'item'),
+    'RuleAction': Scalar('string', enum=frozenset({'allow', 'deny'})),
     'RunInstancesMonitoringEnabled': Structure(RunInstancesMonitoringEnabled, (
         Member('metric_category_ids', 'MetricCategoryId', 'MetricCategoryId', 'MetricCategoryIdList'),
         Member('enabled', 'Enabled', 'enabled', 'Boolean', required=True),
@@ -4503,6 +8599,14 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('critical_fix_available_since', 'CriticalFixAvailableSince', 'criticalFixAvailableSince', 'MillisecondDateTime'),
     )),
     'SecondaryInterfaceId': Scalar('string'),
+    'SecondaryInterfacePrivateIpAddressSpecification': Structure(SecondaryInterfacePrivateIpAddressSpecification, (
+        Member('private_ip_address', 'PrivateIpAddress', 'privateIpAddress', 'String'),
+    )),
+    'SecondaryInterfacePrivateIpAddressSpecificationList': ListOf('SecondaryInterfacePrivateIpAddressSpecification', 'item'),
+    'SecondaryInterfacePrivateIpAddressSpecificationListRequest': ListOf('SecondaryInterfacePrivateIpAddressSpecificationRequest', 'SecondaryInterfacePrivateIpAddressSpecification'),
+    'SecondaryInterfacePrivateIpAddressSpecificationRequest': Structure(SecondaryInterfacePrivateIpAddressSpecificationRequest, (
+        Member('private_ip_address', 'PrivateIpAddress', 'PrivateIpAddress', 'String'),
+    )),
     'SecondaryInterfaceStatus': Scalar('string', enum=frozenset({'available', 'in-use'})),
     'SecondaryInterfaceType': Scalar('string', enum=frozenset({'secondary'})),
     'SecondaryNetworkId': Scalar('string'),
@@ -4527,9 +8631,54 @@ SHAPES: Final[dict[str, Shape]] = {
     'SecurityGroupIdStringList': ListOf('SecurityGroupId', 'SecurityGroupId'),
     'SecurityGroupList': ListOf('SecurityGroup', 'item'),
     'SecurityGroupName': Scalar('string'),
+    'SecurityGroupRule': Structure(SecurityGroupRule, (
+        Member('security_group_rule_id', 'SecurityGroupRuleId', 'securityGroupRuleId', 'SecurityGroupRuleId'),
+        Member('group_id', 'GroupId', 'groupId', 'SecurityGroupId'),
+        Member('group_owner_id', 'GroupOwnerId', 'groupOwnerId', 'String'),
+        Member('is_egress', 'IsEgress', 'isEgress', 'Boolean'),
+        Member('ip_protocol', 'IpProtocol', 'ipProtocol', 'String'),
+        Member('from_port', 'FromPort', 'fromPort', 'Integer'),
+        Member('to_port', 'ToPort', 'toPort', 'Integer'),
+        Member('cidr_ipv4', 'CidrIpv4', 'cidrIpv4', 'String'),
+        Member('cidr_ipv6', 'CidrIpv6', 'cidrIpv6', 'String'),
+        Member('prefix_list_id', 'PrefixListId', 'prefixListId', 'PrefixListResourceId'),
+        Member('referenced_group_info', 'ReferencedGroupInfo', 'referencedGroupInfo', 'ReferencedSecurityGroup'),
+        Member('description', 'Description', 'description', 'String'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('security_group_rule_arn', 'SecurityGroupRuleArn', 'securityGroupRuleArn', 'String'),
+    )),
+    'SecurityGroupRuleDescription': Structure(SecurityGroupRuleDescription, (
+        Member('security_group_rule_id', 'SecurityGroupRuleId', 'SecurityGroupRuleId', 'String'),
+        Member('description', 'Description', 'Description', 'String'),
+    )),
+    'SecurityGroupRuleDescriptionList': ListOf('SecurityGroupRuleDescription', 'item'),
+    'SecurityGroupRuleId': Scalar('string'),
+    'SecurityGroupRuleIdList': ListOf('String', 'item'),
+    'SecurityGroupRuleList': ListOf('SecurityGroupRule', 'item'),
+    'SecurityGroupRuleRequest': Structure(SecurityGroupRuleRequest, (
+        Member('ip_protocol', 'IpProtocol', 'IpProtocol', 'String'),
+        Member('from_port', 'FromPort', 'FromPort', 'Integer'),
+        Member('to_port', 'ToPort', 'ToPort', 'Integer'),
+        Member('cidr_ipv4', 'CidrIpv4', 'CidrIpv4', 'String'),
+        Member('cidr_ipv6', 'CidrIpv6', 'CidrIpv6', 'String'),
+        Member('prefix_list_id', 'PrefixListId', 'PrefixListId', 'PrefixListResourceId'),
+        Member('referenced_group_id', 'ReferencedGroupId', 'ReferencedGroupId', 'SecurityGroupId'),
+        Member('description', 'Description', 'Description', 'String'),
+    )),
+    'SecurityGroupRuleUpdate': Structure(SecurityGroupRuleUpdate, (
+        Member('security_group_rule_id', 'SecurityGroupRuleId', 'SecurityGroupRuleId', 'SecurityGroupRuleId', required=True),
+        Member('security_group_rule', 'SecurityGroupRule', 'SecurityGroupRule', 'SecurityGroupRuleRequest'),
+    )),
+    'SecurityGroupRuleUpdateList': ListOf('SecurityGroupRuleUpdate', 'item'),
     'SecurityGroupStringList': ListOf('SecurityGroupName', 'SecurityGroup'),
+    'SendDiagnosticInterruptRequest': Structure(SendDiagnosticInterruptRequest, (
+        Member('instance_id', 'InstanceId', 'InstanceId', 'InstanceId', required=True),
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+    )),
+    'SensitiveString': Scalar('string'),
     'SensitiveUrl': Scalar('string'),
     'SensitiveUserData': Scalar('string'),
+    'ServiceManaged': Scalar('string', enum=frozenset({'alb', 'igw-firewall', 'lambda-network-connector', 'nlb', 'rds', 'rnat'})),
     'SeverityLabel': Scalar('string', enum=frozenset({'critical', 'high', 'informational', 'low', 'medium'})),
     'ShutdownBehavior': Scalar('string', enum=frozenset({'stop', 'terminate'})),
     'Snapshot': Structure(Snapshot, (
@@ -4560,6 +8709,7 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'SnapshotAttributeName': Scalar('string', enum=frozenset({'createVolumePermission', 'productCodes'})),
     'SnapshotBlockPublicAccessState': Scalar('string', enum=frozenset({'block-all-sharing', 'block-new-sharing', 'unblocked'})),
+    'SnapshotCompletionDurationMinutesRequest': Scalar('integer', minimum=1, maximum=2880),
     'SnapshotCompletionDurationMinutesResponse': Scalar('integer'),
     'SnapshotDiskContainer': Structure(SnapshotDiskContainer, (
         Member('description', 'Description', 'Description', 'String'),
@@ -4569,7 +8719,23 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'SnapshotId': Scalar('string'),
     'SnapshotIdStringList': ListOf('SnapshotId', 'SnapshotId'),
+    'SnapshotInfo': Structure(SnapshotInfo, (
+        Member('description', 'Description', 'description', 'String'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('encrypted', 'Encrypted', 'encrypted', 'Boolean'),
+        Member('volume_id', 'VolumeId', 'volumeId', 'String'),
+        Member('state', 'State', 'state', 'SnapshotState'),
+        Member('volume_size', 'VolumeSize', 'volumeSize', 'Integer'),
+        Member('start_time', 'StartTime', 'startTime', 'MillisecondDateTime'),
+        Member('progress', 'Progress', 'progress', 'String'),
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
+        Member('outpost_arn', 'OutpostArn', 'outpostArn', 'String'),
+        Member('sse_type', 'SseType', 'sseType', 'SSEType'),
+        Member('availability_zone', 'AvailabilityZone', 'availabilityZone', 'String'),
+    )),
     'SnapshotList': ListOf('Snapshot', 'item'),
+    'SnapshotLocationEnum': Scalar('string', enum=frozenset({'local', 'regional'})),
     'SnapshotRecycleBinInfo': Structure(SnapshotRecycleBinInfo, (
         Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
         Member('recycle_bin_enter_time', 'RecycleBinEnterTime', 'recycleBinEnterTime', 'MillisecondDateTime'),
@@ -4579,6 +8745,7 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'SnapshotRecycleBinInfoList': ListOf('SnapshotRecycleBinInfo', 'item'),
     'SnapshotReturnCodes': Scalar('string', enum=frozenset({'client-error', 'internal-error', 'missing-permissions', 'skipped', 'success'})),
+    'SnapshotSet': ListOf('SnapshotInfo', 'item'),
     'SnapshotState': Scalar('string', enum=frozenset({'completed', 'error', 'pending', 'recoverable', 'recovering'})),
     'SnapshotTaskDetail': Structure(SnapshotTaskDetail, (
         Member('description', 'Description', 'description', 'String'),
@@ -4663,6 +8830,7 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'SubnetCidrBlockStateCode': Scalar('string', enum=frozenset({'associated', 'associating', 'disassociated', 'disassociating', 'failed', 'failing'})),
     'SubnetId': Scalar('string'),
+    'SubnetIdList': ListOf('SubnetId', 'AssociatedSubnetId'),
     'SubnetIdStringList': ListOf('SubnetId', 'SubnetId'),
     'SubnetIpv6CidrBlockAssociation': Structure(SubnetIpv6CidrBlockAssociation, (
         Member('association_id', 'AssociationId', 'associationId', 'SubnetCidrAssociationId'),
@@ -4710,10 +8878,19 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'ThreadsPerCore': Scalar('integer'),
     'ThreadsPerCoreList': ListOf('ThreadsPerCore', 'item'),
+    'TotalLocalStorageGB': Structure(TotalLocalStorageGB, (
+        Member('min', 'Min', 'min', 'Double'),
+        Member('max', 'Max', 'max', 'Double'),
+    )),
+    'TotalLocalStorageGBRequest': Structure(TotalLocalStorageGBRequest, (
+        Member('min', 'Min', 'Min', 'Double'),
+        Member('max', 'Max', 'Max', 'Double'),
+    )),
     'TotalMediaMemory': Scalar('integer'),
     'TotalNeuronMemory': Scalar('integer'),
     'TpmSupportValues': Scalar('string', enum=frozenset({'v2.0'})),
     'TransferType': Scalar('string', enum=frozenset({'standard', 'time-based'})),
+    'TransitGatewayId': Scalar('string'),
     'UnlockSnapshotRequest': Structure(UnlockSnapshotRequest, (
         Member('snapshot_id', 'SnapshotId', 'SnapshotId', 'SnapshotId', required=True),
         Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
@@ -4723,6 +8900,26 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'UnsupportedInstanceTypeRequestSet': ListOf('InstanceTypeItemRequest', 'Item', minimum=0, maximum=100),
     'UnsupportedInstanceTypeSet': ListOf('InstanceTypeItem', 'item'),
+    'UpdateSecurityGroupRuleDescriptionsEgressRequest': Structure(UpdateSecurityGroupRuleDescriptionsEgressRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('group_id', 'GroupId', 'GroupId', 'SecurityGroupId'),
+        Member('group_name', 'GroupName', 'GroupName', 'SecurityGroupName'),
+        Member('ip_permissions', 'IpPermissions', 'IpPermissions', 'IpPermissionList'),
+        Member('security_group_rule_descriptions', 'SecurityGroupRuleDescription', 'SecurityGroupRuleDescription', 'SecurityGroupRuleDescriptionList'),
+    )),
+    'UpdateSecurityGroupRuleDescriptionsEgressResult': Structure(UpdateSecurityGroupRuleDescriptionsEgressResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
+    'UpdateSecurityGroupRuleDescriptionsIngressRequest': Structure(UpdateSecurityGroupRuleDescriptionsIngressRequest, (
+        Member('dry_run', 'DryRun', 'DryRun', 'Boolean'),
+        Member('group_id', 'GroupId', 'GroupId', 'SecurityGroupId'),
+        Member('group_name', 'GroupName', 'GroupName', 'SecurityGroupName'),
+        Member('ip_permissions', 'IpPermissions', 'IpPermissions', 'IpPermissionList'),
+        Member('security_group_rule_descriptions', 'SecurityGroupRuleDescription', 'SecurityGroupRuleDescription', 'SecurityGroupRuleDescriptionList'),
+    )),
+    'UpdateSecurityGroupRuleDescriptionsIngressResult': Structure(UpdateSecurityGroupRuleDescriptionsIngressResult, (
+        Member('return_', 'Return', 'return', 'Boolean'),
+    )),
     'UsageClassType': Scalar('string', enum=frozenset({'capacity-block', 'on-demand', 'spot'})),
     'UsageClassTypeList': ListOf('UsageClassType', 'item'),
     'UserBucket': Structure(UserBucket, (
@@ -4747,6 +8944,14 @@ SHAPES: Final[dict[str, Shape]] = {
     'UserIdList': ListOf('String', 'item'),
     'UserIdStringList': ListOf('String', 'UserId'),
     'VCpuCount': Scalar('integer'),
+    'VCpuCountRange': Structure(VCpuCountRange, (
+        Member('min', 'Min', 'min', 'Integer'),
+        Member('max', 'Max', 'max', 'Integer'),
+    )),
+    'VCpuCountRangeRequest': Structure(VCpuCountRangeRequest, (
+        Member('min', 'Min', 'Min', 'Integer', required=True),
+        Member('max', 'Max', 'Max', 'Integer'),
+    )),
     'VCpuInfo': Structure(VCpuInfo, (
         Member('default_v_cpus', 'DefaultVCpus', 'defaultVCpus', 'VCpuCount'),
         Member('default_cores', 'DefaultCores', 'defaultCores', 'CoreCount'),
@@ -4754,10 +8959,128 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('valid_cores', 'ValidCores', 'validCores', 'CoreCountList'),
         Member('valid_threads_per_core', 'ValidThreadsPerCore', 'validThreadsPerCore', 'ThreadsPerCoreList'),
     )),
+    'ValidationError': Structure(ValidationError, (
+        Member('code', 'Code', 'code', 'String'),
+        Member('message', 'Message', 'message', 'String'),
+    )),
+    'ValidationWarning': Structure(ValidationWarning, (
+        Member('errors', 'ErrorSet', 'errorSet', 'ErrorSet'),
+    )),
     'ValueStringList': ListOf('String', 'item'),
+    'VersionDescription': Scalar('string', minimum=0, maximum=255),
+    'VersionStringList': ListOf('String', 'item'),
     'VirtualizationType': Scalar('string', enum=frozenset({'hvm', 'paravirtual'})),
     'VirtualizationTypeList': ListOf('VirtualizationType', 'item'),
+    'Volume': Structure(Volume, (
+        Member('availability_zone_id', 'AvailabilityZoneId', 'availabilityZoneId', 'String'),
+        Member('outpost_arn', 'OutpostArn', 'outpostArn', 'String'),
+        Member('source_volume_id', 'SourceVolumeId', 'sourceVolumeId', 'String'),
+        Member('iops', 'Iops', 'iops', 'Integer'),
+        Member('tags', 'TagSet', 'tagSet', 'TagList'),
+        Member('volume_type', 'VolumeType', 'volumeType', 'VolumeType'),
+        Member('fast_restored', 'FastRestored', 'fastRestored', 'Boolean'),
+        Member('multi_attach_enabled', 'MultiAttachEnabled', 'multiAttachEnabled', 'Boolean'),
+        Member('throughput', 'Throughput', 'throughput', 'Integer'),
+        Member('sse_type', 'SseType', 'sseType', 'SSEType'),
+        Member('operator', 'Operator', 'operator', 'OperatorResponse'),
+        Member('volume_initialization_rate', 'VolumeInitializationRate', 'volumeInitializationRate', 'Integer'),
+        Member('volume_arn', 'VolumeArn', 'volumeArn', 'String'),
+        Member('owner_id', 'OwnerId', 'ownerId', 'String'),
+        Member('volume_id', 'VolumeId', 'volumeId', 'String'),
+        Member('size', 'Size', 'size', 'Integer'),
+        Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
+        Member('availability_zone', 'AvailabilityZone', 'availabilityZone', 'String'),
+        Member('state', 'Status', 'status', 'VolumeState'),
+        Member('create_time', 'CreateTime', 'createTime', 'DateTime'),
+        Member('attachments', 'AttachmentSet', 'attachmentSet', 'VolumeAttachmentList'),
+        Member('encrypted', 'Encrypted', 'encrypted', 'Boolean'),
+        Member('kms_key_id', 'KmsKeyId', 'kmsKeyId', 'String'),
+    )),
+    'VolumeAttachment': Structure(VolumeAttachment, (
+        Member('delete_on_termination', 'DeleteOnTermination', 'deleteOnTermination', 'Boolean'),
+        Member('associated_resource', 'AssociatedResource', 'associatedResource', 'String'),
+        Member('instance_owning_service', 'InstanceOwningService', 'instanceOwningService', 'String'),
+        Member('ebs_card_index', 'EbsCardIndex', 'ebsCardIndex', 'Integer'),
+        Member('volume_id', 'VolumeId', 'volumeId', 'String'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('device', 'Device', 'device', 'String'),
+        Member('state', 'Status', 'status', 'VolumeAttachmentState'),
+        Member('attach_time', 'AttachTime', 'attachTime', 'DateTime'),
+    )),
+    'VolumeAttachmentList': ListOf('VolumeAttachment', 'item'),
+    'VolumeAttachmentState': Scalar('string', enum=frozenset({'attached', 'attaching', 'busy', 'detached', 'detaching'})),
+    'VolumeAttributeName': Scalar('string', enum=frozenset({'autoEnableIO', 'productCodes'})),
     'VolumeId': Scalar('string'),
+    'VolumeIdStringList': ListOf('VolumeId', 'VolumeId'),
+    'VolumeIdWithResolver': Scalar('string'),
+    'VolumeList': ListOf('Volume', 'item'),
+    'VolumeModification': Structure(VolumeModification, (
+        Member('volume_id', 'VolumeId', 'volumeId', 'String'),
+        Member('modification_state', 'ModificationState', 'modificationState', 'VolumeModificationState'),
+        Member('status_message', 'StatusMessage', 'statusMessage', 'String'),
+        Member('target_size', 'TargetSize', 'targetSize', 'Integer'),
+        Member('target_iops', 'TargetIops', 'targetIops', 'Integer'),
+        Member('target_volume_type', 'TargetVolumeType', 'targetVolumeType', 'VolumeType'),
+        Member('target_throughput', 'TargetThroughput', 'targetThroughput', 'Integer'),
+        Member('target_multi_attach_enabled', 'TargetMultiAttachEnabled', 'targetMultiAttachEnabled', 'Boolean'),
+        Member('original_size', 'OriginalSize', 'originalSize', 'Integer'),
+        Member('original_iops', 'OriginalIops', 'originalIops', 'Integer'),
+        Member('original_volume_type', 'OriginalVolumeType', 'originalVolumeType', 'VolumeType'),
+        Member('original_throughput', 'OriginalThroughput', 'originalThroughput', 'Integer'),
+        Member('original_multi_attach_enabled', 'OriginalMultiAttachEnabled', 'originalMultiAttachEnabled', 'Boolean'),
+        Member('progress', 'Progress', 'progress', 'Long'),
+        Member('start_time', 'StartTime', 'startTime', 'DateTime'),
+        Member('end_time', 'EndTime', 'endTime', 'DateTime'),
+        Member('operator', 'Operator', 'operator', 'OperatorResponse'),
+    )),
+    'VolumeModificationList': ListOf('VolumeModification', 'item'),
+    'VolumeModificationState': Scalar('string', enum=frozenset({'completed', 'failed', 'modifying', 'optimizing'})),
+    'VolumeState': Scalar('string', enum=frozenset({'available', 'creating', 'deleted', 'deleting', 'error', 'in-use'})),
+    'VolumeStatusAction': Structure(VolumeStatusAction, (
+        Member('code', 'Code', 'code', 'String'),
+        Member('description', 'Description', 'description', 'String'),
+        Member('event_id', 'EventId', 'eventId', 'String'),
+        Member('event_type', 'EventType', 'eventType', 'String'),
+    )),
+    'VolumeStatusActionsList': ListOf('VolumeStatusAction', 'item'),
+    'VolumeStatusAttachmentStatus': Structure(VolumeStatusAttachmentStatus, (
+        Member('io_performance', 'IoPerformance', 'ioPerformance', 'String'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+    )),
+    'VolumeStatusAttachmentStatusList': ListOf('VolumeStatusAttachmentStatus', 'item'),
+    'VolumeStatusDetails': Structure(VolumeStatusDetails, (
+        Member('name', 'Name', 'name', 'VolumeStatusName'),
+        Member('status', 'Status', 'status', 'String'),
+    )),
+    'VolumeStatusDetailsList': ListOf('VolumeStatusDetails', 'item'),
+    'VolumeStatusEvent': Structure(VolumeStatusEvent, (
+        Member('description', 'Description', 'description', 'String'),
+        Member('event_id', 'EventId', 'eventId', 'String'),
+        Member('event_type', 'EventType', 'eventType', 'String'),
+        Member('not_after', 'NotAfter', 'notAfter', 'MillisecondDateTime'),
+        Member('not_before', 'NotBefore', 'notBefore', 'MillisecondDateTime'),
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+    )),
+    'VolumeStatusEventsList': ListOf('VolumeStatusEvent', 'item'),
+    'VolumeStatusInfo': Structure(VolumeStatusInfo, (
+        Member('details', 'Details', 'details', 'VolumeStatusDetailsList'),
+        Member('status', 'Status', 'status', 'VolumeStatusInfoStatus'),
+    )),
+    'VolumeStatusInfoStatus': Scalar('string', enum=frozenset({'impaired', 'insufficient-data', 'ok', 'warning'})),
+    'VolumeStatusItem': Structure(VolumeStatusItem, (
+        Member('actions', 'ActionsSet', 'actionsSet', 'VolumeStatusActionsList'),
+        Member('availability_zone', 'AvailabilityZone', 'availabilityZone', 'String'),
+        Member('outpost_arn', 'OutpostArn', 'outpostArn', 'String'),
+        Member('events', 'EventsSet', 'eventsSet', 'VolumeStatusEventsList'),
+        Member('volume_id', 'VolumeId', 'volumeId', 'String'),
+        Member('volume_status', 'VolumeStatus', 'volumeStatus', 'VolumeStatusInfo'),
+        Member('attachment_statuses', 'AttachmentStatuses', 'attachmentStatuses', 'VolumeStatusAttachmentStatusList'),
+        Member('initialization_status_details', 'InitializationStatusDetails', 'initializationStatusDetails', 'InitializationStatusDetails'),
+        Member('availability_zone_id', 'AvailabilityZoneId', 'availabilityZoneId', 'String'),
+        Member('operator', 'Operator', 'operator', 'OperatorResponse'),
+    )),
+    'VolumeStatusList': ListOf('VolumeStatusItem', 'item'),
+    'VolumeStatusName': Scalar('string', enum=frozenset({'initialization-state', 'io-enabled', 'io-performance'})),
     'VolumeType': Scalar('string', enum=frozenset({'gp2', 'gp3', 'io1', 'io2', 'sc1', 'st1', 'standard'})),
     'Vpc': Structure(Vpc, (
         Member('owner_id', 'OwnerId', 'ownerId', 'String'),
@@ -4774,6 +9097,7 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('cidr_block', 'CidrBlock', 'cidrBlock', 'String'),
         Member('dhcp_options_id', 'DhcpOptionsId', 'dhcpOptionsId', 'String'),
     )),
+    'VpcAttributeName': Scalar('string', enum=frozenset({'enableDnsHostnames', 'enableDnsSupport', 'enableNetworkAddressUsageMetrics'})),
     'VpcCidrBlockAssociation': Structure(VpcCidrBlockAssociation, (
         Member('association_id', 'AssociationId', 'associationId', 'String'),
         Member('cidr_block', 'CidrBlock', 'cidrBlock', 'String'),
@@ -4794,11 +9118,25 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('resource_exclusions', 'ResourceExclusions', 'resourceExclusions', 'VpcEncryptionControlExclusions'),
         Member('tags', 'TagSet', 'tagSet', 'TagList'),
     )),
+    'VpcEncryptionControlConfiguration': Structure(VpcEncryptionControlConfiguration, (
+        Member('mode', 'Mode', 'Mode', 'VpcEncryptionControlMode', required=True),
+        Member('internet_gateway_exclusion', 'InternetGatewayExclusion', 'InternetGatewayExclusion', 'VpcEncryptionControlExclusionStateInput'),
+        Member('egress_only_internet_gateway_exclusion', 'EgressOnlyInternetGatewayExclusion', 'EgressOnlyInternetGatewayExclusion', 'VpcEncryptionControlExclusionStateInput'),
+        Member('nat_gateway_exclusion', 'NatGatewayExclusion', 'NatGatewayExclusion', 'VpcEncryptionControlExclusionStateInput'),
+        Member('virtual_private_gateway_exclusion', 'VirtualPrivateGatewayExclusion', 'VirtualPrivateGatewayExclusion', 'VpcEncryptionControlExclusionStateInput'),
+        Member('vpc_peering_exclusion', 'VpcPeeringExclusion', 'VpcPeeringExclusion', 'VpcEncryptionControlExclusionStateInput'),
+        Member('lambda_exclusion', 'LambdaExclusion', 'LambdaExclusion', 'VpcEncryptionControlExclusionStateInput'),
+        Member('vpc_lattice_exclusion', 'VpcLatticeExclusion', 'VpcLatticeExclusion', 'VpcEncryptionControlExclusionStateInput'),
+        Member('elastic_file_system_exclusion', 'ElasticFileSystemExclusion', 'ElasticFileSystemExclusion', 'VpcEncryptionControlExclusionStateInput'),
+        Member('global_accelerator_exclusion', 'GlobalAcceleratorExclusion', 'GlobalAcceleratorExclusion', 'VpcEncryptionControlExclusionStateInput'),
+        Member('api_gateway_v2_exclusion', 'ApiGatewayV2Exclusion', 'ApiGatewayV2Exclusion', 'VpcEncryptionControlExclusionStateInput'),
+    )),
     'VpcEncryptionControlExclusion': Structure(VpcEncryptionControlExclusion, (
         Member('state', 'State', 'state', 'VpcEncryptionControlExclusionState'),
         Member('state_message', 'StateMessage', 'stateMessage', 'String'),
     )),
     'VpcEncryptionControlExclusionState': Scalar('string', enum=frozenset({'disabled', 'disabling', 'enabled', 'enabling'})),
+    'VpcEncryptionControlExclusionStateInput': Scalar('string', enum=frozenset({'disable', 'enable'})),
     'VpcEncryptionControlExclusions': Structure(VpcEncryptionControlExclusions, (
         Member('internet_gateway', 'InternetGateway', 'internetGateway', 'VpcEncryptionControlExclusion'),
         Member('egress_only_internet_gateway', 'EgressOnlyInternetGateway', 'egressOnlyInternetGateway', 'VpcEncryptionControlExclusion'),
@@ -4814,6 +9152,7 @@ SHAPES: Final[dict[str, Shape]] = {
     'VpcEncryptionControlId': Scalar('string'),
     'VpcEncryptionControlMode': Scalar('string', enum=frozenset({'enforce', 'monitor'})),
     'VpcEncryptionControlState': Scalar('string', enum=frozenset({'available', 'creating', 'delete-failed', 'deleted', 'deleting', 'enforce-failed', 'enforce-in-progress', 'monitor-failed', 'monitor-in-progress'})),
+    'VpcEndpointId': Scalar('string'),
     'VpcId': Scalar('string'),
     'VpcIdStringList': ListOf('VpcId', 'VpcId'),
     'VpcIpv6CidrBlockAssociation': Structure(VpcIpv6CidrBlockAssociation, (
@@ -4827,6 +9166,7 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'VpcIpv6CidrBlockAssociationSet': ListOf('VpcIpv6CidrBlockAssociation', 'item'),
     'VpcList': ListOf('Vpc', 'item'),
+    'VpcPeeringConnectionId': Scalar('string'),
     'VpcState': Scalar('string', enum=frozenset({'available', 'deleting', 'pending'})),
     'Workload': Scalar('string'),
     'WorkloadsList': ListOf('Workload', 'item'),
@@ -4839,6 +9179,8 @@ SHAPES: Final[dict[str, Shape]] = {
 
 OPERATIONS: Final = {
     'RegisterImage': Operation('RegisterImage', 'RegisterImageRequest', 'RegisterImageResult', 'POST', '/'),
+    'CreateImage': Operation('CreateImage', 'CreateImageRequest', 'CreateImageResult', 'POST', '/'),
+    'CopyImage': Operation('CopyImage', 'CopyImageRequest', 'CopyImageResult', 'POST', '/'),
     'DescribeImages': Operation('DescribeImages', 'DescribeImagesRequest', 'DescribeImagesResult', 'POST', '/'),
     'DeregisterImage': Operation('DeregisterImage', 'DeregisterImageRequest', 'DeregisterImageResult', 'POST', '/'),
     'ModifyImageAttribute': Operation('ModifyImageAttribute', 'ModifyImageAttributeRequest', None, 'POST', '/'),
@@ -4874,6 +9216,9 @@ OPERATIONS: Final = {
     'BundleInstance': Operation('BundleInstance', 'BundleInstanceRequest', 'BundleInstanceResult', 'POST', '/'),
     'DescribeBundleTasks': Operation('DescribeBundleTasks', 'DescribeBundleTasksRequest', 'DescribeBundleTasksResult', 'POST', '/'),
     'CancelBundleTask': Operation('CancelBundleTask', 'CancelBundleTaskRequest', 'CancelBundleTaskResult', 'POST', '/'),
+    'CreateSnapshot': Operation('CreateSnapshot', 'CreateSnapshotRequest', 'Snapshot', 'POST', '/'),
+    'CreateSnapshots': Operation('CreateSnapshots', 'CreateSnapshotsRequest', 'CreateSnapshotsResult', 'POST', '/'),
+    'CopySnapshot': Operation('CopySnapshot', 'CopySnapshotRequest', 'CopySnapshotResult', 'POST', '/'),
     'ImportSnapshot': Operation('ImportSnapshot', 'ImportSnapshotRequest', 'ImportSnapshotResult', 'POST', '/'),
     'DescribeImportSnapshotTasks': Operation('DescribeImportSnapshotTasks', 'DescribeImportSnapshotTasksRequest', 'DescribeImportSnapshotTasksResult', 'POST', '/'),
     'DescribeSnapshots': Operation('DescribeSnapshots', 'DescribeSnapshotsRequest', 'DescribeSnapshotsResult', 'POST', '/'),
@@ -4889,6 +9234,17 @@ OPERATIONS: Final = {
     'DescribeLockedSnapshots': Operation('DescribeLockedSnapshots', 'DescribeLockedSnapshotsRequest', 'DescribeLockedSnapshotsResult', 'POST', '/'),
     'ListSnapshotsInRecycleBin': Operation('ListSnapshotsInRecycleBin', 'ListSnapshotsInRecycleBinRequest', 'ListSnapshotsInRecycleBinResult', 'POST', '/'),
     'RestoreSnapshotFromRecycleBin': Operation('RestoreSnapshotFromRecycleBin', 'RestoreSnapshotFromRecycleBinRequest', 'RestoreSnapshotFromRecycleBinResult', 'POST', '/'),
+    'CreateVolume': Operation('CreateVolume', 'CreateVolumeRequest', 'Volume', 'POST', '/'),
+    'DeleteVolume': Operation('DeleteVolume', 'DeleteVolumeRequest', None, 'POST', '/'),
+    'DescribeVolumes': Operation('DescribeVolumes', 'DescribeVolumesRequest', 'DescribeVolumesResult', 'POST', '/'),
+    'AttachVolume': Operation('AttachVolume', 'AttachVolumeRequest', 'VolumeAttachment', 'POST', '/'),
+    'DetachVolume': Operation('DetachVolume', 'DetachVolumeRequest', 'VolumeAttachment', 'POST', '/'),
+    'ModifyVolume': Operation('ModifyVolume', 'ModifyVolumeRequest', 'ModifyVolumeResult', 'POST', '/'),
+    'DescribeVolumesModifications': Operation('DescribeVolumesModifications', 'DescribeVolumesModificationsRequest', 'DescribeVolumesModificationsResult', 'POST', '/'),
+    'DescribeVolumeStatus': Operation('DescribeVolumeStatus', 'DescribeVolumeStatusRequest', 'DescribeVolumeStatusResult', 'POST', '/'),
+    'DescribeVolumeAttribute': Operation('DescribeVolumeAttribute', 'DescribeVolumeAttributeRequest', 'DescribeVolumeAttributeResult', 'POST', '/'),
+    'ModifyVolumeAttribute': Operation('ModifyVolumeAttribute', 'ModifyVolumeAttributeRequest', None, 'POST', '/'),
+    'EnableVolumeIO': Operation('EnableVolumeIO', 'EnableVolumeIORequest', None, 'POST', '/'),
     'RunInstances': Operation('RunInstances', 'RunInstancesRequest', 'Reservation', 'POST', '/'),
     'DescribeInstances': Operation('DescribeInstances', 'DescribeInstancesRequest', 'DescribeInstancesResult', 'POST', '/'),
     'DescribeInstanceStatus': Operation('DescribeInstanceStatus', 'DescribeInstanceStatusRequest', 'DescribeInstanceStatusResult', 'POST', '/'),
@@ -4898,8 +9254,36 @@ OPERATIONS: Final = {
     'StartInstances': Operation('StartInstances', 'StartInstancesRequest', 'StartInstancesResult', 'POST', '/'),
     'RebootInstances': Operation('RebootInstances', 'RebootInstancesRequest', None, 'POST', '/'),
     'TerminateInstances': Operation('TerminateInstances', 'TerminateInstancesRequest', 'TerminateInstancesResult', 'POST', '/'),
-    'GetConsoleOutput': Operation('GetConsoleOutput', 'GetConsoleOutputRequest', 'GetConsoleOutputResult', 'POST', '/'),
+    'ResetInstanceAttribute': Operation('ResetInstanceAttribute', 'ResetInstanceAttributeRequest', None, 'POST', '/'),
+    'CreateReplaceRootVolumeTask': Operation('CreateReplaceRootVolumeTask', 'CreateReplaceRootVolumeTaskRequest', 'CreateReplaceRootVolumeTaskResult', 'POST', '/'),
+    'DescribeReplaceRootVolumeTasks': Operation('DescribeReplaceRootVolumeTasks', 'DescribeReplaceRootVolumeTasksRequest', 'DescribeReplaceRootVolumeTasksResult', 'POST', '/'),
+    'ModifyInstanceMetadataOptions': Operation('ModifyInstanceMetadataOptions', 'ModifyInstanceMetadataOptionsRequest', 'ModifyInstanceMetadataOptionsResult', 'POST', '/'),
+    'ModifyInstanceMetadataDefaults': Operation('ModifyInstanceMetadataDefaults', 'ModifyInstanceMetadataDefaultsRequest', 'ModifyInstanceMetadataDefaultsResult', 'POST', '/'),
+    'GetInstanceMetadataDefaults': Operation('GetInstanceMetadataDefaults', 'GetInstanceMetadataDefaultsRequest', 'GetInstanceMetadataDefaultsResult', 'POST', '/'),
+    'DescribeInstanceCreditSpecifications': Operation('DescribeInstanceCreditSpecifications', 'DescribeInstanceCreditSpecificationsRequest', 'DescribeInstanceCreditSpecificationsResult', 'POST', '/'),
+    'AssociateIamInstanceProfile': Operation('AssociateIamInstanceProfile', 'AssociateIamInstanceProfileRequest', 'AssociateIamInstanceProfileResult', 'POST', '/'),
+    'DisassociateIamInstanceProfile': Operation('DisassociateIamInstanceProfile', 'DisassociateIamInstanceProfileRequest', 'DisassociateIamInstanceProfileResult', 'POST', '/'),
+    'ReplaceIamInstanceProfileAssociation': Operation('ReplaceIamInstanceProfileAssociation', 'ReplaceIamInstanceProfileAssociationRequest', 'ReplaceIamInstanceProfileAssociationResult', 'POST', '/'),
+    'DescribeIamInstanceProfileAssociations': Operation('DescribeIamInstanceProfileAssociations', 'DescribeIamInstanceProfileAssociationsRequest', 'DescribeIamInstanceProfileAssociationsResult', 'POST', '/'),
     'DescribeInstanceTypes': Operation('DescribeInstanceTypes', 'DescribeInstanceTypesRequest', 'DescribeInstanceTypesResult', 'POST', '/'),
+    'DescribeInstanceTypeOfferings': Operation('DescribeInstanceTypeOfferings', 'DescribeInstanceTypeOfferingsRequest', 'DescribeInstanceTypeOfferingsResult', 'POST', '/'),
+    'GetConsoleOutput': Operation('GetConsoleOutput', 'GetConsoleOutputRequest', 'GetConsoleOutputResult', 'POST', '/'),
+    'GetConsoleScreenshot': Operation('GetConsoleScreenshot', 'GetConsoleScreenshotRequest', 'GetConsoleScreenshotResult', 'POST', '/'),
+    'GetPasswordData': Operation('GetPasswordData', 'GetPasswordDataRequest', 'GetPasswordDataResult', 'POST', '/'),
+    'GetInstanceUefiData': Operation('GetInstanceUefiData', 'GetInstanceUefiDataRequest', 'GetInstanceUefiDataResult', 'POST', '/'),
+    'GetInstanceTpmEkPub': Operation('GetInstanceTpmEkPub', 'GetInstanceTpmEkPubRequest', 'GetInstanceTpmEkPubResult', 'POST', '/'),
+    'EnableSerialConsoleAccess': Operation('EnableSerialConsoleAccess', 'EnableSerialConsoleAccessRequest', 'EnableSerialConsoleAccessResult', 'POST', '/'),
+    'DisableSerialConsoleAccess': Operation('DisableSerialConsoleAccess', 'DisableSerialConsoleAccessRequest', 'DisableSerialConsoleAccessResult', 'POST', '/'),
+    'GetSerialConsoleAccessStatus': Operation('GetSerialConsoleAccessStatus', 'GetSerialConsoleAccessStatusRequest', 'GetSerialConsoleAccessStatusResult', 'POST', '/'),
+    'SendDiagnosticInterrupt': Operation('SendDiagnosticInterrupt', 'SendDiagnosticInterruptRequest', None, 'POST', '/'),
+    'CreateLaunchTemplate': Operation('CreateLaunchTemplate', 'CreateLaunchTemplateRequest', 'CreateLaunchTemplateResult', 'POST', '/'),
+    'CreateLaunchTemplateVersion': Operation('CreateLaunchTemplateVersion', 'CreateLaunchTemplateVersionRequest', 'CreateLaunchTemplateVersionResult', 'POST', '/'),
+    'DescribeLaunchTemplates': Operation('DescribeLaunchTemplates', 'DescribeLaunchTemplatesRequest', 'DescribeLaunchTemplatesResult', 'POST', '/'),
+    'DescribeLaunchTemplateVersions': Operation('DescribeLaunchTemplateVersions', 'DescribeLaunchTemplateVersionsRequest', 'DescribeLaunchTemplateVersionsResult', 'POST', '/'),
+    'ModifyLaunchTemplate': Operation('ModifyLaunchTemplate', 'ModifyLaunchTemplateRequest', 'ModifyLaunchTemplateResult', 'POST', '/'),
+    'DeleteLaunchTemplate': Operation('DeleteLaunchTemplate', 'DeleteLaunchTemplateRequest', 'DeleteLaunchTemplateResult', 'POST', '/'),
+    'DeleteLaunchTemplateVersions': Operation('DeleteLaunchTemplateVersions', 'DeleteLaunchTemplateVersionsRequest', 'DeleteLaunchTemplateVersionsResult', 'POST', '/'),
+    'GetLaunchTemplateData': Operation('GetLaunchTemplateData', 'GetLaunchTemplateDataRequest', 'GetLaunchTemplateDataResult', 'POST', '/'),
     'CreateKeyPair': Operation('CreateKeyPair', 'CreateKeyPairRequest', 'KeyPair', 'POST', '/'),
     'ImportKeyPair': Operation('ImportKeyPair', 'ImportKeyPairRequest', 'ImportKeyPairResult', 'POST', '/'),
     'DescribeKeyPairs': Operation('DescribeKeyPairs', 'DescribeKeyPairsRequest', 'DescribeKeyPairsResult', 'POST', '/'),
@@ -4912,6 +9296,52 @@ OPERATIONS: Final = {
     'DescribeVpcs': Operation('DescribeVpcs', 'DescribeVpcsRequest', 'DescribeVpcsResult', 'POST', '/'),
     'DescribeSubnets': Operation('DescribeSubnets', 'DescribeSubnetsRequest', 'DescribeSubnetsResult', 'POST', '/'),
     'DescribeSecurityGroups': Operation('DescribeSecurityGroups', 'DescribeSecurityGroupsRequest', 'DescribeSecurityGroupsResult', 'POST', '/'),
+    'DescribeAccountAttributes': Operation('DescribeAccountAttributes', 'DescribeAccountAttributesRequest', 'DescribeAccountAttributesResult', 'POST', '/'),
+    'CreateSecurityGroup': Operation('CreateSecurityGroup', 'CreateSecurityGroupRequest', 'CreateSecurityGroupResult', 'POST', '/'),
+    'DeleteSecurityGroup': Operation('DeleteSecurityGroup', 'DeleteSecurityGroupRequest', 'DeleteSecurityGroupResult', 'POST', '/'),
+    'AuthorizeSecurityGroupIngress': Operation('AuthorizeSecurityGroupIngress', 'AuthorizeSecurityGroupIngressRequest', 'AuthorizeSecurityGroupIngressResult', 'POST', '/'),
+    'AuthorizeSecurityGroupEgress': Operation('AuthorizeSecurityGroupEgress', 'AuthorizeSecurityGroupEgressRequest', 'AuthorizeSecurityGroupEgressResult', 'POST', '/'),
+    'RevokeSecurityGroupIngress': Operation('RevokeSecurityGroupIngress', 'RevokeSecurityGroupIngressRequest', 'RevokeSecurityGroupIngressResult', 'POST', '/'),
+    'RevokeSecurityGroupEgress': Operation('RevokeSecurityGroupEgress', 'RevokeSecurityGroupEgressRequest', 'RevokeSecurityGroupEgressResult', 'POST', '/'),
+    'DescribeSecurityGroupRules': Operation('DescribeSecurityGroupRules', 'DescribeSecurityGroupRulesRequest', 'DescribeSecurityGroupRulesResult', 'POST', '/'),
+    'ModifySecurityGroupRules': Operation('ModifySecurityGroupRules', 'ModifySecurityGroupRulesRequest', 'ModifySecurityGroupRulesResult', 'POST', '/'),
+    'UpdateSecurityGroupRuleDescriptionsIngress': Operation('UpdateSecurityGroupRuleDescriptionsIngress', 'UpdateSecurityGroupRuleDescriptionsIngressRequest', 'UpdateSecurityGroupRuleDescriptionsIngressResult', 'POST', '/'),
+    'UpdateSecurityGroupRuleDescriptionsEgress': Operation('UpdateSecurityGroupRuleDescriptionsEgress', 'UpdateSecurityGroupRuleDescriptionsEgressRequest', 'UpdateSecurityGroupRuleDescriptionsEgressResult', 'POST', '/'),
+    'CreateVpc': Operation('CreateVpc', 'CreateVpcRequest', 'CreateVpcResult', 'POST', '/'),
+    'DeleteVpc': Operation('DeleteVpc', 'DeleteVpcRequest', None, 'POST', '/'),
+    'CreateDefaultVpc': Operation('CreateDefaultVpc', 'CreateDefaultVpcRequest', 'CreateDefaultVpcResult', 'POST', '/'),
+    'CreateDefaultSubnet': Operation('CreateDefaultSubnet', 'CreateDefaultSubnetRequest', 'CreateDefaultSubnetResult', 'POST', '/'),
+    'DescribeVpcAttribute': Operation('DescribeVpcAttribute', 'DescribeVpcAttributeRequest', 'DescribeVpcAttributeResult', 'POST', '/'),
+    'ModifyVpcAttribute': Operation('ModifyVpcAttribute', 'ModifyVpcAttributeRequest', None, 'POST', '/'),
+    'CreateSubnet': Operation('CreateSubnet', 'CreateSubnetRequest', 'CreateSubnetResult', 'POST', '/'),
+    'DeleteSubnet': Operation('DeleteSubnet', 'DeleteSubnetRequest', None, 'POST', '/'),
+    'ModifySubnetAttribute': Operation('ModifySubnetAttribute', 'ModifySubnetAttributeRequest', None, 'POST', '/'),
+    'CreateInternetGateway': Operation('CreateInternetGateway', 'CreateInternetGatewayRequest', 'CreateInternetGatewayResult', 'POST', '/'),
+    'AttachInternetGateway': Operation('AttachInternetGateway', 'AttachInternetGatewayRequest', None, 'POST', '/'),
+    'DetachInternetGateway': Operation('DetachInternetGateway', 'DetachInternetGatewayRequest', None, 'POST', '/'),
+    'DeleteInternetGateway': Operation('DeleteInternetGateway', 'DeleteInternetGatewayRequest', None, 'POST', '/'),
+    'DescribeInternetGateways': Operation('DescribeInternetGateways', 'DescribeInternetGatewaysRequest', 'DescribeInternetGatewaysResult', 'POST', '/'),
+    'CreateRouteTable': Operation('CreateRouteTable', 'CreateRouteTableRequest', 'CreateRouteTableResult', 'POST', '/'),
+    'DeleteRouteTable': Operation('DeleteRouteTable', 'DeleteRouteTableRequest', None, 'POST', '/'),
+    'DescribeRouteTables': Operation('DescribeRouteTables', 'DescribeRouteTablesRequest', 'DescribeRouteTablesResult', 'POST', '/'),
+    'CreateRoute': Operation('CreateRoute', 'CreateRouteRequest', 'CreateRouteResult', 'POST', '/'),
+    'DeleteRoute': Operation('DeleteRoute', 'DeleteRouteRequest', None, 'POST', '/'),
+    'AssociateRouteTable': Operation('AssociateRouteTable', 'AssociateRouteTableRequest', 'AssociateRouteTableResult', 'POST', '/'),
+    'DisassociateRouteTable': Operation('DisassociateRouteTable', 'DisassociateRouteTableRequest', None, 'POST', '/'),
+    'DescribeNetworkAcls': Operation('DescribeNetworkAcls', 'DescribeNetworkAclsRequest', 'DescribeNetworkAclsResult', 'POST', '/'),
+    'DescribeDhcpOptions': Operation('DescribeDhcpOptions', 'DescribeDhcpOptionsRequest', 'DescribeDhcpOptionsResult', 'POST', '/'),
+    'AllocateAddress': Operation('AllocateAddress', 'AllocateAddressRequest', 'AllocateAddressResult', 'POST', '/'),
+    'ReleaseAddress': Operation('ReleaseAddress', 'ReleaseAddressRequest', None, 'POST', '/'),
+    'AssociateAddress': Operation('AssociateAddress', 'AssociateAddressRequest', 'AssociateAddressResult', 'POST', '/'),
+    'DisassociateAddress': Operation('DisassociateAddress', 'DisassociateAddressRequest', None, 'POST', '/'),
+    'DescribeAddresses': Operation('DescribeAddresses', 'DescribeAddressesRequest', 'DescribeAddressesResult', 'POST', '/'),
+    'CreateNetworkInterface': Operation('CreateNetworkInterface', 'CreateNetworkInterfaceRequest', 'CreateNetworkInterfaceResult', 'POST', '/'),
+    'DeleteNetworkInterface': Operation('DeleteNetworkInterface', 'DeleteNetworkInterfaceRequest', None, 'POST', '/'),
+    'AttachNetworkInterface': Operation('AttachNetworkInterface', 'AttachNetworkInterfaceRequest', 'AttachNetworkInterfaceResult', 'POST', '/'),
+    'DetachNetworkInterface': Operation('DetachNetworkInterface', 'DetachNetworkInterfaceRequest', None, 'POST', '/'),
+    'DescribeNetworkInterfaces': Operation('DescribeNetworkInterfaces', 'DescribeNetworkInterfacesRequest', 'DescribeNetworkInterfacesResult', 'POST', '/'),
+    'DescribeNetworkInterfaceAttribute': Operation('DescribeNetworkInterfaceAttribute', 'DescribeNetworkInterfaceAttributeRequest', 'DescribeNetworkInterfaceAttributeResult', 'POST', '/'),
+    'ModifyNetworkInterfaceAttribute': Operation('ModifyNetworkInterfaceAttribute', 'ModifyNetworkInterfaceAttributeRequest', None, 'POST', '/'),
 }
 
 ACTIONS: Final = frozenset({

@@ -11,9 +11,160 @@ import msgspec
 from amiable.wire.shape import ListOf, Member, Operation, Scalar, Service, Shape, Structure
 
 
+class AddRoleToInstanceProfileRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_profile_name: str
+    role_name: str
+
+
+class AttachedPermissionsBoundary(msgspec.Struct, kw_only=True, frozen=True):
+    permissions_boundary_type: str | None = None
+    permissions_boundary_arn: str | None = None
+
+
+class AttachedPolicy(msgspec.Struct, kw_only=True, frozen=True):
+    policy_name: str | None = None
+    policy_arn: str | None = None
+
+
+class CreateInstanceProfileRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_profile_name: str
+    path: str | None = None
+    tags: list[Tag] | None = None
+
+
+class CreateInstanceProfileResponse(msgspec.Struct, kw_only=True, frozen=True):
+    instance_profile: InstanceProfile
+
+
+class CreateRoleRequest(msgspec.Struct, kw_only=True, frozen=True):
+    path: str | None = None
+    role_name: str
+    assume_role_policy_document: str
+    description: str | None = None
+    max_session_duration: int | None = None
+    max_signin_session_duration: int | None = None
+    permissions_boundary: str | None = None
+    tags: list[Tag] | None = None
+
+
+class CreateRoleResponse(msgspec.Struct, kw_only=True, frozen=True):
+    role: Role
+
+
+class DeleteInstanceProfileRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_profile_name: str
+
+
+class DeleteRolePolicyRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+    policy_name: str
+
+
+class DeleteRoleRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+
+
 class DeleteSigningCertificateRequest(msgspec.Struct, kw_only=True, frozen=True):
     user_name: str | None = None
     certificate_id: str
+
+
+class GetInstanceProfileRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_profile_name: str
+
+
+class GetInstanceProfileResponse(msgspec.Struct, kw_only=True, frozen=True):
+    instance_profile: InstanceProfile
+
+
+class GetRolePolicyRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+    policy_name: str
+
+
+class GetRolePolicyResponse(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+    policy_name: str
+    policy_document: str
+
+
+class GetRoleRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+
+
+class GetRoleResponse(msgspec.Struct, kw_only=True, frozen=True):
+    role: Role
+
+
+class InstanceProfile(msgspec.Struct, kw_only=True, frozen=True):
+    path: str
+    instance_profile_name: str
+    instance_profile_id: str
+    arn: str
+    create_date: datetime
+    roles: list[Role]
+    tags: list[Tag] | None = None
+
+
+class ListAttachedRolePoliciesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+    path_prefix: str | None = None
+    marker: str | None = None
+    max_items: int | None = None
+
+
+class ListAttachedRolePoliciesResponse(msgspec.Struct, kw_only=True, frozen=True):
+    attached_policies: list[AttachedPolicy] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListInstanceProfilesForRoleRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+    marker: str | None = None
+    max_items: int | None = None
+
+
+class ListInstanceProfilesForRoleResponse(msgspec.Struct, kw_only=True, frozen=True):
+    instance_profiles: list[InstanceProfile]
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListInstanceProfilesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    path_prefix: str | None = None
+    marker: str | None = None
+    max_items: int | None = None
+
+
+class ListInstanceProfilesResponse(msgspec.Struct, kw_only=True, frozen=True):
+    instance_profiles: list[InstanceProfile]
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListRolePoliciesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+    marker: str | None = None
+    max_items: int | None = None
+
+
+class ListRolePoliciesResponse(msgspec.Struct, kw_only=True, frozen=True):
+    policy_names: list[str]
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListRolesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    path_prefix: str | None = None
+    marker: str | None = None
+    max_items: int | None = None
+
+
+class ListRolesResponse(msgspec.Struct, kw_only=True, frozen=True):
+    roles: list[Role]
+    is_truncated: bool | None = None
+    marker: str | None = None
 
 
 class ListSigningCertificatesRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -28,12 +179,59 @@ class ListSigningCertificatesResponse(msgspec.Struct, kw_only=True, frozen=True)
     marker: str | None = None
 
 
+class PutRolePolicyRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+    policy_name: str
+    policy_document: str
+
+
+class RemoveRoleFromInstanceProfileRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_profile_name: str
+    role_name: str
+
+
+class Role(msgspec.Struct, kw_only=True, frozen=True):
+    path: str
+    role_name: str
+    role_id: str
+    arn: str
+    create_date: datetime
+    assume_role_policy_document: str | None = None
+    description: str | None = None
+    max_session_duration: int | None = None
+    max_signin_session_duration: int | None = None
+    permissions_boundary: AttachedPermissionsBoundary | None = None
+    tags: list[Tag] | None = None
+    role_last_used: RoleLastUsed | None = None
+    source_role_template: SourceRoleTemplate | None = None
+
+
+class RoleLastUsed(msgspec.Struct, kw_only=True, frozen=True):
+    last_used_date: datetime | None = None
+    region: str | None = None
+
+
 class SigningCertificate(msgspec.Struct, kw_only=True, frozen=True):
     user_name: str
     certificate_id: str
     certificate_body: str
     status: str
     upload_date: datetime | None = None
+
+
+class SourceRoleTemplate(msgspec.Struct, kw_only=True, frozen=True):
+    template_arn: str
+    template_minor_version: int
+
+
+class Tag(msgspec.Struct, kw_only=True, frozen=True):
+    key: str
+    value: str
+
+
+class UpdateAssumeRolePolicyRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_name: str
+    policy_document: str
 
 
 class UpdateSigningCertificateRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -52,9 +250,133 @@ class UploadSigningCertificateResponse(msgspec.Struct, kw_only=True, frozen=True
 
 
 SHAPES: Final[dict[str, Shape]] = {
+    'AddRoleToInstanceProfileRequest': Structure(AddRoleToInstanceProfileRequest, (
+        Member('instance_profile_name', 'InstanceProfileName', 'InstanceProfileName', 'instanceProfileNameType', required=True),
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+    )),
+    'AttachedPermissionsBoundary': Structure(AttachedPermissionsBoundary, (
+        Member('permissions_boundary_type', 'PermissionsBoundaryType', 'PermissionsBoundaryType', 'PermissionsBoundaryAttachmentType'),
+        Member('permissions_boundary_arn', 'PermissionsBoundaryArn', 'PermissionsBoundaryArn', 'arnType'),
+    )),
+    'AttachedPolicy': Structure(AttachedPolicy, (
+        Member('policy_name', 'PolicyName', 'PolicyName', 'policyNameType'),
+        Member('policy_arn', 'PolicyArn', 'PolicyArn', 'arnType'),
+    )),
+    'CreateInstanceProfileRequest': Structure(CreateInstanceProfileRequest, (
+        Member('instance_profile_name', 'InstanceProfileName', 'InstanceProfileName', 'instanceProfileNameType', required=True),
+        Member('path', 'Path', 'Path', 'pathType'),
+        Member('tags', 'Tags', 'Tags', 'tagListType'),
+    )),
+    'CreateInstanceProfileResponse': Structure(CreateInstanceProfileResponse, (
+        Member('instance_profile', 'InstanceProfile', 'InstanceProfile', 'InstanceProfile', required=True),
+    )),
+    'CreateRoleRequest': Structure(CreateRoleRequest, (
+        Member('path', 'Path', 'Path', 'pathType'),
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('assume_role_policy_document', 'AssumeRolePolicyDocument', 'AssumeRolePolicyDocument', 'policyDocumentType', required=True),
+        Member('description', 'Description', 'Description', 'roleDescriptionType'),
+        Member('max_session_duration', 'MaxSessionDuration', 'MaxSessionDuration', 'roleMaxSessionDurationType'),
+        Member('max_signin_session_duration', 'MaxSigninSessionDuration', 'MaxSigninSessionDuration', 'maxSigninSessionDurationType'),
+        Member('permissions_boundary', 'PermissionsBoundary', 'PermissionsBoundary', 'arnType'),
+        Member('tags', 'Tags', 'Tags', 'tagListType'),
+    )),
+    'CreateRoleResponse': Structure(CreateRoleResponse, (
+        Member('role', 'Role', 'Role', 'Role', required=True),
+    )),
+    'DeleteInstanceProfileRequest': Structure(DeleteInstanceProfileRequest, (
+        Member('instance_profile_name', 'InstanceProfileName', 'InstanceProfileName', 'instanceProfileNameType', required=True),
+    )),
+    'DeleteRolePolicyRequest': Structure(DeleteRolePolicyRequest, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('policy_name', 'PolicyName', 'PolicyName', 'policyNameType', required=True),
+    )),
+    'DeleteRoleRequest': Structure(DeleteRoleRequest, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+    )),
     'DeleteSigningCertificateRequest': Structure(DeleteSigningCertificateRequest, (
         Member('user_name', 'UserName', 'UserName', 'existingUserNameType'),
         Member('certificate_id', 'CertificateId', 'CertificateId', 'certificateIdType', required=True),
+    )),
+    'GetInstanceProfileRequest': Structure(GetInstanceProfileRequest, (
+        Member('instance_profile_name', 'InstanceProfileName', 'InstanceProfileName', 'instanceProfileNameType', required=True),
+    )),
+    'GetInstanceProfileResponse': Structure(GetInstanceProfileResponse, (
+        Member('instance_profile', 'InstanceProfile', 'InstanceProfile', 'InstanceProfile', required=True),
+    )),
+    'GetRolePolicyRequest': Structure(GetRolePolicyRequest, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('policy_name', 'PolicyName', 'PolicyName', 'policyNameType', required=True),
+    )),
+    'GetRolePolicyResponse': Structure(GetRolePolicyResponse, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('policy_name', 'PolicyName', 'PolicyName', 'policyNameType', required=True),
+        Member('policy_document', 'PolicyDocument', 'PolicyDocument', 'policyDocumentType', required=True),
+    )),
+    'GetRoleRequest': Structure(GetRoleRequest, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+    )),
+    'GetRoleResponse': Structure(GetRoleResponse, (
+        Member('role', 'Role', 'Role', 'Role', required=True),
+    )),
+    'InstanceProfile': Structure(InstanceProfile, (
+        Member('path', 'Path', 'Path', 'pathType', required=True),
+        Member('instance_profile_name', 'InstanceProfileName', 'InstanceProfileName', 'instanceProfileNameType', required=True),
+        Member('instance_profile_id', 'InstanceProfileId', 'InstanceProfileId', 'idType', required=True),
+        Member('arn', 'Arn', 'Arn', 'arnType', required=True),
+        Member('create_date', 'CreateDate', 'CreateDate', 'dateType', required=True),
+        Member('roles', 'Roles', 'Roles', 'roleListType', required=True),
+        Member('tags', 'Tags', 'Tags', 'tagListType'),
+    )),
+    'ListAttachedRolePoliciesRequest': Structure(ListAttachedRolePoliciesRequest, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('path_prefix', 'PathPrefix', 'PathPrefix', 'policyPathType'),
+        Member('marker', 'Marker', 'Marker', 'markerType'),
+        Member('max_items', 'MaxItems', 'MaxItems', 'maxItemsType'),
+    )),
+    'ListAttachedRolePoliciesResponse': Structure(ListAttachedRolePoliciesResponse, (
+        Member('attached_policies', 'AttachedPolicies', 'AttachedPolicies', 'attachedPoliciesListType'),
+        Member('is_truncated', 'IsTruncated', 'IsTruncated', 'booleanType'),
+        Member('marker', 'Marker', 'Marker', 'responseMarkerType'),
+    )),
+    'ListInstanceProfilesForRoleRequest': Structure(ListInstanceProfilesForRoleRequest, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('marker', 'Marker', 'Marker', 'markerType'),
+        Member('max_items', 'MaxItems', 'MaxItems', 'maxItemsType'),
+    )),
+    'ListInstanceProfilesForRoleResponse': Structure(ListInstanceProfilesForRoleResponse, (
+        Member('instance_profiles', 'InstanceProfiles', 'InstanceProfiles', 'instanceProfileListType', required=True),
+        Member('is_truncated', 'IsTruncated', 'IsTruncated', 'booleanType'),
+        Member('marker', 'Marker', 'Marker', 'responseMarkerType'),
+    )),
+    'ListInstanceProfilesRequest': Structure(ListInstanceProfilesRequest, (
+        Member('path_prefix', 'PathPrefix', 'PathPrefix', 'pathPrefixType'),
+        Member('marker', 'Marker', 'Marker', 'markerType'),
+        Member('max_items', 'MaxItems', 'MaxItems', 'maxItemsType'),
+    )),
+    'ListInstanceProfilesResponse': Structure(ListInstanceProfilesResponse, (
+        Member('instance_profiles', 'InstanceProfiles', 'InstanceProfiles', 'instanceProfileListType', required=True),
+        Member('is_truncated', 'IsTruncated', 'IsTruncated', 'booleanType'),
+        Member('marker', 'Marker', 'Marker', 'responseMarkerType'),
+    )),
+    'ListRolePoliciesRequest': Structure(ListRolePoliciesRequest, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('marker', 'Marker', 'Marker', 'markerType'),
+        Member('max_items', 'MaxItems', 'MaxItems', 'maxItemsType'),
+    )),
+    'ListRolePoliciesResponse': Structure(ListRolePoliciesResponse, (
+        Member('policy_names', 'PolicyNames', 'PolicyNames', 'policyNameListType', required=True),
+        Member('is_truncated', 'IsTruncated', 'IsTruncated', 'booleanType'),
+        Member('marker', 'Marker', 'Marker', 'responseMarkerType'),
+    )),
+    'ListRolesRequest': Structure(ListRolesRequest, (
+        Member('path_prefix', 'PathPrefix', 'PathPrefix', 'pathPrefixType'),
+        Member('marker', 'Marker', 'Marker', 'markerType'),
+        Member('max_items', 'MaxItems', 'MaxItems', 'maxItemsType'),
+    )),
+    'ListRolesResponse': Structure(ListRolesResponse, (
+        Member('roles', 'Roles', 'Roles', 'roleListType', required=True),
+        Member('is_truncated', 'IsTruncated', 'IsTruncated', 'booleanType'),
+        Member('marker', 'Marker', 'Marker', 'responseMarkerType'),
     )),
     'ListSigningCertificatesRequest': Structure(ListSigningCertificatesRequest, (
         Member('user_name', 'UserName', 'UserName', 'existingUserNameType'),
@@ -66,12 +388,53 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('is_truncated', 'IsTruncated', 'IsTruncated', 'booleanType'),
         Member('marker', 'Marker', 'Marker', 'responseMarkerType'),
     )),
+    'PermissionsBoundaryAttachmentType': Scalar('string', enum=frozenset({'PermissionsBoundaryPolicy'})),
+    'PutRolePolicyRequest': Structure(PutRolePolicyRequest, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('policy_name', 'PolicyName', 'PolicyName', 'policyNameType', required=True),
+        Member('policy_document', 'PolicyDocument', 'PolicyDocument', 'policyDocumentType', required=True),
+    )),
+    'RemoveRoleFromInstanceProfileRequest': Structure(RemoveRoleFromInstanceProfileRequest, (
+        Member('instance_profile_name', 'InstanceProfileName', 'InstanceProfileName', 'instanceProfileNameType', required=True),
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+    )),
+    'Role': Structure(Role, (
+        Member('path', 'Path', 'Path', 'pathType', required=True),
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('role_id', 'RoleId', 'RoleId', 'idType', required=True),
+        Member('arn', 'Arn', 'Arn', 'arnType', required=True),
+        Member('create_date', 'CreateDate', 'CreateDate', 'dateType', required=True),
+        Member('assume_role_policy_document', 'AssumeRolePolicyDocument', 'AssumeRolePolicyDocument', 'policyDocumentType'),
+        Member('description', 'Description', 'Description', 'roleDescriptionType'),
+        Member('max_session_duration', 'MaxSessionDuration', 'MaxSessionDuration', 'roleMaxSessionDurationType'),
+        Member('max_signin_session_duration', 'MaxSigninSessionDuration', 'MaxSigninSessionDuration', 'maxSigninSessionDurationType'),
+        Member('permissions_boundary', 'PermissionsBoundary', 'PermissionsBoundary', 'AttachedPermissionsBoundary'),
+        Member('tags', 'Tags', 'Tags', 'tagListType'),
+        Member('role_last_used', 'RoleLastUsed', 'RoleLastUsed', 'RoleLastUsed'),
+        Member('source_role_template', 'SourceRoleTemplate', 'SourceRoleTemplate', 'SourceRoleTemplate'),
+    )),
+    'RoleLastUsed': Structure(RoleLastUsed, (
+        Member('last_used_date', 'LastUsedDate', 'LastUsedDate', 'dateType'),
+        Member('region', 'Region', 'Region', 'stringType'),
+    )),
     'SigningCertificate': Structure(SigningCertificate, (
         Member('user_name', 'UserName', 'UserName', 'userNameType', required=True),
         Member('certificate_id', 'CertificateId', 'CertificateId', 'certificateIdType', required=True),
         Member('certificate_body', 'CertificateBody', 'CertificateBody', 'certificateBodyType', required=True),
         Member('status', 'Status', 'Status', 'statusType', required=True),
         Member('upload_date', 'UploadDate', 'UploadDate', 'dateType'),
+    )),
+    'SourceRoleTemplate': Structure(SourceRoleTemplate, (
+        Member('template_arn', 'TemplateArn', 'TemplateArn', 'arnType', required=True),
+        Member('template_minor_version', 'TemplateMinorVersion', 'TemplateMinorVersion', 'integerType', required=True),
+    )),
+    'Tag': Structure(Tag, (
+        Member('key', 'Key', 'Key', 'tagKeyType', required=True),
+        Member('value', 'Value', 'Value', 'tagValueType', required=True),
+    )),
+    'UpdateAssumeRolePolicyRequest': Structure(UpdateAssumeRolePolicyRequest, (
+        Member('role_name', 'RoleName', 'RoleName', 'roleNameType', required=True),
+        Member('policy_document', 'PolicyDocument', 'PolicyDocument', 'policyDocumentType', required=True),
     )),
     'UpdateSigningCertificateRequest': Structure(UpdateSigningCertificateRequest, (
         Member('user_name', 'UserName', 'UserName', 'existingUserNameType'),
@@ -85,16 +448,37 @@ SHAPES: Final[dict[str, Shape]] = {
     'UploadSigningCertificateResponse': Structure(UploadSigningCertificateResponse, (
         Member('certificate', 'Certificate', 'Certificate', 'SigningCertificate', required=True),
     )),
+    'arnType': Scalar('string', minimum=20, maximum=2048),
+    'attachedPoliciesListType': ListOf('AttachedPolicy', 'member'),
     'booleanType': Scalar('boolean'),
     'certificateBodyType': Scalar('string', minimum=1, maximum=16384, pattern='[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+'),
     'certificateIdType': Scalar('string', minimum=24, maximum=128, pattern='[\\w]+'),
     'certificateListType': ListOf('SigningCertificate', 'member'),
     'dateType': Scalar('timestamp'),
     'existingUserNameType': Scalar('string', minimum=1, maximum=128, pattern='[\\w+=,.@-]+'),
+    'idType': Scalar('string', minimum=16, maximum=128, pattern='[\\w]+'),
+    'instanceProfileListType': ListOf('InstanceProfile', 'member'),
+    'instanceProfileNameType': Scalar('string', minimum=1, maximum=128, pattern='[\\w+=,.@-]+'),
+    'integerType': Scalar('integer'),
     'markerType': Scalar('string', minimum=1, maximum=320, pattern='[\\u0020-\\u00FF]+'),
     'maxItemsType': Scalar('integer', minimum=1, maximum=1000),
+    'maxSigninSessionDurationType': Scalar('integer', minimum=3600, maximum=7776000),
+    'pathPrefixType': Scalar('string', minimum=1, maximum=512, pattern='\\u002F[\\u0021-\\u007F]*'),
+    'pathType': Scalar('string', minimum=1, maximum=512, pattern='(\\u002F)|(\\u002F[\\u0021-\\u007E]+\\u002F)'),
+    'policyDocumentType': Scalar('string', minimum=1, maximum=131072, pattern='[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+'),
+    'policyNameListType': ListOf('policyNameType', 'member'),
+    'policyNameType': Scalar('string', minimum=1, maximum=128, pattern='[\\w+=,.@-]+'),
+    'policyPathType': Scalar('string', minimum=1, maximum=512, pattern='((/[A-Za-z0-9\\.,\\+@=_-]+)*)/'),
     'responseMarkerType': Scalar('string'),
+    'roleDescriptionType': Scalar('string', maximum=1000, pattern='[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*'),
+    'roleListType': ListOf('Role', 'member'),
+    'roleMaxSessionDurationType': Scalar('integer', minimum=3600, maximum=43200),
+    'roleNameType': Scalar('string', minimum=1, maximum=64, pattern='[\\w+=,.@-]+'),
     'statusType': Scalar('string', enum=frozenset({'Active', 'Expired', 'Inactive'})),
+    'stringType': Scalar('string'),
+    'tagKeyType': Scalar('string', minimum=1, maximum=128),
+    'tagListType': ListOf('Tag', 'member', maximum=50),
+    'tagValueType': Scalar('string', minimum=0, maximum=256),
     'userNameType': Scalar('string', minimum=1, maximum=64, pattern='[\\w+=,.@-]+'),
 }
 
@@ -103,6 +487,23 @@ OPERATIONS: Final = {
     'ListSigningCertificates': Operation('ListSigningCertificates', 'ListSigningCertificatesRequest', 'ListSigningCertificatesResponse', 'POST', '/'),
     'UpdateSigningCertificate': Operation('UpdateSigningCertificate', 'UpdateSigningCertificateRequest', None, 'POST', '/'),
     'DeleteSigningCertificate': Operation('DeleteSigningCertificate', 'DeleteSigningCertificateRequest', None, 'POST', '/'),
+    'CreateRole': Operation('CreateRole', 'CreateRoleRequest', 'CreateRoleResponse', 'POST', '/'),
+    'GetRole': Operation('GetRole', 'GetRoleRequest', 'GetRoleResponse', 'POST', '/'),
+    'ListRoles': Operation('ListRoles', 'ListRolesRequest', 'ListRolesResponse', 'POST', '/'),
+    'DeleteRole': Operation('DeleteRole', 'DeleteRoleRequest', None, 'POST', '/'),
+    'UpdateAssumeRolePolicy': Operation('UpdateAssumeRolePolicy', 'UpdateAssumeRolePolicyRequest', None, 'POST', '/'),
+    'PutRolePolicy': Operation('PutRolePolicy', 'PutRolePolicyRequest', None, 'POST', '/'),
+    'GetRolePolicy': Operation('GetRolePolicy', 'GetRolePolicyRequest', 'GetRolePolicyResponse', 'POST', '/'),
+    'ListRolePolicies': Operation('ListRolePolicies', 'ListRolePoliciesRequest', 'ListRolePoliciesResponse', 'POST', '/'),
+    'DeleteRolePolicy': Operation('DeleteRolePolicy', 'DeleteRolePolicyRequest', None, 'POST', '/'),
+    'ListAttachedRolePolicies': Operation('ListAttachedRolePolicies', 'ListAttachedRolePoliciesRequest', 'ListAttachedRolePoliciesResponse', 'POST', '/'),
+    'CreateInstanceProfile': Operation('CreateInstanceProfile', 'CreateInstanceProfileRequest', 'CreateInstanceProfileResponse', 'POST', '/'),
+    'GetInstanceProfile': Operation('GetInstanceProfile', 'GetInstanceProfileRequest', 'GetInstanceProfileResponse', 'POST', '/'),
+    'ListInstanceProfiles': Operation('ListInstanceProfiles', 'ListInstanceProfilesRequest', 'ListInstanceProfilesResponse', 'POST', '/'),
+    'ListInstanceProfilesForRole': Operation('ListInstanceProfilesForRole', 'ListInstanceProfilesForRoleRequest', 'ListInstanceProfilesForRoleResponse', 'POST', '/'),
+    'DeleteInstanceProfile': Operation('DeleteInstanceProfile', 'DeleteInstanceProfileRequest', None, 'POST', '/'),
+    'AddRoleToInstanceProfile': Operation('AddRoleToInstanceProfile', 'AddRoleToInstanceProfileRequest', None, 'POST', '/'),
+    'RemoveRoleFromInstanceProfile': Operation('RemoveRoleFromInstanceProfile', 'RemoveRoleFromInstanceProfileRequest', None, 'POST', '/'),
 }
 
 ACTIONS: Final = frozenset({

@@ -11,6 +11,36 @@ import msgspec
 from amiable.wire.shape import ListOf, Member, Operation, Scalar, Service, Shape, Structure
 
 
+class AssumeRoleRequest(msgspec.Struct, kw_only=True, frozen=True):
+    role_arn: str
+    role_session_name: str
+    policy_arns: list[PolicyDescriptorType] | None = None
+    policy: str | None = None
+    duration_seconds: int | None = None
+    tags: list[Tag] | None = None
+    transitive_tag_keys: list[str] | None = None
+    external_id: str | None = None
+    serial_number: str | None = None
+    token_code: str | None = None
+    source_identity: str | None = None
+    provided_contexts: list[ProvidedContext] | None = None
+    minimum_session_token_size: int | None = None
+
+
+class AssumeRoleResponse(msgspec.Struct, kw_only=True, frozen=True):
+    credentials: Credentials | None = None
+    assumed_role_user: AssumedRoleUser | None = None
+    packed_policy_size: int | None = None
+    source_identity: str | None = None
+    session_token_utilization: int | None = None
+    session_token_size: int | None = None
+
+
+class AssumedRoleUser(msgspec.Struct, kw_only=True, frozen=True):
+    assumed_role_id: str
+    arn: str
+
+
 class Credentials(msgspec.Struct, kw_only=True, frozen=True):
     access_key_id: str
     secret_access_key: str
@@ -41,7 +71,48 @@ class GetSessionTokenResponse(msgspec.Struct, kw_only=True, frozen=True):
     session_token_size: int | None = None
 
 
+class PolicyDescriptorType(msgspec.Struct, kw_only=True, frozen=True):
+    arn: str | None = None
+
+
+class ProvidedContext(msgspec.Struct, kw_only=True, frozen=True):
+    provider_arn: str | None = None
+    context_assertion: str | None = None
+
+
+class Tag(msgspec.Struct, kw_only=True, frozen=True):
+    key: str
+    value: str
+
+
 SHAPES: Final[dict[str, Shape]] = {
+    'AssumeRoleRequest': Structure(AssumeRoleRequest, (
+        Member('role_arn', 'RoleArn', 'RoleArn', 'arnType', required=True),
+        Member('role_session_name', 'RoleSessionName', 'RoleSessionName', 'roleSessionNameType', required=True),
+        Member('policy_arns', 'PolicyArns', 'PolicyArns', 'policyDescriptorListType'),
+        Member('policy', 'Policy', 'Policy', 'unrestrictedSessionPolicyDocumentType'),
+        Member('duration_seconds', 'DurationSeconds', 'DurationSeconds', 'roleDurationSecondsType'),
+        Member('tags', 'Tags', 'Tags', 'tagListType'),
+        Member('transitive_tag_keys', 'TransitiveTagKeys', 'TransitiveTagKeys', 'tagKeyListType'),
+        Member('external_id', 'ExternalId', 'ExternalId', 'externalIdType'),
+        Member('serial_number', 'SerialNumber', 'SerialNumber', 'serialNumberType'),
+        Member('token_code', 'TokenCode', 'TokenCode', 'tokenCodeType'),
+        Member('source_identity', 'SourceIdentity', 'SourceIdentity', 'sourceIdentityType'),
+        Member('provided_contexts', 'ProvidedContexts', 'ProvidedContexts', 'ProvidedContextsListType'),
+        Member('minimum_session_token_size', 'MinimumSessionTokenSize', 'MinimumSessionTokenSize', 'minimumSessionTokenSizeType'),
+    )),
+    'AssumeRoleResponse': Structure(AssumeRoleResponse, (
+        Member('credentials', 'Credentials', 'Credentials', 'Credentials'),
+        Member('assumed_role_user', 'AssumedRoleUser', 'AssumedRoleUser', 'AssumedRoleUser'),
+        Member('packed_policy_size', 'PackedPolicySize', 'PackedPolicySize', 'nonNegativeIntegerType'),
+        Member('source_identity', 'SourceIdentity', 'SourceIdentity', 'sourceIdentityType'),
+        Member('session_token_utilization', 'SessionTokenUtilization', 'SessionTokenUtilization', 'sessionTokenUtilizationType'),
+        Member('session_token_size', 'SessionTokenSize', 'SessionTokenSize', 'sessionTokenSizeType'),
+    )),
+    'AssumedRoleUser': Structure(AssumedRoleUser, (
+        Member('assumed_role_id', 'AssumedRoleId', 'AssumedRoleId', 'assumedRoleIdType', required=True),
+        Member('arn', 'Arn', 'Arn', 'arnType', required=True),
+    )),
     'Credentials': Structure(Credentials, (
         Member('access_key_id', 'AccessKeyId', 'AccessKeyId', 'accessKeyIdType', required=True),
         Member('secret_access_key', 'SecretAccessKey', 'SecretAccessKey', 'accessKeySecretType', required=True),
@@ -65,24 +136,50 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('session_token_utilization', 'SessionTokenUtilization', 'SessionTokenUtilization', 'sessionTokenUtilizationType'),
         Member('session_token_size', 'SessionTokenSize', 'SessionTokenSize', 'sessionTokenSizeType'),
     )),
+    'PolicyDescriptorType': Structure(PolicyDescriptorType, (
+        Member('arn', 'arn', 'arn', 'arnType'),
+    )),
+    'ProvidedContext': Structure(ProvidedContext, (
+        Member('provider_arn', 'ProviderArn', 'ProviderArn', 'arnType'),
+        Member('context_assertion', 'ContextAssertion', 'ContextAssertion', 'contextAssertionType'),
+    )),
+    'ProvidedContextsListType': ListOf('ProvidedContext', 'member', minimum=1, maximum=5),
+    'Tag': Structure(Tag, (
+        Member('key', 'Key', 'Key', 'tagKeyType', required=True),
+        Member('value', 'Value', 'Value', 'tagValueType', required=True),
+    )),
     'accessKeyIdType': Scalar('string', minimum=16, maximum=128, pattern='[\\w]*'),
     'accessKeySecretType': Scalar('string'),
     'accountType': Scalar('string'),
     'arnType': Scalar('string', minimum=20, maximum=2048, pattern='[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u0085\\u00A0-\\uD7FF\\uE000-\\uFFFD\\u10000-\\u10FFFF]+'),
+    'assumedRoleIdType': Scalar('string', minimum=2, maximum=193, pattern='[\\w+=,.@:-]*'),
+    'contextAssertionType': Scalar('string', minimum=4, maximum=3072),
     'dateType': Scalar('timestamp'),
     'durationSecondsType': Scalar('integer', minimum=900, maximum=129600),
+    'externalIdType': Scalar('string', minimum=2, maximum=1224, pattern='[\\w+=,.@:\\/-]*'),
     'minimumSessionTokenSizeType': Scalar('integer', minimum=0, maximum=4096),
+    'nonNegativeIntegerType': Scalar('integer', minimum=0),
+    'policyDescriptorListType': ListOf('PolicyDescriptorType', 'member'),
+    'roleDurationSecondsType': Scalar('integer', minimum=900, maximum=43200),
+    'roleSessionNameType': Scalar('string', minimum=2, maximum=64, pattern='[\\w+=,.@-]*'),
     'serialNumberType': Scalar('string', minimum=9, maximum=256, pattern='[\\w+=/:,.@-]*'),
     'sessionTokenSizeType': Scalar('integer', minimum=0),
     'sessionTokenUtilizationType': Scalar('integer', minimum=0),
+    'sourceIdentityType': Scalar('string', minimum=2, maximum=256, pattern='[\\w+=,.@-]*'),
+    'tagKeyListType': ListOf('tagKeyType', 'member', maximum=50),
+    'tagKeyType': Scalar('string', minimum=1, maximum=128),
+    'tagListType': ListOf('Tag', 'member', maximum=50),
+    'tagValueType': Scalar('string', minimum=0, maximum=256),
     'tokenCodeType': Scalar('string', minimum=6, maximum=6, pattern='[\\d]*'),
     'tokenType': Scalar('string'),
+    'unrestrictedSessionPolicyDocumentType': Scalar('string', minimum=1, pattern='[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+'),
     'userIdType': Scalar('string'),
 }
 
 OPERATIONS: Final = {
     'GetCallerIdentity': Operation('GetCallerIdentity', 'GetCallerIdentityRequest', 'GetCallerIdentityResponse', 'POST', '/'),
     'GetSessionToken': Operation('GetSessionToken', 'GetSessionTokenRequest', 'GetSessionTokenResponse', 'POST', '/'),
+    'AssumeRole': Operation('AssumeRole', 'AssumeRoleRequest', 'AssumeRoleResponse', 'POST', '/'),
 }
 
 ACTIONS: Final = frozenset({
