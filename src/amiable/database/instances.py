@@ -21,6 +21,7 @@ from amiable.rules import lifecycle
 from amiable.rules.lifecycle import Event
 
 FORGOTTEN_MAX: Final = 100
+_FIXED: Final = {"id", "account_id", "region", "zone", "reservation_id", "image_id", "boot_count", "launched_at"}
 
 _PLAIN = tuple(
     f.name for f in fields(Instance) if f.name not in ("state", "metadata", "security_group_ids", "product_codes")
@@ -101,7 +102,7 @@ def set_state(
     after = lifecycle.step(instance_id, before.state, event)
     if after == before.state:
         return before
-    values: dict[str, Any] = {"state": after.value}
+    values: dict[str, Any] = {"state": after.value, "state_changed_at": now, "impaired_at": None}
     if reason is not None:
         values |= {
             "state_reason_code": reason.code,
@@ -124,6 +125,14 @@ def set_state(
     if after is State.RUNNING:
         metering.begin_runs(c, changed, now=now)
     return changed
+
+
+def change(c: Connection, instance_id: str, **facts: Any) -> None:
+    """Records attributes of an instance; its state is not one of them (:func:`set_state`)."""
+    assert facts and set(facts) <= set(_PLAIN) - _FIXED | {"security_group_ids"}, facts
+    if "security_group_ids" in facts:
+        facts["security_group_ids"] = " ".join(facts["security_group_ids"])
+    c.execute(update(I).where(I.c.id == instance_id).values(**facts))
 
 
 def set_kernel(c: Connection, instance_id: str, **facts: str | None) -> None:

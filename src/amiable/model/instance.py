@@ -98,6 +98,19 @@ class Instance:
     reached_metadata_at: datetime | None
     terminated_at: datetime | None
     rebooted_at: datetime | None = None
+    created_at: datetime | None = None  # the first launch
+    state_changed_at: datetime | None = None
+    impaired_at: datetime | None = None  # since when its guest stands still
+    disable_api_termination: bool = False
+    disable_api_stop: bool = False
+    source_dest_check: bool = True
+    ebs_optimized: bool = False
+    ena_support: bool = False
+    sriov_net_support: str | None = None  # simple
+    cpu_credits: str | None = None  # standard | unlimited, of burstable types
+    auto_recovery: str = "default"  # default | disabled: whether the end of the host may bring it back
+    platform: str | None = None  # windows
+    image_boot_mode: str | None = None  # as the image had it; ``boot_mode`` is what came of it
 
     @property
     def began_at(self) -> datetime:

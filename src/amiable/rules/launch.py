@@ -30,6 +30,7 @@ from amiable.model.snapshot import Snapshot
 from amiable.model.units import MIB
 from amiable.rules import hardware_profile
 from amiable.rules.devices import AskedDevice, PlannedDisk, plan_disks
+from amiable.rules.instance_options import AskedOptions, Options, choose_options
 from amiable.rules.kernel_choice import PARAVIRTUAL, choose_boot_images
 from amiable.rules.permission import check_launch
 
@@ -61,6 +62,7 @@ class Asked:
     shutdown_behavior: str | None = None
     metadata: AskedMetadata = field(default_factory=AskedMetadata)
     profile_tag: str | None = None  # the tag amiable:hardware-profile
+    options: AskedOptions = field(default_factory=AskedOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class Plan:
     shutdown_behavior: str
     metadata: MetadataOptions
     profile: hardware_profile.Choice
+    options: Options
 
 
 def plan(image: Image, asked: Asked, known: Known, *, account_id: str) -> Plan:
@@ -127,6 +130,7 @@ def plan(image: Image, asked: Asked, known: Known, *, account_id: str) -> Plan:
         shutdown_behavior=_shutdown_behavior(image, asked.shutdown_behavior),
         metadata=metadata_options(image, asked.metadata),
         profile=profile,
+        options=choose_options(image, type_, asked.options),
     )
 
 

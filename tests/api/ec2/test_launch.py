@@ -289,13 +289,9 @@ def test_bad_input_is_refused_by_its_code_and_writes_nothing(
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("DisableApiTermination", {"disable_api_termination": True}),
-        ("DisableApiStop", {"disable_api_stop": True}),
-        ("EbsOptimized", {"ebs_optimized": True}),
         ("Monitoring", {"monitoring": ec2.RunInstancesMonitoringEnabled(enabled=True)}),
         ("IamInstanceProfile", {"iam_instance_profile": ec2.IamInstanceProfileSpecification(name="x")}),
         ("LaunchTemplate", {"launch_template": ec2.LaunchTemplateSpecification(launch_template_name="x")}),
-        ("CreditSpecification", {"credit_specification": ec2.CreditSpecificationRequest(cpu_credits="unlimited")}),
         ("Placement", {"placement": ec2.Placement(tenancy="dedicated")}),
         ("Placement", {"placement": ec2.Placement(host_id="h-1")}),
         ("HibernationOptions", {"hibernation_options": ec2.HibernationOptionsRequest(configured=True)}),

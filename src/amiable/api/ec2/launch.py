@@ -6,7 +6,7 @@ All or nothing: either at least MinCount instances are there with everything the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -297,6 +297,13 @@ def _instances(
             launched_at=now,
             reached_metadata_at=None,
             terminated_at=None,
+            created_at=now,
+            state_changed_at=now,
+            ena_support=plan.image.ena_support,
+            sriov_net_support=plan.image.sriov_net_support,
+            platform=plan.image.platform,
+            image_boot_mode=plan.image.boot_mode,
+            **asdict(plan.options),
         )
 
 

@@ -1,7 +1,7 @@
 """RunInstances' parameters: every one is carried out, or harmless as it stands, or refused by name; none is ignored.
 
 ``CARRIED_OUT`` are read by the launch.  ``HARMLESS`` are accepted where their value asks for what is so anyway: no public
-address, no monitoring, no protection.  Whatever else is said is refused, naming the parameter.
+address, no monitoring.  Whatever else is said is refused, naming the parameter.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +19,7 @@ from amiable.model.errors import (
     UnsupportedOperation,
 )
 from amiable.rules.devices import AskedDevice
+from amiable.rules.instance_options import AskedOptions
 from amiable.rules.launch import Asked, AskedMetadata
 from amiable.wire.generated import ec2
 from amiable.wire.shape import Structure
@@ -51,7 +52,10 @@ CARRIED_OUT: Final = frozenset(
     {
         "block_device_mappings",
         "client_token",
+        "disable_api_stop",
+        "disable_api_termination",
         "dry_run",
+        "ebs_optimized",
         "image_id",
         "instance_initiated_shutdown_behavior",
         "instance_type",
@@ -70,14 +74,12 @@ CARRIED_OUT: Final = frozenset(
 )
 HARMLESS: Final[Mapping[str, Check]] = {
     "capacity_reservation_specification": struct(capacity_reservation_preference=only("open", "none")),
-    "disable_api_stop": only(False),
-    "disable_api_termination": only(False),
-    "ebs_optimized": only(False),
+    "credit_specification": struct(cpu_credits=anything),
     "enable_primary_ipv6": only(False),
     "enclave_options": struct(enabled=only(False)),
     "hibernation_options": struct(configured=only(False)),
     "ipv6_address_count": only(0),
-    "maintenance_options": struct(auto_recovery=only("default", "disabled")),
+    "maintenance_options": struct(auto_recovery=anything),
     "metadata_options": struct(
         http_tokens=anything,
         http_put_response_hop_limit=anything,
@@ -215,6 +217,18 @@ def asked_of(request: ec2.RunInstancesRequest, profile_tag: str | None) -> Asked
             instance_metadata_tags=options.instance_metadata_tags,
         ),
         profile_tag=profile_tag,
+        options=_options(request),
+    )
+
+
+def _options(request: ec2.RunInstancesRequest) -> AskedOptions:
+    credits_, maintenance = request.credit_specification, request.maintenance_options
+    return AskedOptions(
+        disable_api_termination=request.disable_api_termination,
+        disable_api_stop=request.disable_api_stop,
+        ebs_optimized=request.ebs_optimized,
+        cpu_credits=None if credits_ is None else credits_.cpu_credits,
+        auto_recovery=None if maintenance is None else maintenance.auto_recovery,
     )
 
 

@@ -12,7 +12,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
+    true,
 )
 
 from amiable.database.connect import Instant
@@ -73,6 +75,19 @@ instance = Table(
     Column("reached_metadata_at", Instant),  # this boot's first metadata request
     Column("terminated_at", Instant),
     Column("rebooted_at", Instant),  # last reboot since the last start
+    Column("created_at", Instant),  # the first launch
+    Column("state_changed_at", Instant),
+    Column("impaired_at", Instant),  # since when its guest stands still
+    Column("disable_api_termination", Boolean, nullable=False, server_default=false()),
+    Column("disable_api_stop", Boolean, nullable=False, server_default=false()),
+    Column("source_dest_check", Boolean, nullable=False, server_default=true()),
+    Column("ebs_optimized", Boolean, nullable=False, server_default=false()),
+    Column("ena_support", Boolean, nullable=False, server_default=false()),
+    Column("sriov_net_support", String(16)),  # simple
+    Column("cpu_credits", String(16)),  # standard | unlimited, of burstable types
+    Column("auto_recovery", String(16), nullable=False, server_default="default"),  # default | disabled
+    Column("platform", String(16)),  # windows
+    Column("image_boot_mode", String(16)),  # as the image had it
     Index("ix_instance_account_region", "account_id", "region"),
     Index(
         "uq_instance_address",

@@ -1,0 +1,92 @@
+"""What a launch says of an instance's life beside its machine: protections, CPU credits, EBS optimization, recovery.
+
+Recorded as EC2 records them.  Protections bind (``rules/protection``), recovery binds when the host was restarted
+(``rules/host_restart``); credits and EBS optimization change nothing here: a guest has its processors to itself, and its disks are local.
+Source: EC2 API, RunInstances; User Guide, "Burstable performance instances", "EBS-optimized instance types".
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, Unsupported, UnsupportedOperation
+from amiable.model.image import Image, RootDeviceType
+from amiable.model.instance_type import InstanceType
+
+CREDITS: Final = ("standard", "unlimited")
+RECOVERIES: Final = ("default", "disabled")
+STANDARD_FAMILIES: Final = ("t2",)
+"""Burstable families whose credits are ``standard`` unless said; the newer ones are ``unlimited``."""
+NEVER_OPTIMIZED: Final = ("t1.", "t2.", "m1.small", "m1.medium", "m2.xlarge", "m3.medium", "m3.large", "c1.medium")
+"""Types of which EBS optimization cannot be asked, by how their names begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of one instance; ``cpu_credits`` is None for what is not burstable."""
+
+    disable_api_termination: bool = False
+    disable_api_stop: bool = False
+    ebs_optimized: bool = False
+    cpu_credits: str | None = None
+    auto_recovery: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class AskedOptions:
+    """The request's; None: not said."""
+
+    disable_api_termination: bool | None = None
+    disable_api_stop: bool | None = None
+    ebs_optimized: bool | None = None
+    cpu_credits: str | None = None
+    auto_recovery: str | None = None
+
+
+def choose_options(image: Image, type_: InstanceType, asked: AskedOptions) -> Options:
+    """The options of an instance of ``image`` and ``type_``."""
+    if asked.disable_api_stop and image.root_device_type is RootDeviceType.INSTANCE_STORE:
+        raise UnsupportedOperation(
+            f"Stop protection is not supported for instances of {image.id}: their root is an instance store, they cannot be stopped."
+        )
+    if asked.ebs_optimized:
+        check_optimizable(type_)
+    return Options(
+        disable_api_termination=bool(asked.disable_api_termination),
+        disable_api_stop=bool(asked.disable_api_stop),
+        ebs_optimized=bool(asked.ebs_optimized),
+        cpu_credits=choose_credits(type_, asked.cpu_credits),
+        auto_recovery=_recovery(asked.auto_recovery),
+    )
+
+
+def check_optimizable(type_: InstanceType) -> None:
+    """Refuses EBS optimization for a type that has it not."""
+    if type_.name.startswith(NEVER_OPTIMIZED):
+        raise Unsupported(
+            f"EBS-optimized instances are not supported for your requested configuration: {type_.name} has no EBS optimization."
+        )
+
+
+def choose_credits(type_: InstanceType, asked: str | None) -> str | None:
+    """``standard`` or ``unlimited`` for a burstable type: what was asked, else the family's."""
+    if asked is not None and asked not in CREDITS:
+        raise InvalidParameterValue(
+            parameter="CreditSpecification.CpuCredits", value=asked, why=f"Allowed: {', '.join(CREDITS)}."
+        )
+    if type_.is_burstable:
+        return asked or ("standard" if type_.name.startswith(STANDARD_FAMILIES) else "unlimited")
+    if asked is not None:
+        raise InvalidParameterCombination(
+            f"The parameter CreditSpecification cannot be used with the instance type {type_.name}: it is not burstable."
+        )
+    return None
+
+
+def _recovery(asked: str | None) -> str:
+    if asked is None:
+        return RECOVERIES[0]
+    if asked not in RECOVERIES:
+        raise InvalidParameterValue(
+            parameter="MaintenanceOptions.AutoRecovery", value=asked, why=f"Allowed: {', '.join(RECOVERIES)}."
+        )
+    return asked
