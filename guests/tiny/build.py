@@ -162,6 +162,7 @@ def _root(kernel: Kernel) -> Tree:
     for name in SCRIPTS:
         tree.add(f"usr/lib/amiable/{name}", File((FILES / name).read_bytes(), 0o755))
     tree.add("usr/bin/amiable-facts", File((FILES / "facts").read_bytes(), 0o755))
+    tree.add("usr/bin/scp", File((FILES / "scp").read_bytes(), 0o755))
     tree.add("etc/acpi/PWRF/00000080", File((FILES / "power-button").read_bytes(), 0o755))
     tree.add("etc/inittab", File((FILES / "inittab").read_bytes()))
     tree.add("etc/passwd", File(b"root:*:0:0:root:/root:/bin/sh\n"))
