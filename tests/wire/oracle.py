@@ -2,6 +2,7 @@
 
 import base64
 import random
+import re
 import string
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -106,10 +107,18 @@ class Maker:
             return "arn:aws:rbin:us-east-1:123456789012:rule/" + "".join(self._random.choices("0123abcXYZ", k=11))
         if pattern.startswith("arn:"):
             return "arn:aws:kms:us-east-1:123456789012:key/abc"
-        if "A-Za-z0-9" in pattern or pattern == "^[\\S]+$":
-            return base64.b64encode(self._random.randbytes(9)).decode()
+        if pattern.startswith(("(/", "((/", "(\\u002F")):
+            return "/path/"
         low = shape.metadata.get("min", 1)
         size = self._random.randint(low, max(low, min(shape.metadata.get("max", 30), 30)))
+        if pattern.startswith("\\u002F"):
+            return "/" + "".join(self._random.choices("abc/+=", k=size - 1))
+        if re.fullmatch(r"\[[^]]*\][*+]", pattern) and "\\p" not in pattern:
+            return "".join(
+                self._random.choices([each for each in TEXT if re.fullmatch(pattern, each, re.ASCII)], k=size)
+            )
+        if "A-Za-z0-9" in pattern or pattern == "^[\\S]+$":
+            return base64.b64encode(self._random.randbytes(9)).decode()
         return "".join(self._random.choices(TEXT, k=size))
 
     def _number(self, shape: Any, bound: int) -> int:

@@ -195,7 +195,7 @@ def test_an_empty_string_is_not_an_absent_one() -> None:
         ("Action=&Version=2016-11-15", MissingAction),
         ("Action=DescribeImages", MissingParameter),
         ("Action=DescribeImages&Version=1999-01-01", NoSuchVersion),
-        ("Action=DescribeVolumes&Version=2016-11-15", NotImplementedAction),
+        ("Action=DescribeFleets&Version=2016-11-15", NotImplementedAction),
         ("Action=MakeCoffee&Version=2016-11-15", InvalidAction),
         ("Action=DescribeImages&Version=2016-11-15&ImageId.1=%ff%fe", MalformedQueryString),
         ("Action=DescribeImages&Action=DescribeImages&Version=2016-11-15", MalformedQueryString),

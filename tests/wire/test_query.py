@@ -30,13 +30,16 @@ def test_requests_and_answers_agree_with_the_client(service: str, name: str, see
     answered = maker.value(model.output_shape) if model.output_shape else {}
     result = oracle.typed(generated, model.output_shape, answered) if model.output_shape else None
     body = protocol.write_response(operation, result, request_id="r-1")
-    assert oracle.parse(service, name, body) == answered
+    told = oracle.parse(service, name, body)
+    assert {
+        member: value for member, value in told.items() if value != []
+    } == answered  # a set is there even when empty
     assert b"<ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata>" in body
 
 
 def test_unknown_things_are_refused() -> None:
     with pytest.raises(NotImplementedAction):
-        query.STS.operation_of("AssumeRole")
+        query.STS.operation_of("AssumeRoleWithSAML")
     with pytest.raises(InvalidAction):
         query.STS.operation_of("MakeCoffee")
     with pytest.raises(NoSuchVersion):

@@ -169,10 +169,15 @@ def _table_row(shape: Any, protocol: str) -> str:
         return f"Scalar({KINDS[shape.type_name]!r})"
     facts = [repr(KINDS[shape.type_name]), *bounds]
     if "pattern" in shape.metadata and _is_pattern_of_python(shape.metadata["pattern"]):
-        facts.append(f"pattern={shape.metadata['pattern']!r}")
+        facts.append(f"pattern={_whole(shape.metadata['pattern'], protocol)!r}")
     if "enum" in shape.metadata:
         facts.append("enum=frozenset({" + ", ".join(repr(word) for word in sorted(shape.metadata["enum"])) + "})")
     return f"Scalar({', '.join(facts)})"
+
+
+def _whole(pattern: str, protocol: str) -> str:
+    """The pattern as it is meant: IAM and STS mean the whole of a value by patterns that carry no anchors."""
+    return f"^(?a:{pattern})$" if protocol == "query" else pattern
 
 
 def _is_pattern_of_python(pattern: str) -> bool:
