@@ -10,14 +10,15 @@ from amiable.database.product_codes import forget_codes
 from amiable.database.schema import volume as V
 from amiable.database.tags import batches, forget
 from amiable.database.text_match import is_one_of
-from amiable.model.volume import Volume, VolumeState
+from amiable.model.volume import AttachmentState, Volume, VolumeState
 
-_NAMES = tuple(f.name for f in fields(Volume) if f.name != "state")
+_NAMES = tuple(f.name for f in fields(Volume) if f.name not in ("state", "attachment_state"))
 
 
 def insert_volume(c: Connection, volume: Volume) -> None:
     """Inserts it."""
-    c.execute(insert(V).values(**{**asdict(volume), "state": volume.state.value}))
+    attachment = None if volume.attachment_state is None else volume.attachment_state.value
+    c.execute(insert(V).values({**asdict(volume), "state": volume.state.value, "attachment_state": attachment}))
 
 
 def get_volume(c: Connection, volume_id: str) -> Volume | None:
@@ -50,7 +51,8 @@ def volumes_of_many(c: Connection, instance_ids: Sequence[str]) -> dict[str, lis
 
 def detach_volume(c: Connection, volume_id: str) -> None:
     """The volume outlives its instance: available, attached to nothing."""
-    values = {"state": VolumeState.AVAILABLE.value, "instance_id": None, "device_name": None, "attached_at": None}
+    values: dict[str, Any] = {"state": VolumeState.AVAILABLE.value, "attachment_state": None}
+    values |= {"instance_id": None, "device_name": None, "attached_at": None, "delete_on_termination": False}
     c.execute(update(V).where(V.c.id == volume_id).values(**values))
 
 
@@ -62,4 +64,6 @@ def delete_volume(c: Connection, volume_id: str) -> None:
 
 
 def _volume(row: Row[Any]) -> Volume:
-    return Volume(state=VolumeState(row.state), **{name: getattr(row, name) for name in _NAMES})
+    attachment = None if row.attachment_state is None else AttachmentState(row.attachment_state)
+    values = {name: getattr(row, name) for name in _NAMES}
+    return Volume(state=VolumeState(row.state), attachment_state=attachment, **values)

@@ -1,8 +1,6 @@
 """What the four jobs of a machine share: the instance's facts, its exports, and how an end is told from a failure."""
 
-import contextlib
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from amiable.model.volume import Volume
 from amiable.rules.hardware import in_guest_order
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
-from amiable.vm import exporter
+from amiable.vm import exporter, volume_files
 from amiable.vm.directory import Directory
 from amiable.vm.machine import MachineFailed
 from amiable.vm.network import NetworkFailed
@@ -77,18 +75,7 @@ def unexport(services: Services, held: tuple[Volume, ...]) -> None:
 def forget_volume(services: Services, volume_id: str) -> None:
     """Removes what is left of a deleted volume outside of its instance's directory."""
     map_path(services.data, volume_id).unlink(missing_ok=True)
-    (services.data / "volumes" / f"{volume_id}.qcow2").unlink(missing_ok=True)
-
-
-def keep_volume(services: Services, directory: Directory, volume: Volume) -> None:
-    """Moves a volume that outlives its instance into ``<data>/volumes``, out of the guest's reach."""
-    folder = services.data / "volumes"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    name = f"{volume.id}.qcow2"
-    with contextlib.suppress(FileNotFoundError):
-        os.close(directory.open(name, os.O_RDONLY))  # a regular file, or nothing is moved
-        os.rename(name, folder / name, src_dir_fd=directory.descriptor)
-        shutil.chown(folder / name, os.geteuid(), os.getegid())
+    volume_files.remove(services.data, volume_id)
 
 
 def words(error: BaseException) -> str:

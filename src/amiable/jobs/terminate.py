@@ -5,13 +5,14 @@ from typing import Final
 
 from amiable.database import instances, volumes
 from amiable.jobs.context import JobContext
-from amiable.jobs.machine import facts_of, forget_volume, keep_volume, unexport
+from amiable.jobs.machine import facts_of, forget_volume, unexport
 from amiable.jobs.stop import power_off
 from amiable.model.instance import State
 from amiable.model.volume import Volume
 from amiable.rules.lifecycle import Event
+from amiable.services import consoles
 from amiable.services.roots import drop_unused_roots
-from amiable.vm import disk_export, machine
+from amiable.vm import disk_export, machine, volume_files
 from amiable.vm.directory import locked, open_directory, remove_directory
 
 POWER_OFF_SECONDS_MAX: Final = 20.0
@@ -30,10 +31,11 @@ def terminate(context: JobContext) -> None:
             power_off(context, directory, POWER_OFF_SECONDS_MAX)
         with locked(directory):
             machine.end_machine(directory)
+            consoles.keep(services, facts.instance.id, facts.instance.boot_count, directory)
             disk_export.end_still_disk(directory)
             unexport(services, facts.volumes)
             for volume in kept:
-                keep_volume(services, directory, volume)
+                volume_files.move_out(services.data, directory, volume.id)
             remove_directory(services.data, facts.instance.id)
     gone = [volume for volume in facts.volumes if goes(volume)]
     with services.database.write() as c:

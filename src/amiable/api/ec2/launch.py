@@ -50,7 +50,7 @@ from amiable.model.network import SecurityGroup, Subnet
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode, united
 from amiable.model.snapshot import Snapshot
-from amiable.model.volume import Volume, VolumeState
+from amiable.model.volume import AttachmentState, Volume, VolumeState
 from amiable.rules import launch
 from amiable.rules.devices import AskedDevice, PlannedDisk
 from amiable.rules.hardware_profile import TAG
@@ -359,4 +359,5 @@ def _volume(volume_id: str, instance: Instance, disk: PlannedDisk, now: datetime
         attached_at=now,
         iops=disk.iops,
         throughput=disk.throughput,
+        attachment_state=AttachmentState.ATTACHED,
     )

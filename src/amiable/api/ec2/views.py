@@ -148,7 +148,7 @@ def _mapping(volume: Volume) -> ec2.InstanceBlockDeviceMapping:
         ebs=ec2.EbsInstanceBlockDevice(
             attach_time=volume.attached_at,
             delete_on_termination=volume.delete_on_termination,
-            status="attached" if volume.attached_at else "attaching",
+            status=volume.attachment_state,
             volume_id=volume.id,
         ),
     )

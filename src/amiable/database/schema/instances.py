@@ -120,7 +120,28 @@ volume = Table(
     Column("delete_on_termination", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("attached_at", Instant),
+    Column("attachment_state", String(16)),  # attaching | attached | detaching
+    Column("virtual_name", String(16)),  # ephemeral0: a local disk, emptied at each stop
+    Column("auto_enable_io", Boolean, nullable=False, server_default=false()),
     Index("ix_volume_account_region", "account_id", "region"),
+)
+volume_modification = Table(
+    "volume_modification",
+    metadata,
+    Column("volume_id", ForeignKey("volume.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # from 1 on
+    Column("state", String(16), nullable=False),  # modifying | completed | failed
+    Column("message", String(1000)),
+    Column("original_size_gib", Integer, nullable=False),
+    Column("original_type", String(16), nullable=False),
+    Column("original_iops", Integer),
+    Column("original_throughput", Integer),
+    Column("target_size_gib", Integer, nullable=False),
+    Column("target_type", String(16), nullable=False),
+    Column("target_iops", Integer),
+    Column("target_throughput", Integer),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
 )
 key_pair = Table(
     "key_pair",
