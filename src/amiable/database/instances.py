@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 
-from amiable.database import metering, product_codes
+from amiable.database import interfaces, metering, product_codes
 from amiable.database.schema import instance as I
 from amiable.database.schema import reservation as R
 from amiable.database.schema import volume as V
@@ -120,6 +120,8 @@ def set_state(
     c.execute(update(I).where(I.c.id == instance_id).values(**values))
     changed = get_instance(c, instance_id)
     assert changed is not None
+    if after is State.TERMINATED:
+        interfaces.release(c, instance_id)
     if before.state is State.RUNNING:
         metering.end_runs(c, instance_id, now=now)
     if after is State.RUNNING:

@@ -1,61 +1,136 @@
-"""Queries on the network that accounts see: VPCs, subnets, groups, and the free addresses of a subnet.
+"""Queries on VPCs and subnets, and on the free addresses of a subnet.
 
 An account's default network is EC2's: 172.31.0.0/16 with one /20 per zone and one group named ``default``.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
+from amiable.database import routes, security_groups
+from amiable.database.schema import default_network as Z
 from amiable.database.schema import instance as I
+from amiable.database.schema import network_interface as N
 from amiable.database.schema import security_group as G
 from amiable.database.schema import subnet as S
 from amiable.database.schema import vpc as V
+from amiable.database.tags import forget
 from amiable.model import ids
-from amiable.model.network import SecurityGroup, Subnet, Vpc
+from amiable.model.network import (
+    DhcpOptions,
+    InternetGateway,
+    NetworkAcl,
+    Route,
+    RouteTable,
+    RouteTableAssociation,
+    SecurityGroup,
+    Subnet,
+    Vpc,
+)
 
 DEFAULT_VPC_CIDR: Final = "172.31.0.0/16"
 DEFAULT_SUBNET_BITS: Final = 20
 RESERVED_FIRST: Final = 4
 RESERVED_LAST: Final = 1
 
+_VPC = tuple(each.name for each in fields(Vpc))
+
 
 def ensure_default_network(
     c: Connection, account_id: str, region: str, *, zones: Sequence[str], mint: Callable[[str], str], now: datetime
 ) -> None:
-    """Makes what is missing of the account's default network: VPC, group, and a subnet for each zone that has none."""
-    vpc = next((v for v in list_vpcs(c, account_id, region) if v.is_default), None)
+    """Gives the account its default network in ``zones``, each zone once: what it deletes does not come back by itself."""
+    mine = and_(Z.c.account_id == account_id, Z.c.region == region)
+    given = set(c.execute(select(Z.c.zone).where(mine)).scalars())
+    new = [zone for zone in zones if zone not in given]
+    if not new:
+        return
+    c.execute(insert(Z), [{"account_id": account_id, "region": region, "zone": zone} for zone in new])
+    vpc = find_default_vpc(c, account_id, region)
+    if vpc is None and given:
+        return
     if vpc is None:
-        vpc = Vpc(mint(ids.VPC), account_id, region, DEFAULT_VPC_CIDR, True)
-        row = {"id": vpc.id, "account_id": account_id, "region": region, "cidr": vpc.cidr, "is_default": True}
-        c.execute(insert(V).values(**row, created_at=now))
-        c.execute(
-            insert(G).values(
-                id=mint(ids.SECURITY_GROUP),
-                account_id=account_id,
-                region=region,
-                vpc_id=vpc.id,
-                name="default",
-                description="default VPC security group",
-            )
-        )
-    here = [subnet for subnet in list_subnets(c, account_id, region) if subnet.vpc_id == vpc.id]
-    taken = {subnet.cidr for subnet in here}
-    free = (str(n) for n in IPv4Network(vpc.cidr).subnets(new_prefix=DEFAULT_SUBNET_BITS) if str(n) not in taken)
-    for zone in zones:
-        if not any(subnet.zone == zone and subnet.is_default for subnet in here):
-            row = {"id": mint(ids.SUBNET), "account_id": account_id, "region": region, "vpc_id": vpc.id, "zone": zone}
-            c.execute(insert(S).values(**row, cidr=next(free), is_default=True))
+        vpc = create_default_vpc(c, account_id, region, mint=mint, now=now)
+    for zone in new:
+        create_default_subnet(c, vpc, zone, mint)
+
+
+def create_default_vpc(
+    c: Connection, account_id: str, region: str, *, mint: Callable[[str], str], now: datetime
+) -> Vpc:
+    """A new default VPC with what belongs to one, but no subnet: a gateway, and a main table that leads to it."""
+    vpc = Vpc(mint(ids.VPC), account_id, region, DEFAULT_VPC_CIDR, True)
+    gateway = InternetGateway(mint(ids.INTERNET_GATEWAY), account_id, region, vpc.id)
+    vpc = insert_vpc(c, vpc, (Route("0.0.0.0/0", gateway_id=gateway.id),), mint=mint, now=now)
+    routes.insert_internet_gateway(c, gateway)
+    return vpc
+
+
+def insert_vpc(
+    c: Connection, vpc: Vpc, leads: tuple[Route, ...] = (), *, mint: Callable[[str], str], now: datetime
+) -> Vpc:
+    """Adds a VPC with what every one has: its group ``default``, its main route table, its network ACL, its DHCP options."""
+    owner = (vpc.account_id, vpc.region)
+    options = next(iter(routes.list_dhcp_options(c, *owner)), None)
+    if options is None:
+        options = DhcpOptions(mint(ids.DHCP_OPTIONS), *owner)
+        routes.insert_dhcp_options(c, options)
+    vpc = replace(vpc, dhcp_options_id=options.id)
+    c.execute(insert(V).values(**asdict(vpc), created_at=now))
+    security_groups.insert_default_group(c, vpc.id, owner, mint)
+    routes.insert_network_acl(c, NetworkAcl(mint(ids.NETWORK_ACL), *owner, vpc.id))
+    table_id = mint(ids.ROUTE_TABLE)
+    main = RouteTableAssociation(mint(ids.ROUTE_TABLE_ASSOCIATION), table_id, None)
+    routes.insert_route_table(c, RouteTable(table_id, *owner, vpc.id, leads, (main,)), now)
+    return vpc
+
+
+def create_default_subnet(c: Connection, vpc: Vpc, zone: str, mint: Callable[[str], str]) -> Subnet | None:
+    """The zone's default subnet, made in the first free part of the default VPC; None where none is free."""
+    taken = [IPv4Network(each.cidr) for each in list_subnets(c, vpc.account_id, vpc.region) if each.vpc_id == vpc.id]
+    for part in IPv4Network(vpc.cidr).subnets(new_prefix=DEFAULT_SUBNET_BITS):
+        if not any(part.overlaps(each) for each in taken):
+            subnet = Subnet(mint(ids.SUBNET), vpc.account_id, vpc.region, vpc.id, zone, str(part), True)
+            insert_subnet(c, subnet)
+            return subnet
+    return None
+
+
+def find_default_vpc(c: Connection, account_id: str, region: str) -> Vpc | None:
+    """The account's default VPC, if it has one."""
+    return next((vpc for vpc in list_vpcs(c, account_id, region) if vpc.is_default), None)
 
 
 def list_vpcs(c: Connection, account_id: str, region: str) -> list[Vpc]:
     """The account's VPCs, by id."""
     rows = c.execute(select(V).where(V.c.account_id == account_id, V.c.region == region).order_by(V.c.id))
-    return [Vpc(row.id, row.account_id, row.region, row.cidr, row.is_default) for row in rows]
+    return [Vpc(**{name: row._mapping[name] for name in _VPC}) for row in rows]
+
+
+def set_vpc_attributes(c: Connection, vpc_id: str, **attributes: bool) -> None:
+    """Changes ``has_dns_support`` or ``has_dns_hostnames``."""
+    c.execute(update(V).where(V.c.id == vpc_id).values(**attributes))
+
+
+def delete_vpc(c: Connection, vpc: Vpc) -> None:
+    """Removes the VPC with what came with it: its group ``default``, main table and ACL; nothing else is in it."""
+    for group in list_security_groups(c, vpc.account_id, vpc.region):
+        if group.vpc_id == vpc.id:
+            security_groups.delete_group(c, group.id)
+            forget(c, group.id)
+    for table in routes.list_route_tables(c, vpc.account_id, vpc.region):
+        if table.vpc_id == vpc.id:
+            routes.delete_route_table(c, table.id)
+    for acl in routes.list_network_acls(c, vpc.account_id, vpc.region):
+        if acl.vpc_id == vpc.id:
+            routes.delete_network_acl(c, acl.id)
+    c.execute(delete(V).where(V.c.id == vpc.id))
+    forget(c, vpc.id)
 
 
 def list_subnets(c: Connection, account_id: str, region: str) -> list[Subnet]:
@@ -76,19 +151,39 @@ def list_security_groups(c: Connection, account_id: str, region: str) -> list[Se
     return [SecurityGroup(row.id, row.account_id, row.region, row.vpc_id, row.name, row.description) for row in rows]
 
 
+def insert_subnet(c: Connection, subnet: Subnet) -> None:
+    """Adds it."""
+    c.execute(insert(S).values(**asdict(subnet)))
+
+
+def set_maps_public_ip(c: Connection, subnet_id: str, maps_public_ip: bool) -> None:
+    """Records whether launches in the subnet ask for a public address."""
+    c.execute(update(S).where(S.c.id == subnet_id).values(maps_public_ip=maps_public_ip))
+
+
+def delete_subnet(c: Connection, subnet_id: str) -> None:
+    """Removes the subnet with its route table association and its tags."""
+    routes.delete_associations_of(c, subnet_id)
+    c.execute(delete(S).where(S.c.id == subnet_id))
+    forget(c, subnet_id)
+
+
 def free_addresses(c: Connection, subnet: Subnet, count: int) -> list[str]:
     """Up to ``count`` free addresses of the subnet, lowest first; EC2 keeps the first four and the last for itself."""
-    live = select(I.c.private_ip).where(I.c.subnet_id == subnet.id, I.c.terminated_at.is_(None))
-    taken = {row.private_ip for row in c.execute(live)}
+    taken = _taken(c, subnet)
     network = IPv4Network(subnet.cidr)
     usable = (str(network[place]) for place in range(RESERVED_FIRST, network.num_addresses - RESERVED_LAST))
     return list(islice((address for address in usable if address not in taken), count))
 
 
 def is_address_free(c: Connection, subnet: Subnet, address: str) -> bool:
-    """Whether no live instance of the subnet has ``address``."""
-    query = select(I.c.id).where(I.c.subnet_id == subnet.id, I.c.private_ip == address, I.c.terminated_at.is_(None))
-    return c.execute(query).first() is None
+    """Whether no interface and no live instance of the subnet has ``address``."""
+    return address not in _taken(c, subnet)
+
+
+def _taken(c: Connection, subnet: Subnet) -> set[str]:
+    live = select(I.c.private_ip).where(I.c.subnet_id == subnet.id, I.c.terminated_at.is_(None))
+    return set(c.execute(live.union(select(N.c.private_ip).where(N.c.subnet_id == subnet.id))).scalars())
 
 
 def is_usable_address(subnet: Subnet, address: str) -> bool:
@@ -103,10 +198,9 @@ def is_usable_address(subnet: Subnet, address: str) -> bool:
 
 
 def count_free_addresses(c: Connection, subnet: Subnet) -> int:
-    """How many instances the subnet still has addresses for."""
-    live = select(func.count()).where(I.c.subnet_id == subnet.id, I.c.terminated_at.is_(None))
-    return IPv4Network(subnet.cidr).num_addresses - RESERVED_FIRST - RESERVED_LAST - int(c.execute(live).scalar_one())
+    """How many interfaces the subnet still has addresses for."""
+    return IPv4Network(subnet.cidr).num_addresses - RESERVED_FIRST - RESERVED_LAST - len(_taken(c, subnet))
 
 
 def _subnet(row: Row[Any]) -> Subnet:
-    return Subnet(row.id, row.account_id, row.region, row.vpc_id, row.zone, row.cidr, row.is_default)
+    return Subnet(**row._mapping)

@@ -23,6 +23,7 @@ from amiable.api.products import check_subscribed
 from amiable.database import (
     images,
     instances,
+    interfaces,
     jobs,
     key_pairs,
     network,
@@ -322,6 +323,7 @@ def _insert(
     instances.insert_reservation(c, Reservation(first.reservation_id, first.account_id, first.region, now))
     for instance in launched:
         instances.insert_instance(c, instance)
+        interfaces.insert_interface(c, interfaces.primary_of(instance))
         tags.put(c, **owner, resource_id=instance.id, resource_type="instance", tags=born.get("instance", {}))
         for disk in plan.disks:
             volume = _volume(services.mint(ids.VOLUME), instance, disk, now)

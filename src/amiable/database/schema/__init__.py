@@ -13,6 +13,13 @@ from amiable.database.schema.accounts import (
     signing_certificate,
 )
 from amiable.database.schema.blocks import block, generation, leaf, pack
+from amiable.database.schema.consoles import boot, console_post, password_data, serial_console_access
+from amiable.database.schema.firewall import (
+    network_interface,
+    network_interface_group,
+    security_group,
+    security_group_rule,
+)
 from amiable.database.schema.governance import (
     allowed_images,
     image_instance_type,
@@ -31,7 +38,18 @@ from amiable.database.schema.lineage import (
     image_usage_report_type,
 )
 from amiable.database.schema.metadata import metadata
-from amiable.database.schema.network import security_group, subnet, vpc
+from amiable.database.schema.network import (
+    address,
+    default_network,
+    dhcp_options,
+    internet_gateway,
+    network_acl,
+    route,
+    route_table,
+    route_table_association,
+    subnet,
+    vpc,
+)
 from amiable.database.schema.objects import bucket, multipart_part, multipart_upload, object_
 from amiable.database.schema.parameters import channel, channel_version, parameter, parameter_tag, parameter_version
 from amiable.database.schema.products import (
@@ -57,14 +75,19 @@ __all__ = [
     "access_key",
     "account",
     "account_region_setting",
+    "address",
     "allowed_images",
     "block",
+    "boot",
     "bucket",
     "bundle_task",
     "channel",
     "channel_version",
     "client_token",
+    "console_post",
     "create_volume_permission",
+    "default_network",
+    "dhcp_options",
     "event",
     "generation",
     "image",
@@ -76,6 +99,7 @@ __all__ = [
     "image_watermark",
     "import_snapshot_task",
     "instance",
+    "internet_gateway",
     "job",
     "key_pair",
     "launch_permission",
@@ -89,6 +113,9 @@ __all__ = [
     "name_guard",
     "name_guard_finding",
     "name_lookup",
+    "network_acl",
+    "network_interface",
+    "network_interface_group",
     "object_",
     "organization",
     "organization_member",
@@ -97,6 +124,7 @@ __all__ = [
     "parameter",
     "parameter_tag",
     "parameter_version",
+    "password_data",
     "pending_block",
     "product",
     "product_price",
@@ -106,7 +134,12 @@ __all__ = [
     "retention_rule",
     "retention_rule_match",
     "retention_rule_tag",
+    "route",
+    "route_table",
+    "route_table_association",
     "security_group",
+    "security_group_rule",
+    "serial_console_access",
     "signing_certificate",
     "snapshot",
     "snapshot_leaf",
