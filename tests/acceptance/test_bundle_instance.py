@@ -147,7 +147,7 @@ def test_a_killed_server_begins_again_a_cancelled_task_leaves_nothing_and_a_kill
     exporter, qemu = pid_of(server.data / "exporter" / "process.json"), pid_of(folder / "process.json")
 
     def is_read() -> bool | None:
-        return True if (folder / "bundle.nbd").exists() else None
+        return True if (folder / "disks.nbd").exists() else None
 
     def keys() -> list[str]:
         return [each["Key"] for each in server.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
@@ -171,7 +171,7 @@ def test_a_killed_server_begins_again_a_cancelled_task_leaves_nothing_and_a_kill
     found = wait_until_ended(server, task)
     assert (found["State"], found["BundleTaskError"]["Code"]) == ("failed", "Client.Cancelled")
     assert not any(key.startswith("cancelled/") for key in keys())
-    assert not any(path.name.startswith("bundle") for path in folder.iterdir())
+    assert not any(path.name.startswith(("disks", "copies")) for path in folder.iterdir())
     assert journey.facts(server, instance, key)["boot-id"] == boot
 
     with standing_still(exporter):

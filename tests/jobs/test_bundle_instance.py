@@ -26,8 +26,9 @@ from amiable.rules.bundle_task import Event as TaskEvent
 from amiable.rules.hardware import disk_of
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
-from amiable.vm import disk_export, machine, process
+from amiable.vm import disk_export, machine
 from amiable.vm.directory import make_directory, open_directory
+from amiable.vm.disk_export import Reading
 from amiable.wire.generated import ec2
 from tests.jobs.test_machine_jobs import launch
 from tests.support.buckets import make_bucket, put
@@ -130,8 +131,8 @@ def test_the_bundle_holds_the_disk_and_says_what_the_instance_was(off: Off, tmp_
 def test_nothing_runs_and_nothing_lies_in_the_directory_afterwards(off: Off) -> None:
     folder = off.services.data / "instances" / off.instance.id
     before = {path.name for path in folder.iterdir()}
-    (folder / disk_export.COPIES).write_bytes(b"left by a run over the instance while it ran")
-    off.bundle()
+    tag = off.bundle().id.partition("-")[2]
+    (folder / f"copies-{tag}-0.qcow2").write_bytes(b"left by a run over the instance while it ran")
     run_jobs(off.services)
     assert {path.name for path in folder.iterdir()} - before <= {"qemu.log"}
 
@@ -197,27 +198,27 @@ def test_a_cancelled_task_fails_as_cancelled_and_leaves_nothing(off: Off) -> Non
 
 def test_what_a_killed_run_left_at_the_disk_ends_with_a_task_that_is_cancelled_then(off: Off) -> None:
     task = off.bundle()
-    folder = open_directory(off.services.data, off.instance.id)
-    with folder as directory, disk_export.still_disk(directory, disk_of(off.volume)):  # the run before, as it were
-        server = process.read_record(directory.descriptor, disk_export.RECORD)
-        assert server is not None and server.is_alive()
+    with open_directory(off.services.data, off.instance.id) as directory:
+        reading = Reading(task.id.partition("-")[2], (disk_of(off.volume),))
+        server = disk_export.hold_still(directory, reading)  # the run before, as it were
+        assert server.is_alive() and disk_export.is_read_still(directory)
         cancel_bundle_task(off.services, off.principal, ec2.CancelBundleTaskRequest(bundle_id=task.id))
         run_jobs(off.services)
         assert off.task().state == "failed" and not server.is_alive()
-        assert process.read_record(directory.descriptor, disk_export.RECORD) is None
+        assert disk_export.still_tags(directory) == []
 
 
 def test_a_task_that_is_cancelled_while_it_reads_ends_and_leaves_the_instance(
     off: Off, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = off.bundle()
-    real = disk_export.still_disk
+    real = disk_export.hold_still
 
     def cancelled_meanwhile(*arguments: Any) -> Any:
         cancel_bundle_task(off.services, off.principal, ec2.CancelBundleTaskRequest(bundle_id=task.id))
         return real(*arguments)
 
-    monkeypatch.setattr(disk_export, "still_disk", cancelled_meanwhile)
+    monkeypatch.setattr(disk_export, "hold_still", cancelled_meanwhile)
     run_jobs(off.services)
     task = off.task()
     assert task.state == "failed" and task.error is not None and task.error.code == "Client.Cancelled"

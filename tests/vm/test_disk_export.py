@@ -19,6 +19,7 @@ from amiable.model.hardware import Disk
 from amiable.rules.qemu_command import DISK_DRIVERS
 from amiable.vm import disk_export, machine
 from amiable.vm.directory import Directory
+from amiable.vm.disk_export import Reading
 from amiable.vm.machine import MachineFailed
 from amiable.vm.process import Process, identity_of
 from amiable.vm.qmp import Qmp
@@ -26,6 +27,25 @@ from amiable.vm.qmp import Qmp
 MIB = 1 << 20
 DISK = Disk("vol-0123456789abcdef0", 64 * MIB, False)
 SECONDS_MAX = 60
+TAG = "0123456789abcdef0"
+FILTER = f"filter-{TAG}-0"
+EXPORT = f"disk-{TAG}-0"
+
+
+@contextlib.contextmanager
+def running_disk(directory: Directory, found: Process, disk: Disk) -> Iterator[socket.socket]:
+    """A connection to the disk as it is now."""
+    disk_export.hold_running(directory, found, Reading(TAG, (disk,)))
+    try:
+        with disk_export.connected(directory, found, disk_export.SOCKET) as connection:
+            yield connection
+    finally:
+        disk_export.release_running(directory, found, TAG)
+
+
+def ours(name: str) -> bool:
+    """Whether a node or a file belongs to a reading."""
+    return name.startswith(("filter-", "copies-", "moment-", "disk-", "disks"))
 
 
 @pytest.fixture
@@ -78,7 +98,7 @@ def status(qmp: Qmp) -> str:
 
 def read(connection: socket.socket, offset: int, length: int) -> bytes:
     view = bytearray(length)
-    NbdClient(connection).read_into(memoryview(view), offset)
+    NbdClient(connection, EXPORT).read_into(memoryview(view), offset)
     return bytes(view)
 
 
@@ -87,13 +107,13 @@ def test_what_is_written_later_is_not_seen_and_all_is_taken_away_again(directory
     with qemu(directory, driver) as found:
         before = nodes(directory, found)
         for number in range(2):
-            with disk_export.running_disk(directory, found, DISK) as connection:
+            with running_disk(directory, found, DISK) as connection:
                 with machine.monitor(directory, found) as qmp:
                     assert status(qmp) == "running"
-                write(directory, found, "bundle-of-disk0", "write -P 9 1M 1M")
-                write(directory, found, "bundle-of-disk0", "write -P 9 30M 1M")
+                write(directory, found, FILTER, "write -P 9 1M 1M")
+                write(directory, found, FILTER, "write -P 9 30M 1M")
                 was = bytes([1]) * MIB if number == 0 else bytes([9]) * MIB
-                client = NbdClient(connection)
+                client = NbdClient(connection, EXPORT)
                 view = bytearray(MIB)
                 client.read_into(memoryview(view), MIB)
                 assert view == was
@@ -123,28 +143,28 @@ def test_what_is_written_later_is_not_seen_and_all_is_taken_away_again(directory
 
 def test_what_a_killed_server_left_is_taken_away_and_a_guest_that_stood_still_goes_on(directory: Directory) -> None:
     with qemu(directory, "virtio-blk-pci") as found:
-        with disk_export.running_disk(directory, found, DISK) as left:  # a killed server's, as it were: not undone
-            NbdClient(left)
+        with running_disk(directory, found, DISK) as left:  # a killed server's, as it were: not undone
+            NbdClient(left, EXPORT)
             with machine.monitor(directory, found) as qmp:
                 qmp.execute("stop")
-            assert any(name.startswith("bundle") for name in nodes(directory, found))
-            with disk_export.running_disk(directory, found, DISK) as connection:
+            assert any(ours(name) for name in nodes(directory, found))
+            with running_disk(directory, found, DISK) as connection:
                 assert read(connection, 0, MIB) == bytes([1]) * MIB
                 with machine.monitor(directory, found) as qmp:
                     assert status(qmp) == "running"
-        assert not any(name.startswith("bundle") for name in nodes(directory, found))
+        assert not any(ours(name) for name in nodes(directory, found))
 
 
 def test_a_qemu_that_is_killed_breaks_the_reading_and_leaves_no_file(directory: Directory) -> None:
     with qemu(directory, "virtio-blk-pci") as found:
-        with disk_export.running_disk(directory, found, DISK) as connection:
-            client = NbdClient(connection)
+        with running_disk(directory, found, DISK) as connection:
+            client = NbdClient(connection, EXPORT)
             assert found.end(wait_seconds=SECONDS_MAX)
             with pytest.raises(NbdFailed):
                 client.read_into(memoryview(bytearray(MIB)), 0)
-        assert not any(path.name.startswith("bundle") for path in directory.path.iterdir())
+        assert not any(ours(path.name) for path in directory.path.iterdir())
         with pytest.raises(MachineFailed):
-            with disk_export.running_disk(directory, found, DISK):
+            with running_disk(directory, found, DISK):
                 raise AssertionError("there is no QEMU")
 
 
@@ -152,7 +172,7 @@ def test_a_machine_without_the_disk_says_so_and_keeps_its_own(directory: Directo
     with qemu(directory, "virtio-blk-pci") as found:
         other = Disk("vol-00000000000000000", 64 * MIB, False)
         with pytest.raises(MachineFailed, match="no such disk"):
-            with disk_export.running_disk(directory, found, other):
+            with running_disk(directory, found, other):
                 raise AssertionError("there is no such disk")
         with machine.monitor(directory, found) as qmp:
             assert status(qmp) == "running"
@@ -163,13 +183,13 @@ def test_where_the_old_bytes_cannot_be_kept_the_snapshot_breaks_and_never_the_gu
     directory: Directory,
 ) -> None:
     with qemu(directory, "virtio-blk-pci") as found:
-        with disk_export.running_disk(directory, found, DISK) as connection:
-            client = NbdClient(connection)
-            write(directory, found, "bundle-of-disk0", "write -P 9 1M 2M")  # the file of old bytes has 2 MiB and more
+        with running_disk(directory, found, DISK) as connection:
+            client = NbdClient(connection, EXPORT)
+            write(directory, found, FILTER, "write -P 9 1M 2M")  # the file of old bytes has 2 MiB and more
             resource.prlimit(found.pid, resource.RLIMIT_FSIZE, (MIB, resource.RLIM_INFINITY))  # and cannot grow now
-            write(directory, found, "bundle-of-disk0", "write -P 9 0 256k")
+            write(directory, found, FILTER, "write -P 9 0 256k")
             with pytest.raises(NbdFailed):
                 client.read_into(memoryview(bytearray(MIB)), 0)
-            write(directory, found, "bundle-of-disk0", "read -P 9 0 256k")
+            write(directory, found, FILTER, "read -P 9 0 256k")
         with machine.monitor(directory, found) as qmp:
             assert status(qmp) == "running"

@@ -1,6 +1,6 @@
 """The NBD client: what reading a disk takes from QEMU's or ``qemu-nbd``'s export, and nothing else.
 
-    handshake (fixed newstyle): STRUCTURED_REPLY ─▶ SET_META_CONTEXT base:allocation ─▶ GO
+    handshake (fixed newstyle): STRUCTURED_REPLY ─▶ SET_META_CONTEXT base:allocation, and what else is asked for ─▶ GO
     then one request at a time: READ, BLOCK_STATUS
 
 The server may be a QEMU that its guest has taken over, so every length it sends is compared with what was asked for before it is
@@ -49,6 +49,8 @@ REPLY_BYTES_MAX: Final = 1 * MIB
 REPLIES_MAX: Final = 64
 CHUNKS_MAX: Final = 4096
 HOLE, ZERO = 1, 2
+DEPTH: Final = b"qemu:allocation-depth"
+"""QEMU's context: 0 where no layer of the disk has anything, 1 where the uppermost has, more where one below it has."""
 
 _GREETING = struct.Struct(">8sQH")
 _OPTION_REPLY = struct.Struct(">QIII")
@@ -72,26 +74,30 @@ class Status:
 
 
 class NbdClient:
-    """One connection to one export, for one thread.  The caller closes the socket, which should have a timeout."""
+    """One connection to one export, for one thread.  The caller closes the socket, which should have a timeout.
 
-    def __init__(self, connection: socket.socket, export: str = "") -> None:
+    ``context`` is a second one to ask for, beside holes and zeros; NbdFailed where the server does not know it.
+    """
+
+    def __init__(self, connection: socket.socket, export: str = "", *, context: bytes | None = None) -> None:
         self._socket = connection
         self._handle = 0
+        self._contexts: dict[bytes, bytes] = {}
         with _failing():
-            self.size_bytes = self._negotiate(export.encode())
+            self.size_bytes = self._negotiate(export.encode(), [CONTEXT, *([context] if context else [])])
 
-    def _negotiate(self, export: bytes) -> int:
+    def _negotiate(self, export: bytes, wanted: list[bytes]) -> int:
         magic, option_magic, flags = _GREETING.unpack(self._receive(_GREETING.size))
         if magic != b"NBDMAGIC" or option_magic != OPTION_MAGIC or not flags & FIXED_NEWSTYLE:
             raise NbdFailed("no NBD server of a known kind answers")
         self._socket.sendall(struct.pack(">I", FIXED_NEWSTYLE | flags & NO_ZEROES))
         self._option(STRUCTURED_REPLY, b"")
         name = struct.pack(">I", len(export)) + export
-        contexts = self._option(SET_META_CONTEXT, name + struct.pack(">II", 1, len(CONTEXT)) + CONTEXT)
-        found = [body for kind, body in contexts if kind == META_CONTEXT and body[4:] == CONTEXT]
-        if len(found) != 1:
+        queries = b"".join(struct.pack(">I", len(each)) + each for each in wanted)
+        answers = self._option(SET_META_CONTEXT, name + struct.pack(">I", len(wanted)) + queries)
+        self._contexts = {body[4:]: body[:4] for kind, body in answers if kind == META_CONTEXT}
+        if set(self._contexts) != set(wanted) or len(set(self._contexts.values())) != len(wanted):
             raise NbdFailed("the server does not tell holes from data")
-        self._context = found[0][:4]
         for kind, body in self._option(GO, name + struct.pack(">H", 0)):
             if kind == INFO_REPLY and len(body) == 12 and body[:2] == struct.pack(">H", INFO_EXPORT):
                 return int.from_bytes(body[2:10], "big")
@@ -140,25 +146,30 @@ class NbdClient:
 
     def statuses(self) -> Iterator[Status]:
         """The whole disk in runs, in order; neighbours may be alike."""
+        for offset, length, flags in self.runs(CONTEXT):
+            yield Status(offset, length, bool(flags & ZERO), bool(flags & HOLE))
+
+    def runs(self, context: bytes) -> Iterator[tuple[int, int, int]]:
+        """The whole disk as (offset, length, flags), in order, as a context that was asked for says it."""
         offset, left = 0, self.size_bytes // RUN_BYTES_MIN + 1
         while offset < self.size_bytes:
             span = min(STATUS_BYTES, self.size_bytes - offset)
             with _failing():
-                found = self._status(offset, span)
+                found = self._status(offset, span, self._contexts[context])
             for length, flags in found:
                 length, left = min(length, self.size_bytes - offset), left - 1
                 if not length or left < 0:
                     raise NbdFailed("the server breaks the protocol")
-                yield Status(offset, length, bool(flags & ZERO), bool(flags & HOLE))
+                yield offset, length, flags
                 offset += length
 
-    def _status(self, offset: int, span: int) -> list[tuple[int, int]]:
+    def _status(self, offset: int, span: int, context: bytes) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
         for kind, length in self._chunks(BLOCK_STATUS, offset, span):
             if kind != STATUS_CHUNK or length > REPLY_BYTES_MAX or length < 12 or length % 8 != 4:
                 raise NbdFailed("the server breaks the protocol")
             body = self._receive(length)
-            if body[:4] == self._context:
+            if body[:4] == context:
                 found += _STATUS.iter_unpack(body[4:])
         if not found:
             raise NbdFailed("the server does not tell holes from data")

@@ -37,12 +37,13 @@ from amiable.rules.bundle_task import Event
 from amiable.rules.hardware import disk_of
 from amiable.rules.manifest import DEFAULT_ROOT_DEVICE
 from amiable.rules.post_policy import read_policy
-from amiable.services import Services
 from amiable.services.manifests import read_manifest_object
 from amiable.services.signing_keys import signing_pair
 from amiable.vm import disk_export, machine
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
+from amiable.vm.disk_export import Reading
 from amiable.vm.machine import MachineFailed
+from amiable.vm.process import Process
 
 log = logging.getLogger("amiable.jobs")
 
@@ -87,7 +88,7 @@ def give_up(context: JobContext, message: str) -> None:
     task = _task(context)
     if task is None or not task.is_live:
         return
-    _end_reading(context.services, task)
+    _end_reading(context, task)
     error = TaskError("Server.InternalError", message)
     if task.state is BundleState.CANCELLING:
         error = TaskError(CANCELLED, "The bundle task was cancelled; what it had written was removed.")
@@ -176,28 +177,39 @@ def _open_disk(context: JobContext, facts: Facts) -> Iterator[Layout]:
             raise MachineFailed("the instance's directory is gone") from None
         path = map_path(services.data, root.id)
         base = undo.enter_context(contextlib.closing(ExportMap(path))) if root.snapshot_id is not None else NoBase()
+        reading = Reading(_tag(context), (disk_of(root),))
         if facts.instance.state is State.RUNNING:
             qemu = machine.find_machine(directory)
             if qemu is None:
                 raise MachineFailed("its QEMU ended")
-            connection = undo.enter_context(disk_export.running_disk(directory, qemu, disk_of(root)))
+            disk_export.hold_running(directory, qemu, reading)
+            undo.callback(disk_export.release_running, directory, qemu, reading.tag)
+            server, name = qemu, disk_export.SOCKET
         else:
-            _export_base(context, directory, root, undo)
-            connection = undo.enter_context(disk_export.still_disk(directory, disk_of(root)))
-        yield disk_layout(NbdClient(connection), base, size_bytes=disk_of(root).size_bytes, stopped=check_wanted)
+            server = _hold_still(context, directory, root, undo)
+            name = disk_export.still_socket(reading.tag)
+        connection = undo.enter_context(disk_export.connected(directory, server, name))
+        client = NbdClient(connection, reading.name(disk_export.EXPORT, 0))
+        yield disk_layout(client, base, size_bytes=disk_of(root).size_bytes, stopped=check_wanted)
 
 
-def _end_reading(services: Services, task: BundleTask) -> None:
+def _tag(context: JobContext) -> str:
+    """Whose reading it is: the digits of the task's id."""
+    return str(context.data["task_id"]).partition("-")[2]
+
+
+def _end_reading(context: JobContext, task: BundleTask) -> None:
     """Takes away what :func:`_open_disk` made, where the process that made it was killed; the task ends even where that fails."""
+    services = context.services
     with services.database.read() as c:
         instance = instances.get_instance(c, task.instance_id)
     try:
         with open_directory(services.data, task.instance_id) as directory:
             qemu = machine.find_machine(directory)
             if qemu is not None:
-                disk_export.end_running_disk(directory, qemu)
+                disk_export.release_running(directory, qemu, _tag(context))
             else:
-                disk_export.end_still_disk(directory)
+                disk_export.release_still(directory, _tag(context))
         if instance is not None and instance.state is State.STOPPED:
             unexport(services, facts_of(services, instance.id).volumes)
     except FileNotFoundError:  # the instance is gone, and all of it
@@ -206,13 +218,15 @@ def _end_reading(services: Services, task: BundleTask) -> None:
         log.warning("%s: its disk may still be read: %s", task.instance_id, error)
 
 
-def _export_base(context: JobContext, directory: Directory, root: Volume, undo: contextlib.ExitStack) -> None:
-    """Serves the blocks below a stopped instance's overlay; nothing starts the instance while its task is live."""
+def _hold_still(context: JobContext, directory: Directory, root: Volume, undo: contextlib.ExitStack) -> Process:
+    """Serves a stopped instance's disk and the blocks below it; nothing starts the instance while its task is live."""
     with locked(directory):
         if facts_of(context.services, directory.path.name).instance.state is not State.STOPPED:
             raise MachineFailed("it is not stopped any more")
         export(context.services, directory, root)
         undo.callback(unexport, context.services, (root,))
+        undo.callback(disk_export.release_still, directory, _tag(context))
+        return disk_export.hold_still(directory, Reading(_tag(context), (disk_of(root),)))
 
 
 # ── the bundle ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,20 +1,26 @@
-"""One disk of an instance, as it is at one moment, served over NBD on a UNIX socket in the instance's directory.
+"""Disks of an instance, or a detached one, as they are at one moment, served over NBD on a UNIX socket in their directory.
 
-    off       ``qemu-storage-daemon`` opens the overlay, and its base by the exporter's socket
-    running   QEMU itself: stop ─▶ copy-before-write filter above the disk ─▶ snapshot-access node ─▶ its NBD server ─▶ cont
+    off       ``qemu-storage-daemon`` opens the overlays, and their bases by the exporter's sockets
+    running   QEMU itself: stop ─▶ for each disk a copy-before-write filter above it ─▶ snapshot-access node ─▶ its NBD server ─▶ cont
 
-The guest stands still for some milliseconds, between stop and cont.  From then on the old bytes of what it writes go to a file
-beside the overlay first; where that file cannot grow the *snapshot* breaks, never the guest's write.  Both programs have the rights
-of the instance's uid, are told the base (no file says it), and write nothing.  All of it is found and taken away again by name.
+The guest stands still for some milliseconds, between stop and cont: that is the one moment of all the disks.  From then on the old
+bytes of what it writes go to files beside the overlays first; where such a file cannot grow the *snapshot* breaks, never the guest's
+write.  Both programs have the rights of the disk's uid, are told the bases (no file says them), and write nothing.
+
+Every name holds the *tag* of who reads, so all of it is found, gone on with or taken away by name, also by a later server; the moment
+lasts until :func:`release_running` or the end of QEMU.
 """
 
 import contextlib
 import json
 import os
+import re
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from amiable.model.hardware import Disk
@@ -24,16 +30,13 @@ from amiable.vm.machine import MachineFailed
 from amiable.vm.process import Process
 from amiable.vm.qmp import Qmp, QmpError
 
-SOCKET: Final = "bundle.nbd"
-RECORD: Final = "bundle.json"
-COPIES: Final = "bundle-copies.qcow2"
-"""What the guest overwrites while its disk is read."""
-EXPORT: Final = "bundle"
-FILTER: Final = "bundle-of-"
-"""The filter's node is this and the name of the disk's node."""
-COPIES_NODE: Final = "bundle-copies"
-SNAPSHOT_NODE: Final = "bundle-snapshot"
+SOCKET: Final = "disks.nbd"
+"""Of the NBD server inside QEMU."""
+EXPORT, FILTER, COPIES, MOMENT = "disk", "filter", "copies", "moment"
+"""Kinds of names: an export, and the nodes behind it.  A node's name has 31 characters at most."""
 NODE_NAME_MAX: Final = 31
+_TAG: Final = re.compile(r"[0-9a-f]{1,17}")
+_STILL_RECORD: Final = re.compile(r"disks-([0-9a-f]{1,17})\.json")
 COPY_SECONDS_MAX: Final = 30
 """How long a guest's write waits for the copy of what it overwrites."""
 START_SECONDS_MAX: Final = 30.0
@@ -44,50 +47,114 @@ QCOW2_HEAD: Final = struct.Struct(">4s68xQ")
 QCOW2_EXTERNAL_DATA: Final = 4
 QMP_SECONDS_MAX: Final = 60.0
 LOOK_SECONDS: Final = 0.02
+CONNECTIONS_MAX: Final = 64
+
+_server = threading.Lock()
+"""Whoever starts or ends the NBD server of a QEMU; one process at a time works on a data directory."""
 
 
-@contextlib.contextmanager
-def still_disk(directory: Directory, disk: Disk) -> Iterator[socket.socket]:
-    """A connection to the disk of an instance that is off, and that nothing starts meanwhile; its base is being exported."""
-    end_still_disk(directory)
+class DiskBusy(MachineFailed):
+    """Another reads the disk at a moment of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which disks are read, and the tag of who reads them: hex digits of an id of its own."""
+
+    tag: str
+    disks: tuple[Disk, ...]
+
+    def __post_init__(self) -> None:
+        assert _TAG.fullmatch(self.tag)
+
+    def name(self, kind: str, number: int) -> str:
+        """The name of what belongs to the disk at place ``number``."""
+        name = f"{kind}-{self.tag}-{number}"
+        assert len(name) <= NODE_NAME_MAX
+        return name
+
+
+def copies_file(reading: Reading, number: int) -> str:
+    """The file of what the guest overwrites while the disk is read."""
+    return f"{reading.name(COPIES, number)}.qcow2"
+
+
+# ── disks that nothing runs from ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def hold_still(directory: Directory, reading: Reading) -> Process:
+    """A server of the disks, which nothing starts a machine from meanwhile; their bases are being exported."""
+    release_still(directory, reading.tag)
     program = machine.find_program("qemu-storage-daemon", "qemu-system-common")
-    _check_overlay(directory, disk)
-    with contextlib.ExitStack() as undo:
-        undo.callback(end_still_disk, directory)
-        server = _start_server(directory, [program, *_arguments(disk)])
-        yield undo.enter_context(_connected(directory, server))
+    for disk in reading.disks:
+        _check_overlay(directory, disk)
+    return _start_server(directory, reading.tag, [program, *_arguments(reading)])
+
+
+def still_socket(tag: str) -> str:
+    """The socket of the server of :func:`hold_still`."""
+    return f"disks-{tag}.nbd"
+
+
+def _still_record(tag: str) -> str:
+    return f"disks-{tag}.json"
+
+
+def release_still(directory: Directory, tag: str) -> None:
+    """Ends the server of :func:`hold_still`, if one runs, and forgets it."""
+    found = process.read_record(directory.descriptor, _still_record(tag))
+    if found is not None and not found.end(wait_seconds=machine.KILL_SECONDS_MAX):
+        raise MachineFailed(f"qemu-storage-daemon (process {found.pid}) does not end")
+    process.remove_record(directory.descriptor, _still_record(tag))
+    directory.unlink(still_socket(tag))
+    _unlink_copies(directory, tag)
 
 
 def end_still_disk(directory: Directory) -> None:
-    """Ends the server of :func:`still_disk`, if one runs; forgets it, and what a QEMU that ended since left of the other way."""
-    found = process.read_record(directory.descriptor, RECORD)
-    if found is not None and not found.end(wait_seconds=machine.KILL_SECONDS_MAX):
-        raise MachineFailed(f"qemu-storage-daemon (process {found.pid}) does not end")
-    process.remove_record(directory.descriptor, RECORD)
+    """Ends whatever serves a disk of the directory while it is off, and removes what a QEMU that has ended left of a moment."""
+    for tag in still_tags(directory):
+        release_still(directory, tag)
     directory.unlink(SOCKET)
-    directory.unlink(COPIES)
+    _unlink_copies(directory, "")
 
 
-def _arguments(disk: Disk) -> list[str]:
-    """The overlay over its base, by name: what the overlay's own header says of a base is not believed."""
-    overlay = {
-        "driver": "qcow2",
-        "node-name": "disk",
-        "read-only": True,
-        "file": {"driver": "file", "filename": disk.overlay},
-    }
-    nodes: list[dict[str, Any]] = [{**overlay, "backing": "base" if disk.has_base else None}]
-    if disk.has_base:
-        server = {"type": "unix", "path": disk.socket}
-        nodes.insert(0, {"driver": "nbd", "node-name": "base", "read-only": True, "server": server})
-    words = [word for node in nodes for word in ("--blockdev", json.dumps(node))]
-    return [
-        *words,
-        "--nbd-server",
-        f"addr.type=unix,addr.path={SOCKET},max-connections=1",
-        "--export",
-        f"type=nbd,id={EXPORT},node-name=disk,name=,writable=off",
-    ]
+def still_tags(directory: Directory) -> list[str]:
+    """Whose servers of disks at rest are recorded."""
+    found = (_STILL_RECORD.fullmatch(name) for name in _names(directory))
+    return sorted(match[1] for match in found if match is not None)
+
+
+def _names(directory: Directory) -> list[str]:
+    return os.listdir(directory.descriptor)  # noqa: PTH208 - pathlib knows no descriptors
+
+
+def is_read_still(directory: Directory) -> bool:
+    """Whether a disk of the directory is being read at rest: no machine can open it meanwhile."""
+    records = (process.read_record(directory.descriptor, _still_record(tag)) for tag in still_tags(directory))
+    return any(record is not None and record.is_alive() for record in records)
+
+
+def _arguments(reading: Reading) -> list[str]:
+    """The overlays over their bases, by name: what an overlay's own header says of a base is not believed."""
+    words: list[str] = []
+    socket_name = still_socket(reading.tag)
+    exports = ["--nbd-server", f"addr.type=unix,addr.path={socket_name},max-connections={CONNECTIONS_MAX}"]
+    for number, disk in enumerate(reading.disks):
+        overlay = {
+            "driver": "qcow2",
+            "node-name": f"overlay-{number}",
+            "read-only": True,
+            "file": {"driver": "file", "filename": disk.overlay},
+        }
+        nodes: list[dict[str, Any]] = [{**overlay, "backing": f"base-{number}" if disk.has_base else None}]
+        if disk.has_base:
+            server = {"type": "unix", "path": disk.socket}
+            nodes.insert(0, {"driver": "nbd", "node-name": f"base-{number}", "read-only": True, "server": server})
+        words += [word for node in nodes for word in ("--blockdev", json.dumps(node))]
+        name = reading.name(EXPORT, number)
+        options = f"type=nbd,id={name},node-name=overlay-{number},name={name},writable=off,allocation-depth=on"
+        exports += ["--export", options]
+    return words + exports
 
 
 def _check_overlay(directory: Directory, disk: Disk) -> None:
@@ -101,12 +168,12 @@ def _check_overlay(directory: Directory, disk: Disk) -> None:
         raise MachineFailed(f"{disk.overlay} is not as it was made")
 
 
-def _start_server(directory: Directory, argv: list[str]) -> Process:
+def _start_server(directory: Directory, tag: str, argv: list[str]) -> Process:
     log = directory.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         what: dict[str, Any] = {
             "argv": argv,
-            "record": RECORD,
+            "record": _still_record(tag),
             "facts": {},
             "namespaces": [],
             "uid": directory.uid,
@@ -116,19 +183,19 @@ def _start_server(directory: Directory, argv: list[str]) -> Process:
         pid = process.spawn("amiable.vm.launcher", what, directory=directory.descriptor, log=log)
     finally:
         os.close(log)
-    found = process.wait_for_record(directory.descriptor, RECORD, pid, wait_seconds=START_SECONDS_MAX)
+    found = process.wait_for_record(directory.descriptor, _still_record(tag), pid, wait_seconds=START_SECONDS_MAX)
     if found is None:
         raise MachineFailed(f"qemu-storage-daemon could not be started: {machine.last_words(directory) or 'no words'}")
     return found
 
 
 @contextlib.contextmanager
-def _connected(directory: Directory, server: Process) -> Iterator[socket.socket]:
-    """A connection to what ``server`` exports, once it listens."""
+def connected(directory: Directory, server: Process, name: str) -> Iterator[socket.socket]:
+    """A connection to ``server`` at the socket ``name``, once it listens."""
     deadline = time.monotonic() + START_SECONDS_MAX
     while True:
         try:
-            connection = directory.connect(SOCKET, wait_seconds=START_SECONDS_MAX)
+            connection = directory.connect(name, wait_seconds=START_SECONDS_MAX)
             break
         except OSError as error:
             if not server.is_alive():
@@ -140,41 +207,68 @@ def _connected(directory: Directory, server: Process) -> Iterator[socket.socket]
             time.sleep(LOOK_SECONDS)
     with connection:
         if peer_pid(connection) != server.pid:
-            raise MachineFailed(f"{SOCKET} is not the disk's")
+            raise MachineFailed(f"{name} is not the disk's")
         connection.settimeout(ANSWER_SECONDS_MAX)
         yield connection
 
 
-@contextlib.contextmanager
-def running_disk(directory: Directory, qemu: Process, disk: Disk) -> Iterator[socket.socket]:
-    """A connection to the disk of a running instance as it is now; the guest goes on before this is entered."""
-    end_running_disk(directory, qemu)
+# ── disks of a machine that runs ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def hold_running(directory: Directory, qemu: Process, reading: Reading) -> None:
+    """Takes the moment: all the disks as they are now, and the guest goes on.  Raises DiskBusy where another reads one of them."""
+    release_running(directory, qemu, reading.tag)
     with contextlib.ExitStack() as undo:
-        undo.callback(end_running_disk, directory, qemu)
-        _make_copies_file(directory, disk)
-        with machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
-            _stand_still(qmp, lambda: _attach(qmp, disk))
-        # It must be closed before the server ends: QEMU 7.2 waits without end for a client that has not shaken hands.
-        yield undo.enter_context(_connected(directory, qemu))
+        undo.callback(release_running, directory, qemu, reading.tag)
+        for number, disk in enumerate(reading.disks):
+            _make_copies_file(directory, copies_file(reading, number), disk)
+        with _server, machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
+            found = [_find_disk(qmp, filename=disk.overlay) for disk in reading.disks]
+            for number in range(len(reading.disks)):
+                file = {"driver": "file", "filename": copies_file(reading, number)}
+                node = reading.name(COPIES, number)
+                qmp.execute("blockdev-add", driver="qcow2", node_name=node, file=file, discard="unmap")
+            _stand_still(qmp, lambda: _put_filters(qmp, reading, found))
+            _serve(qmp, reading)
+        undo.pop_all()
 
 
-def end_running_disk(directory: Directory, qemu: Process) -> None:
-    """Takes away what :func:`running_disk` made, as much as is there, and lets a guest go on that was left standing still."""
+def is_held(directory: Directory, qemu: Process, reading: Reading) -> bool:
+    """Whether the moment of an earlier :func:`hold_running` lasts."""
+    wanted = {reading.name(EXPORT, number) for number in range(len(reading.disks))}
+    with machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
+        return wanted <= {str(export["id"]) for export in qmp.execute("query-block-exports")}
+
+
+def release_running(directory: Directory, qemu: Process, tag: str) -> None:
+    """Takes away what :func:`hold_running` made, as much as is there, and lets a guest go on that was left standing still.
+
+    Connections must be closed before: QEMU 7.2 waits without end for a client that has not shaken hands.
+    """
     try:
-        with machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
-            _detach(qmp)
+        with _server, machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
+            is_last = _detach(qmp, tag)
             if qmp.execute("query-status")["status"] == "paused":
                 qmp.execute("cont")
     except MachineFailed:
         if qemu.is_alive():
             raise
-    directory.unlink(COPIES)
-    directory.unlink(SOCKET)
+        is_last = True
+    _unlink_copies(directory, tag)
+    if is_last:
+        directory.unlink(SOCKET)
 
 
-def _make_copies_file(directory: Directory, disk: Disk) -> None:
+def _unlink_copies(directory: Directory, tag: str) -> None:
+    """Removes the copies of one moment; of all where ``tag`` is empty."""
+    for name in _names(directory):
+        if name.startswith(f"{COPIES}-{tag}-" if tag else f"{COPIES}-"):
+            directory.unlink(name)
+
+
+def _make_copies_file(directory: Directory, name: str, disk: Disk) -> None:
     program = machine.find_program("qemu-img", "qemu-utils")
-    machine.run_tool(directory, [program, "create", "-q", "-f", "qcow2", COPIES, str(disk.size_bytes)])
+    machine.run_tool(directory, [program, "create", "-q", "-f", "qcow2", name, str(disk.size_bytes)])
 
 
 def _stand_still(qmp: Qmp, work: Callable[[], None]) -> None:
@@ -189,45 +283,67 @@ def _stand_still(qmp: Qmp, work: Callable[[], None]) -> None:
         qmp.execute("cont")
 
 
-def _attach(qmp: Qmp, disk: Disk) -> None:
-    device, node = _find_disk(qmp, filename=disk.overlay)
-    name = FILTER + node
-    assert len(name) <= NODE_NAME_MAX
-    file = {"driver": "file", "filename": COPIES}
-    qmp.execute("blockdev-add", driver="qcow2", node_name=COPIES_NODE, file=file, discard="unmap")
-    copying: dict[str, Any] = {"on_cbw_error": "break-snapshot", "cbw_timeout": COPY_SECONDS_MAX}
-    qmp.execute("blockdev-add", driver="copy-before-write", node_name=name, file=node, target=COPIES_NODE, **copying)
-    qmp.execute("qom-set", path=device, property="drive", value=name)
-    qmp.execute("blockdev-add", driver="snapshot-access", node_name=SNAPSHOT_NODE, file=name)
-    qmp.execute("nbd-server-start", addr={"type": "unix", "data": {"path": SOCKET}}, max_connections=1)
-    qmp.execute("block-export-add", type="nbd", id=EXPORT, node_name=SNAPSHOT_NODE, name="", writable=False)
+def _put_filters(qmp: Qmp, reading: Reading, found: list[tuple[str, str]]) -> None:
+    for number, (device, node) in enumerate(found):
+        name, target = reading.name(FILTER, number), reading.name(COPIES, number)
+        copying: dict[str, Any] = {"on_cbw_error": "break-snapshot", "cbw_timeout": COPY_SECONDS_MAX}
+        qmp.execute("blockdev-add", driver="copy-before-write", node_name=name, file=node, target=target, **copying)
+        qmp.execute("qom-set", path=device, property="drive", value=name)
 
 
-def _detach(qmp: Qmp) -> None:
-    if _has_export(qmp):
-        qmp.execute("block-export-del", id=EXPORT, mode="hard")
-        deadline = time.monotonic() + QMP_SECONDS_MAX
-        while _has_export(qmp):
-            if time.monotonic() > deadline:
-                raise MachineFailed("QEMU does not end the disk's export")
-            time.sleep(LOOK_SECONDS)
-    with contextlib.suppress(QmpError):  # it was not started
-        qmp.execute("nbd-server-stop")
-    names = [str(node["node-name"]) for node in qmp.execute("query-named-block-nodes", flat=True)]
-    if SNAPSHOT_NODE in names:
-        qmp.execute("blockdev-del", node_name=SNAPSHOT_NODE)
-    for name in names:
-        if name.startswith(FILTER):
-            with contextlib.suppress(_NoDisk):  # it was not put above the disk yet
-                device, _ = _find_disk(qmp, node=name)
-                qmp.execute("qom-set", path=device, property="drive", value=name.removeprefix(FILTER))
-            qmp.execute("blockdev-del", node_name=name)
-    if COPIES_NODE in names:
-        qmp.execute("blockdev-del", node_name=COPIES_NODE)
+def _serve(qmp: Qmp, reading: Reading) -> None:
+    if not qmp.execute("query-block-exports"):
+        address = {"type": "unix", "data": {"path": SOCKET}}
+        qmp.execute("nbd-server-start", addr=address, max_connections=CONNECTIONS_MAX)
+    for number in range(len(reading.disks)):
+        node, name = reading.name(MOMENT, number), reading.name(EXPORT, number)
+        qmp.execute("blockdev-add", driver="snapshot-access", node_name=node, file=reading.name(FILTER, number))
+        about: dict[str, Any] = {"writable": False, "allocation_depth": True}
+        qmp.execute("block-export-add", type="nbd", id=name, node_name=node, name=name, **about)
 
 
-def _has_export(qmp: Qmp) -> bool:
-    return any(export["id"] == EXPORT for export in qmp.execute("query-block-exports"))
+def _detach(qmp: Qmp, tag: str) -> bool:
+    """Takes away all of the tag's; whether nobody else's is left, so that the server has ended."""
+    for export in _exports(qmp, tag):
+        qmp.execute("block-export-del", id=export, mode="hard")
+    deadline = time.monotonic() + QMP_SECONDS_MAX
+    while _exports(qmp, tag):
+        if time.monotonic() > deadline:
+            raise MachineFailed("QEMU does not end the disk's export")
+        time.sleep(LOOK_SECONDS)
+    is_last = not qmp.execute("query-block-exports")
+    if is_last:
+        with contextlib.suppress(QmpError):  # it was not started
+            qmp.execute("nbd-server-stop")
+    files = {str(node["node-name"]): node for node in qmp.execute("query-named-block-nodes", flat=True)}
+    for name in (each for each in files if each.startswith(f"{MOMENT}-{tag}-")):
+        qmp.execute("blockdev-del", node_name=name)
+    for name in (each for each in files if each.startswith(f"{FILTER}-{tag}-")):
+        _take_filter(qmp, name)
+    for name in (each for each in files if each.startswith(f"{COPIES}-{tag}-")):
+        qmp.execute("blockdev-del", node_name=name)
+    return is_last
+
+
+def _take_filter(qmp: Qmp, name: str) -> None:
+    with contextlib.suppress(_NoDisk):  # it was not put above the disk yet
+        device, _ = _find_disk(qmp, node=name)
+        qmp.execute("qom-set", path=device, property="drive", value=_below(qmp, name))
+    qmp.execute("blockdev-del", node_name=name)
+
+
+def _below(qmp: Qmp, name: str) -> str:
+    """The node that a filter lies above."""
+    graph = qmp.execute("x-debug-query-block-graph")
+    numbers = {int(node["id"]): str(node["name"]) for node in graph["nodes"] if node["type"] == "block-driver"}
+    above = next(number for number, known in numbers.items() if known == name)
+    edges = (edge for edge in graph["edges"] if int(edge["parent"]) == above and edge["name"] == "file")
+    return numbers[int(next(edges)["child"])]
+
+
+def _exports(qmp: Qmp, tag: str) -> list[str]:
+    ids = (str(export["id"]) for export in qmp.execute("query-block-exports"))
+    return [each for each in ids if each.startswith(f"{EXPORT}-{tag}-")]
 
 
 class _NoDisk(MachineFailed):
@@ -244,6 +360,8 @@ def _find_disk(qmp: Qmp, *, filename: str | None = None, node: str | None = None
         if inserted is None or not entry.get("qdev"):
             continue
         if inserted["node-name"] == node or (filename is not None and filename in inserted["image"]["filename"]):
+            if node is None and str(inserted["node-name"]).startswith(f"{FILTER}-"):
+                raise DiskBusy(f"{filename} is being read already")
             device = str(entry["qdev"]).removesuffix("/virtio-backend")  # a path, or the id of a device that has one
             return device if device.startswith("/") else f"/machine/peripheral/{device}", str(inserted["node-name"])
     raise _NoDisk("QEMU has no such disk")
