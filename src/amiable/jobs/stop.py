@@ -8,6 +8,7 @@ from amiable.jobs.context import JobContext
 from amiable.jobs.machine import facts_of, move, unexport
 from amiable.model.instance import State
 from amiable.rules.lifecycle import Event
+from amiable.services import consoles
 from amiable.vm import machine
 from amiable.vm.directory import Directory, locked, open_directory
 from amiable.vm.machine import MachineFailed
@@ -36,6 +37,7 @@ def stop(context: JobContext) -> None:
             if facts_of(services, facts.instance.id).instance.state is not State.STOPPING:
                 return
             machine.end_machine(directory)
+            consoles.keep(services, facts.instance.id, facts.instance.boot_count, directory)
             unexport(services, facts.volumes)
     move(context, facts.instance.id, Event.STOPPED)
 

@@ -4,7 +4,7 @@
     Xen: the guest's kernel crashed    → stopping or shutting-down, with the console's last lines as the reason
     QEMU: its process ends             → stopping (or shutting-down) with its last words as the reason
     guest: a metadata connection       → ``server/imds``, a thread each
-    firmware: nothing to boot          → a state reason with the console's last lines
+    console: what keeps it from going on → a state reason with the console's last lines (``server/boot_watch``)
     QEMU: no space for a guest's write → a state reason; the guest stands still, and goes on where it was once there is space
     guest: a reset of its own          → its first words are awaited anew
     holder: gone                       → started again in the namespace that QEMU still holds; no request is lost
@@ -37,6 +37,7 @@ from amiable.model.units import MIB
 from amiable.rules import lifecycle
 from amiable.rules.lifecycle import DISK_FULL, Ending
 from amiable.rules.qemu_command import APPLIANCE_FAILED, APPLIANCE_LOG
+from amiable.server.boot_watch import BootWatch
 from amiable.server.imds import MetadataService
 from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
 from amiable.services import Services, recycle_bin
@@ -52,11 +53,11 @@ log = logging.getLogger("amiable.supervise")
 
 LOOK_SECONDS: Final = 1.0
 """Between two looks at the rows; what QEMU reports comes at once."""
+GLANCE_SECONDS: Final = 0.2
+"""Between two glances at the consoles."""
 SWEEP_SECONDS: Final = 60.0
 ATTACH_SECONDS_MAX: Final = 1.0
 STOP_SECONDS_MAX: Final = 20.0
-SILENT_SECONDS_MAX: Final = 600.0
-"""After so long without a metadata request the reason says that the guest is silent."""
 SPACE_BYTES_MIN: Final = 16 * MIB
 """How much must be free before a guest that ran out of space goes on."""
 RESERVE: Final = "reserve"
@@ -64,7 +65,6 @@ RESERVE_BYTES: Final = 2 * MIB
 """Taken beforehand, given up when a full disk would not even let the reason be written."""
 REVIVE_PAUSE_SECONDS: Final = 10.0
 """Between two tries to start a holder again."""
-BOOT_FAILURE: Final = "Client.InstanceBootFailure"
 TAIL_BYTES: Final = 4096
 TAIL_LINES: Final = 8
 STANDS_STILL: Final = "The guest stands still where it wanted to write, and goes on once there is space."
@@ -79,6 +79,7 @@ class Watch:
     qemu: Process
     pidfd: int
     host_keys: Search
+    boots: BootWatch
     events: Qmp | None = None
     listener: socket.socket | None = None
     has_reason: bool = False
@@ -102,6 +103,7 @@ class Supervisor:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._swept_at = -SWEEP_SECONDS
+        self._glanced_at = -LOOK_SECONDS
         self._revive_at: dict[str, float] = {}
 
     def start(self) -> None:
@@ -125,6 +127,7 @@ class Supervisor:
                     looked_at = time.monotonic()
                     self.look()
                 self._wait(0.2)
+                self._look_at_boots()
             except Exception:  # the outermost loop of supervision
                 log.exception("supervision stumbled")
                 self._ending.wait(LOOK_SECONDS)
@@ -153,6 +156,15 @@ class Supervisor:
                 snapshots.expire(c, now=self._services.now())
             recycle_bin.end_what_is_over(self._services)
 
+    def _look_at_boots(self) -> None:
+        """Between two looks: what a guest prints gets the time at which it came."""
+        if time.monotonic() - self._glanced_at < GLANCE_SECONDS:
+            return
+        self._glanced_at = time.monotonic()
+        for watch in self._watches.values():
+            with contextlib.suppress(OSError):  # said by the next look
+                watch.boots.look()
+
     def _meter(self, rows: Sequence[Instance]) -> None:
         """Notes which metered guests are there: what was not seen to run is not charged (``rules/metering``)."""
         seen = [each for each in rows if each.product_codes and each.id in self._watches]
@@ -170,21 +182,18 @@ class Supervisor:
         if watch is None:
             return
         watch.host_keys.look(watch.directory)  # before the log is cut
+        watch.boots.look(instance)
         if watch.is_xen:
             console.bound(watch.directory, APPLIANCE_LOG)
         if console.bound(watch.directory):
             watch.host_keys.begin_again()
+            watch.boots.log_was_cut(console.KEPT_BYTES)
         self._keep_holder(watch.directory, watch.qemu, watch.listener)
         if watch.waits_for_space:
             self._look_at_space(watch)
             return
-        if instance.state is not State.RUNNING:
-            return
-        if instance.reached_metadata_at is None and instance.state_reason_code is None:
-            self._look_at_console(watch, instance)
-        elif instance.reached_metadata_at is not None and instance.state_reason_code == BOOT_FAILURE:
-            with self._services.database.write() as c:
-                instances.set_reason(c, instance.id, None)
+        if instance.state is State.RUNNING:
+            watch.boots.tell(instance)
 
     def _attach(self, instance: Instance) -> Watch | None:
         """A watch on the instance's machine; a running instance without one has lost it."""
@@ -200,7 +209,8 @@ class Supervisor:
                 self._lost(instance, _ending_words(directory))
                 return None
             stack.callback(os.close, pidfd)
-            watch = Watch(instance.id, directory, qemu, pidfd, Search(int(qemu.facts.get("boot", 0))))
+            boots = BootWatch(self._services, instance, directory, qemu)
+            watch = Watch(instance.id, directory, qemu, pidfd, Search(int(qemu.facts.get("boot", 0))), boots)
             try:
                 watch.events = machine.open_monitor(directory, qemu, "qmp2.sock", wait_seconds=ATTACH_SECONDS_MAX)
                 stack.callback(watch.events.close)
@@ -268,13 +278,14 @@ class Supervisor:
     def _read_events(self, watch: Watch) -> None:
         """Handles all that has come: what QEMU sent in one piece makes the socket readable once."""
         assert watch.events is not None
-        has_powered_off = has_reset = has_crashed = False
+        has_powered_off = has_reset = has_begun = has_crashed = False
         try:
             while (event := watch.events.event(0)) is not None:
                 log.info("%s: %s %s", watch.instance_id, event["event"], event.get("data", ""))
                 facts = event.get("data", {})
                 if event["event"] == "BLOCK_IO_ERROR" and facts.get("nospace") and facts.get("action") == "stop":
                     watch.waits_for_space, watch.has_reason = True, False
+                has_begun |= event["event"] == "RESET"
                 has_reset |= event["event"] == "RESET" and bool(facts.get("guest"))
                 has_crashed |= event["event"] == "GUEST_PANICKED"
                 has_powered_off |= event["event"] == "SHUTDOWN" and bool(facts.get("guest"))
@@ -284,6 +295,8 @@ class Supervisor:
             else:
                 self._drop(watch.instance_id)  # attached again at the next look
             return
+        if has_begun:
+            watch.boots.begin_again()
         if has_reset:
             with self._services.database.write() as c:
                 instances.set_rebooted(c, watch.instance_id, self._services.now())
@@ -330,21 +343,6 @@ class Supervisor:
             instances.set_state(c, instance_id, ending.event, now=services.now(), reason=ending.reason)
             enqueue(services, c, row, ending.job)
         services.wake()
-
-    def _look_at_console(self, watch: Watch, instance: Instance) -> None:
-        """Says in the state reason what keeps a guest from starting."""
-        text = console.tail(watch.directory, TAIL_BYTES)
-        if any(words in text for words in console.NO_BOOT_LOADER):
-            what = "The image has no boot loader: the firmware found nothing to boot."
-        elif (self._services.now() - instance.began_at).total_seconds() > SILENT_SECONDS_MAX:
-            what = "The guest has not asked for its metadata yet."
-        else:
-            return
-        lines = console.readable(text, TAIL_LINES)
-        message = f"{BOOT_FAILURE}: {what} Its console ends with: {lines or '(nothing)'}"
-        with self._services.database.write() as c:
-            instances.set_reason(c, watch.instance_id, Reason(BOOT_FAILURE, message))
-        log.warning("%s: %s", watch.instance_id, what)
 
     def _look_at_space(self, watch: Watch) -> None:
         """Says why the guest stands still; lets it go on, its write tried again, once there is space."""

@@ -7,9 +7,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiable.database import instances, jobs
-from amiable.model.instance import Instance, State
+from amiable.model.instance import TERMINATED_VISIBLE, Instance, State
 from amiable.services import Services
-from amiable.vm import disk_export, machine
+from amiable.vm import console_log, disk_export, machine
 from amiable.vm.directory import DirectoryBusy, locked, open_directory, remove_directory
 from amiable.vm.machine import MachineFailed
 
@@ -55,6 +55,11 @@ def sweep(services: Services) -> None:
             _sweep_one(services, path.name, is_gone=instance is None or instance.state is State.TERMINATED)
         except (DirectoryBusy, MachineFailed, OSError) as error:
             log.warning("%s: left over, and it stays for now: %s", path.name, error)
+    for instance_id in console_log.known_instances(services.data):
+        with services.database.read() as c:
+            row = instances.get_instance(c, instance_id)
+        if row is None or (row.terminated_at is not None and row.terminated_at <= services.now() - TERMINATED_VISIBLE):
+            console_log.forget(services.data, instance_id)
 
 
 def _sweep_one(services: Services, instance_id: str, *, is_gone: bool) -> None:

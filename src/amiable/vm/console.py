@@ -16,9 +16,6 @@ LOG_BYTES_MAX: Final = 4 * MIB
 KEPT_BYTES: Final = 512 * KIB
 """What a cut leaves: the end, far more than GetConsoleOutput shows."""
 
-NO_BOOT_LOADER: Final = (b"No bootable device", b"Boot failed: not a bootable disk", b"Shell> ")
-"""SeaBIOS's last words, and the prompt of the shell that EDK II starts when it finds nothing else."""
-
 
 def tail(directory: Directory, bytes_max: int, name: str = CONSOLE) -> bytes:
     """The log's last ``bytes_max`` bytes; empty before a first boot."""

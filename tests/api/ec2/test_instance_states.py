@@ -1,6 +1,5 @@
-"""Stop, start, reboot, terminate and the console: states, reasons and jobs, all or none."""
+"""Stop, start, reboot and terminate: states, reasons and jobs, all or none."""
 
-import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from sqlalchemy import select, update
 
 from amiable.api import kernels
 from amiable.api.ec2 import instance_states as api
-from amiable.api.ec2.instance_states import CONSOLE_BYTES_MAX
 from amiable.database import instances, schema
 from amiable.model import ids
 from amiable.model.errors import AuthFailure, Refusal
@@ -21,7 +19,6 @@ from amiable.rules.launch import HOST_RESERVE_BYTES
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
 from amiable.vm import host
-from amiable.vm.machine import CONSOLE
 from amiable.wire.generated import ec2
 from tests.api.ec2.launching import make_image, make_instance_store_image, make_kernel, run_one
 from tests.support.services import make_account, open_services
@@ -222,7 +219,9 @@ def test_hibernation_is_refused(services: Services, principal: Principal) -> Non
     instance_id = instance_in(services, principal, State.RUNNING)
     with pytest.raises(Refusal) as caught:
         ask(services, principal, "stop", instance_id, hibernate=True)
-    assert caught.value.code == "UnsupportedOperation"
+    assert caught.value.code == "UnsupportedHibernationConfiguration"
+    assert caught.value.message.endswith(f"was not configured at launch for hibernation: {instance_id}")
+    assert state_of(services, instance_id) is State.RUNNING
 
 
 def test_a_start_is_refused_where_the_host_is_full(tmp_path: Path) -> None:
@@ -259,40 +258,3 @@ def test_a_reboot_is_a_job_and_passes_over_what_has_ended(services: Services, pr
 def test_an_instance_named_twice_moves_once(services: Services, principal: Principal) -> None:
     instance_id = instance_in(services, principal, State.RUNNING)
     assert ask(services, principal, "terminate", instance_id, instance_id) == [("running", "shutting-down")]
-
-
-# ── console ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def console(services: Services, principal: Principal, instance_id: str) -> bytes:
-    request = ec2.GetConsoleOutputRequest(instance_id=instance_id, latest=True)
-    output = api.get_console_output(services, principal, request).output
-    assert output is not None
-    return base64.b64decode(output)
-
-
-def test_the_console_is_the_logs_last_64_kib_byte_for_byte(services: Services, principal: Principal) -> None:
-    instance_id = run_one(services, principal, make_image(services, principal))
-    assert console(services, principal, instance_id) == b""
-    folder = services.data / "instances" / instance_id
-    folder.mkdir(mode=0o700)
-    (folder / CONSOLE).write_bytes(b"login: \x1b[0m\xff\r\n")
-    assert console(services, principal, instance_id) == b"login: \x1b[0m\xff\r\n"
-    (folder / CONSOLE).write_bytes(b"old" + b"x" * CONSOLE_BYTES_MAX)
-    assert console(services, principal, instance_id) == b"x" * CONSOLE_BYTES_MAX
-
-
-def test_a_console_that_is_a_link_is_not_followed(services: Services, principal: Principal, tmp_path: Path) -> None:
-    instance_id = run_one(services, principal, make_image(services, principal))
-    folder = services.data / "instances" / instance_id
-    folder.mkdir(mode=0o700)
-    (tmp_path / "secret").write_text("secret")
-    (folder / CONSOLE).symlink_to(tmp_path / "secret")
-    assert console(services, principal, instance_id) == b""
-
-
-def test_the_console_is_its_owners(services: Services, principal: Principal, other_principal: Principal) -> None:
-    instance_id = run_one(services, principal, make_image(services, principal))
-    with pytest.raises(Refusal) as caught:
-        console(services, other_principal, instance_id)
-    assert caught.value.code == "InvalidInstanceID.NotFound"

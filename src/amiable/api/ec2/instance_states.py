@@ -1,12 +1,11 @@
-"""StopInstances, StartInstances, RebootInstances, TerminateInstances and GetConsoleOutput.
+"""StopInstances, StartInstances, RebootInstances and TerminateInstances.
 
 Each moves every named instance, or none: states, reasons and jobs are one transaction.  What may follow what is
 ``rules/lifecycle``; asking for what is so already is answered, and starts no job.
 """
 
-import base64
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -18,27 +17,23 @@ from amiable.api.products import check_subscribed
 from amiable.database import bundle_tasks, images, instances, jobs
 from amiable.model.errors import IncorrectInstanceState, UnsupportedOperation
 from amiable.model.instance import Instance, State
-from amiable.model.instance_type import INSTANCE_TYPES
+from amiable.model.instance_errors import UnsupportedHibernationConfiguration
+from amiable.model.instance_type import type_of
 from amiable.model.principal import Principal
 from amiable.model.product import united
 from amiable.rules import lifecycle
 from amiable.rules.launch import check_start
 from amiable.rules.lifecycle import Event, user_initiated
 from amiable.rules.permission import check_approved
+from amiable.rules.protection import check_stop, split_by_protection
 from amiable.services import Services
-from amiable.vm import console
-from amiable.vm.directory import open_directory
 from amiable.wire.generated import ec2
-
-CONSOLE_BYTES_MAX: Final = 64 * 1024
 
 
 def stop_instances(
     services: Services, principal: Principal, request: ec2.StopInstancesRequest
 ) -> ec2.StopInstancesResult:
     """Stops: the guest is asked to power off, or with Force is cut off."""
-    if request.hibernate:
-        raise UnsupportedOperation("Hibernation is not supported by Amiable.")
     force = bool(request.force or request.skip_os_shutdown)
     with services.database.write() as c:
         named = find_named(c, principal, request.instance_ids, now=services.now())
@@ -47,7 +42,10 @@ def stop_instances(
                 raise UnsupportedOperation(
                     f"The instance '{instance.id}' does not have an 'ebs' root device type and cannot be stopped."
                 )
+        if request.hibernate:
+            raise UnsupportedHibernationConfiguration(instance_id=", ".join(instance.id for instance in named))
         _check(named, Event.STOP_ASKED)
+        check_stop(named)
         raise_if_dry_run(request)
         changes = [_stop(c, services, instance, force=force) for instance in named]
     services.wake()
@@ -88,7 +86,7 @@ def start_instances(
             _check_no_bundling(c, starting)
             _check_kernels(c, principal, starting)
             check_subscribed(c, principal.account_id, united(*(each.product_codes for each in starting)))
-            check_start([INSTANCE_TYPES[instance.instance_type] for instance in starting], measure_host(c, services))
+            check_start([type_of(instance.instance_type) for instance in starting], measure_host(c, services))
         raise_if_dry_run(request)
         changes = [_start(c, services, instance) for instance in named]
     services.wake()
@@ -126,14 +124,22 @@ def reboot_instances(services: Services, principal: Principal, request: ec2.Rebo
 def terminate_instances(
     services: Services, principal: Principal, request: ec2.TerminateInstancesRequest
 ) -> ec2.TerminateInstancesResult:
-    """Ends instances for good; one that is ending, or has ended, is answered as it is."""
+    """Ends instances for good; one that is ending, or has ended, is answered as it is.
+
+    Where a protected one keeps its zone's, the others end all the same, and the call is refused.
+    """
     with services.database.write() as c:
         named = find_named(c, principal, request.instance_ids, now=services.now())
         _check(named, Event.TERMINATE_ASKED)
+        free, refusal = split_by_protection(named)
+        if refusal is not None and (request.dry_run or not free):
+            raise refusal
         raise_if_dry_run(request)
         force = bool(request.force or request.skip_os_shutdown)
-        changes = [_terminate(c, services, instance, force=force) for instance in named]
+        changes = [_terminate(c, services, instance, force=force) for instance in free]
     services.wake()
+    if refusal is not None:
+        raise refusal
     return ec2.TerminateInstancesResult(terminating_instances=changes)
 
 
@@ -168,30 +174,3 @@ def _change(before: Instance, after: Instance) -> ec2.InstanceStateChange:
         current_state=views.instance_state(after.state),
         previous_state=views.instance_state(before.state),
     )
-
-
-def get_console_output(
-    services: Services, principal: Principal, request: ec2.GetConsoleOutputRequest
-) -> ec2.GetConsoleOutputResult:
-    """The last 64 KiB that the guest wrote to its serial port, as it stands now: base64."""
-    with services.database.read() as c:
-        (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
-    raise_if_dry_run(request)
-    found = read_console(services, instance.id)
-    return ec2.GetConsoleOutputResult(
-        instance_id=instance.id,
-        timestamp=services.now(),
-        output=base64.b64encode(found).decode(),
-    )
-
-
-def read_console(services: Services, instance_id: str) -> bytes:
-    """The console's last :data:`CONSOLE_BYTES_MAX` bytes; nothing before the first boot and after the instance's end.
-
-    The directory is the guest's QEMU's, so a link that stands in the log's place is not followed: it reads as nothing.
-    """
-    try:
-        with open_directory(services.data, instance_id) as directory:
-            return console.tail(directory, CONSOLE_BYTES_MAX)
-    except OSError:
-        return b""

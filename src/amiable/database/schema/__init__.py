@@ -67,6 +67,13 @@ from amiable.database.schema.retirement import (
     retention_rule_tag,
     snapshot_lock,
 )
+from amiable.database.schema.roles import (
+    instance_profile,
+    instance_profile_association,
+    metadata_default,
+    role,
+    role_policy,
+)
 from amiable.database.schema.sharing import account_region_setting, create_volume_permission
 from amiable.database.schema.snapshots import import_snapshot_task, pending_block, snapshot, snapshot_leaf
 from amiable.database.schema.tags import client_token, tag
@@ -99,12 +106,15 @@ __all__ = [
     "image_watermark",
     "import_snapshot_task",
     "instance",
+    "instance_profile",
+    "instance_profile_association",
     "internet_gateway",
     "job",
     "key_pair",
     "launch_permission",
     "leaf",
     "metadata",
+    "metadata_default",
     "metering_end",
     "metering_run",
     "metering_seen",
@@ -134,6 +144,8 @@ __all__ = [
     "retention_rule",
     "retention_rule_match",
     "retention_rule_tag",
+    "role",
+    "role_policy",
     "route",
     "route_table",
     "route_table_association",
