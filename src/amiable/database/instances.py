@@ -52,6 +52,7 @@ def insert_instance(c: Connection, instance: Instance) -> None:
             http_endpoint=instance.metadata.http_endpoint,
             http_hop_limit=instance.metadata.http_hop_limit,
             instance_metadata_tags=instance.metadata.instance_metadata_tags,
+            http_protocol_ipv6=instance.metadata.http_protocol_ipv6,
         )
     )
     product_codes.put_codes(c, instance.id, instance.product_codes)
@@ -137,10 +138,19 @@ def change(c: Connection, instance_id: str, **facts: Any) -> None:
     c.execute(update(I).where(I.c.id == instance_id).values(**facts))
 
 
-def set_kernel(c: Connection, instance_id: str, **facts: str | None) -> None:
-    """Records another kernel and ramdisk, and the hardware profile that follows."""
-    assert set(facts) == {"kernel_id", "ramdisk_id", "hardware_profile", "hardware_profile_why"}
-    c.execute(update(I).where(I.c.id == instance_id).values(**facts))
+def set_metadata_options(c: Connection, instance_id: str, options: MetadataOptions) -> None:
+    """Records how the metadata service answers the instance from now on."""
+    c.execute(
+        update(I)
+        .where(I.c.id == instance_id)
+        .values(
+            http_tokens=options.http_tokens,
+            http_endpoint=options.http_endpoint,
+            http_hop_limit=options.http_hop_limit,
+            instance_metadata_tags=options.instance_metadata_tags,
+            http_protocol_ipv6=options.http_protocol_ipv6,
+        )
+    )
 
 
 def set_reached_metadata(c: Connection, instance_id: str, at: datetime) -> None:
@@ -198,5 +208,11 @@ def _instance(row: Row[Any], codes: tuple[ProductCode, ...]) -> Instance:
         state=State(row.state),
         security_group_ids=tuple(row.security_group_ids.split()),
         product_codes=codes,
-        metadata=MetadataOptions(row.http_tokens, row.http_endpoint, row.http_hop_limit, row.instance_metadata_tags),
+        metadata=MetadataOptions(
+            row.http_tokens,
+            row.http_endpoint,
+            row.http_hop_limit,
+            row.instance_metadata_tags,
+            row.http_protocol_ipv6,
+        ),
     )

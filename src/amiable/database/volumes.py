@@ -49,6 +49,11 @@ def volumes_of_many(c: Connection, instance_ids: Sequence[str]) -> dict[str, lis
     return found
 
 
+def set_delete_on_termination(c: Connection, volume_id: str, goes: bool) -> None:
+    """Whether the attached volume ends with its instance."""
+    c.execute(update(V).where(V.c.id == volume_id, V.c.instance_id.is_not(None)).values(delete_on_termination=goes))
+
+
 def detach_volume(c: Connection, volume_id: str) -> None:
     """The volume outlives its instance: available, attached to nothing."""
     values: dict[str, Any] = {"state": VolumeState.AVAILABLE.value, "attachment_state": None}

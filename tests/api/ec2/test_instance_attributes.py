@@ -91,8 +91,8 @@ def test_attributes_are_read_one_by_one(
     assert value(read("rootDeviceName").root_device_name) == "/dev/sda1"
     assert value(read("instanceInitiatedShutdownBehavior").instance_initiated_shutdown_behavior) == "stop"
     assert base64.b64decode(value(read("userData").user_data) or "") == b"#!/bin/sh\n"
-    with pytest.raises(Refusal, match="sourceDestCheck of instances is not implemented"):
-        read("sourceDestCheck")
+    with pytest.raises(Refusal, match=r"Value \(colour\) for parameter attribute is invalid"):
+        read("colour")
     with pytest.raises(NotFound):
         read("kernel", other_principal)
 
@@ -139,8 +139,8 @@ def test_what_a_launch_refuses_a_change_refuses(
         ({}, "InvalidParameterCombination"),
         ({"attribute": "kernel"}, "MissingParameter"),
         ({"attribute": "kernel", "value": i386.id, "kernel": i386.id}, "InvalidParameterCombination"),
-        ({"attribute": "instanceType", "value": "m1.small"}, "UnsupportedOperation"),
-        ({"instance_type": ec2.AttributeValue(value="m1.small"), "kernel": grub.id}, "UnsupportedOperation"),
+        ({"attribute": "colour", "value": "red"}, "UnsupportedInstanceAttribute"),
+        ({"instance_type": ec2.AttributeValue(value="m1.small"), "kernel": grub.id}, "InvalidParameterCombination"),
     ):
         assert refusal(services, principal, stopped, **members).code == code, members
 

@@ -1,9 +1,12 @@
-"""DescribeInstanceAttribute, and ModifyInstanceAttribute of what can change: kernel and ramdisk of a stopped paravirtual instance.
+"""DescribeInstanceAttribute, ModifyInstanceAttribute and ResetInstanceAttribute.
 
-Another kernel may need another hardware profile, so the profile is chosen again, by the rules of a launch and the instance's tag.
+A request names one attribute, in its own member or as ``Attribute`` and ``Value``; kernel and ramdisk may come together, since a
+kernel that needs a ramdisk, or bears none, could not be reached in two steps.  What an attribute may become, and when, is
+``rules/instance_attributes``; kernels are ``instance_kernels``.
 """
 
 import base64
+import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -11,57 +14,67 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2 import views
 from amiable.api.ec2.instance_ids import find_named
+from amiable.api.ec2.instance_kernels import KernelChange, change_flags, change_kernel, images_own
 from amiable.api.ec2.product_codes import product_codes
-from amiable.database import images, instances
-from amiable.database import tags as tag_rows
+from amiable.api.ec2.views import View
+from amiable.database import images, instances, network, volumes
+from amiable.model import ids
 from amiable.model.errors import (
-    IncorrectInstanceState,
     InvalidParameterCombination,
     InvalidParameterValue,
+    InvalidUserDataMalformed,
     MissingParameter,
     NotFound,
     UnsupportedOperation,
 )
-from amiable.model.image import Image
-from amiable.model.instance import Instance, State
+from amiable.model.instance import Instance
+from amiable.model.instance_errors import UnsupportedInstanceAttribute
+from amiable.model.instance_type import type_of
 from amiable.model.principal import Principal
-from amiable.rules import hardware_profile
-from amiable.rules.kernel_choice import PARAVIRTUAL, choose_boot_images
+from amiable.rules import instance_attributes as rules
+from amiable.rules.identifiers import check_form
+from amiable.rules.instance_options import check_optimizable, choose_credits
+from amiable.rules.instance_type_rule import check_type
+from amiable.rules.launch import USER_DATA_BYTES_MAX
 from amiable.services import Services
-from amiable.services.hypervisor import check_pv32
 from amiable.wire.generated import ec2
 
-CHANGEABLE: Final = ("kernel", "ramdisk")
-_ASIDE: Final = ("instance_id", "dry_run", "attribute", "value", *CHANGEABLE)
+
+def _text(value: str | None) -> ec2.AttributeValue:
+    return ec2.AttributeValue(value=value)
 
 
-def _value(text: str | None) -> ec2.AttributeValue:
-    return ec2.AttributeValue(value=text)
+def _flag(value: bool) -> ec2.AttributeBooleanValue:
+    return ec2.AttributeBooleanValue(value=value)
 
 
-READERS: Final[Mapping[str, Callable[[Instance], dict[str, Any]]]] = {
-    "instanceType": lambda it: {"instance_type": _value(it.instance_type)},
-    "kernel": lambda it: {"kernel_id": _value(it.kernel_id)},
-    "ramdisk": lambda it: {"ramdisk_id": _value(it.ramdisk_id)},
-    "productCodes": lambda it: {"product_codes": product_codes(it.product_codes)},
-    "rootDeviceName": lambda it: {"root_device_name": _value(it.root_device_name)},
-    "instanceInitiatedShutdownBehavior": lambda it: {
-        "instance_initiated_shutdown_behavior": _value(it.shutdown_behavior)
+def _user_data(it: Instance) -> ec2.AttributeValue:
+    return _text(None if it.user_data is None else base64.b64encode(it.user_data).decode())
+
+
+READERS: Final[Mapping[str, Callable[[View], dict[str, Any]]]] = {
+    "blockDeviceMapping": lambda v: {"block_device_mappings": views.mappings(v)},
+    "disableApiStop": lambda v: {"disable_api_stop": _flag(v.instance.disable_api_stop)},
+    "disableApiTermination": lambda v: {"disable_api_termination": _flag(v.instance.disable_api_termination)},
+    "ebsOptimized": lambda v: {"ebs_optimized": _flag(v.instance.ebs_optimized)},
+    "enaSupport": lambda v: {"ena_support": _flag(v.instance.ena_support)},
+    "enclaveOptions": lambda v: {"enclave_options": ec2.EnclaveOptions(enabled=False)},
+    "groupSet": lambda v: {"groups": views.groups(v)},
+    "instanceInitiatedShutdownBehavior": lambda v: {
+        "instance_initiated_shutdown_behavior": _text(v.instance.shutdown_behavior)
     },
-    "userData": lambda it: {
-        "user_data": _value(None if it.user_data is None else base64.b64encode(it.user_data).decode())
-    },
+    "instanceType": lambda v: {"instance_type": _text(v.instance.instance_type)},
+    "kernel": lambda v: {"kernel_id": _text(v.instance.kernel_id)},
+    "productCodes": lambda v: {"product_codes": product_codes(v.instance.product_codes)},
+    "ramdisk": lambda v: {"ramdisk_id": _text(v.instance.ramdisk_id)},
+    "rootDeviceName": lambda v: {"root_device_name": _text(v.instance.root_device_name)},
+    "sourceDestCheck": lambda v: {"source_dest_check": _flag(v.instance.source_dest_check)},
+    "sriovNetSupport": lambda v: {"sriov_net_support": _text(v.instance.sriov_net_support)},
+    "userData": lambda v: {"user_data": _user_data(v.instance)},
 }
 """Attribute → its element of the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a request changes; None: left as it is, ``""`` of a ramdisk: none from now on."""
-
-    kernel_id: str | None
-    ramdisk_id: str | None
 
 
 def describe_instance_attribute(
@@ -70,87 +83,232 @@ def describe_instance_attribute(
     """One attribute of one instance."""
     with services.database.read() as c:
         (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
+        (view,) = views.views_of(c, principal, [instance])
     reader = READERS.get(request.attribute)
     if reader is None:
-        raise UnsupportedOperation(f"The attribute {request.attribute} of instances is not implemented by Amiable.")
+        raise InvalidParameterValue(
+            f"Value ({request.attribute}) for parameter attribute is invalid. Unknown attribute.",
+            hint=f"known: {', '.join(READERS)}",
+        )
     raise_if_dry_run(request)
-    return ec2.InstanceAttribute(instance_id=instance.id, **reader(instance))
+    return ec2.InstanceAttribute(instance_id=instance.id, **reader(view))
+
+
+# ── changes ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """What a change is asked of."""
+
+    c: Connection
+    services: Services
+    principal: Principal
+    instance: Instance
+
+
+def _stop_protection(at: Changing, value: bool) -> dict[str, Any]:
+    rules.check_stop_protection(at.instance, value)
+    return {"disable_api_stop": value}
+
+
+def _type(at: Changing, value: str) -> dict[str, Any]:
+    it, found = at.instance, rules.choose_type(at.instance, value)
+    image = images.get(at.c, it.region, it.image_id, viewer=it.account_id)
+    if image is not None:
+        check_type(image.instance_types, found.name, image_id=image.id)
+    if it.ebs_optimized:
+        check_optimizable(found)
+    credits_ = choose_credits(found, it.cpu_credits) if found.is_burstable else it.cpu_credits
+    return {
+        "instance_type": found.name,
+        "boot_mode": rules.choose_boot_mode(it, found),
+        "cpu_credits": credits_,
+    }
+
+
+def _ena(at: Changing, value: bool) -> dict[str, Any]:
+    rules.check_hvm(at.instance, "enaSupport")
+    rules.check_ena(at.instance, type_of(at.instance.instance_type), has_ena=value)
+    return {"ena_support": value, **change_flags(at.c, replace(at.instance, ena_support=value))}
+
+
+def _optimized(at: Changing, value: bool) -> dict[str, Any]:
+    if value:
+        check_optimizable(type_of(at.instance.instance_type))
+    return {"ebs_optimized": value}
+
+
+def _data(at: Changing, value: bytes) -> dict[str, Any]:
+    if len(value) > USER_DATA_BYTES_MAX:
+        raise InvalidParameterValue(f"User data is limited to {USER_DATA_BYTES_MAX} bytes")
+    return {"user_data": value or None}
+
+
+def _enclave(at: Changing, value: bool) -> dict[str, Any]:
+    if value:
+        raise UnsupportedOperation("Enclaves are not supported by Amiable.")
+    return {}
+
+
+def _groups(at: Changing, value: list[str]) -> dict[str, Any]:
+    check_form("security_group", ids.SECURITY_GROUP, value)
+    mine = network.list_security_groups(at.c, at.principal.account_id, at.principal.region)
+    known = [group.id for group in mine if group.vpc_id == at.instance.vpc_id]
+    missing = [each for each in value if each not in known]
+    if missing:
+        raise NotFound("security_group", missing)
+    return {"security_group_ids": rules.choose_groups(known, value)}
+
+
+CHANGES: Final[Mapping[str, Callable[[Changing, Any], dict[str, Any]]]] = {
+    "disableApiStop": _stop_protection,
+    "disableApiTermination": lambda at, value: {"disable_api_termination": value},
+    "ebsOptimized": _optimized,
+    "enaSupport": _ena,
+    "enclaveOptions": _enclave,
+    "groupSet": _groups,
+    "instanceInitiatedShutdownBehavior": lambda at, value: {
+        "shutdown_behavior": rules.choose_behavior(at.instance, value)
+    },
+    "instanceType": _type,
+    "sourceDestCheck": lambda at, value: {"source_dest_check": value},
+    "sriovNetSupport": lambda at, value: {"sriov_net_support": rules.choose_sriov(at.instance, value)},
+    "userData": _data,
+}
+"""Attribute → the columns that a value changes; kernel and ramdisk, and the mapping, are changed in ways of their own."""
+
+MEMBERS: Final[Mapping[str, str]] = {
+    "block_device_mappings": "blockDeviceMapping",
+    "disable_api_stop": "disableApiStop",
+    "disable_api_termination": "disableApiTermination",
+    "ebs_optimized": "ebsOptimized",
+    "ena_support": "enaSupport",
+    "enclave_options": "enclaveOptions",
+    "groups": "groupSet",
+    "instance_initiated_shutdown_behavior": "instanceInitiatedShutdownBehavior",
+    "instance_type": "instanceType",
+    "kernel": "kernel",
+    "ramdisk": "ramdisk",
+    "source_dest_check": "sourceDestCheck",
+    "sriov_net_support": "sriovNetSupport",
+    "user_data": "userData",
+}
+"""The request's member → the attribute that it changes."""
+FLAGS: Final = frozenset({"disableApiStop", "disableApiTermination", "ebsOptimized", "enaSupport", "sourceDestCheck"})
+KERNELS: Final = frozenset({"kernel", "ramdisk"})
 
 
 def modify_instance_attribute(
     services: Services, principal: Principal, request: ec2.ModifyInstanceAttributeRequest
 ) -> None:
-    """Gives a stopped instance another kernel or ramdisk, approved as at a launch; it boots with it at its next start."""
-    change = _change(request)
+    """Changes one attribute of one instance."""
+    asked = _asked(request)
     with services.database.write() as c:
         (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
-        if instance.state is not State.STOPPED:
-            raise IncorrectInstanceState(
-                f"The instance '{instance.id}' is not in the 'stopped' state: it is {instance.state}."
-            )
-        if instance.virtualization_type != PARAVIRTUAL:
-            raise InvalidParameterCombination(
-                f"The instance '{instance.id}' is {instance.virtualization_type}: it boots its own kernel."
-            )
-        image = _as_launched(c, instance, change)
-        known = _known(c, principal, image, change)
-        boot = choose_boot_images(
-            image,
-            kernel_id=change.kernel_id,
-            ramdisk_id=change.ramdisk_id or None,
-            known=known,
-            account_id=principal.account_id,
-        )
-        tag = tag_rows.tags_of(c, principal.account_id, [instance.id]).get(instance.id, {}).get(hardware_profile.TAG)
-        choice = hardware_profile.choose(image, boot, tag)
-        assert boot.kernel is not None
-        if choice.needs_pv32:
-            check_pv32(services, boot.kernel.id)
+        for attribute in asked:
+            rules.check_state(instance, attribute)
+        at = Changing(c, services, principal, instance)
+        if "blockDeviceMapping" in asked:
+            chosen = _mapped(at, asked["blockDeviceMapping"])
+            raise_if_dry_run(request)
+            for volume_id, goes in chosen.items():
+                volumes.set_delete_on_termination(c, volume_id, goes)
+            return
+        if asked.keys() <= KERNELS:
+            change = KernelChange(asked.get("kernel"), asked.get("ramdisk"))
+            facts = change_kernel(c, services, principal, instance, change)
+        else:
+            ((attribute, value),) = asked.items()
+            facts = CHANGES[attribute](at, value)
         raise_if_dry_run(request)
-        instances.set_kernel(
-            c,
-            instance.id,
-            kernel_id=boot.kernel.id,
-            ramdisk_id=boot.ramdisk.id if boot.ramdisk else None,
-            hardware_profile=choice.profile.value,
-            hardware_profile_why=choice.why[:255],
-        )
+        if facts:
+            instances.change(c, instance.id, **facts)
 
 
-def _change(request: ec2.ModifyInstanceAttributeRequest) -> Change:
-    """The request's change; refuses other attributes, and none at all."""
-    others = [name for name in request.__struct_fields__ if name not in _ASIDE and getattr(request, name) is not None]
-    if request.attribute is not None and request.attribute not in CHANGEABLE:
-        others.append(request.attribute)
-    if others:
-        raise UnsupportedOperation(
-            f"Changing {', '.join(sorted(others))} of an instance is not implemented by Amiable."
+def reset_instance_attribute(
+    services: Services, principal: Principal, request: ec2.ResetInstanceAttributeRequest
+) -> None:
+    """Kernel and ramdisk become the image's again; the source/destination check is switched on."""
+    attribute = request.attribute
+    if attribute not in rules.RESETTABLE:
+        raise InvalidParameterValue(
+            f"Value ({attribute}) for parameter attribute is invalid. Only {', '.join(sorted(rules.RESETTABLE))} can be reset."
         )
-    given = {name: found.value for name in CHANGEABLE if (found := getattr(request, name)) is not None}
+    with services.database.write() as c:
+        (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
+        rules.check_state(instance, attribute)
+        if attribute == "sourceDestCheck":
+            facts: dict[str, Any] = {"source_dest_check": True}
+        else:
+            facts = change_kernel(c, services, principal, instance, images_own(c, instance, attribute))
+        raise_if_dry_run(request)
+        instances.change(c, instance.id, **facts)
+
+
+def _asked(request: ec2.ModifyInstanceAttributeRequest) -> dict[str, Any]:
+    """Attribute → its new value; refuses none, and several (but kernel with ramdisk)."""
+    asked = {
+        attribute: _value(attribute, member)
+        for name, attribute in MEMBERS.items()
+        if (member := getattr(request, name)) not in (None, [])
+    }
     if request.attribute is not None:
-        if request.attribute in given:
+        if request.attribute in asked:
             raise InvalidParameterCombination(f"The attribute {request.attribute} is given twice.")
-        given[request.attribute] = request.value
-    if not given:
+        asked[request.attribute] = _named_value(request.attribute, request.value)
+    elif request.value is not None:
+        raise MissingParameter(parameter="Attribute")
+    if not asked:
         raise InvalidParameterCombination("No attributes specified.")
-    for name, value in given.items():
-        if value is None:
-            raise MissingParameter(parameter=f"{name.capitalize()}.Value")
-    if given.get("kernel") == "":
-        raise InvalidParameterValue(parameter="Kernel", value="", why="A paravirtual instance needs one.")
-    return Change(given.get("kernel"), given.get("ramdisk"))
+    if len(asked) > 1 and not asked.keys() <= KERNELS:
+        raise InvalidParameterCombination(f"Fields for multiple attribute types specified: {', '.join(sorted(asked))}.")
+    return asked
 
 
-def _as_launched(c: Connection, instance: Instance, change: Change) -> Image:
-    """The instance's image with the instance's own kernel and ramdisk: what the change is measured against."""
-    image = images.get(c, instance.region, instance.image_id, viewer=instance.account_id)
-    if image is None:
-        raise NotFound("image", [instance.image_id])
-    ramdisk_id = None if change.ramdisk_id == "" else instance.ramdisk_id
-    return replace(image, kernel_id=instance.kernel_id, ramdisk_id=ramdisk_id)
+def _value(attribute: str, member: Any) -> Any:
+    """What a member of the request says."""
+    if isinstance(member, list):
+        return member
+    value = member.enabled if attribute == "enclaveOptions" else member.value
+    if value is None:
+        name = attribute[0].upper() + attribute[1:]
+        raise MissingParameter(parameter=f"{name}.{'Enabled' if attribute == 'enclaveOptions' else 'Value'}")
+    return value
 
 
-def _known(c: Connection, principal: Principal, image: Image, change: Change) -> dict[str, Image]:
-    wanted = {change.kernel_id or image.kernel_id, change.ramdisk_id or image.ramdisk_id}
-    found = [images.get(c, principal.region, each, viewer=principal.account_id) for each in wanted if each]
-    return {each.id: each for each in found if each is not None}
+def _named_value(attribute: str, text: str | None) -> Any:
+    """What ``Value`` says of the attribute that ``Attribute`` names."""
+    if attribute in ("groupSet", "blockDeviceMapping", "enclaveOptions"):
+        raise InvalidParameterCombination(
+            f"The attribute {attribute} cannot be given as Value.", hint="give GroupId or BlockDeviceMapping instead"
+        )
+    if attribute not in rules.ANY_TIME | rules.WHILE_STOPPED:
+        raise UnsupportedInstanceAttribute(f"The attribute {attribute} of an instance cannot be changed.")
+    if text is None:
+        raise MissingParameter(parameter="Value")
+    if attribute in FLAGS:
+        return rules.read_boolean(attribute, text)
+    if attribute != "userData":
+        return text
+    try:
+        return base64.b64decode(text.translate({10: None, 13: None}), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidUserDataMalformed(why=f"{error}.") from None
+
+
+def _mapped(at: Changing, entries: list[ec2.InstanceBlockDeviceMappingSpecification]) -> dict[str, bool]:
+    """Volume → whether it shall end with the instance; without a word it shall, as on EC2."""
+    held = volumes.volumes_of(at.c, at.instance.id)
+    chosen: dict[str, bool] = {}
+    for entry in entries:
+        if entry.no_device is not None or entry.virtual_name is not None:
+            raise UnsupportedOperation(
+                "Only DeleteOnTermination of a mapping can be changed.",
+                hint="NoDevice: detach the volume; VirtualName: say it at the launch",
+            )
+        volume_id = entry.ebs.volume_id if entry.ebs else None
+        volume = rules.choose_volume(held, entry.device_name, volume_id)
+        goes = entry.ebs.delete_on_termination if entry.ebs else None
+        chosen[volume.id] = True if goes is None else goes
+    return chosen

@@ -10,11 +10,12 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from amiable.api.ec2.describe_images import PLATFORM_DETAILS
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import tag_set
 from amiable.database import network, tags, volumes
 from amiable.model.instance import CODES, Instance, State
-from amiable.model.instance_type import INSTANCE_TYPES
+from amiable.model.instance_type import type_of
 from amiable.model.principal import Principal
 from amiable.model.volume import Volume
 from amiable.wire.generated import ec2
@@ -62,6 +63,11 @@ def private_dns_name(instance: Instance) -> str:
     return f"ip-{instance.private_ip.replace('.', '-')}.{domain}"
 
 
+def billed_as(instance: Instance) -> tuple[str, str]:
+    """The guest's system as EC2 bills it, and the operation."""
+    return PLATFORM_DETAILS[instance.platform]
+
+
 def reservations(views: Sequence[View]) -> list[ec2.Reservation]:
     """The instances grouped by the call that launched them, in the order they come."""
     grouped: dict[str, list[View]] = {}
@@ -81,8 +87,9 @@ def reservations(views: Sequence[View]) -> list[ec2.Reservation]:
 def instance_of(view: View) -> ec2.Instance:
     """One instance as EC2 tells it."""
     it = view.instance
-    type_ = INSTANCE_TYPES[it.instance_type]
-    groups = _groups(view) if view.is_placed else []
+    type_ = type_of(it.instance_type)
+    details, operation = billed_as(it)
+    placed_groups = groups(view) if view.is_placed else []
     return ec2.Instance(
         instance_id=it.id,
         image_id=it.image_id,
@@ -104,15 +111,17 @@ def instance_of(view: View) -> ec2.Instance:
         vpc_id=it.vpc_id if view.is_placed else None,
         private_ip_address=it.private_ip if view.is_placed else None,
         architecture=it.architecture,
-        block_device_mappings=[_mapping(volume) for volume in view.ebs_volumes],
+        block_device_mappings=mappings(view),
         client_token=it.client_token or "",
-        ebs_optimized=False,
+        ebs_optimized=it.ebs_optimized,
+        ena_support=it.ena_support,
+        sriov_net_support=it.sriov_net_support,
         hypervisor=HYPERVISOR,
-        network_interfaces=[_interface(view, groups)] if view.is_placed else [],
+        network_interfaces=[_interface(view, placed_groups)] if view.is_placed else [],
         root_device_name=it.root_device_name,
         root_device_type=it.root_device_type,
-        security_groups=groups,
-        source_dest_check=True if view.is_placed else None,
+        security_groups=placed_groups,
+        source_dest_check=it.source_dest_check if view.is_placed else None,
         tags=tag_set(view.tags),
         virtualization_type=it.virtualization_type,
         cpu_options=ec2.CpuOptions(core_count=type_.vcpus, threads_per_core=1),
@@ -127,6 +136,12 @@ def instance_of(view: View) -> ec2.Instance:
         ),
         enclave_options=ec2.EnclaveOptions(enabled=False),
         current_instance_boot_mode=it.boot_mode,
+        boot_mode=it.image_boot_mode,
+        platform=it.platform,
+        platform_details=details,
+        usage_operation=operation,
+        usage_operation_update_time=it.created_at,
+        maintenance_options=ec2.InstanceMaintenanceOptions(auto_recovery=it.auto_recovery),
     )
 
 
@@ -135,11 +150,17 @@ def _reason(it: Instance) -> ec2.StateReason | None:
     return ec2.StateReason(code=code, message=it.state_reason_message) if code else None
 
 
-def _groups(view: View) -> list[ec2.GroupIdentifier]:
+def groups(view: View) -> list[ec2.GroupIdentifier]:
+    """The security groups of the instance, with their names."""
     return [
         ec2.GroupIdentifier(group_id=group_id, group_name=view.group_names.get(group_id))
         for group_id in view.instance.security_group_ids
     ]
+
+
+def mappings(view: View) -> list[ec2.InstanceBlockDeviceMapping]:
+    """The instance's EBS volumes."""
+    return [_mapping(volume) for volume in view.ebs_volumes]
 
 
 def _mapping(volume: Volume) -> ec2.InstanceBlockDeviceMapping:
@@ -176,7 +197,7 @@ def _interface(view: View, groups: list[ec2.GroupIdentifier]) -> ec2.InstanceNet
         private_ip_addresses=[
             ec2.InstancePrivateIpAddress(primary=True, private_dns_name=name, private_ip_address=it.private_ip)
         ],
-        source_dest_check=True,
+        source_dest_check=it.source_dest_check,
         status="in-use",
         subnet_id=it.subnet_id,
         vpc_id=it.vpc_id,

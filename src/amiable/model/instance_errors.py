@@ -1,0 +1,24 @@
+"""What changing an instance refuses, in EC2's words."""
+
+from amiable.model.errors import Refusal
+
+
+class InvalidInstanceAttributeValue(Refusal):
+    code = "InvalidInstanceAttributeValue"
+    template = "Invalid value '{value}' for {attribute}. {why}"
+
+
+class UnsupportedInstanceAttribute(Refusal):
+    code = "UnsupportedInstanceAttribute"
+
+
+class UnsupportedHibernationConfiguration(Refusal):
+    code = "UnsupportedHibernationConfiguration"
+    template = "The instance can't be hibernated because it was not configured at launch for hibernation: {instance_id}"
+    hint = "stop it without Hibernate: instances cannot hibernate here"
+
+
+class InstanceTpmEkPubNotFound(Refusal):
+    code = "InstanceTpmEkPubNotFound"
+    template = "The Trusted Platform Module (TPM) endorsement key of the instance '{instance_id}' was not found."
+    hint = "an instance has one after its first boot where its image has TpmSupport"
