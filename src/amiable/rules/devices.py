@@ -16,43 +16,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from amiable.model.errors import (
-    BootForVolumeTypeUnsupported,
     InvalidBlockDeviceMapping,
-    InvalidParameterCombination,
-    InvalidParameterValue,
     MissingParameter,
     UnsupportedOperation,
 )
 from amiable.model.image import Image, ImageDevice, RootDeviceType, find_root_device
 from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.model.units import GIB, gib_ceil
+from amiable.rules.qemu_command import PORTS
 from amiable.rules.register import check_device_name
+from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, Figures, check_figures
 
-DISKS_MAX: Final = 24
-"""So many fit on a machine's bus before its own devices (``rules/qemu_command``)."""
-DEFAULT_VOLUME_TYPE: Final = "gp2"
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeType:
-    """The sizes and rates that a volume type allows; None: the rate cannot be set."""
-
-    gib: range
-    iops: range | None = None
-    throughput: range | None = None
-    needs_iops: bool = False
-    is_bootable: bool = True
-
-
-VOLUME_TYPES: Final[Mapping[str, VolumeType]] = {
-    "gp2": VolumeType(range(1, 16385)),
-    "gp3": VolumeType(range(1, 65537), iops=range(3000, 80001), throughput=range(125, 2001)),
-    "io1": VolumeType(range(4, 16385), iops=range(100, 64001), needs_iops=True),
-    "io2": VolumeType(range(4, 65537), iops=range(100, 256001), needs_iops=True),
-    "st1": VolumeType(range(125, 16385), is_bootable=False),
-    "sc1": VolumeType(range(125, 16385), is_bootable=False),
-    "standard": VolumeType(range(1, 1025)),
-}
+DISKS_MAX: Final = PORTS
+"""The root and one in each hot-plug slot but one, which an interface may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +167,7 @@ def _volume(
     kept = asked.volume_type in (None, device.volume_type)
     iops = asked.iops if asked.iops is not None else device.iops if kept else None
     throughput = asked.throughput if asked.throughput is not None else device.throughput if kept else None
-    _check_type(type_name, size, iops, throughput, is_root=is_root)
+    check_figures(Figures(type_name, size, iops, throughput), is_root=is_root)
     default = is_root if device.delete_on_termination is None else device.delete_on_termination
     return PlannedDisk(
         device_name=device.device_name,
@@ -216,26 +192,3 @@ def _check_encryption(asked: AskedDevice, snapshot_id: str | None) -> None:
     if asked.encrypted:
         what = f"of snapshot '{snapshot_id}'" if snapshot_id else "without a snapshot"
         raise UnsupportedOperation(f"Encrypted volumes are not built yet: {asked.device_name}, a volume {what}.")
-
-
-def _check_type(name: str, size_gib: int, iops: int | None, throughput: int | None, *, is_root: bool) -> None:
-    known = VOLUME_TYPES.get(name)
-    if known is None:
-        raise InvalidParameterValue(parameter="VolumeType", value=name, why=f"Known types: {', '.join(VOLUME_TYPES)}.")
-    if is_root and not known.is_bootable:
-        raise BootForVolumeTypeUnsupported(volume_type=name)
-    if size_gib not in known.gib:
-        limits = f"{known.gib.start} to {known.gib.stop - 1} GiB"
-        raise InvalidParameterValue(
-            parameter="VolumeSize", value=size_gib, why=f"A volume of type {name} has {limits}."
-        )
-    if known.needs_iops and iops is None:
-        raise MissingParameter(parameter="Iops")
-    for parameter, value, allowed in (("Iops", iops, known.iops), ("Throughput", throughput, known.throughput)):
-        if value is None:
-            continue
-        if allowed is None:
-            raise InvalidParameterCombination(f"The parameter {parameter} is not supported for {name} volumes.")
-        if value not in allowed:
-            why = f"A volume of type {name} has {allowed.start} to {allowed.stop - 1}."
-            raise InvalidParameterValue(parameter=parameter, value=value, why=why)

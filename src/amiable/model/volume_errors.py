@@ -1,0 +1,57 @@
+"""What EC2 refuses of volumes.  Source: EC2 API error codes."""
+
+from amiable.model.errors import Refusal
+
+
+class VolumeInUse(Refusal):
+    code = "VolumeInUse"
+    template = "{volume_id} is already attached to an instance"
+
+
+class VolumeAttached(VolumeInUse):
+    """An attached volume that is to be deleted."""
+
+    template = "Volume {volume_id} is currently attached to {instance_id}"
+
+
+class InvalidVolumeZoneMismatch(Refusal):
+    code = "InvalidVolume.ZoneMismatch"
+    template = "The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'"
+
+
+class AttachmentLimitExceeded(Refusal):
+    code = "AttachmentLimitExceeded"
+    template = "The instance '{instance_id}' has {disks_max} disks already, which is as many as there may be."
+
+
+class InvalidAttachmentNotFound(Refusal):
+    code = "InvalidAttachment.NotFound"
+
+
+class InvalidZoneNotFound(Refusal):
+    code = "InvalidZone.NotFound"
+    template = "The zone '{zone}' does not exist."
+
+
+class InvalidParameterDependency(Refusal):
+    code = "InvalidParameterDependency"
+
+
+class IncorrectModificationState(Refusal):
+    code = "IncorrectModificationState"
+    template = (
+        "Volume {volume_id} is in state '{state}'. Volume must be in state 'completed' or 'failed' to be modified."
+    )
+
+
+class VolumeModificationRateExceeded(Refusal):
+    code = "VolumeModificationRateExceeded"
+    template = (
+        "You've reached the maximum modification rate per volume limit: {changes_max} in {hours} hours. "
+        "The volume {volume_id} may be modified again at {again_at:%Y-%m-%dT%H:%M:%SZ}."
+    )
+
+
+class VolumeModificationNotFound(Refusal):
+    code = "InvalidVolumeModification.NotFound"
+    template = "Modification for volume '{volume_id}' does not exist."
