@@ -108,6 +108,24 @@ def test_a_dead_process_stops_a_volume_and_ends_an_instance_store(root: str, job
     assert (ending.job, ending.reason.message) == (job, "Server.InternalError: QEMU was killed by signal 9")
 
 
+@pytest.mark.parametrize("root", ["ebs", "instance-store"])
+def test_the_hosts_restart_brings_back_what_ran_where_policy_and_instance_let_it(root: str) -> None:
+    ran = replace(INSTANCE, root_device_type=root)
+    found = lifecycle.when_host_restarted(ran, "start", NOW)
+    assert (found.event, found.job) == (Event.HOST_RESTARTED, "boot")
+    assert found.reason.code == "Server.HostRestarted" and str(NOW.year) in found.reason.transition
+    for policy, it in (("stop", ran), ("start", replace(ran, auto_recovery="disabled"))):
+        kept = lifecycle.when_host_restarted(it, policy, NOW)
+        assert kept.job == ("stop" if root == "ebs" else "terminate")
+        assert kept.reason.message.startswith("Server.InternalError: The host was restarted while the instance ran")
+
+
+def test_a_host_without_the_memory_says_so_in_ec2s_words() -> None:
+    _, reason = lifecycle.boot_failed(INSTANCE, "QEMU ended: cannot set up guest memory 'ram': Cannot allocate memory")
+    assert reason.code == "Server.InsufficientInstanceCapacity"
+    assert "Cannot allocate memory" in reason.message
+
+
 def test_the_first_boots_failure_ends_the_instance_and_a_later_ones_stops_it() -> None:
     first, _ = lifecycle.boot_failed(replace(INSTANCE, boot_count=0), "no kernel")
     later, reason = lifecycle.boot_failed(INSTANCE, "no kernel")

@@ -95,8 +95,8 @@ def set_state(
 ) -> Instance:
     """The instance after ``event``, written; raises IncorrectInstanceState where ``rules/lifecycle`` has no arrow.
 
-    A ``reason`` replaces the old one; without one, starting clears it and every other event leaves it.  An event that changes
-    no state writes nothing.
+    A ``reason`` replaces the old one; without one, starting clears it, so does running (but why it came to that stays), and every
+    other event leaves it.  An event that changes no state writes nothing.
     """
     before = get_instance(c, instance_id)
     assert before is not None, instance_id
@@ -114,8 +114,10 @@ def set_state(
         values |= {"state_reason_code": None, "state_reason_message": None, "transition_reason": ""}
     if event is Event.START_ASKED:
         values |= {"launched_at": now, "rebooted_at": None, "reached_metadata_at": None}
+    if event is Event.HOST_RESTARTED:
+        values |= {"rebooted_at": now, "reached_metadata_at": None}
     if event is Event.BOOTED:
-        values |= {"boot_count": before.boot_count + 1}
+        values |= {"boot_count": before.boot_count + 1, "state_reason_code": None, "state_reason_message": None}
     if after is State.TERMINATED:
         values |= {"terminated_at": now}
     c.execute(update(I).where(I.c.id == instance_id).values(**values))

@@ -10,11 +10,13 @@
                   │              terminated ◀──terminated── shutting-down ◀─terminate-asked │
                   └─────────────────────────── start-asked ───────────────────────────────┘
 
+    running ──host-restarted──▶ pending: its process ended with the host's last boot, and the policy brings it back
+
 Asking again for what is so, or is under way, changes nothing (``stop-asked`` when stopped, ``terminate-asked`` when
 terminated), and neither does a job that runs twice (``stopped`` when stopped).  The absence of an arrow is a refusal.  Source: EC2 user guide, "Instance state changes".
 
-What a guest's power-off or a dead QEMU asks for depends on the instance: :func:`when_guest_powered_off`,
-:func:`when_process_died`.
+What a guest's power-off, a dead QEMU or the host's restart asks for depends on the instance: :func:`when_guest_powered_off`,
+:func:`when_process_died`, :func:`when_host_restarted`.
 """
 
 from collections.abc import Mapping
@@ -35,6 +37,7 @@ class Event(StrEnum):
     START_FAILED = "start-failed"  # a later boot could not be made
     GUEST_POWERED_OFF = "guest-powered-off"
     PROCESS_DIED = "process-died"
+    HOST_RESTARTED = "host-restarted"  # its process ended with the host; it is started again
     REBOOT_ASKED = "reboot-asked"
     STOP_ASKED = "stop-asked"
     STOPPED = "stopped"
@@ -56,6 +59,7 @@ NEXT: Final[Mapping[tuple[State, Event], State]] = {
     (State.RUNNING, Event.STOP_ASKED): State.STOPPING,
     (State.RUNNING, Event.GUEST_POWERED_OFF): State.STOPPING,
     (State.RUNNING, Event.PROCESS_DIED): State.STOPPING,
+    (State.RUNNING, Event.HOST_RESTARTED): State.PENDING,
     (State.RUNNING, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
     (State.STOPPING, Event.STOP_ASKED): State.STOPPING,
     (State.STOPPING, Event.STOPPED): State.STOPPED,
@@ -112,6 +116,15 @@ def when_process_died(instance: Instance, what: str) -> Ending:
     return Ending(Event.TERMINATE_ASKED, reason, "terminate")
 
 
+def when_host_restarted(instance: Instance, policy: str, now: datetime) -> Ending:
+    """The host was restarted while the instance ran: it comes back, unless the ``policy`` (``start`` | ``stop``) or it says otherwise."""
+    if policy == "start" and instance.auto_recovery == "default":
+        code = "Server.HostRestarted"
+        reason = Reason(code, f"{code}: {HOST_RESTARTED}; it is started again", _at(code, now))
+        return Ending(Event.HOST_RESTARTED, reason, "boot")
+    return when_process_died(instance, f"{HOST_RESTARTED}, and it is not to be started again")
+
+
 def when_guest_crashed(instance: Instance, what: str, *, is_ours: bool) -> Ending:
     """The guest's kernel crashed under Xen, or (``is_ours``) what runs it failed: a volume survives it.  ``what`` says how."""
     code = "Server.InternalError" if is_ours else "Client.InternalError"
@@ -121,6 +134,9 @@ def when_guest_crashed(instance: Instance, what: str, *, is_ours: bool) -> Endin
     return Ending(Event.TERMINATE_ASKED, reason, "terminate")
 
 
+HOST_RESTARTED: Final = "The host was restarted while the instance ran"
+NO_MEMORY: Final = ("Cannot allocate memory", "cannot set up guest memory")
+"""What QEMU says where the host has not the memory that the guest was to have."""
 DISK_FULL: Final = "Server.InsufficientVolumeCapacity"
 """The reason's code while a guest stands still because its disk cannot grow on the host's."""
 
@@ -129,10 +145,16 @@ def user_initiated(event: Event, now: datetime) -> Reason:
     """The reason EC2 writes for a call of the owner; the transition reason carries the time."""
     assert event in (Event.STOP_ASKED, Event.TERMINATE_ASKED)
     code = "Client.UserInitiatedShutdown"
-    return Reason(code, f"{code}: User initiated shutdown", f"User initiated ({now:%Y-%m-%d %H:%M:%S} GMT)")
+    return Reason(code, f"{code}: User initiated shutdown", _at("User initiated", now))
+
+
+def _at(what: str, now: datetime) -> str:
+    return f"{what} ({now:%Y-%m-%d %H:%M:%S} GMT)"
 
 
 def boot_failed(instance: Instance, what: str) -> tuple[Event, Reason]:
     """The event and reason of a boot that could not be made; the first boot's failure ends the instance."""
     event = Event.LAUNCH_FAILED if instance.boot_count == 0 else Event.START_FAILED
-    return event, Reason("Server.InternalError", f"Server.InternalError: {what}", "Server.InternalError")
+    is_full = any(words in what for words in NO_MEMORY)
+    code = "Server.InsufficientInstanceCapacity" if is_full else "Server.InternalError"
+    return event, Reason(code, f"{code}: {what}", code)
