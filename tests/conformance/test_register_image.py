@@ -59,7 +59,7 @@ def volume(snapshot_id: str | None, name: str = ROOT, **ebs: Any) -> dict[str, A
 
 def test_every_parameter_reads_back(edge: Edge, ec2: Any, snapshot_id: str) -> None:
     second = new_snapshot(edge)
-    store = uefi_data(b"variables")
+    store = uefi_data()
     maps = [
         volume(snapshot_id, VolumeSize=3, VolumeType="gp3", Iops=4000, Throughput=200, DeleteOnTermination=False),
         volume(second, "/dev/sdf", VolumeType="io1", VolumeSize=10, Iops=100),
@@ -196,13 +196,14 @@ def test_a_launch_holds_maps_to_the_same_rules(ec2: Any, snapshot_id: str) -> No
 
 
 @pytest.mark.parametrize("wish", [{"TpmSupport": "v2.0"}, {"UefiData": uefi_data()}])
-def test_a_launch_is_refused_what_instances_do_not_get(ec2: Any, snapshot_id: str, wish: dict[str, str]) -> None:
+def test_a_launch_gives_instances_what_the_image_wants(ec2: Any, snapshot_id: str, wish: dict[str, str]) -> None:
     (word,) = wish
     image_id = register(ec2, snapshot_id, f"wants {word}", BootMode="uefi", **wish)
-    run = {"ImageId": image_id, "InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
-    code, text = refused(ec2.run_instances, **run)
-    assert code == "UnsupportedOperation"
-    assert text.startswith(f"The image {image_id} wants ") and word in text
+    run = {"ImageId": image_id, "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    assert refused(ec2.run_instances, InstanceType="amiable.tiny", **run)[0] == "DryRunOperation"
+    code, text = refused(ec2.run_instances, InstanceType="t2.micro", **run)
+    expected = "Unsupported" if word == "TpmSupport" else "InvalidParameterCombination"
+    assert code == expected and "t2.micro" in text
 
 
 # ── names ───────────────────────────────────────────────────────────────────────────────────────────────────────────────

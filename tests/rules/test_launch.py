@@ -20,7 +20,6 @@ from amiable.model.errors import (
     NotFound,
     Refusal,
     Unsupported,
-    UnsupportedOperation,
 )
 from amiable.model.hardware import Profile
 from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
@@ -145,12 +144,57 @@ def test_the_newer_types_start_hvm_images_with_the_ena_flag_only() -> None:
         plan(image(ena_support=False), instance_type=older)
 
 
+def test_an_image_with_a_tpm_starts_on_types_that_have_one() -> None:
+    wants = image(boot_mode="uefi", tpm_support="v2.0", ena_support=True)
+    assert plan(wants, instance_type="t3.micro").boot_mode == "uefi"
+    assert "xen" not in plan(wants).profile.profile
+    no_tpm = replace(wants, boot_mode=None)
+    refused = refusal(Unsupported, no_tpm, instance_type="t2.micro")
+    assert "TpmSupport v2.0" in refused.message and "'t2.micro'" in refused.message
+
+
+def test_an_image_brings_its_uefi_variables_to_a_launch() -> None:
+    assert plan(image(boot_mode="uefi", uefi_data="AA==")).image.uefi_data == "AA=="
+
+
+def test_the_profile_xen_hvm_starts_by_bios_only() -> None:
+    assert plan(image(), profile_tag="xen-hvm").profile.profile is Profile.XEN_HVM
+    refused = refusal(InvalidParameterCombination, image(boot_mode="uefi"), profile_tag="xen-hvm")
+    assert refused.message == (
+        "The hardware profile 'xen-hvm' starts by legacy-bios only, and the boot mode of this launch is uefi."
+    )
+
+
 @pytest.mark.parametrize(
-    ("wish", "word"), [({"tpm_support": "v2.0"}, "TpmSupport"), ({"uefi_data": "AA=="}, "UefiData")]
+    ("name", "vcpus", "memory_mib"),
+    [("amiable.2c4g", 2, 4096), ("amiable.1c128m", 1, 128), ("amiable.64c1024g", 64, 1 << 20)],
 )
-def test_what_a_guest_would_not_get_is_refused(wish: dict[str, str], word: str) -> None:
-    refused = refusal(UnsupportedOperation, image(boot_mode="uefi", **wish), instance_type="amiable.tiny")
-    assert word in refused.message
+def test_a_type_of_any_size_says_it_in_its_name(name: str, vcpus: int, memory_mib: int) -> None:
+    type_ = plan(image(architecture="i386"), instance_type=name).instance_type
+    assert (type_.name, type_.vcpus, type_.memory_mib) == (name, vcpus, memory_mib)
+    assert type_.has_tpm and not type_.needs_ena
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "amiable.0c1g",
+        "amiable.65c1g",
+        "amiable.1c127m",
+        "amiable.1c1025g",
+        "amiable.01c1g",
+        "amiable.1c01g",
+        "amiable.1c1G",
+        "amiable.1c1",
+        "Amiable.1c1g",
+        "amiable.1c1g ",
+    ],
+)
+def test_a_size_that_no_machine_has_is_no_type(name: str) -> None:
+    assert (
+        refusal(InvalidParameterValue, image(), instance_type=name).message
+        == f"Invalid value '{name}' for InstanceType."
+    )
 
 
 # ── kernel and ramdisk ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ from amiable.model.hardware import (
     Interface,
     NetworkKind,
     Profile,
+    Tpm,
     Uefi,
     XenBoot,
 )
@@ -38,6 +39,10 @@ MACHINES = {
     "virtio": PLAIN,
     "nitro-kvm": replace(PLAIN, profile=Profile.NITRO, accelerator=AcceleratorKind.KVM, vcpus=4, memory_mib=4096),
     "uefi": replace(PLAIN, uefi=Uefi("/usr/share/OVMF/OVMF_CODE_4M.fd")),
+    "secure-tpm": replace(
+        PLAIN, profile=Profile.NITRO, uefi=Uefi("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", is_secure=True), tpm=Tpm()
+    ),
+    "xen-hvm": replace(PLAIN, profile=Profile.XEN_HVM, disks=PLAIN.disks * 3),
     "guestfwd": replace(PLAIN, network=NetworkKind.GUESTFWD),
     "direct": replace(PLAIN, profile=Profile.DIRECT, direct=DirectBoot(direct_append(Profile.DIRECT), True)),
     "direct-nvme": replace(
@@ -63,12 +68,16 @@ def test_the_command_line_is_the_one_that_was_reviewed(name: str) -> None:
     assert lines(MACHINES[name]) == path.read_text()
 
 
-@pytest.mark.parametrize("profile", [Profile.VIRTIO, Profile.NITRO])
+@pytest.mark.parametrize("profile", [Profile.VIRTIO, Profile.NITRO, Profile.XEN_HVM])
 def test_as_many_disks_as_a_launch_may_have_find_a_place_on_the_bus(profile: Profile) -> None:
     machine = replace(PLAIN, profile=profile, disks=PLAIN.disks[1:] * DISKS_MAX)
-    found = re.findall(r"addr=0x([0-9a-f]+)(?:\.0x([0-9a-f]))?", lines(machine))
+    found = re.findall(r"(?<!bus=slot\d,)(?<!bus=slot\d\d,)addr=0x([0-9a-f]+)(?:\.0x([0-9a-f]))?", lines(machine))
+    slots = re.findall(r"bus=(slot\d+),addr=0x0", lines(machine))
     places = [(int(slot, 16), function or "0") for slot, function in found]
-    assert len(places) == len(set(places)) > DISKS_MAX
+    ide = re.findall(r"bus=(ide\.\d),unit=(\d)", lines(machine))
+    assert len(ide) == len(set(ide)) == (4 if profile is Profile.XEN_HVM else 0)
+    assert len(slots) == len(set(slots)) == (0 if profile is Profile.XEN_HVM else DISKS_MAX - 1)
+    assert len(places) == len(set(places)) > DISKS_MAX - len(ide) - len(slots)
     assert max(slot for slot, _ in places) < 0x1F, "the chipset's own"
 
 
@@ -78,6 +87,7 @@ def test_no_path_leads_out_of_the_instances_directory_but_the_hosts_own_files(na
     allowed = (
         "etc/sercon-port",
         "/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
         "/dev/urandom",
         "/dev/vda",
         "/dev/nvme0n1",
@@ -107,6 +117,16 @@ def test_under_xen_the_second_serial_port_is_the_guests_console_and_the_memory_i
     assert int(words[words.index("-m") + 1].removesuffix("M")) >= 256 + 224 + 80
     dom0 = words[words.index("-initrd") + 1]
     assert dom0.count(",") == 1  # parts the modules: a second one would be another module
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_root_is_the_one_disk_that_firmware_may_start(name: str) -> None:
+    words = qemu_arguments(MACHINES[name])
+    disks = [word for word in words if "id=volume" in word]
+    has_firmware = MACHINES[name].direct is None and MACHINES[name].xen is None
+    assert ["bootindex=1" in word for word in disks] == [has_firmware] + [False] * (len(disks) - 1)
+    assert ("strict=on" in words) == has_firmware
+    assert sum("bootindex" in word for word in words) == has_firmware
 
 
 def test_a_machine_in_no_namespace_is_reached_by_nothing_and_reaches_its_metadata_only() -> None:

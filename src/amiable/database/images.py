@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from amiable.database import product_codes
 from amiable.database.image_rows import DEVICE_FIELDS, IMAGES, PLAIN_FIELDS, read_images
@@ -65,6 +65,11 @@ def get(c: Connection, region: str, image_id: str, *, viewer: str) -> Image | No
     return found[0] if found else None
 
 
+def uefi_data_of(c: Connection, image_id: str) -> str | None:
+    """The UEFI variables that the image brings, in base64, whatever became of the image."""
+    return c.execute(select(I.c.uefi_data).where(I.c.id == image_id)).scalar()
+
+
 def list_kernels(c: Connection, viewer: str, region: str) -> list[Image]:
     """Every kernel and ramdisk of the region, whoever owns it, none deregistered, oldest first: for the administrator."""
     here = and_(I.c.region == region, I.c.image_type.in_(KERNELS), I.c.state != ImageState.DEREGISTERED)
@@ -107,6 +112,12 @@ def deregister(c: Connection, image_id: str, *, now: datetime) -> bool:
         return False
     c.execute(delete(P).where(P.c.image_id == image_id))
     return True
+
+
+def count_pending_of(c: Connection, instance_id: str) -> int:
+    """How many images of the instance are in the making."""
+    here = and_(I.c.source_instance_id == instance_id, I.c.state == ImageState.PENDING)
+    return int(c.execute(select(func.count()).select_from(I).where(here)).scalar_one())
 
 
 def make_available(c: Connection, image_id: str, **facts: Any) -> bool:

@@ -10,20 +10,21 @@ reason says why in words.
 import contextlib
 from pathlib import Path
 
-from amiable.database import instances, volumes
+from amiable.database import images, instances, volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, Facts, export, facts_of, forget_volume, move, unexport, words
-from amiable.jobs.xen_boot import place_xen_parts, xen_parts
+from amiable.jobs.moments import wait_until_unread
+from amiable.jobs.xen_boot import XenParts, place_xen_parts, xen_parts
 from amiable.model.errors import IncorrectInstanceState
 from amiable.model.hardware import Hardware
 from amiable.model.instance import State
-from amiable.model.instance_type import INSTANCE_TYPES
+from amiable.model.instance_type import type_of
 from amiable.rules import lifecycle
-from amiable.rules.hardware import UEFI_VARIABLES, hardware_of
+from amiable.rules.hardware import hardware_of, starts_by_uefi
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
 from amiable.services.roots import drop_unused_roots
-from amiable.vm import machine
+from amiable.vm import firmware, machine
 from amiable.vm.accelerator import choose_accelerator
 from amiable.vm.directory import Directory, DirectoryBusy, locked, make_directory, open_directory, remove_directory
 from amiable.vm.machine import MachineFailed
@@ -36,6 +37,7 @@ def boot(context: JobContext) -> None:
     facts = facts_of(services, context.data["instance_id"])
     if facts.instance.state is not State.PENDING:
         return
+    wait_until_unread(context, facts.instance.id)
     try:
         start(services, facts)
     except DirectoryBusy:
@@ -59,17 +61,7 @@ def start(services: Services, facts: Facts) -> None:
         instance.id,
         range(settings.guest_uid_first, settings.guest_uid_first + settings.guest_uid_count),
     )
-    accelerator = choose_accelerator(services.data, settings)
     xen = xen_parts(services, facts)
-    hardware = hardware_of(
-        instance,
-        facts.volumes,
-        INSTANCE_TYPES[instance.instance_type],
-        subnet=facts.subnet,
-        accelerator=accelerator.kind,
-        network=choose_network(settings).kind,
-        xen=None if xen is None else xen.boot,
-    )
     machine.find_program(settings.qemu, "qemu-system-x86")
     with open_directory(services.data, instance.id) as directory, locked(directory) as lock:
         this_boot = instance.boot_count + 1
@@ -81,11 +73,33 @@ def start(services: Services, facts: Facts) -> None:
         machine.end_machine(directory)
         with contextlib.ExitStack() as undo:
             undo.callback(unexport, services, facts.volumes)
+            hardware = _hardware(services, directory, facts, xen)
             _prepare(services, directory, facts, hardware)
             if xen is not None:
                 place_xen_parts(directory, xen, hardware)
             machine.start_machine(directory, lock, hardware, settings.qemu, boot=this_boot)
             undo.pop_all()
+
+
+def _hardware(services: Services, directory: Directory, facts: Facts, xen: XenParts | None) -> Hardware:
+    """The machine of this boot; what its firmware does follows from the instance's own UEFI variables, which are made here."""
+    settings, instance = services.settings, facts.instance
+    is_secure = False
+    if starts_by_uefi(instance):
+        with services.database.read() as c:
+            uefi_data = images.uefi_data_of(c, instance.image_id)
+        firmware.make_variables(directory, uefi_data)
+        is_secure = firmware.is_secure(directory)
+    return hardware_of(
+        instance,
+        facts.volumes,
+        type_of(instance.instance_type),
+        subnet=facts.subnet,
+        accelerator=choose_accelerator(services.data, settings).kind,
+        network=choose_network(settings).kind,
+        xen=None if xen is None else xen.boot,
+        is_secure=is_secure,
+    )
 
 
 def _prepare(services: Services, directory: Directory, facts: Facts, hardware: Hardware) -> None:
@@ -97,10 +111,6 @@ def _prepare(services: Services, directory: Directory, facts: Facts, hardware: H
         for image_id, name in ((facts.instance.kernel_id, "kernel"), (facts.instance.ramdisk_id, "ramdisk")):
             if image_id is not None:
                 _copy_kernel(services.data / "kernels" / image_id, directory, name)
-    if hardware.uefi is not None and not directory.exists(hardware.uefi.variables):
-        if not Path(UEFI_VARIABLES).exists():
-            raise MachineFailed("the UEFI firmware is not installed (Debian: apt-get install ovmf)")
-        directory.copy_in(Path(UEFI_VARIABLES), hardware.uefi.variables)
 
 
 def _copy_kernel(source: Path, directory: Directory, name: str) -> None:

@@ -6,6 +6,8 @@ Paths are names inside the instance's own directory, where QEMU is started; ``fi
 from dataclasses import dataclass
 from enum import StrEnum
 
+from amiable.model.link import Link
+
 
 class Profile(StrEnum):
     """Which devices a machine has; ``rules/hardware_profile`` chooses."""
@@ -14,6 +16,7 @@ class Profile(StrEnum):
     NITRO = "nitro"  # NVMe disks, virtio network (QEMU has no ENA)
     DIRECT = "direct"  # a paravirtual image's kernel started without firmware; virtio disk, its ramdisk has the driver
     DIRECT_NVME = "direct-nvme"  # the same with NVMe disks: kernels that have the driver built in need no ramdisk
+    XEN_HVM = "xen-hvm"  # the pc machine with IDE disks and an e1000 card: what needs no driver of a virtual machine
     XEN_PV = "xen-pv"  # a paravirtual image's kernel run unmodified by a real Xen inside the machine
 
 
@@ -25,8 +28,9 @@ class AcceleratorKind(StrEnum):
 
 
 class NetworkKind(StrEnum):
-    """How a machine's user network is kept apart, and how its metadata requests come out of it."""
+    """How a machine's network is kept apart, and how its metadata requests come out of it."""
 
+    ROUTED = "routed"  # a tap in the fabric of its VPC, where guests see each other as their security groups allow
     NAMESPACE = "namespace"  # in a network namespace of its own
     GUESTFWD = "guestfwd"  # where none can be made: a program that QEMU starts for each connection
 
@@ -38,6 +42,7 @@ class Disk:
     volume_id: str
     size_bytes: int
     has_base: bool
+    virtual_name: str | None = None  # ephemeral0
 
     @property
     def overlay(self) -> str:
@@ -52,7 +57,25 @@ class Disk:
     @property
     def serial(self) -> str:
         """What the guest reads as the disk's serial number: ``vol`` and 17 hex digits, the 20 characters that fit."""
-        return self.volume_id.replace("-", "")[:20]
+        return self.virtual_name or self._hex("vol")
+
+    @property
+    def node(self) -> str:
+        """The overlay's block node in QEMU."""
+        return self._hex("vol")
+
+    @property
+    def base_node(self) -> str:
+        """The block node of what lies below the overlay."""
+        return self._hex("base")
+
+    @property
+    def device(self) -> str:
+        """The device that shows the disk to the guest."""
+        return self._hex("volume")
+
+    def _hex(self, word: str) -> str:
+        return f"{word}{self.volume_id.rpartition('-')[2]}"[:27]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +116,17 @@ class Uefi:
 
     code: str
     variables: str = "uefi-variables.fd"
+    is_secure: bool = (
+        False  # a platform key is enrolled: the code knows Secure Boot, and only it may write the variables
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tpm:
+    """A TPM 2.0, which a process of the instance's own emulates."""
+
+    socket: str = "tpm.sock"
+    state: str = "tpm"  # a directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +145,6 @@ class Hardware:
     direct: DirectBoot | None = None
     xen: XenBoot | None = None
     uefi: Uefi | None = None
+    tpm: Tpm | None = None
     network: NetworkKind = NetworkKind.NAMESPACE
+    link: Link | None = None  # in routed mode

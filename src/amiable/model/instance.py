@@ -52,6 +52,7 @@ class MetadataOptions:
     http_endpoint: str  # enabled | disabled
     http_hop_limit: int
     instance_metadata_tags: str  # enabled | disabled
+    http_protocol_ipv6: str = "disabled"  # recorded: no guest has an IPv6 address
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Instance:
     auto_recovery: str = "default"  # default | disabled: whether the end of the host may bring it back
     platform: str | None = None  # windows
     image_boot_mode: str | None = None  # as the image had it; ``boot_mode`` is what came of it
+    tpm_support: str | None = None  # v2.0: it has a TPM of its own
 
     @property
     def began_at(self) -> datetime:

@@ -1,14 +1,18 @@
-"""Instance types: EC2's names with their processors, memory and architectures, and ``amiable.tiny``.
+"""Instance types: EC2's names with their processors, memory and architectures, and Amiable's own.
 
 A type says what the guest gets: so many virtual processors of one thread each, so much memory.  What EC2 adds to a type
 beyond that (local disks, bandwidth, accelerators) does not exist here and is not claimed.  Every x86 type starts HVM and
 paravirtual images, from volumes and from bundles; EC2's newer types (nitro) start of the HVM ones those with the ENA flag only, as
 on EC2.  The arm64 types are known by name and not supported on this hardware.
+
+Amiable's own are ``amiable.tiny`` and one for every size, whose name says it: ``amiable.2c4g`` has 2 processors and 4 GiB,
+``amiable.1c768m`` one and 768 MiB.  They have what the nitro types have, run i386 too, and want no ENA flag.
 Source: EC2 API, DescribeInstanceTypes.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from amiable.model.units import MIB
@@ -16,6 +20,10 @@ from amiable.model.units import MIB
 TINY: Final = "amiable.tiny"
 AMIABLE: Final = "Amiable"
 """The maker of the types that EC2 has not."""
+VCPUS_MAX: Final = 64
+MEMORY_MIB_MIN: Final = 128
+MEMORY_MIB_MAX: Final = 1024 * 1024
+_SIZED: Final = re.compile(r"amiable\.([1-9][0-9]{0,2})c([1-9][0-9]{0,6})([gm])", re.ASCII)
 DEFAULT: Final = "m1.small"
 """What RunInstances takes without InstanceType, as on EC2."""
 
@@ -42,6 +50,11 @@ class InstanceType:
     def needs_ena(self) -> bool:
         """Whether HVM images must have the ENA flag: on EC2's newer hardware, not on Amiable's own type."""
         return self.hypervisor == "nitro" and self.manufacturer != AMIABLE
+
+    @property
+    def has_tpm(self) -> bool:
+        """Whether an image with TpmSupport gets its TPM: on x86 with UEFI."""
+        return self.is_supported and "uefi" in self.boot_modes
 
     @property
     def is_supported(self) -> bool:
@@ -198,3 +211,25 @@ def _types() -> dict[str, InstanceType]:
 
 
 INSTANCE_TYPES: Final[Mapping[str, InstanceType]] = _types()
+
+
+def find_type(name: str) -> InstanceType | None:
+    """The type of that name, one of the table's or sized by its name; None where there is none."""
+    return INSTANCE_TYPES.get(name) or _sized_type(name)
+
+
+def type_of(name: str) -> InstanceType:
+    """The type of an instance that was launched."""
+    found = find_type(name)
+    assert found is not None, name
+    return found
+
+
+def _sized_type(name: str) -> InstanceType | None:
+    match = _SIZED.fullmatch(name)
+    if match is None:
+        return None
+    vcpus, memory_mib = int(match[1]), int(match[2]) * (1024 if match[3] == "g" else 1)
+    if vcpus > VCPUS_MAX or not MEMORY_MIB_MIN <= memory_mib <= MEMORY_MIB_MAX:
+        return None
+    return replace(INSTANCE_TYPES[TINY], name=name, vcpus=vcpus, memory_mib=memory_mib)

@@ -12,16 +12,19 @@ from amiable.model.hardware import (
     Interface,
     NetworkKind,
     Profile,
+    Tpm,
     Uefi,
     XenBoot,
 )
 from amiable.model.instance import Instance
 from amiable.model.instance_type import InstanceType
 from amiable.model.volume import Volume
-from amiable.rules.hardware_profile import DIRECT
+from amiable.rules.hardware_profile import DIRECT, PARAVIRTUAL
+from amiable.rules.link import link_of
 from amiable.rules.qemu_command import direct_append
 
 UEFI_CODE: Final = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+SECURE_UEFI_CODE: Final = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 UEFI_VARIABLES: Final = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 """Firmware of Debian's package ovmf; the variables are a template that each instance gets a copy of."""
 
@@ -35,12 +38,17 @@ def hardware_of(
     accelerator: AcceleratorKind,
     network: NetworkKind,
     xen: XenBoot | None = None,
+    is_secure: bool = False,
 ) -> Hardware:
-    """The machine of one boot; ``subnet`` is the subnet's CIDR, ``xen`` what the profile ``xen-pv`` needs."""
+    """The machine of one boot; ``subnet`` is the subnet's CIDR, ``xen`` what the profile ``xen-pv`` needs.
+
+    ``is_secure`` says that a platform key is in the instance's UEFI variables.
+    """
     profile = Profile(instance.hardware_profile)
     is_direct = profile in DIRECT
     assert not is_direct or instance.kernel_id is not None
     assert (xen is not None) == (profile is Profile.XEN_PV)
+    uefi = Uefi(SECURE_UEFI_CODE if is_secure else UEFI_CODE, is_secure=is_secure) if starts_by_uefi(instance) else None
     return Hardware(
         instance_id=instance.id,
         instance_type=instance.instance_type,
@@ -53,14 +61,21 @@ def hardware_of(
         interface=Interface(instance.mac, instance.private_ip, subnet),
         direct=DirectBoot(direct_append(profile), instance.ramdisk_id is not None) if is_direct else None,
         xen=xen,
-        uefi=Uefi(UEFI_CODE) if instance.boot_mode == "uefi" and not is_direct and xen is None else None,
+        uefi=uefi,
+        tpm=Tpm() if uefi is not None and instance.tpm_support is not None else None,
         network=network,
+        link=link_of(instance, subnet) if network is NetworkKind.ROUTED else None,
     )
+
+
+def starts_by_uefi(instance: Instance) -> bool:
+    """Whether the instance has UEFI firmware, and so variables: a paravirtual one has none, whatever its type's boot mode."""
+    return instance.boot_mode == "uefi" and Profile(instance.hardware_profile) not in PARAVIRTUAL
 
 
 def disk_of(volume: Volume) -> Disk:
     """The volume as a disk."""
-    return Disk(volume.id, volume.size_bytes, volume.snapshot_id is not None)
+    return Disk(volume.id, volume.size_bytes, volume.snapshot_id is not None, volume.virtual_name)
 
 
 def in_guest_order(volumes: Sequence[Volume], root_device_name: str | None) -> list[Volume]:

@@ -7,7 +7,9 @@ A tag ``amiable:hardware-profile`` of the instance wins (EC2 has no parameter fo
     paravirtual, ramdisk        direct        its ramdisk brings the disk's driver
     paravirtual, no ramdisk     direct-nvme   only what the kernel has built in; Debian's cloud kernel has NVMe and ext4
     hvm, ena flag               nitro         what an image of that era was made for
-    hvm                         virtio
+    hvm, windows, legacy-bios   xen-hvm       Windows has drivers of its own for IDE disks and the e1000 card, and none for virtio
+    hvm, windows, uefi          nitro         the one of those disks that UEFI starts: NVMe
+    hvm                         virtio        Linux for clouds has these drivers, and Debian's cloud kernel has no e1000
 
 A profile in which the kernel has no entry is refused, whoever chose it; a kernel of which nothing is known is tried.
 """
@@ -24,6 +26,8 @@ from amiable.rules.kernel_choice import BootImages
 TAG: Final = "amiable:hardware-profile"
 DIRECT: Final = (Profile.DIRECT, Profile.DIRECT_NVME)
 PARAVIRTUAL: Final = (*DIRECT, Profile.XEN_PV)
+LEGACY: Final = "legacy-bios"
+WINDOWS: Final = "windows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +39,35 @@ class Choice:
     needs_pv32: bool = False
 
 
-def choose(image: Image, boot: BootImages, override: str | None) -> Choice:
+def choose(image: Image, boot: BootImages, override: str | None, *, boot_mode: str = LEGACY) -> Choice:
     """The profile of a launch of ``image`` with ``boot``; an override that is unknown, or does not fit, is refused."""
     kernel = boot.kernel
     if override is not None:
         chosen = _overridden(override, is_paravirtual=kernel is not None)
+        if chosen.profile is Profile.XEN_HVM and boot_mode != LEGACY:
+            raise InvalidParameterCombination(
+                f"The hardware profile 'xen-hvm' starts by legacy-bios only, and the boot mode of this launch is {boot_mode}.",
+                hint="leave the profile out, or register the image with another boot mode",
+            )
     elif kernel is not None:
         chosen = _for_kernel(kernel, has_ramdisk=boot.ramdisk is not None)
-    elif image.ena_support:
-        return Choice(Profile.NITRO, "the image has the ENA flag: NVMe disks, as the types of that era have")
     else:
-        return Choice(Profile.VIRTIO, "an HVM image without the ENA flag: virtio disk and network")
+        return _for_disk(image, boot_mode)
     if kernel is None:
         return chosen
     _check_entry(kernel, chosen.profile)
     is_pv32 = chosen.profile is Profile.XEN_PV and kernel.architecture == "i386"
     return Choice(chosen.profile, chosen.why, needs_pv32=is_pv32)
+
+
+def _for_disk(image: Image, boot_mode: str) -> Choice:
+    if image.ena_support:
+        return Choice(Profile.NITRO, "the image has the ENA flag: NVMe disks, as the types of that era have")
+    if image.platform != WINDOWS:
+        return Choice(Profile.VIRTIO, "an HVM image without the ENA flag: virtio disk and network")
+    if boot_mode == LEGACY:
+        return Choice(Profile.XEN_HVM, "a Windows image without the ENA flag: IDE disks and an e1000 network card")
+    return Choice(Profile.NITRO, "a Windows image that starts by UEFI: NVMe disks, for which Windows has the driver")
 
 
 def _for_kernel(kernel: Image, *, has_ramdisk: bool) -> Choice:

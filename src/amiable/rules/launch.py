@@ -21,11 +21,10 @@ from amiable.model.errors import (
     InvalidUserDataMalformed,
     Malformed,
     Unsupported,
-    UnsupportedOperation,
 )
 from amiable.model.image import Image, ImageType
 from amiable.model.instance import MetadataOptions
-from amiable.model.instance_type import DEFAULT, INSTANCE_TYPES, InstanceType
+from amiable.model.instance_type import DEFAULT, InstanceType, find_type
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import MIB
 from amiable.rules import hardware_profile
@@ -118,11 +117,12 @@ def plan(image: Image, asked: Asked, known: Known, *, account_id: str) -> Plan:
     boot = choose_boot_images(
         image, kernel_id=asked.kernel_id, ramdisk_id=asked.ramdisk_id, known=known.images, account_id=account_id
     )
-    profile = hardware_profile.choose(image, boot, asked.profile_tag)
+    boot_mode = choose_boot_mode(image, type_)
+    profile = hardware_profile.choose(image, boot, asked.profile_tag, boot_mode=boot_mode)
     return Plan(
         image=image,
         instance_type=type_,
-        boot_mode=choose_boot_mode(image, type_),
+        boot_mode=boot_mode,
         kernel_id=boot.kernel.id if boot.kernel else None,
         ramdisk_id=boot.ramdisk.id if boot.ramdisk else None,
         disks=plan_disks(image, asked.devices, known.snapshots),
@@ -136,10 +136,11 @@ def plan(image: Image, asked: Asked, known: Known, *, account_id: str) -> Plan:
 
 def choose_type(name: str | None) -> InstanceType:
     """The type of that name; without one EC2's default."""
-    found = INSTANCE_TYPES.get(DEFAULT if name is None else name)
+    found = find_type(DEFAULT if name is None else name)
     if found is None:
         raise InvalidParameterValue(
-            f"Invalid value '{name}' for InstanceType.", hint="DescribeInstanceTypes lists those that there are"
+            f"Invalid value '{name}' for InstanceType.",
+            hint="DescribeInstanceTypes lists those that there are; amiable.2c4g and its like have any size",
         )
     return found
 
@@ -153,11 +154,10 @@ def _check_fit(image: Image, type_: InstanceType) -> None:
         )
     if not type_.is_supported:
         raise Unsupported(f"Instances of architecture {image.architecture} cannot run on this host.")
-    if image.tpm_support is not None or image.uefi_data is not None:
-        what = "a TPM (TpmSupport)" if image.tpm_support is not None else "UEFI variables of its own (UefiData)"
-        raise UnsupportedOperation(
-            f"The image {image.id} wants {what}, which instances do not get here.",
-            hint="register its snapshots without it: the guest then starts with the firmware's own variables and no TPM",
+    if image.tpm_support is not None and not type_.has_tpm:
+        raise Unsupported(
+            f"The image {image.id} wants a TPM (TpmSupport {image.tpm_support}), which the instance type '{type_.name}' does not have.",
+            hint="choose a type whose nitroTpmSupport is supported: amiable instance types, or DescribeInstanceTypes",
         )
     if type_.needs_ena and image.virtualization_type != PARAVIRTUAL and not image.ena_support:
         raise InvalidParameterCombination(

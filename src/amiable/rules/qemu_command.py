@@ -10,6 +10,8 @@ socket's path stays under 107 bytes.  Nothing is taken from configuration files 
 * SMBIOS: what cloud-init's ds-identify takes for EC2: system uuid and serial both begin with ec2 and are equal.
 * ``reconnect-delay``: while the exporter restarts a guest's read waits; it does not fail.
 * ``pvpanic``: how Xen's dom0 tells that the guest's kernel crashed; QEMU then stands still, visible as a power-off is.
+* ``-boot strict``: the root is the one disk with a ``bootindex``; a clone of it beside it, or a disk of data, is never started instead.
+* ``smm``, ``secure``: with keys enrolled only the firmware itself writes its variables, so the guest's kernel cannot switch the check off.
 * ``etc/sercon-port``: SeaBIOS mirrors its text (``No bootable device``) and the boot loader's on the serial port.
 """
 
@@ -26,23 +28,33 @@ from amiable.model.hardware import (
     Interface,
     NetworkKind,
     Profile,
+    Tpm,
     Uefi,
     XenBoot,
 )
 from amiable.rules.xen_domain import machine_mib
 
+FULL_SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 SANDBOX: Final = {
-    NetworkKind.NAMESPACE: "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    NetworkKind.ROUTED: FULL_SANDBOX,
+    NetworkKind.NAMESPACE: FULL_SANDBOX,
     NetworkKind.GUESTFWD: "on,resourcecontrol=deny",
 }
+TAP_DESCRIPTOR: Final = 5
+"""Where a machine in routed mode finds its tap open."""
 METADATA_SOCKET: Final = "metadata.sock"
 """Where the server listens for a machine that is not in a namespace."""
 METADATA_RETRIES: Final = 120
 """Seconds that a guest's metadata request waits for a server, in such a machine."""
 RECONNECT_SECONDS: Final = 600
 TRANSLATION_CACHE_MIB: Final = 256
-PORTS: Final = 8
-"""Hot-plug slots (pcie-root-port) that a machine has, its disks and interface not counted."""
+PORTS: Final = 16
+"""Hot-plug slots (pcie-root-port) that a machine has: the root and the interface have places of their own, each other disk has a slot."""
+PORT_PLACES: Final = (0x1B, 0x1C)
+"""Where on the bus: eight functions each."""
+
+SCREEN: Final = "VGA,id=screen,addr=0x2"
+"""What GetConsoleScreenshot shows; a paravirtual kernel has no screen."""
 
 SERCON_FILE: Final = "sercon-port"
 SERCON_BYTES: Final = b"\xf8\x03"
@@ -64,6 +76,7 @@ DISK_DRIVERS: Final = {
     Profile.NITRO: "nvme",
     Profile.DIRECT: "virtio-blk-pci",
     Profile.DIRECT_NVME: "nvme",
+    Profile.XEN_HVM: "ide-hd",
     Profile.XEN_PV: "virtio-blk-pci",
 }
 ROOT_NAMES: Final = {
@@ -71,9 +84,17 @@ ROOT_NAMES: Final = {
     Profile.NITRO: "/dev/nvme0n1",
     Profile.DIRECT: "/dev/vda",
     Profile.DIRECT_NVME: "/dev/nvme0n1",
+    Profile.XEN_HVM: "/dev/sda",
     Profile.XEN_PV: "/dev/sda1",
 }
 """What the guest calls its first disk."""
+IDE_DISKS_MAX: Final = 4
+"""What the pc machine's two channels take; as on EC2's Xen types, disks past them need a driver of a virtual machine."""
+
+
+def has_ports(profile: Profile) -> bool:
+    """Whether a machine of ``profile`` has hot-plug slots, ``slot0`` and on."""
+    return profile is not Profile.XEN_HVM
 
 
 def qemu_arguments(hardware: Hardware) -> list[str]:
@@ -104,18 +125,29 @@ def _pairs(hardware: Hardware) -> Iterator[tuple[str, ...]]:
         yield from _uefi(hardware.uefi)
     else:
         yield ("-fw_cfg", f"name=etc/sercon-port,file={SERCON_FILE}")
+    if hardware.tpm:
+        yield from _tpm(hardware.tpm)
     is_bootable = hardware.direct is None and hardware.xen is None
+    if is_bootable:
+        yield ("-boot", "strict=on")
+        yield ("-device", SCREEN)
+    for port in range(PORTS if has_ports(hardware.profile) else 0):
+        place = f"addr={PORT_PLACES[port // 8]:#x}.{port % 8:#x}"
+        yield ("-device", f"pcie-root-port,id=slot{port},chassis={port + 1},{place},multifunction=on,io-reserve=0")
     for position, disk in enumerate(hardware.disks):
-        yield from _disk(disk, position, DISK_DRIVERS[hardware.profile], is_bootable=is_bootable)
-    yield from _interface(hardware.interface, hardware.network)
+        yield from _disk(disk, position, hardware.profile, is_root=is_bootable and position == 0)
+    yield from _interface(hardware.interface, hardware.network, hardware.profile)
     yield ("-object", "rng-random,id=entropy,filename=/dev/urandom")
     yield ("-device", "virtio-rng-pci,rng=entropy,addr=0x1e")
-    for port in range(PORTS):
-        yield ("-device", f"pcie-root-port,id=slot{port},chassis={port + 1},addr=0x1c.{port:#x},multifunction=on")
 
 
 def _machine(hardware: Hardware) -> Iterator[tuple[str, ...]]:
-    yield ("-machine", "q35,vmport=off,usb=off")
+    if hardware.profile is Profile.XEN_HVM:
+        yield ("-machine", "pc,vmport=off,usb=off")
+    elif hardware.uefi and hardware.uefi.is_secure:
+        yield ("-machine", "q35,smm=on,vmport=off,usb=off")
+    else:
+        yield ("-machine", "q35,vmport=off,usb=off")
     if hardware.accelerator is AcceleratorKind.KVM:
         yield ("-accel", "kvm")
         yield ("-cpu", "host")
@@ -173,44 +205,68 @@ def _direct(direct: DirectBoot) -> Iterator[tuple[str, ...]]:
 def _uefi(uefi: Uefi) -> Iterator[tuple[str, ...]]:
     yield ("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={uefi.code}")
     yield ("-drive", f"if=pflash,unit=1,format=raw,file={uefi.variables}")
+    if uefi.is_secure:
+        yield ("-global", "driver=cfi.pflash01,property=secure,value=on")
+        yield ("-global", "ICH9-LPC.disable_s3=1")
 
 
-def _disk(disk: Disk, position: int, driver: str, *, is_bootable: bool) -> Iterator[tuple[str, ...]]:
-    base: str | None = None
-    if disk.has_base:
-        base = f"base{position}"
-        server = {"type": "unix", "path": disk.socket}
-        yield (
-            "-blockdev",
-            _json(driver="nbd", node_name=base, server=server, read_only=True, reconnect_delay=RECONNECT_SECONDS),
-        )
-    yield (
-        "-blockdev",
-        _json(
-            driver="qcow2",
-            node_name=f"disk{position}",
-            file={"driver": "file", "filename": disk.overlay, "discard": "unmap"},
-            backing=base,
-            discard="unmap",
-            lazy_refcounts=True,
-        ),
-    )
-    order = f",bootindex={position + 1}" if is_bootable else ""
-    yield (
-        "-device",
-        f"{driver},id=volume{position},drive=disk{position},serial={disk.serial},addr={4 + position:#x}{order}",
-    )
+def _tpm(tpm: Tpm) -> Iterator[tuple[str, ...]]:
+    yield ("-chardev", f"socket,id=tpm,path={tpm.socket}")
+    yield ("-tpmdev", "emulator,id=tpm0,chardev=tpm")
+    yield ("-device", "tpm-crb,tpmdev=tpm0")
 
 
-def _interface(interface: Interface, kind: NetworkKind) -> Iterator[tuple[str, ...]]:
+def _disk(disk: Disk, position: int, profile: Profile, *, is_root: bool) -> Iterator[tuple[str, ...]]:
+    for node in disk_nodes(disk):
+        yield ("-blockdev", json.dumps(node, separators=(",", ":")))
+    order = ",bootindex=1" if is_root else ""
+    driver, place = _place(position, profile)
+    yield ("-device", f"{driver},id={disk.device},drive={disk.node},serial={disk.serial},{place}{order}")
+
+
+def disk_nodes(disk: Disk) -> list[dict[str, Any]]:
+    """The block nodes of a disk, lowest first, as QMP and ``-blockdev`` take them."""
+    overlay = {
+        "driver": "qcow2",
+        "node-name": disk.node,
+        "file": {"driver": "file", "filename": disk.overlay, "discard": "unmap"},
+        "backing": disk.base_node if disk.has_base else None,
+        "discard": "unmap",
+        "lazy-refcounts": True,
+    }
+    if not disk.has_base:
+        return [overlay]
+    server = {"type": "unix", "path": disk.socket}
+    base = {"driver": "nbd", "node-name": disk.base_node, "server": server, "read-only": True}
+    return [base | {"reconnect-delay": RECONNECT_SECONDS}, overlay]
+
+
+def hot_driver(profile: Profile) -> str:
+    """The device that shows a disk which comes while the machine runs."""
+    return "virtio-blk-pci" if profile is Profile.XEN_HVM else DISK_DRIVERS[profile]
+
+
+def _place(position: int, profile: Profile) -> tuple[str, str]:
+    """The device that shows a disk, and where it is: in a slot, so that it can be taken out, but for the root."""
+    if profile is Profile.XEN_HVM and position < IDE_DISKS_MAX:
+        return DISK_DRIVERS[profile], f"bus=ide.{position // 2},unit={position % 2}"
+    if position == 0 or not has_ports(profile):
+        return hot_driver(profile), f"addr={4 + position:#x}"
+    return hot_driver(profile), f"bus=slot{position - 1},addr=0x0"
+
+
+def _interface(interface: Interface, kind: NetworkKind, profile: Profile) -> Iterator[tuple[str, ...]]:
     forward = f"hostfwd=tcp:127.0.0.1:0-{interface.address}:22"
     network = IPv4Network(interface.subnet)
     router = f"net={network},host={network[1]},dns={network[2]}"  # EC2's places for them
-    if kind is NetworkKind.NAMESPACE:
+    if kind is NetworkKind.ROUTED:
+        yield ("-netdev", f"tap,id=net0,fd={TAP_DESCRIPTOR}")
+    elif kind is NetworkKind.NAMESPACE:
         yield ("-netdev", f"user,id=net0,ipv6=off,{router},dhcpstart={interface.address},{forward}")
     else:
         yield ("-netdev", f"user,id=net0,ipv6=off,{_link_local()}")
-    yield ("-device", f"virtio-net-pci,id=eth0,netdev=net0,mac={interface.mac},addr=0x3,romfile=")
+    card = "e1000" if profile is Profile.XEN_HVM else "virtio-net-pci"
+    yield ("-device", f"{card},id=eth0,netdev=net0,mac={interface.mac},addr=0x3,romfile=")
 
 
 def _link_local() -> str:
@@ -218,10 +274,6 @@ def _link_local() -> str:
     program = f"socat - UNIX-CONNECT:{METADATA_SOCKET},retry={METADATA_RETRIES},interval=1".replace(",", ",,")
     forward = f"guestfwd=tcp:169.254.169.254:80-cmd:{program}"
     return f"net=169.254.0.0/16,dhcpstart=169.254.10.15,restrict=on,{forward}"
-
-
-def _json(**members: Any) -> str:
-    return json.dumps({name.replace("_", "-"): value for name, value in members.items()}, separators=(",", ":"))
 
 
 def direct_append(profile: Profile, extra: str = "") -> str:

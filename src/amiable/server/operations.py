@@ -4,12 +4,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from amiable.api import iam as iam_operations
+from amiable.api import iam_profiles, iam_roles
 from amiable.api import sts as sts_operations
 from amiable.api.ec2 import (
     allowed_images,
     block_public_access,
     bundle_tasks,
     console,
+    create_image,
+    create_snapshots,
     describe_images,
     image_ancestry,
     image_attributes,
@@ -19,8 +22,10 @@ from amiable.api.ec2 import (
     images,
     import_snapshot,
     instance_attributes,
+    instance_firmware,
     instance_image_metadata,
     instance_states,
+    instance_type_offerings,
     instance_type_rules,
     instance_types,
     instances,
@@ -31,6 +36,8 @@ from amiable.api.ec2 import (
     product_codes,
     recycle_bin,
     register_image,
+    security_group_rules,
+    security_groups,
     snapshot_attributes,
     snapshot_locks,
     snapshots,
@@ -46,6 +53,7 @@ Operation = Callable[[Services, Principal, Any], Any]
 
 EC2: Final[dict[str, Operation]] = {
     "RegisterImage": register_image.register_image,
+    "CreateImage": create_image.create_image,
     "DescribeImages": describe_images.describe_images,
     "DeregisterImage": images.deregister_image,
     "ModifyImageAttribute": image_attributes.modify_image_attribute,
@@ -91,6 +99,8 @@ EC2: Final[dict[str, Operation]] = {
     "CancelBundleTask": bundle_tasks.cancel_bundle_task,
     "ImportSnapshot": import_snapshot.import_snapshot,
     "DescribeImportSnapshotTasks": import_snapshot.describe_import_snapshot_tasks,
+    "CreateSnapshot": create_snapshots.create_snapshot,
+    "CreateSnapshots": create_snapshots.create_snapshots,
     "DescribeSnapshots": snapshots.describe_snapshots,
     "DescribeSnapshotAttribute": snapshot_attributes.describe_snapshot_attribute,
     "ModifySnapshotAttribute": snapshot_attributes.modify_snapshot_attribute,
@@ -117,6 +127,9 @@ EC2: Final[dict[str, Operation]] = {
     "DisableSerialConsoleAccess": console.disable_serial_console_access,
     "GetSerialConsoleAccessStatus": console.get_serial_console_access_status,
     "DescribeInstanceTypes": instance_types.describe_instance_types,
+    "DescribeInstanceTypeOfferings": instance_type_offerings.describe_instance_type_offerings,
+    "GetInstanceUefiData": instance_firmware.get_instance_uefi_data,
+    "GetInstanceTpmEkPub": instance_firmware.get_instance_tpm_ek_pub,
     "CreateKeyPair": key_pairs.create_key_pair,
     "ImportKeyPair": key_pairs.import_key_pair,
     "DescribeKeyPairs": key_pairs.describe_key_pairs,
@@ -125,12 +138,23 @@ EC2: Final[dict[str, Operation]] = {
     "DescribeAvailabilityZones": placement.describe_availability_zones,
     "DescribeVpcs": network.describe_vpcs,
     "DescribeSubnets": network.describe_subnets,
-    "DescribeSecurityGroups": network.describe_security_groups,
+    "DescribeSecurityGroups": security_groups.describe_security_groups,
+    "CreateSecurityGroup": security_groups.create_security_group,
+    "DeleteSecurityGroup": security_groups.delete_security_group,
+    "AuthorizeSecurityGroupIngress": security_group_rules.authorize_security_group_ingress,
+    "AuthorizeSecurityGroupEgress": security_group_rules.authorize_security_group_egress,
+    "RevokeSecurityGroupIngress": security_group_rules.revoke_security_group_ingress,
+    "RevokeSecurityGroupEgress": security_group_rules.revoke_security_group_egress,
+    "DescribeSecurityGroupRules": security_group_rules.describe_security_group_rules,
+    "ModifySecurityGroupRules": security_group_rules.modify_security_group_rules,
+    "UpdateSecurityGroupRuleDescriptionsIngress": security_group_rules.update_security_group_rule_descriptions_ingress,
+    "UpdateSecurityGroupRuleDescriptionsEgress": security_group_rules.update_security_group_rule_descriptions_egress,
 }
 
 STS: Final[dict[str, Operation]] = {
     "GetCallerIdentity": sts_operations.get_caller_identity,
     "GetSessionToken": sts_operations.get_session_token,
+    "AssumeRole": sts_operations.assume_role,
 }
 
 IAM: Final[dict[str, Operation]] = {
@@ -138,6 +162,23 @@ IAM: Final[dict[str, Operation]] = {
     "ListSigningCertificates": iam_operations.list_signing_certificates,
     "UpdateSigningCertificate": iam_operations.update_signing_certificate,
     "DeleteSigningCertificate": iam_operations.delete_signing_certificate,
+    "CreateRole": iam_roles.create_role,
+    "GetRole": iam_roles.get_role,
+    "ListRoles": iam_roles.list_roles,
+    "DeleteRole": iam_roles.delete_role,
+    "UpdateAssumeRolePolicy": iam_roles.update_assume_role_policy,
+    "PutRolePolicy": iam_roles.put_role_policy,
+    "GetRolePolicy": iam_roles.get_role_policy,
+    "ListRolePolicies": iam_roles.list_role_policies,
+    "DeleteRolePolicy": iam_roles.delete_role_policy,
+    "ListAttachedRolePolicies": iam_roles.list_attached_role_policies,
+    "CreateInstanceProfile": iam_profiles.create_instance_profile,
+    "GetInstanceProfile": iam_profiles.get_instance_profile,
+    "ListInstanceProfiles": iam_profiles.list_instance_profiles,
+    "ListInstanceProfilesForRole": iam_profiles.list_instance_profiles_for_role,
+    "DeleteInstanceProfile": iam_profiles.delete_instance_profile,
+    "AddRoleToInstanceProfile": iam_profiles.add_role_to_instance_profile,
+    "RemoveRoleFromInstanceProfile": iam_profiles.remove_role_from_instance_profile,
 }
 
 SSM: Final[dict[str, Operation]] = {

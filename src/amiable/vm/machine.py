@@ -1,6 +1,6 @@
 """One instance's QEMU: its files, its start, its monitors, its end.
 
-Order of a start: overlays → holder (namespace) → QEMU inside it → monitor answers.  Order of an end: QEMU → holder → records.  Both
+Order of a start: overlays → holder (namespace) → TPM → QEMU inside it → monitor answers.  Order of an end: QEMU → TPM → holder → records.  Both
 are called with the instance's lock held (:func:`amiable.vm.directory.locked`), and both may be called again after any interruption.
 """
 
@@ -12,15 +12,17 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from amiable.model.hardware import AcceleratorKind, Disk, Hardware, NetworkKind
-from amiable.rules.qemu_command import APPLIANCE_LOG, SERCON_BYTES, SERCON_FILE, qemu_arguments
-from amiable.vm import network, process
+from amiable.rules.qemu_command import APPLIANCE_LOG, SERCON_BYTES, SERCON_FILE, TAP_DESCRIPTOR, qemu_arguments
+from amiable.vm import fabric, network, process, tpm
 from amiable.vm.directory import LOG, Directory, peer_pid
 from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process
 from amiable.vm.qmp import Qmp, QmpError, QmpGone
+from amiable.vm.tpm import TpmFailed
 
 CONSOLE: Final = "console.log"
 LAST_WORDS_BYTES_MAX: Final = 1000
@@ -116,10 +118,22 @@ def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str
             network.start_holder(directory, lock, log)
             with network.Holder(directory) as holder:
                 namespaces = holder.namespaces()
-        for descriptor in namespaces:
+        taps = [] if hardware.link is None else [fabric.add_tap(directory.path.parents[1], hardware.link)]
+        for descriptor in (*namespaces, *taps):
             undo.callback(os.close, descriptor)
+        if hardware.tpm is not None:
+            try:
+                tpm.start_tpm(directory, lock, log, find_program("swtpm", "swtpm"), hardware.tpm)
+            except TpmFailed as error:
+                raise MachineFailed(str(error)) from None
         started = _spawn_qemu(
-            directory, lock, [program, *qemu_arguments(hardware)], namespaces, log, boot=boot, hardware=hardware
+            directory,
+            lock,
+            [program, *qemu_arguments(hardware)],
+            [*namespaces, *taps],
+            log,
+            boot=boot,
+            hardware=hardware,
         )
         with monitor(directory, started, wait_seconds=START_SECONDS_MAX) as qmp:
             qmp.execute("query-status")
@@ -128,26 +142,29 @@ def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str
 
 
 def _spawn_qemu(
-    directory: Directory, lock: int, argv: list[str], namespaces: list[int], log: int, *, boot: int, hardware: Hardware
+    directory: Directory, lock: int, argv: list[str], passed: list[int], log: int, *, boot: int, hardware: Hardware
 ) -> Process:
-    numbers = list(range(process.PASSED, process.PASSED + len(namespaces)))
+    numbers = list(range(process.PASSED, process.PASSED + len(passed)))
+    assert hardware.link is None or numbers == [TAP_DESCRIPTOR]
     groups = _kvm_groups() if hardware.accelerator is AcceleratorKind.KVM else []
     facts = {
         "boot": boot,
         "address": hardware.interface.address,
         "accelerator": hardware.accelerator.value,
         "network": hardware.network.value,
+        "link": None if hardware.link is None else asdict(hardware.link),
     }
     what = {
         "argv": argv,
         "record": QEMU_RECORD,
         "facts": facts,
-        "namespaces": numbers,
+        "namespaces": numbers if hardware.link is None else [],
+        "taps": [] if hardware.link is None else numbers,
         "uid": directory.uid,
         "groups": groups,
         "processes_max": PROCESSES_MAX if directory.uid is not None else None,
     }
-    pid = process.spawn("amiable.vm.launcher", what, directory=lock, log=log, passed=namespaces)
+    pid = process.spawn("amiable.vm.launcher", what, directory=lock, log=log, passed=passed)
     found = process.wait_for_record(directory.descriptor, QEMU_RECORD, pid, wait_seconds=START_SECONDS_MAX)
     if found is None:
         raise MachineFailed(f"QEMU could not be started: {last_words(directory) or 'no words'}")
@@ -207,8 +224,14 @@ def find_machine(directory: Directory) -> Process | None:
     return found if found is not None and found.is_alive() else None
 
 
+def ended_with_host(directory: Directory) -> bool:
+    """Whether the instance's QEMU was of an earlier boot of the host: it ended with that boot."""
+    found = process.read_record(directory.descriptor, QEMU_RECORD)
+    return found is not None and found.boot_id != process.boot_id()
+
+
 def end_machine(directory: Directory) -> None:
-    """Ends QEMU (asked first, so that it closes its disks; then killed), then the holder, and forgets both."""
+    """Ends QEMU (asked first, so that it closes its disks; then killed), then its TPM and the holder, and forgets them."""
     qemu = process.read_record(directory.descriptor, QEMU_RECORD)
     if qemu is not None and qemu.is_alive():
         with contextlib.suppress(MachineFailed, QmpGone, QmpError, TimeoutError, OSError):
@@ -217,6 +240,10 @@ def end_machine(directory: Directory) -> None:
         if not _ends(qemu, QUIT_SECONDS_MAX) and not qemu.end(wait_seconds=KILL_SECONDS_MAX):
             raise MachineFailed(f"QEMU (process {qemu.pid}) does not end")
     process.remove_record(directory.descriptor, QEMU_RECORD)
+    try:
+        tpm.end_tpm(directory)
+    except TpmFailed as error:
+        raise MachineFailed(str(error)) from None
     holder = process.read_record(directory.descriptor, HOLDER_RECORD)
     if holder is not None and not holder.end(wait_seconds=KILL_SECONDS_MAX, first=signal.SIGTERM):
         raise MachineFailed(f"the network holder (process {holder.pid}) does not end")

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from amiable.database import instances
-from amiable.model.instance_type import INSTANCE_TYPES
+from amiable.model.instance_type import type_of
 from amiable.rules.launch import Host
 from amiable.services import Services
 from amiable.vm import host
@@ -16,5 +16,5 @@ def measure_host(c: Connection, services: Services) -> Host:
         memory_bytes=host.memory_bytes(),
         instances_max=services.settings.instances_max,
         live_count=len(live),
-        live_memory_bytes=sum(INSTANCE_TYPES[name].memory_bytes for name in live),
+        live_memory_bytes=sum(type_of(name).memory_bytes for name in live),
     )

@@ -304,6 +304,7 @@ def _instances(
             sriov_net_support=plan.image.sriov_net_support,
             platform=plan.image.platform,
             image_boot_mode=plan.image.boot_mode,
+            tpm_support=plan.image.tpm_support,
             **asdict(plan.options),
         )
 

@@ -68,6 +68,7 @@ instance = Table(
     Column("http_endpoint", String(16), nullable=False),  # enabled | disabled
     Column("http_hop_limit", Integer, nullable=False),
     Column("instance_metadata_tags", String(16), nullable=False),  # enabled | disabled
+    Column("http_protocol_ipv6", String(16), nullable=False, server_default="disabled"),
     Column("shutdown_behavior", String(16), nullable=False),  # stop | terminate
     Column("host", String(255)),  # which host runs it
     Column("boot_count", Integer, nullable=False),
@@ -88,6 +89,7 @@ instance = Table(
     Column("auto_recovery", String(16), nullable=False, server_default="default"),  # default | disabled
     Column("platform", String(16)),  # windows
     Column("image_boot_mode", String(16)),  # as the image had it
+    Column("tpm_support", String(8)),  # v2.0
     Index("ix_instance_account_region", "account_id", "region"),
     Index(
         "uq_instance_address",
