@@ -59,6 +59,7 @@ def serve(
     network: Annotated[str | None, Parameter(help=_HELP["network"])] = None,
     compression: Annotated[str | None, Parameter(help=_HELP["compression"])] = None,
     workers: Annotated[str | None, Parameter(help=_HELP["workers"])] = None,
+    host_restart: Annotated[str | None, Parameter(help=_HELP["host_restart"])] = None,
     instances_max: Annotated[str | None, Parameter(help=_HELP["instances_max"])] = None,
     images_max: Annotated[str | None, Parameter(help=_HELP["images_max"])] = None,
     images_public_max: Annotated[str | None, Parameter(help=_HELP["images_public_max"])] = None,

@@ -88,12 +88,19 @@ SETTINGS: Final = (
     Setting("accelerator", _choice("auto", "kvm", "tcg"), "auto", "auto proves KVM and falls back to TCG."),
     Setting(
         "network",
-        _choice("auto", "namespace", "guestfwd"),
+        _choice("auto", "routed", "namespace", "guestfwd"),
         "auto",
-        "How guests are kept apart: auto tries network namespaces and falls back to guestfwd (no SSH).",
+        "How guests are connected: routed lets those of a VPC see each other, as their security groups allow; namespace keeps each "
+        "apart; guestfwd too, without SSH. auto tries them in this order.",
     ),
     Setting("compression", _choice("zstd-1", "none"), "zstd-1", "How blocks are stored."),
     Setting("workers", _positive, 4, "Jobs that run at once."),
+    Setting(
+        "host_restart",
+        _choice("start", "stop"),
+        "start",
+        "What becomes of the instances that ran when the host was restarted: start brings them back, stop leaves them stopped.",
+    ),
     Setting("instances_max", _positive, 32, "Instances that may run at once on this host."),
     Setting("images_max", _positive, 50_000, "Images that an account may have in a region, binned ones counted."),
     Setting("images_public_max", _positive, 1_000, "Public images that an account may have in a region."),
@@ -127,6 +134,7 @@ class Settings:
     network: str
     compression: str
     workers: int
+    host_restart: str
     instances_max: int
     images_max: int
     images_public_max: int

@@ -8,6 +8,7 @@
     QEMU: no space for a guest's write → a state reason; the guest stands still, and goes on where it was once there is space
     guest: a reset of its own          → its first words are awaited anew
     holder: gone                       → started again in the namespace that QEMU still holds; no request is lost
+    routed guests                      → ``server/fabrics``: their agents kept, the rules of their groups enforced
     exporter: gone                     → started again on the same exports; QEMU reconnects
     a directory without an instance    → its processes are ended, it is removed
 
@@ -38,10 +39,11 @@ from amiable.rules import lifecycle
 from amiable.rules.lifecycle import DISK_FULL, Ending
 from amiable.rules.qemu_command import APPLIANCE_FAILED, APPLIANCE_LOG
 from amiable.server.boot_watch import BootWatch
+from amiable.server.fabrics import Fabrics
 from amiable.server.imds import MetadataService
 from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
 from amiable.services import Services, recycle_bin
-from amiable.vm import console, exporter, machine, network
+from amiable.vm import console, exporter, fabric, machine, network
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
 from amiable.vm.host_keys import Search
 from amiable.vm.machine import MachineFailed
@@ -98,6 +100,7 @@ class Supervisor:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._metadata = MetadataService(services)
+        self._fabrics = Fabrics(services)
         self._watches: dict[str, Watch] = {}
         self._waiting = selectors.DefaultSelector()
         self._ending = threading.Event()
@@ -144,6 +147,7 @@ class Supervisor:
                 self._look_at(instance)
             except OSError as error:  # its directory may be a guest's doing: the others are looked at all the same
                 log.warning("%s: cannot be looked at: %s", instance.id, error)
+        self._fabrics.look([(watch.qemu, watch.listener) for watch in self._watches.values()])
         if self._watches:
             self._keep_exporter()
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
@@ -206,7 +210,7 @@ class Supervisor:
             qemu = machine.find_machine(directory)
             pidfd = qemu.open() if qemu is not None else None
             if qemu is None or pidfd is None:
-                self._lost(instance, _ending_words(directory))
+                self._lost(instance, _ending_words(directory), with_host=machine.ended_with_host(directory))
                 return None
             stack.callback(os.close, pidfd)
             boots = BootWatch(self._services, instance, directory, qemu)
@@ -215,7 +219,7 @@ class Supervisor:
                 watch.events = machine.open_monitor(directory, qemu, "qmp2.sock", wait_seconds=ATTACH_SECONDS_MAX)
                 stack.callback(watch.events.close)
                 self._keep_holder(directory, qemu, None)
-                watch.listener = stack.enter_context(network.metadata_listener(directory, qemu))
+                watch.listener = stack.enter_context(fabric.metadata_listener(directory, qemu))
             except (MachineFailed, NetworkFailed) as error:
                 log.debug("%s: not yet: %s", instance.id, error)
                 return None
@@ -249,9 +253,16 @@ class Supervisor:
             self._revive_at[name] = time.monotonic() + REVIVE_PAUSE_SECONDS
             log.error("%s: no network holder: %s", name, error)
 
-    def _lost(self, instance: Instance, what: str) -> None:
-        if instance.state is State.RUNNING:
+    def _lost(self, instance: Instance, what: str, *, with_host: bool = False) -> None:
+        if instance.state is not State.RUNNING:
+            return
+        if not with_host:
             self._end(instance.id, what)
+            return
+        services = self._services
+        ending = lifecycle.when_host_restarted(instance, services.settings.host_restart, services.now())
+        log.warning("%s: ended with the host's last boot: %s", instance.id, ending.event)
+        self._write(instance.id, ending)
 
     def _drop(self, instance_id: str) -> None:
         watch = self._watches.pop(instance_id)
@@ -352,7 +363,7 @@ class Supervisor:
             reason = None if has_space else Reason(DISK_FULL, f"{DISK_FULL}: {StorageFull().message} {STANDS_STILL}")
             try:
                 with self._services.database.write() as c:
-                    instances.set_reason(c, watch.instance_id, reason)
+                    instances.set_reason(c, watch.instance_id, reason, at=self._services.now())
             except OperationalError as error:  # once more at the next look
                 log.warning("%s: %s; the reserve is given up", watch.instance_id, error.orig)
                 (self._services.data / RESERVE).unlink(missing_ok=True)

@@ -38,7 +38,7 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK = 0x8913, 0x8914, 0x8916
 IFF_UP = 1
 
 
-def enter_namespace(uid: int, gid: int, existing: list[int]) -> list[int]:
+def enter_namespace(uid: int, existing: list[int]) -> list[int]:
     """A network namespace of our own: as root at once, otherwise inside a user namespace where we stay who we are.
 
     ``existing`` namespaces are entered instead.  Returns descriptors of what we are in, outermost first.
@@ -47,14 +47,8 @@ def enter_namespace(uid: int, gid: int, existing: list[int]) -> list[int]:
         for descriptor in existing:
             launcher.libc_call("setns", descriptor, 0)
         return existing
-    if uid == 0:
-        launcher.libc_call("unshare", launcher.CLONE_NEWNET)
-        return [os.open("/proc/self/ns/net", os.O_RDONLY)]
-    launcher.libc_call("unshare", launcher.CLONE_NEWUSER | launcher.CLONE_NEWNET)
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
-    return [os.open(f"/proc/self/ns/{name}", os.O_RDONLY) for name in ("user", "net")]
+    launcher.leave_network()
+    return [os.open(f"/proc/self/ns/{name}", os.O_RDONLY) for name in (("net",) if uid == 0 else ("user", "net"))]
 
 
 def raise_loopback() -> None:
@@ -148,13 +142,13 @@ def main(text: str) -> None:
     Keys: record, facts, uid (None: stay), namespaces (descriptors of those to enter; none: new ones), listener (a descriptor, or None).
     """
     what = json.loads(text)
-    server_uid, server_gid = os.getuid(), os.getgid()
+    server_uid = os.getuid()
     given: list[int] = [*what["namespaces"], *([] if what["listener"] is None else [what["listener"]])]
     launcher.close_all_but({0, 1, 2, launcher.DIRECTORY, launcher.READY, *given})
     os.fchdir(launcher.DIRECTORY)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     launcher.write_record(what["record"], what["facts"])
-    namespaces = enter_namespace(server_uid, server_gid, what["namespaces"])
+    namespaces = enter_namespace(server_uid, what["namespaces"])
     raise_loopback()
     listener = socket.socket(fileno=what["listener"]) if what["listener"] is not None else listen()
     launcher.drop_rights(what["uid"], [])

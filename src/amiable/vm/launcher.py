@@ -65,6 +65,18 @@ def close_all_but(kept: set[int]) -> None:
                 os.close(number)
 
 
+def leave_network() -> None:
+    """Enters a network namespace with nothing in it: as root at once, otherwise inside a user namespace where we stay who we are."""
+    uid, gid = os.getuid(), os.getgid()
+    if uid == 0:
+        libc_call("unshare", CLONE_NEWNET)
+        return
+    libc_call("unshare", CLONE_NEWUSER | CLONE_NEWNET)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
 def drop_rights(uid: int | None, groups: list[int]) -> None:
     """Becomes ``uid`` for good (None: stays who we are); no exec may win rights again."""
     if uid is not None:
@@ -77,17 +89,21 @@ def drop_rights(uid: int | None, groups: list[int]) -> None:
 def main(text: str) -> None:
     """Does what the JSON says; keys: argv, record, facts, namespaces (descriptors, outermost first), uid, groups, processes_max.
 
-    ``processes_max`` (None: as it is) counts all threads of the uid, so it is for a uid of the instance's own.
+    ``processes_max`` (None: as it is) counts all threads of the uid, so it is for a uid of the instance's own.  ``taps``, where it
+    is there, are descriptors that the program keeps; it is then put into an empty network namespace of its own.
     """
     what = json.loads(text)
     namespaces: list[int] = what["namespaces"]
-    close_all_but({0, 1, 2, DIRECTORY, *namespaces})
+    taps: list[int] = what.get("taps", [])
+    close_all_but({0, 1, 2, DIRECTORY, *namespaces, *taps})
     os.fchdir(DIRECTORY)
     if what["record"]:
         write_record(what["record"], what["facts"])
     for descriptor in namespaces:
         libc_call("setns", descriptor, 0)
         os.close(descriptor)
+    if taps:
+        leave_network()
     drop_rights(what["uid"], what["groups"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if what["processes_max"] is not None:

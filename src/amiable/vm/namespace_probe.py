@@ -14,7 +14,7 @@ from amiable.vm import holder
 def probe() -> tuple[bool, str]:
     """Whether it can, and why not."""
     try:
-        holder.enter_namespace(os.getuid(), os.getgid(), [])
+        holder.enter_namespace(os.getuid(), [])
         holder.raise_loopback()
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
             listener.bind(holder.METADATA)

@@ -1,6 +1,7 @@
 """How guests' networks are kept apart on this host, proved once, with what it loses in words.
 
-A namespace an instance where one can be made, else ``guestfwd``: QEMU itself starts ``socat`` for each metadata connection.
+*routed* where a namespace a VPC with taps and firewall rules can be made, else a namespace an instance, else ``guestfwd``: QEMU
+itself starts ``socat`` for each metadata connection.
 """
 
 import json
@@ -17,12 +18,19 @@ from amiable.vm.process import SOURCE_ROOT
 PROBE_SECONDS_MAX: Final = 20
 
 WORDS: Final = {
+    NetworkKind.ROUTED: (
+        "guests of a VPC see each other as their security groups allow, reached by tunnel and, from root's server, "
+        "by private address; no outbound network"
+    ),
     NetworkKind.NAMESPACE: "each guest alone in a network namespace, reached by tunnel; no outbound network",
     NetworkKind.GUESTFWD: (
         "each guest reaches its metadata and nothing else; lost: SSH and every tunnel, the private address "
         "(guests get a link-local one), and QEMU's full sandbox (it must start socat)"
     ),
 }
+
+PROBES: Final = {NetworkKind.NAMESPACE: "amiable.vm.namespace_probe"}
+"""What *auto* tries, in this order."""
 
 _lock = threading.Lock()
 _known: dict[str, "Network"] = {}
@@ -48,15 +56,22 @@ def choose_network(settings: Settings) -> Network:
 
 
 def prove() -> Network:
-    """Makes a namespace in a child, or learns why it cannot."""
-    usable, why = _probe()
-    if usable:
-        return Network(NetworkKind.NAMESPACE, f"{NetworkKind.NAMESPACE}: {WORDS[NetworkKind.NAMESPACE]}")
-    return Network(NetworkKind.GUESTFWD, f"{NetworkKind.GUESTFWD} ({why}): {WORDS[NetworkKind.GUESTFWD]}")
+    """Makes what each kind needs in a child, the best first, or learns why it cannot."""
+    lacks: list[str] = []
+    for kind, module in PROBES.items():
+        usable, why = _probe(module)
+        if usable:
+            return Network(kind, f"{kind}{_because(lacks)}: {WORDS[kind]}")
+        lacks.append(why)
+    return Network(NetworkKind.GUESTFWD, f"{NetworkKind.GUESTFWD}{_because(lacks)}: {WORDS[NetworkKind.GUESTFWD]}")
 
 
-def _probe() -> tuple[bool, str]:
-    argv = [sys.executable, "-S", "-s", "-P", "-B", "-m", "amiable.vm.namespace_probe"]
+def _because(lacks: list[str]) -> str:
+    return f" ({'; '.join(dict.fromkeys(lacks))})" if lacks else ""
+
+
+def _probe(module: str) -> tuple[bool, str]:
+    argv = [sys.executable, "-S", "-s", "-P", "-B", "-m", module]
     environment = {"PYTHONPATH": str(SOURCE_ROOT), "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(argv, env=environment, capture_output=True, timeout=PROBE_SECONDS_MAX, check=False)

@@ -1,0 +1,358 @@
+"""Routed mode in namespaces that the tests make: agents, taps and rules are real, guests are namespaces of their own."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from amiable.model.link import Link
+from amiable.model.network import Attachment, Firewall, NetworkInterface, SecurityGroupRule
+from amiable.rules.firewall import ruleset, tap_name
+from amiable.vm import fabric, process
+from amiable.vm.network import NetworkFailed
+from amiable.vm.process import Process
+from tests.support.fake_guest import FakeGuest, udp_frame
+
+VPC = "vpc-0123456789abcdef0"
+WEB, DATA = "sg-web", "sg-data"
+WAIT_SECONDS_MAX = 20.0
+SILENCE_SECONDS = 1.0
+
+
+def interface(number: int, groups: tuple[str, ...] = (WEB,), *, vpc: str = VPC) -> NetworkInterface:
+    return NetworkInterface(
+        id=f"eni-{number:017x}",
+        account_id="123456789012",
+        region="us-east-1",
+        zone="us-east-1a",
+        vpc_id=vpc,
+        subnet_id="subnet-1",
+        private_ip=f"172.31.0.{number}",
+        mac=f"02:00:00:00:00:{number:02x}",
+        group_ids=groups,
+        description="",
+        has_source_dest_check=True,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        attachment=Attachment("eni-attach-1", f"i-{number}", 0, datetime(2026, 1, 1, tzinfo=UTC), True),
+    )
+
+
+def rule(group: str, *, egress: bool = False, **what: object) -> SecurityGroupRule:
+    fields: dict[str, object] = {"protocol": "-1", "cidr_ipv4": "0.0.0.0/0", **what}
+    if "referenced_group_id" in what:
+        fields["cidr_ipv4"] = None
+    return SecurityGroupRule(f"sgr-{group}-{egress}", "123456789012", "us-east-1", group, egress, **fields)  # type: ignore[arg-type]
+
+
+OUT = {group: (rule(group, egress=True),) for group in (WEB, DATA)}
+REFERENCE = {
+    WEB: OUT[WEB],
+    DATA: (*OUT[DATA], rule(DATA, protocol="tcp", from_port=8000, to_port=8010, referenced_group_id=WEB)),
+}
+"""Who is in *web* may reach who is in *data* on a few ports, and not the other way."""
+
+
+def link(of: NetworkInterface) -> Link:
+    return Link(
+        of.vpc_id, tap_name(of.id), of.mac, of.private_ip, "172.31.0.0/20", "172.31.0.1", "172.31.0.2", "ip-x", "ec2.internal", 1500
+    )  # fmt: skip
+
+
+@dataclass
+class Net:
+    """One VPC's fabric under test."""
+
+    data: Path
+    guests: list[FakeGuest] = field(default_factory=list)
+    vpc: str = VPC
+
+    def guest(self, of: NetworkInterface) -> FakeGuest:
+        made = FakeGuest(fabric.add_tap(self.data, link(of)), link(of))
+        self.guests.append(made)
+        return made
+
+    def boot(
+        self, interfaces: Sequence[NetworkInterface], rules: dict[str, tuple[SecurityGroupRule, ...]]
+    ) -> list[FakeGuest]:
+        """Guests that are up, with the rules enforced."""
+        made = [self.guest(each) for each in interfaces]
+        self.enforce(interfaces, rules)
+        return [guest.boot() for guest in made]
+
+    @contextlib.contextmanager
+    def agent(self) -> Iterator[fabric.Agent]:
+        with fabric.open_fabric(self.data, self.vpc) as folder, fabric.Agent(folder) as agent:
+            yield agent
+
+    def enforce(self, interfaces: Sequence[NetworkInterface], rules: dict[str, tuple[SecurityGroupRule, ...]]) -> None:
+        members = {
+            group: tuple(each.private_ip for each in interfaces if group in each.group_ids) for group in (WEB, DATA)
+        }
+        with self.agent() as agent:
+            agent.enforce(ruleset(Firewall(tuple(interfaces), rules, members), self.vpc))
+
+    def process(self) -> Process | None:
+        with fabric.open_fabric(self.data, self.vpc) as folder:
+            return fabric.find_agent(folder)
+
+    def close(self) -> None:
+        for guest in self.guests:
+            guest.close()
+        self.guests.clear()
+        wait_until(lambda: self.process() is None)
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Iterator[Net]:
+    made = Net(tmp_path)
+    yield made
+    made.close()
+    assert [path.name for path in (tmp_path / "networks" / VPC).iterdir()] == ["log"]
+
+
+def wait_until(found: Callable[[], bool]) -> None:
+    until = time.monotonic() + WAIT_SECONDS_MAX
+    while not found():
+        assert time.monotonic() < until, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def answers(guest: FakeGuest, address: str, port: int) -> bool:
+    """Whether a new connection is answered in time."""
+    try:
+        guest.dial(address, port, SILENCE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_group_reference_opens_one_way_and_only_its_ports(net: Net) -> None:
+    web, data = interface(4, (WEB,)), interface(5, (DATA,))
+    a, b = net.boot([web, data], OUT)
+    with b.listen(8000), b.listen(9000), a.listen(8000):
+        assert not answers(a, data.private_ip, 8000)
+        net.enforce([web, data], REFERENCE)
+        assert answers(a, data.private_ip, 8000)
+        assert not answers(a, data.private_ip, 9000)
+        assert not answers(b, web.private_ip, 8000)
+
+
+def test_answers_pass_the_other_way_and_go_on_when_the_rule_is_gone(net: Net) -> None:
+    web, data = interface(4, (WEB,)), interface(5, (DATA,))
+    a, b = net.boot([web, data], REFERENCE)
+    with b.listen(8000) as listener, a.dial(data.private_ip, 8000) as near:
+        far, (seen, _) = listener.accept()
+        with far:
+            assert seen == web.private_ip
+            far.sendall(b"answer")
+            assert near.recv(10) == b"answer"
+            net.enforce([web, data], OUT)
+            assert not answers(a, data.private_ip, 8000)
+            far.sendall(b"still")
+            assert near.recv(10) == b"still"
+
+
+def test_a_group_without_egress_rules_lets_nothing_out(net: Net) -> None:
+    web, data = interface(4, (WEB,)), interface(5, (DATA,))
+    a, b = net.boot([web, data], {**REFERENCE, WEB: ()})
+    with b.listen(8000):
+        assert not answers(a, data.private_ip, 8000)
+
+
+@pytest.mark.parametrize(
+    ("mac", "source", "passes"),
+    [("own", "own", True), ("own", "other", False), ("other", "own", False), ("other", "other", False)],
+)
+def test_a_frame_that_is_not_its_own_is_dropped(net: Net, mac: str, source: str, passes: bool) -> None:
+    web, data, third = interface(4), interface(5), interface(6)
+    a, b, _ = net.boot([web, data, third], {WEB: (*OUT[WEB], rule(WEB, protocol="udp", from_port=7000, to_port=7000))})
+    claimed = {"own": web, "other": third}
+    with b.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as receiver:
+        receiver.bind((data.private_ip, 7000))
+        receiver.settimeout(SILENCE_SECONDS if not passes else WAIT_SECONDS_MAX)
+        frame = udp_frame(claimed[mac].mac, claimed[source].private_ip, data.private_ip, (1, 7000), b"hello")
+        # the frame is for the router, which must not know it for a broadcast
+        a.send(router_mac(a) + frame[6:])
+        if passes:
+            assert receiver.recv(10) == b"hello"
+        else:
+            with pytest.raises(TimeoutError):
+                receiver.recv(10)
+
+
+def router_mac(guest: FakeGuest) -> bytes:
+    """What the guest's kernel learned of its router."""
+    with guest.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asked:
+        asked.sendto(b"", (guest.link.router, 9))
+    found: list[str] = []
+
+    def look() -> bool:
+        table = guest.run(lambda: Path("/proc/thread-self/net/arp").read_text()).splitlines()[1:]
+        found[:] = [line.split()[3] for line in table if line.startswith(f"{guest.link.router} ")]
+        return bool(found) and found[0] != "00:00:00:00:00:00"
+
+    wait_until(look)
+    return bytes.fromhex(found[0].replace(":", ""))
+
+
+def test_nothing_passes_before_rules_were_given(net: Net) -> None:
+    assert net.guest(interface(4)).ask_dhcp(1, wait_seconds=SILENCE_SECONDS) is None
+
+
+def test_each_guest_has_a_metadata_socket_that_no_other_guest_reaches(net: Net) -> None:
+    web, data = interface(4), interface(5)
+    a, b = net.boot([web, data], OUT)
+    with net.agent() as agent:
+        listeners = {of.private_ip: agent.metadata_listener(tap_name(of.id)) for of in (web, data)}
+    for guest in (b, a):
+        address = guest.link.address
+        with guest.dial("169.254.169.254", 80) as near:
+            listeners[address].settimeout(WAIT_SECONDS_MAX)
+            far, (seen, _) = listeners[address].accept()
+            with far:
+                assert seen == address
+                near.sendall(b"GET /")
+                assert far.recv(10) == b"GET /"
+    for listener in listeners.values():
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        listener.close()
+
+
+def test_guests_reach_nothing_else_of_the_fabric(net: Net) -> None:
+    web = interface(4)
+    (a,) = net.boot([web], OUT)
+    assert (
+        not answers(a, "169.254.169.254", 81) and not answers(a, "172.31.0.1", 80) and not answers(a, "172.31.0.1", 67)
+    )
+    with pytest.raises(ConnectionRefusedError):
+        a.dial("172.31.0.2", 53)
+
+
+def test_a_way_reaches_its_guest_past_the_groups_and_no_other(net: Net) -> None:
+    web, data = interface(4), interface(5)
+    a, b = net.boot([web, data], {})
+    with a.listen(22) as listener, b.listen(22), net.agent() as agent:
+        with agent.connect(tap_name(web.id), web.private_ip, 22) as near:
+            far, (seen, _) = listener.accept()
+            with far:
+                assert seen == "172.31.0.1"
+                near.sendall(b"hello")
+                assert far.recv(10) == b"hello"
+        with pytest.raises(ConnectionRefusedError):
+            agent.connect(tap_name(web.id), web.private_ip, 23)
+        way = socket.socket(fileno=agent._descriptor({"do": "way", "tap": tap_name(web.id)}))
+        with way, pytest.raises(OSError):
+            way.settimeout(SILENCE_SECONDS)
+            way.connect((data.private_ip, 22))
+
+
+def test_a_guest_that_floods_dhcp_is_not_heard_for_a_while_and_its_neighbour_is(net: Net) -> None:
+    web, data = interface(4), interface(5)
+    loud, quiet = net.guest(web), net.guest(data)
+    net.enforce([web, data], OUT)
+    answered = sum(loud.ask_dhcp(1, wait_seconds=0.01) is not None for _ in range(300))
+    assert 1 <= answered < 100
+    assert quiet.ask_dhcp(1) is not None
+    wait_until(lambda: loud.ask_dhcp(1, wait_seconds=0.5) is not None)
+
+
+def test_the_agent_killed_disturbs_no_connection_and_a_new_one_serves_the_same_taps(net: Net) -> None:
+    web, data = interface(4, (WEB,)), interface(5, (DATA,))
+    a, b = net.boot([web, data], REFERENCE)
+    with net.agent() as agent:
+        kept = agent.metadata_listener(tap_name(web.id))
+    with b.listen(8000) as listener, a.dial(data.private_ip, 8000) as near, kept:
+        far, _ = listener.accept()
+        agent_process = net.process()
+        assert agent_process is not None and agent_process.end(wait_seconds=WAIT_SECONDS_MAX)
+        far.sendall(b"still")
+        assert near.recv(10) == b"still"
+        assert answers(a, data.private_ip, 8000) and not answers(b, web.private_ip, 8000), "the rules stand without it"
+        with a.dial("169.254.169.254", 80), holder_of(a.tap) as qemu:
+            fabric.revive_agent(net.data, VPC, [qemu])
+            with net.agent() as agent:
+                assert agent.state() == {"ok": True, "taps": [], "rules": ""}
+                agent.keep(a.link, kept)
+                agent.keep(b.link, None)
+                with agent.metadata_listener(a.link.tap) as again:
+                    again.settimeout(WAIT_SECONDS_MAX)
+                    again.accept()[0].close()  # what came while no agent lived was not lost
+                agent.metadata_listener(b.link.tap).close()
+        far.close()
+
+
+@contextlib.contextmanager
+def holder_of(tap: int) -> Iterator[Process]:
+    """A process that has the tap where a QEMU has it."""
+    script = "import os,sys; os.dup2(int(sys.argv[1]), 5); print(flush=True); sys.stdin.read()"
+    started = subprocess.Popen(
+        [sys.executable, "-c", script, str(tap)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[tap]
+    )
+    assert started.stdin is not None and started.stdout is not None
+    started.stdout.readline()
+    yield process.identity_of(started.pid)
+    started.communicate()
+
+
+def test_an_agent_whose_taps_are_all_gone_ends_and_the_next_guest_gets_another(net: Net) -> None:
+    web = interface(4)
+    net.guest(web)
+    first = net.process()
+    net.close()
+    net.guest(web)
+    second = net.process()
+    assert first is not None and second is not None and first.pid != second.pid
+
+
+def test_two_vpcs_with_the_same_addresses_do_not_meet(net: Net, tmp_path: Path) -> None:
+    other = Net(tmp_path / "other", vpc="vpc-2")
+    mine, theirs = interface(4), interface(4, vpc="vpc-2")
+    twin = interface(5, vpc="vpc-2")
+    open_to_all = {WEB: (*OUT[WEB], rule(WEB))}
+    (a,) = net.boot([mine], open_to_all)
+    b, c = other.boot([theirs, twin], open_to_all)
+    with c.listen(80):
+        assert answers(b, twin.private_ip, 80) and not answers(a, twin.private_ip, 80)
+    other.close()
+
+
+def test_a_tap_that_is_there_is_not_made_again_and_an_unknown_one_is_not_served(net: Net) -> None:
+    web = interface(4)
+    net.guest(web)
+    with net.agent() as agent:
+        with pytest.raises(NetworkFailed, match="busy"):
+            agent.add(link(web))
+        with pytest.raises(NetworkFailed, match="there is no 't9'"):
+            agent.metadata_listener("t9")
+        with pytest.raises(NetworkFailed, match="there is no t9"):
+            agent.keep(replace(link(web), tap="t9"), None)
+        with pytest.raises(NetworkFailed, match="nft: "):
+            agent.enforce("nonsense")
+        assert answers_state(agent) == [tap_name(web.id)]
+
+
+def answers_state(agent: fabric.Agent) -> list[str]:
+    taps: list[str] = agent.state()["taps"]
+    return taps
+
+
+def test_many_clients_at_once_are_bounded_and_the_agent_goes_on(net: Net) -> None:
+    net.guest(interface(4))
+    done = threading.Event()
+    with contextlib.ExitStack() as stack, fabric.open_fabric(net.data, VPC) as folder:
+        for _ in range(40):
+            stack.enter_context(folder.connect("agent.sock", socket.SOCK_SEQPACKET))
+        done.set()
+    with net.agent() as agent:
+        assert answers_state(agent) == ["t00000000000004"]
+    assert [path.name for path in (net.data / "networks").iterdir()] == [VPC]
