@@ -32,6 +32,13 @@ _OWNED: Final[dict[str, tuple[str, Table]]] = {
     ids.VPC: ("vpc", schema.vpc),
     ids.SUBNET: ("subnet", schema.subnet),
     ids.SECURITY_GROUP: ("security-group", schema.security_group),
+    ids.SECURITY_GROUP_RULE: ("security-group-rule", schema.security_group_rule),
+    ids.NETWORK_INTERFACE: ("network-interface", schema.network_interface),
+    ids.INTERNET_GATEWAY: ("internet-gateway", schema.internet_gateway),
+    ids.ROUTE_TABLE: ("route-table", schema.route_table),
+    ids.NETWORK_ACL: ("network-acl", schema.network_acl),
+    ids.DHCP_OPTIONS: ("dhcp-options", schema.dhcp_options),
+    ids.ADDRESS_ALLOCATION: ("elastic-ip", schema.address),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from amiable.api.ec2 import network as api
+from amiable.api.ec2 import security_groups
 from amiable.model.errors import Refusal
 from amiable.model.principal import Principal
 from amiable.services import Services
@@ -24,7 +25,7 @@ def subnets(services: Services, principal: Principal, **parameters: Any) -> list
 
 def groups(services: Services, principal: Principal, **parameters: Any) -> list[ec2.SecurityGroup]:
     request = ec2.DescribeSecurityGroupsRequest(**parameters)
-    return api.describe_security_groups(services, principal, request).security_groups or []
+    return security_groups.describe_security_groups(services, principal, request).security_groups or []
 
 
 def wanted(name: str, *values: str | None) -> list[ec2.Filter]:
@@ -35,7 +36,10 @@ def test_an_account_has_a_default_network(services: Services, principal: Princip
     (vpc,), (subnet,), (group,) = vpcs(services, principal), subnets(services, principal), groups(services, principal)
     assert (vpc.cidr_block, vpc.is_default) == ("172.31.0.0/16", True)
     assert (subnet.vpc_id, subnet.cidr_block, subnet.availability_zone) == (vpc.vpc_id, "172.31.0.0/20", "us-east-1a")
-    assert (group.group_name, group.vpc_id, group.ip_permissions) == ("default", vpc.vpc_id, [])
+    assert (group.group_name, group.vpc_id) == ("default", vpc.vpc_id)
+    (inside,), (outside,) = group.ip_permissions or [], group.ip_permissions_egress or []
+    assert [pair.group_id for pair in inside.user_id_group_pairs or []] == [group.group_id]
+    assert [each.cidr_ip for each in outside.ip_ranges or []] == ["0.0.0.0/0"]
 
 
 def test_every_zone_has_a_default_subnet_of_its_own(tmp_path: Path) -> None:
@@ -85,7 +89,7 @@ def test_filters_in_old_and_new_spelling(services: Services, principal: Principa
         (groups, "InvalidGroup.NotFound", {"group_names": ["web"]}),
         (vpcs, "InvalidParameterValue", {"filters": wanted("colour", "x")}),
         (subnets, "InvalidParameterValue", {"filters": wanted("colour", "x")}),
-        (groups, "InvalidParameterValue", {"filters": wanted("ip-permission.protocol", "x")}),
+        (groups, "InvalidParameterValue", {"filters": wanted("colour", "x")}),
         (vpcs, "DryRunOperation", {"dry_run": True}),
         (subnets, "DryRunOperation", {"dry_run": True}),
         (groups, "DryRunOperation", {"dry_run": True}),

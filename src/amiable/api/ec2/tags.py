@@ -31,6 +31,13 @@ NOUNS: Final = {
     "vpc": "vpc",
     "subnet": "subnet",
     "security-group": "security_group",
+    "security-group-rule": "security_group_rule",
+    "network-interface": "network_interface",
+    "internet-gateway": "internet_gateway",
+    "route-table": "route_table",
+    "network-acl": "network_acl",
+    "dhcp-options": "dhcp_options",
+    "elastic-ip": "address",
     "import-snapshot-task": "import_task",
     "image-usage-report": "usage_report",
 }
