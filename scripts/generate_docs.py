@@ -19,7 +19,7 @@ from amiable import model
 from amiable.cli.main import app
 from amiable.model import errors, id_words
 from amiable.model.settings import SETTINGS
-from scripts import api_coverage
+from scripts import api_coverage, boot_matrix
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- made by `make docs`; do not edit -->\n"
@@ -56,6 +56,9 @@ OWN_API = {
     "GET /amiable/v1/retention-plan": "the rule that would keep each image, and warnings where its snapshots would go first",
     "GET /amiable/v1/host": "what `doctor` shows",
     "GET /amiable/v1/instances/{id}/ssh-host-keys": "fingerprints that the guest printed on its console",
+    "GET /amiable/v1/instances/{id}/boots": "when each boot of the guest reached which stage, and what stopped it",
+    "GET /amiable/v1/instances/{id}/console-log?boot": "all that is kept of what one of its machines wrote to its console",
+    "WebSocket /amiable/v1/instances/{id}/console": "the serial console, live, both ways (presigned; the account's switch must be on)",
     "WebSocket /amiable/v1/instances/{id}/tunnel?port=N": "bytes to and from a port of the guest (presigned)",
 }
 

@@ -36,7 +36,7 @@ class Place:
         return Credentials(self.edge.account.access_key_id, secret or self.edge.account.secret)
 
     def open(self, secret: str | None = None) -> Tunnel:
-        return open_tunnel(self.edge.endpoint, self.credentials(secret), "us-east-1", self.instance_id, 22)
+        return open_tunnel(self.edge.endpoint, self.credentials(secret), "us-east-1", self.instance_id, "tunnel?port=22")
 
     def environment(self) -> dict[str, str]:
         return {
@@ -80,7 +80,7 @@ def echo_digest(guest: Any) -> None:
 
 
 def test_the_signature_stands_in_the_url_and_the_id_cannot_leave_its_place() -> None:
-    url = presigned_url("https://host/", Credentials("AKIA", "secret"), "us-east-1", "../x?y", 22)
+    url = presigned_url("https://host/", Credentials("AKIA", "secret"), "us-east-1", "../x?y", "tunnel?port=22")
     assert url.startswith("wss://host/amiable/v1/instances/..%2Fx%3Fy/tunnel?port=22&")
     assert "X-Amz-Signature=" in url and "us-east-1%2Famiable%2Faws4_request" in url
 
@@ -124,7 +124,7 @@ def test_a_refusal_is_told_in_the_servers_words(place: Place) -> None:
 
 def test_a_server_that_is_not_there_is_named_with_the_instance(place: Place) -> None:
     with pytest.raises(LocalRefusal, match=f"no tunnel to {place.instance_id}") as refused:
-        open_tunnel("http://127.0.0.1:1", place.credentials(), "us-east-1", place.instance_id, 22)
+        open_tunnel("http://127.0.0.1:1", place.credentials(), "us-east-1", place.instance_id, "tunnel?port=22")
     assert refused.value.exit_code == 69
 
 

@@ -3,6 +3,7 @@
 import base64
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from amiable.cli.output import say
@@ -55,6 +56,36 @@ def print_console(ec2: Any, instance: str, *, follow: bool, raw: bool) -> None:
     sys.stdout.flush()
     if follow:
         say(f"{instance} is terminated")
+
+
+def print_kept(instance: str, boot: int | None, *, raw: bool) -> None:
+    """Prints all that is kept of one machine's console: the boot-th, or the last one."""
+    from amiable.cli.client import call
+
+    found = call("GET", f"/instances/{instance}/console-log" + (f"?boot={boot}" if boot is not None else ""))
+    plain = None if raw else PlainStream()
+    write(base64.b64decode(found["Output"]), plain)
+    if plain is not None:
+        sys.stdout.write(plain.end())
+    sys.stdout.flush()
+    others = [str(each) for each in found["Boots"] if each != found["Boot"]]
+    if others:
+        say(f"logs of other machines are there: --boot {' or '.join(others)}")
+
+
+def write_screenshot(ec2: Any, instance: str, file: Path, *, wake_up: bool) -> None:
+    """Writes the screen as a JPEG, whole or not at all; ``-`` is standard output."""
+    from amiable.bundle.new_file import new_file
+
+    answer = ec2.get_console_screenshot(InstanceId=instance, WakeUp=wake_up)
+    picture = base64.b64decode(answer["ImageData"])
+    if str(file) == "-":
+        sys.stdout.buffer.write(picture)
+        sys.stdout.flush()
+        return
+    with new_file(file) as target:
+        target.write(picture)
+    print(file)
 
 
 def write(data: bytes, plain: PlainStream | None) -> None:

@@ -67,11 +67,44 @@ def console(
     raw: Annotated[
         bool, Parameter(help="On a terminal too, as the guest wrote it, escape sequences and all.", negative=())
     ] = False,
+    interactive: Annotated[
+        bool, Parameter(name=["--interactive", "-i"], help="Type there too; Ctrl-] ends it.", negative=())
+    ] = False,
+    all_: Annotated[bool, Parameter(name="--all", help="All that is kept, not the end alone.", negative=())] = False,
+    boot: Annotated[int | None, Parameter(help="All that is kept of an earlier start's, by its number.")] = None,
 ) -> None:
     """Prints the serial console's text; on a terminal without what would steer it."""
-    from amiable.cli.console import print_console
+    from amiable.cli.console import print_console, print_kept
 
+    if interactive:
+        from amiable.cli.serial_console import attach
+
+        return attach(instance)
+    if boot is not None or all_:
+        return print_kept(instance, boot, raw=raw or not sys.stdout.isatty())
     print_console(client("ec2"), instance, follow=follow, raw=raw or not sys.stdout.isatty())
+
+
+@app.command
+def screenshot(
+    instance: InstanceId,
+    file: Annotated[Path, Parameter(help="JPEG to write; - is standard output.")],
+    /,
+    *,
+    wake_up: Annotated[bool, Parameter(help="Press a key before.", negative=())] = False,
+) -> None:
+    """Writes the screen as it is now."""
+    from amiable.cli.console import write_screenshot
+
+    write_screenshot(client("ec2"), instance, file, wake_up=wake_up)
+
+
+@app.command
+def timeline(instance: InstanceId, /, *, output: Output = "table") -> None:
+    """Shows when each boot reached which stage, in seconds since QEMU's start or the guest's reset."""
+    from amiable.cli.timeline import show_timeline
+
+    show_timeline(call("GET", f"/instances/{instance}/boots")["Boots"], output)
 
 
 @app.command

@@ -65,24 +65,24 @@ class Tunnel:
         self.close()
 
 
-def presigned_url(endpoint: str, credentials: Any, region: str, instance_id: str, port: int) -> str:
-    """The WebSocket's URL with its signature in the query."""
+def presigned_url(endpoint: str, credentials: Any, region: str, instance_id: str, path: str) -> str:
+    """The URL of the WebSocket at the instance's ``path``, with its signature in the query."""
     from botocore.auth import SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
 
-    url = f"{endpoint.rstrip('/')}/amiable/v1/instances/{quote(instance_id, safe='')}/tunnel?port={port}"
+    url = f"{endpoint.rstrip('/')}/amiable/v1/instances/{quote(instance_id, safe='')}/{path}"
     request = AWSRequest("GET", url)
     SigV4QueryAuth(credentials, "amiable", region, expires=PRESIGNED_SECONDS).add_auth(request)
     signed = str(request.url)
     return "ws" + signed.removeprefix("http")
 
 
-def open_tunnel(endpoint: str, credentials: Any, region: str, instance_id: str, port: int) -> Tunnel:
-    """A tunnel to the instance's port; raises LocalRefusal with the server's words."""
+def open_tunnel(endpoint: str, credentials: Any, region: str, instance_id: str, path: str) -> Tunnel:
+    """A tunnel to the instance's ``path``, as ``tunnel?port=22``; raises LocalRefusal with the server's words."""
     from websockets.exceptions import InvalidHandshake, InvalidStatus
     from websockets.sync.client import connect
 
-    url = presigned_url(endpoint, credentials, region, instance_id, port)
+    url = presigned_url(endpoint, credentials, region, instance_id, path)
     held = contextlib.ExitStack()
     try:
         websocket = held.enter_context(
@@ -115,6 +115,11 @@ def _refusal(body: bytes | bytearray | None, status: int) -> LocalRefusal:
 
 
 def dial(instance_id: str, port: int) -> Tunnel:
+    """A tunnel to the instance's port."""
+    return dial_path(instance_id, f"tunnel?port={port}")
+
+
+def dial_path(instance_id: str, path: str) -> Tunnel:
     """:func:`open_tunnel` with endpoint, credentials and region as the AWS tools find them."""
     from amiable.cli.client import endpoint, session
 
@@ -125,7 +130,7 @@ def dial(instance_id: str, port: int) -> Tunnel:
     region = made.region_name
     if not region:
         raise LocalRefusal("no region is named: AWS_REGION is not set", hint='eval "$(amiable env)"', exit_code=2)
-    return open_tunnel(endpoint(), credentials.get_frozen_credentials(), region, instance_id, port)
+    return open_tunnel(endpoint(), credentials.get_frozen_credentials(), region, instance_id, path)
 
 
 def pump_stdio(instance_id: str, port: int) -> None:

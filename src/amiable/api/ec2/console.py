@@ -21,6 +21,7 @@ from amiable.vm.directory import open_directory
 from amiable.vm.machine import MachineFailed
 from amiable.wire.generated import ec2
 
+SCREENLESS: Final = (Profile.XEN_PV.value, Profile.DIRECT.value, Profile.DIRECT_NVME.value)
 WAKE_KEY: Final = "ctrl"
 """Wakes a screen, and types nothing."""
 
@@ -66,7 +67,7 @@ def get_console_screenshot(
     """The screen as a JPEG, base64; with WakeUp a key is pressed before."""
     instance = _find(services, principal, request.instance_id)
     _check_running(instance, "photographed")
-    if instance.hardware_profile == Profile.XEN_PV.value:
+    if instance.hardware_profile in SCREENLESS:
         raise UnsupportedOperation(
             f"The instance '{instance.id}' is paravirtual: it has no screen.",
             hint="its console is text: GetConsoleOutput",

@@ -17,9 +17,9 @@
     GET    why/{id}                            (of an image or a snapshot: its owner, the administrator)
     GET    events?after&since&size&wait        (an account its own lines, the administrator all)
     GET    recycle-bin                         GET   retention-rules                GET    retention-plan
-    GET    instances/{id}/hardware
+    GET    instances/{id}/hardware             GET   instances/{id}/boots           GET    instances/{id}/console-log?boot
     GET    bundling-certificate                GET   host
-    GET    instances/{id}/ssh-host-keys        (instances/{id}/tunnel: ``server/tunnel.py``)
+    GET    instances/{id}/ssh-host-keys        (instances/{id}/tunnel: ``server/tunnel.py``; …/console: ``server/serial_console.py``)
 
 What stands in a path is percent-encoded, the slashes of a name too.  Keys are PascalCase; a refusal is ``{"Code", "Message", "Hint"}``.
 """
@@ -31,9 +31,10 @@ import msgspec
 from starlette.responses import Response
 
 from amiable.model.errors import InvalidAction, UnauthorizedOperation
-from amiable.server import audit
+from amiable.server import audit, authorize
 from amiable.server.amiable import (
     accounts,
+    boots,
     channels,
     events,
     host,
@@ -62,6 +63,7 @@ ROUTES: Final[Routes] = {
     **recycle_bin.ROUTES,
     **channels.ROUTES,
     **images.ROUTES,
+    **boots.ROUTES,
     **host.ROUTES,
     **house.ROUTES,
     **organizations.ROUTES,
@@ -73,6 +75,7 @@ ROUTES: Final[Routes] = {
 async def handle(services: Services, request: Authenticated) -> Response:
     """The answer to one request of Amiable's own API."""
     parts = request.raw_path.removeprefix(PREFIX).split("/") if request.raw_path.startswith(PREFIX) else []
+    authorize.check_amiable(request.principal, request.method, request.raw_path)
     noun, rest, tail = (*parts, "", "", "")[:3]
     route = f"{noun}/{{}}/{tail}" if tail else f"{noun}/{{}}" if rest else noun
     if request.method == "GET" and parts == ["events"]:
