@@ -76,6 +76,13 @@ class Edge:
         SigV4Auth(credentials, how.get("service", "ec2"), how.get("region", "us-east-1")).add_auth(request)
         return {name: str(value) for name, value in request.headers.items()}
 
+    def sign_session(self, method: str, target: str, said: dict[str, str], *, service: str) -> dict[str, str]:
+        """Headers with a signature by temporary credentials as STS gives them."""
+        request = AWSRequest(method, self.endpoint + target, data=b"")
+        credentials = Credentials(said["AccessKeyId"], said["SecretAccessKey"], said["SessionToken"])
+        SigV4Auth(credentials, service, "us-east-1").add_auth(request)
+        return {name: str(value) for name, value in request.headers.items()}
+
     def call(self, body: str, **how: str) -> Answer:
         """A signed query-protocol call."""
         form = {"content-type": "application/x-www-form-urlencoded"}

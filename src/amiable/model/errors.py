@@ -403,6 +403,10 @@ class IamRefusal(Refusal):
         "InvalidCertificate": 400,
         "InvalidInput": 400,
         "AccessDenied": 403,
+        "EntityAlreadyExists": 409,
+        "DeleteConflict": 409,
+        "MalformedPolicyDocument": 400,
+        "ValidationError": 400,
     }
 
     def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:

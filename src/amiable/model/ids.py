@@ -3,6 +3,7 @@
 Randomness is a parameter: ``mint(AMI, entropy)`` is a function of its arguments.
 """
 
+import base64
 import re
 from typing import Final
 
@@ -69,3 +70,12 @@ def ulid(milliseconds: int, entropy: bytes) -> str:
 def is_account(identifier: str) -> bool:
     """Whether ``identifier`` is an account number: exactly 12 digits."""
     return len(identifier) == 12 and identifier.isascii() and identifier.isdigit()
+
+
+IAM_ENTROPY_BYTES: Final = 11
+
+
+def mint_iam(prefix: str, entropy: bytes) -> str:
+    """IAM's unique id: ``prefix`` (``AROA`` …) and 17 capitals and digits taken from 11 bytes of ``entropy``."""
+    assert len(entropy) == IAM_ENTROPY_BYTES
+    return prefix + base64.b32encode(entropy).decode()[:17]

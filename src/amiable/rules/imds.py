@@ -2,31 +2,43 @@
 
 Directories are dicts, leaves are text or bytes; what has no value is absent, and absent is 404.  A listing is one child a line, a
 directory's with a slash, except ``public-keys``: ``0=name``.  A category is served only under versions at or after its own.
+Absent always, because what it would tell of is not there: auto scaling, placement groups and hosts, spot, elastic GPUs, IPv6,
+recommendations, swap devices.
+
 Source: EC2 user guide, "Instance metadata categories"; what cloud-init asks for: 2009-04-04, 2016-09-02, 2018-09-24, 2021-03-23.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Union
+from urllib.parse import unquote
 
+from amiable.model.hardware import Profile
 from amiable.model.instance import Instance
-from amiable.model.product import ProductCodeType
+from amiable.rules.identity_document import identity_document
 
 Tree = Union[str, bytes, "Lazy", dict[str, "Tree"]]
 Lazy = Callable[[], str]
 
+SIGNATURES: Final = ("dsa2048", "pkcs7", "rsa2048", "signature")
+XEN: Final = (Profile.XEN_PV, Profile.XEN_HVM)
+LATEST: Final = "latest"
 VERSIONS: Final = (
     "1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01", "2009-04-04",
     "2011-01-01", "2011-05-01", "2012-01-12", "2014-02-25", "2014-11-05", "2015-10-20", "2016-04-19", "2016-06-30", "2016-09-02",
-    "2016-11-15", "2018-03-28", "2018-08-17", "2018-09-24", "2019-10-01", "2020-10-27", "2021-01-03", "2021-03-23", "2021-07-15",
-    "2022-07-09", "2022-09-24", "latest",
+    "2016-11-15", "2016-11-30", "2018-03-28", "2018-05-23", "2018-08-17", "2018-09-24", "2018-11-29", "2019-10-01", "2020-08-24",
+    "2020-10-27", "2020-11-01", "2021-01-03", "2021-03-23", "2021-07-15", "2022-07-09", "2022-09-24", LATEST,
 )  # fmt: skip
+"""In order: dates sort as they stand, and ``latest`` behind them all."""
 
+INTERFACE: Final = "meta-data/network/interfaces/macs/*"
 SINCE: Final[Mapping[str, str]] = {
+    "dynamic": "2009-04-04",
     "meta-data/ancestor-ami-ids": "2007-10-10",
     "meta-data/block-device-mapping": "2007-12-15",
     "meta-data/events": "2018-08-17",
+    "meta-data/iam": "2012-01-12",
+    "meta-data/identity-credentials": "2018-05-23",
     "meta-data/instance-action": "2008-09-01",
     "meta-data/instance-life-cycle": "2019-10-01",
     "meta-data/instance-type": "2007-08-29",
@@ -34,31 +46,61 @@ SINCE: Final[Mapping[str, str]] = {
     "meta-data/local-hostname": "2007-01-19",
     "meta-data/mac": "2011-01-01",
     "meta-data/network": "2011-01-01",
+    f"{INTERFACE}/vpc-ipv4-cidr-blocks": "2016-06-30",
     "meta-data/placement": "2008-02-01",
     "meta-data/placement/availability-zone-id": "2019-10-01",
-    "meta-data/placement/region": "2020-10-27",
+    "meta-data/placement/region": "2020-08-24",
     "meta-data/product-codes": "2007-03-01",
+    "meta-data/public-hostname": "2007-01-19",
+    "meta-data/public-ipv4": "2007-01-19",
     "meta-data/ramdisk-id": "2007-10-10",
     "meta-data/services": "2014-02-25",
     "meta-data/services/partition": "2015-10-20",
     "meta-data/tags": "2021-03-23",
-    "dynamic": "2009-04-04",
 }
-"""Categories younger than the first version."""
+"""Categories younger than the first version; ``*`` stands for any interface's address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One network interface of the instance."""
+
+    id: str
+    mac: str
+    device_number: int
+    private_ip: str
+    subnet_id: str
+    subnet_cidr: str
+    vpc_id: str
+    vpc_cidr: str
+    group_ids: tuple[str, ...]
+    group_names: tuple[str, ...]
+    public_ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The role that an instance profile hands to the instance."""
+
+    info: Lazy  # of the profile
+    role_name: str | None
+    credentials: Lazy
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the tree is made of."""
+    """What the tree is made of; the first interface is eth0."""
 
     instance: Instance
     image_location: str
-    volumes: tuple[tuple[str, str], ...]  # device name, volume id; the root is among them
-    group_names: tuple[str, ...]
-    subnet_cidr: str
-    vpc_cidr: str
+    volumes: tuple[str, ...]  # device names of EBS volumes, the root's among them
+    local_disks: tuple[str, ...]  # of instance-store volumes
+    interfaces: tuple[Interface, ...]
+    zone_id: str
     tags: Mapping[str, str]
     ancestor_ami_ids: tuple[str, ...] = ()
+    profile: Credentials | None = None
+    identity: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +112,8 @@ class Found:
 
 
 def answer(facts: Facts, path: str, *, sign: Callable[[str, str], str]) -> Found | None:
-    """What GET ``path`` gives; None: 404.  ``sign(kind, document)`` signs the identity document (``signature`` or ``rsa2048``)."""
-    parts = [part for part in path.split("/") if part]
+    """What GET ``path`` gives; None: 404.  ``sign(kind, document)`` signs the identity document, each kind of ``SIGNATURES``."""
+    parts = [unquote(part) for part in path.split("/") if part]
     if not parts:
         return Found("\n".join(VERSIONS).encode())
     version, rest = parts[0], parts[1:]
@@ -92,8 +134,11 @@ def answer(facts: Facts, path: str, *, sign: Callable[[str, str], str]) -> Found
 
 
 def _is_served(version: str, category: str) -> bool:
-    since = SINCE.get(category)
-    return since is None or version == "latest" or VERSIONS.index(version) >= VERSIONS.index(since)
+    """Whether ``category`` is at least as old as ``version``."""
+    parts = category.split("/")
+    if parts[: INTERFACE.count("/")] == INTERFACE.split("/")[:-1] and len(parts) > INTERFACE.count("/"):
+        parts[INTERFACE.count("/")] = "*"
+    return version >= SINCE.get("/".join(parts), "")
 
 
 def _listing(node: dict[str, Tree], version: str, category: str, facts: Facts) -> str:
@@ -113,6 +158,7 @@ def _tree(facts: Facts, sign: Callable[[str, str], str]) -> dict[str, Tree]:
 def _meta_data(facts: Facts) -> dict[str, Tree]:
     instance = facts.instance
     name = hostname(instance)
+    interface = facts.interfaces[0]
     tree: dict[str, Tree] = {
         "ami-id": instance.image_id,
         "ami-launch-index": str(instance.launch_index),
@@ -126,14 +172,25 @@ def _meta_data(facts: Facts) -> dict[str, Tree]:
         "instance-type": instance.instance_type,
         "local-hostname": name,
         "local-ipv4": instance.private_ip,
-        "mac": instance.mac,
-        "network": {"interfaces": {"macs": {instance.mac: _interface(facts)}}},
-        "placement": {"availability-zone": instance.zone, "region": instance.region},
+        "mac": interface.mac,
+        "network": {"interfaces": {"macs": {each.mac: _interface(facts, each) for each in facts.interfaces}}},
+        "placement": {
+            "availability-zone": instance.zone,
+            "availability-zone-id": facts.zone_id,
+            "region": instance.region,
+        },
         "profile": "default-paravirtual" if instance.virtualization_type == "paravirtual" else "default-hvm",
         "reservation-id": instance.reservation_id,
-        "security-groups": "\n".join(facts.group_names),
+        "security-groups": "\n".join(interface.group_names),
         "services": {"domain": "amazonaws.com", "partition": "aws"},
+        "system": "xen" if instance.hardware_profile in XEN else "nitro",
     }
+    return tree | _what_may_be_missing(facts)
+
+
+def _what_may_be_missing(facts: Facts) -> dict[str, Tree]:
+    instance, public_ip = facts.instance, facts.interfaces[0].public_ip
+    tree: dict[str, Tree] = {}
     if instance.kernel_id is not None:
         tree["kernel-id"] = instance.kernel_id
     if instance.ramdisk_id is not None:
@@ -146,76 +203,79 @@ def _meta_data(facts: Facts) -> dict[str, Tree]:
         tree["public-keys"] = {"0": {"openssh-key": instance.public_key.strip() + "\n"}}
     if instance.metadata.instance_metadata_tags == "enabled" and facts.tags:
         tree["tags"] = {"instance": dict(facts.tags)}
+    if public_ip is not None:
+        tree |= {"public-ipv4": public_ip, "public-hostname": public_hostname(instance.region, public_ip)}
+    if facts.profile is not None:
+        tree["iam"] = _iam(facts.profile)
+    if facts.identity is not None:
+        assert facts.identity.role_name is not None
+        credentials: Tree = {facts.identity.role_name: facts.identity.credentials}
+        tree["identity-credentials"] = {"ec2": {"info": facts.identity.info, "security-credentials": credentials}}
+    return tree
+
+
+def _iam(profile: Credentials) -> dict[str, Tree]:
+    tree: dict[str, Tree] = {"info": profile.info}
+    if profile.role_name is not None:
+        tree["security-credentials"] = {profile.role_name: profile.credentials}
     return tree
 
 
 def _devices(facts: Facts) -> dict[str, Tree]:
+    """The devices: ``ami`` is what the image calls its root, ``root`` the whole path; the others are counted by kind."""
     root = facts.instance.root_device_name or "/dev/sda1"
     tree: dict[str, Tree] = {"ami": root.removeprefix("/dev/"), "root": root}
-    others = [device for device, _ in facts.volumes if device != root]
-    for number, device in enumerate(others, start=1):
-        tree[f"ebs{number}"] = device.removeprefix("/dev/")
+    for kind, first, devices in (("ebs", 1, facts.volumes), ("ephemeral", 0, facts.local_disks)):
+        others = [device for device in devices if device != root]
+        tree |= {f"{kind}{number}": device.removeprefix("/dev/") for number, device in enumerate(others, start=first)}
     return tree
 
 
-def _interface(facts: Facts) -> dict[str, Tree]:
-    instance = facts.instance
-    return {
-        "device-number": "0",
-        "interface-id": instance.interface_id,
-        "local-hostname": hostname(instance),
-        "local-ipv4s": instance.private_ip,
-        "mac": instance.mac,
-        "owner-id": instance.account_id,
-        "security-group-ids": "\n".join(instance.security_group_ids),
-        "security-groups": "\n".join(facts.group_names),
-        "subnet-id": instance.subnet_id,
-        "subnet-ipv4-cidr-block": facts.subnet_cidr,
-        "vpc-id": instance.vpc_id,
-        "vpc-ipv4-cidr-block": facts.vpc_cidr,
-        "vpc-ipv4-cidr-blocks": facts.vpc_cidr,
+def _interface(facts: Facts, it: Interface) -> dict[str, Tree]:
+    region = facts.instance.region
+    tree: dict[str, Tree] = {
+        "device-number": str(it.device_number),
+        "interface-id": it.id,
+        "local-hostname": private_hostname(region, it.private_ip),
+        "local-ipv4s": it.private_ip,
+        "mac": it.mac,
+        "owner-id": facts.instance.account_id,
+        "security-group-ids": "\n".join(it.group_ids),
+        "security-groups": "\n".join(it.group_names),
+        "subnet-id": it.subnet_id,
+        "subnet-ipv4-cidr-block": it.subnet_cidr,
+        "vpc-id": it.vpc_id,
+        "vpc-ipv4-cidr-block": it.vpc_cidr,
+        "vpc-ipv4-cidr-blocks": it.vpc_cidr,
     }
+    if it.public_ip is not None:
+        tree |= {"public-ipv4s": it.public_ip, "public-hostname": public_hostname(region, it.public_ip)}
+        tree["ipv4-associations"] = {it.public_ip: it.private_ip}
+    return tree
 
 
 def _dynamic(instance: Instance, sign: Callable[[str, str], str]) -> dict[str, Tree]:
     document = identity_document(instance)
-    return {
-        "fws": {"instance-monitoring": "disabled"},
-        "instance-identity": {
-            "document": document,
-            "signature": lambda: sign("signature", document),
-            "rsa2048": lambda: sign("rsa2048", document),
-        },
-    }
+    signed: dict[str, Tree] = {kind: _signed(sign, kind, document) for kind in SIGNATURES}
+    return {"fws": {"instance-monitoring": "disabled"}, "instance-identity": {"document": document, **signed}}
 
 
-def identity_document(instance: Instance) -> str:
-    """The identity document: its octets stay the same through one boot, because signatures cover them."""
-    members = {
-        "accountId": instance.account_id,
-        "architecture": instance.architecture,
-        "availabilityZone": instance.zone,
-        "billingProducts": None,
-        "devpayProductCodes": _codes(instance, ProductCodeType.DEVPAY),
-        "marketplaceProductCodes": _codes(instance, ProductCodeType.MARKETPLACE),
-        "imageId": instance.image_id,
-        "instanceId": instance.id,
-        "instanceType": instance.instance_type,
-        "kernelId": instance.kernel_id,
-        "pendingTime": f"{instance.launched_at:%Y-%m-%dT%H:%M:%SZ}",
-        "privateIp": instance.private_ip,
-        "ramdiskId": instance.ramdisk_id,
-        "region": instance.region,
-        "version": "2017-09-30",
-    }
-    return json.dumps(members, indent=2, separators=(",", " : "))
-
-
-def _codes(instance: Instance, type_: ProductCodeType) -> list[str] | None:
-    return [each.code for each in instance.product_codes if each.type is type_] or None
+def _signed(sign: Callable[[str, str], str], kind: str, document: str) -> Lazy:
+    return lambda: sign(kind, document)
 
 
 def hostname(instance: Instance) -> str:
+    """EC2's name for the instance's first address."""
+    return private_hostname(instance.region, instance.private_ip)
+
+
+def private_hostname(region: str, address: str) -> str:
     """EC2's name for the address: ``ip-172-31-0-4.ec2.internal``; elsewhere than in us-east-1 under the region's domain."""
-    domain = "ec2.internal" if instance.region == "us-east-1" else f"{instance.region}.compute.internal"
-    return f"ip-{instance.private_ip.replace('.', '-')}.{domain}"
+    domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+    return f"ip-{address.replace('.', '-')}.{domain}"
+
+
+def public_hostname(region: str, address: str) -> str:
+    """EC2's name for a public address: ``ec2-203-0-113-5.compute-1.amazonaws.com``."""
+    domain = "compute-1" if region == "us-east-1" else f"{region}.compute"
+    return f"ec2-{address.replace('.', '-')}.{domain}.amazonaws.com"

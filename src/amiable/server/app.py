@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from amiable.model.errors import Refusal, RequestTooLarge, Unauthenticated, UnsupportedOperation
+from amiable.model.errors import Refusal, RequestTooLarge, Unauthenticated, UnauthorizedOperation, UnsupportedOperation
 from amiable.rules import sigv2, sigv4
 from amiable.server import amiable, audit, bootstrap, ebs, ec2, iam, limits, rbin, refusals, s3, s3_form, ssm, sts
 from amiable.server.authenticate import (
@@ -35,9 +35,11 @@ from amiable.server.authenticate import (
     read_signed_form,
     signed_request,
 )
+from amiable.server.authorize import AUTHORIZING, check_amiable
 from amiable.server.contracts import Authenticated
 from amiable.server.forms import FORM_TYPE
 from amiable.server.landing import landing_page
+from amiable.server.serial_console import serial_console
 from amiable.server.tunnel import tunnel
 from amiable.services import Services
 from amiable.services.audit import Watch
@@ -62,7 +64,7 @@ QUERY_SERVICES: Final = ("ec2", "sts", "iam")
 HINT_HEADER: Final = "x-amiable-hint"
 """Where a refusal says what to do: AWS's own documents have no field for it, and stay as they are."""
 CERTIFICATE_PATH: Final = "/amiable/cert-ec2.pem"
-TUNNEL_PATH: Final = re.compile(r"/amiable/v1/instances/[^/]+/tunnel")
+WEBSOCKETS: Final = re.compile(r"/amiable/v1/instances/[^/]+/(tunnel|console)")
 
 
 def build_app(services: Services) -> ASGIApp:
@@ -193,6 +195,7 @@ async def _respond(services: Services, exchange: Exchange, http: Request) -> Res
             f"The service {exchange.service} is not spoken here; these are: {', '.join(sorted(HANDLERS))}."
         )
     request = await authenticate(services, signed, claim, http.stream(), exchange.request_id)
+    _check_role(request, exchange.service)
     return await handle(services, request)
 
 
@@ -209,7 +212,14 @@ async def _respond_to_form(services: Services, exchange: Exchange, http: Request
         return None
     exchange.service = form.claim.scope.service
     request = await authenticate_form(services, signed, form, exchange.request_id)
+    _check_role(request, exchange.service)
     return await HANDLERS[exchange.service](services, request)
+
+
+def _check_role(request: Authenticated, service: str) -> None:
+    """A role's session gets no further where nothing asks what the role may do."""
+    if request.principal.role is not None and service not in AUTHORIZING:
+        raise UnauthorizedOperation(why=f"A role's session may not use {service}.")
 
 
 def _check_headers(signed: sigv4.Request) -> None:
@@ -242,7 +252,7 @@ def _refuse(services: Services, service: str, error: Exception, signed: sigv4.Re
 
 
 async def _serve_websocket(services: Services, scope: Scope, receive: Receive, send: Send) -> None:
-    """A tunnel, for a verified caller; anything else is refused before the WebSocket is accepted."""
+    """A tunnel or a serial console, for a verified caller; anything else is refused before the WebSocket is accepted."""
     request_id = str(uuid.uuid4())
     websocket = WebSocket(scope, receive, send)
     signed = signed_request(scope)
@@ -251,12 +261,14 @@ async def _serve_websocket(services: Services, scope: Scope, receive: Receive, s
         claim = sigv4.find_claim(signed)
         if claim is None:
             raise Unauthenticated("missing", "The request carries no signature.")
-        if claim.scope.service != "amiable" or not TUNNEL_PATH.fullmatch(signed.raw_path):
+        found = WEBSOCKETS.fullmatch(signed.raw_path)
+        if claim.scope.service != "amiable" or found is None:
             raise UnsupportedOperation("No WebSocket is served there.")
         caller = await authenticate_websocket(services, signed, claim, request_id)
-        await tunnel(services, websocket, caller)
+        check_amiable(caller.principal, "GET", signed.raw_path)
+        await (tunnel if found[1] == "tunnel" else serial_console)(services, websocket, caller)
     except WebSocketDisconnect:
-        log.info("tunnel %s: the client went away; request %s", signed.raw_path, request_id)
+        log.info("%s: the client went away; request %s", signed.raw_path, request_id)
     except Exception as error:  # noqa: BLE001 - the outermost loop of WebSockets
         response = _refuse(services, "amiable", error, signed, request_id)
         log.info("amiable %s %d request %s", signed.raw_path, response.status_code, request_id)

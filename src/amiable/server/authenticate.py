@@ -189,8 +189,8 @@ def credential(services: Services, scope: sigv4.Scope, token: str | None) -> tup
     key_id = scope.access_key_id
     region = scope.region if scope.region in services.settings.regions else services.settings.region
     if token is not None:
-        key, secret = open_session(services, token, key_id)
-        return Principal(key.account_id, key_id, region, key.is_administrator), secret
+        session = open_session(services, token, key_id)
+        return Principal(session.account_id, key_id, region, session.is_administrator, session.role), session.secret
     with services.database.read() as c:
         found = find_access_key(c, key_id)
     if found is None or found.state != "active":

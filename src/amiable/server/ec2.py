@@ -5,7 +5,7 @@ from typing import Final
 from starlette.responses import Response
 
 from amiable.model.errors import DryRunOperation, NotImplementedAction
-from amiable.server import audit, limits, operations
+from amiable.server import audit, authorize, limits, operations
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.forms import read_form
 from amiable.services import Services
@@ -28,6 +28,7 @@ async def handle(services: Services, request: Authenticated) -> Response:
         audit.begin(services, request, action)
     typed = ec2_query.read_request(operation, root)
     audit.tell(typed)
+    authorize.check_ec2(request.principal, action, typed)
     result = await in_thread(function, services, request.principal, typed)
     if getattr(typed, "dry_run", None):
         assert action.startswith(READS), f"{action} ignored DryRun"

@@ -1,4 +1,4 @@
-"""IAM over HTTP: the signing certificates of accounts."""
+"""IAM over HTTP: the signing certificates of accounts, roles and instance profiles."""
 
 from starlette.responses import Response
 
@@ -10,7 +10,7 @@ from amiable.wire import query
 
 
 async def handle(services: Services, request: Authenticated) -> Response:
-    """The answer to one IAM request; raises refusals.  A session must not outlive itself, so it enrols nothing."""
-    if request.principal.is_session:
+    """The answer to one IAM request; raises refusals.  A session of an account's key has no part in IAM; a role's has what it is allowed."""
+    if request.principal.is_session and request.principal.role is None:
         raise IamRefusal("AccessDenied", "Cannot call IAM with the credentials of a session.")
     return await sts.answer(services, request, query.IAM, operations.IAM)

@@ -15,20 +15,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import partial
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import pkcs7
-from cryptography.x509 import load_pem_x509_certificate
-from sqlalchemy import select
 
-from amiable.database import instances, network, tags, volumes
-from amiable.database.schema import image
+from amiable.database import instances
 from amiable.model.instance import Instance
 from amiable.rules import imds
+from amiable.server.imds_facts import read_facts
 from amiable.services import Services
+from amiable.services.identity_signer import sign_document
 
 log = logging.getLogger("amiable.imds")
 
@@ -40,6 +37,9 @@ CONNECTIONS_MAX: Final = 16
 """At once, an instance; more wait in the kernel's queue."""
 REQUESTS_MAX: Final = 200
 """On one connection."""
+REQUESTS_AT_ONCE_MAX: Final = 400
+REQUESTS_PER_SECOND_MAX: Final = 100
+"""An instance; beyond, 503: the clients of EC2 try again."""
 
 TOKEN_PATH: Final = "/latest/api/token"
 TOKEN_HEADER: Final = "x-aws-ec2-metadata-token"
@@ -76,6 +76,27 @@ class Answer:
     body: bytes
     kind: str = "text/plain"
     headers: tuple[tuple[str, str], ...] = ()
+    hop_limit: int | None = None  # how far the answer may go; absent: as far as any
+
+
+class Rate:
+    """How many requests an instance may still make: so many at once, and so many a second."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left: float = REQUESTS_AT_ONCE_MAX
+        self._at = time.monotonic()
+
+    def takes(self) -> bool:
+        """Whether one more is answered."""
+        with self._lock:
+            now = time.monotonic()
+            self._left = min(REQUESTS_AT_ONCE_MAX, self._left + (now - self._at) * REQUESTS_PER_SECOND_MAX)
+            self._at = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
 
 
 class Malformed(Exception):
@@ -88,6 +109,7 @@ class MetadataService:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._places: dict[str, threading.BoundedSemaphore] = {}
+        self._rates: dict[str, Rate] = {}
 
     def take(self, instance_id: str, listener: socket.socket) -> bool:
         """Accepts one waiting connection and serves it in a thread of its own; False where the instance has enough of them."""
@@ -106,6 +128,7 @@ class MetadataService:
     def forget(self, instance_id: str) -> None:
         """The instance's machine is gone."""
         self._places.pop(instance_id, None)
+        self._rates.pop(instance_id, None)
 
     def _serve(self, instance_id: str, connection: socket.socket, done: Callable[[], None]) -> None:
         try:
@@ -121,6 +144,7 @@ class MetadataService:
     def serve(self, instance_id: str, connection: socket.socket) -> None:
         """Answers requests on one connection until it ends, idles or misbehaves."""
         rest = b""
+        rate = self._rates.setdefault(instance_id, Rate())
         for _ in range(REQUESTS_MAX):
             try:
                 request, rest = read_request(connection, rest)
@@ -129,7 +153,9 @@ class MetadataService:
                 return
             if request is None:
                 return
-            answer = self.answer(instance_id, request)
+            answer = self.answer(instance_id, request) if rate.takes() else _page(503)
+            if answer.hop_limit is not None:
+                _limit_hops(connection, answer.hop_limit)
             keep = _keeps(request)
             send(connection, answer, keep=keep, with_body=request.method != "HEAD")
             log.debug("%s %s %s %d", instance_id, request.method, request.path, answer.status)
@@ -156,7 +182,7 @@ class MetadataService:
             return _page(401)
         if token is not None and not self.is_valid(instance, token):
             return _page(401)
-        found = imds.answer(self._facts(instance), path, sign=self._sign)
+        found = imds.answer(read_facts(services, instance), path, sign=partial(sign_document, services))
         if found is None:
             return _page(404)
         return Answer(200, found.body, "application/octet-stream" if found.is_binary else "text/plain")
@@ -170,7 +196,9 @@ class MetadataService:
         services = self._services
         expiry = int(services.now().timestamp()) + int(text)
         sealed = services.installation.seal(_purpose(instance), struct.pack(">Q", expiry), services.entropy(12))
-        return Answer(200, base64.urlsafe_b64encode(sealed), headers=(("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", text),))
+        told = (("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", text),)
+        hop_limit = instance.metadata.http_hop_limit
+        return Answer(200, base64.urlsafe_b64encode(sealed), headers=told, hop_limit=hop_limit)
 
     def is_valid(self, instance: Instance, token: str) -> bool:
         """Whether the token is this instance's and has not expired."""
@@ -181,39 +209,6 @@ class MetadataService:
         except (ValueError, InvalidTag):
             return False
         return int(struct.unpack(">Q", plain)[0]) > self._services.now().timestamp()
-
-    def _facts(self, instance: Instance) -> imds.Facts:
-        with self._services.database.read() as c:
-            subnet = network.get_subnet(c, instance.subnet_id)
-            groups = network.list_security_groups(c, instance.account_id, instance.region)
-            vpcs = network.list_vpcs(c, instance.account_id, instance.region)
-            held = volumes.volumes_of(c, instance.id)
-            of_image = select(image.c.location, image.c.ancestor_ami_ids).where(image.c.id == instance.image_id)
-            location, ancestors = c.execute(of_image).one_or_none() or (None, None)
-            tagged = tags.tags_of(c, instance.account_id, [instance.id]).get(instance.id, {})
-        return imds.Facts(
-            instance=instance,
-            image_location=location or "(unknown)",
-            volumes=tuple((volume.device_name or "", volume.id) for volume in held),
-            group_names=tuple(group.name for group in groups if group.id in instance.security_group_ids),
-            subnet_cidr=subnet.cidr if subnet else "",
-            vpc_cidr=next((vpc.cidr for vpc in vpcs if vpc.id == instance.vpc_id), ""),
-            tags=tagged,
-            ancestor_ami_ids=tuple((ancestors or "").split()),
-        )
-
-    def _sign(self, kind: str, document: str) -> str:
-        installation = self._services.installation
-        key = serialization.load_pem_private_key(installation.ca_key_pem.encode(), None)
-        assert isinstance(key, rsa.RSAPrivateKey)
-        if kind == "signature":
-            return base64.b64encode(key.sign(document.encode(), padding.PKCS1v15(), hashes.SHA256())).decode()
-        certificate = load_pem_x509_certificate(installation.ca_pem.encode())
-        builder = (
-            pkcs7.PKCS7SignatureBuilder().set_data(document.encode()).add_signer(certificate, key, hashes.SHA256())
-        )
-        body = base64.encodebytes(builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary]))
-        return body.decode().rstrip("\n")
 
 
 def read_request(connection: socket.socket, rest: bytes) -> tuple[Request | None, bytes]:
@@ -280,6 +275,15 @@ def send(connection: socket.socket, answer: Answer, *, keep: bool, with_body: bo
     connection.sendall("\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + (answer.body if with_body else b""))
 
 
+def _limit_hops(connection: socket.socket, hop_limit: int) -> None:
+    """How many routers less one what is sent from now on may pass.
+
+    It stays so for the connection: a segment that was lost is sent again, and would go as far as the socket then says.
+    """
+    if connection.family == socket.AF_INET:  # a guest without a namespace speaks through a UNIX socket
+        connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hop_limit)
+
+
 def _keeps(request: Request) -> bool:
     wish = request.headers.get("connection", "").lower()
     return wish == "keep-alive" if request.version == "HTTP/1.0" else wish != "close"
@@ -290,4 +294,4 @@ def _page(status: int) -> Answer:
 
 
 def _purpose(instance: Instance) -> str:
-    return f"metadata-token {instance.id} {instance.launched_at.isoformat()}"
+    return f"metadata-token {instance.id} {instance.began_at.isoformat()}"

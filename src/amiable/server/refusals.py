@@ -55,8 +55,8 @@ STS_AUTHENTICATION: Final = {
     "wrong-token": ("InvalidClientTokenId", 403),
     "expired-token": ("ExpiredToken", 403),
 }
-IAM_CODES: Final = {"InvalidParameterValue": "ValidationError", "MissingParameter": "ValidationError"}
-"""IAM's word for what the wire refuses."""
+QUERY_CODES: Final = {"InvalidParameterValue": "ValidationError", "MissingParameter": "ValidationError"}
+"""The word of STS and IAM for what the wire refuses."""
 REST_JSON_AUTHENTICATION: Final = {
     "missing": ("MissingAuthenticationTokenException", 403),
     "malformed": ("IncompleteSignatureException", 403),
@@ -75,6 +75,7 @@ SSM_CODES: Final = {
     "InternalError": "InternalServerError",
     "InvalidAction": "UnknownOperationException",
     "UnsupportedOperation": "UnsupportedOperationException",
+    "UnauthorizedOperation": "AccessDeniedException",
     "InvalidParameterValue": "ValidationException",
 }
 """Systems Manager's words for what other services refuse too."""
@@ -137,8 +138,7 @@ def _ec2(refusal: Refusal, request_id: str) -> Response:
 
 def _query(protocol: QueryProtocol, refusal: Refusal, request_id: str) -> Response:
     code, status = _code(refusal, STS_AUTHENTICATION, ("SignatureDoesNotMatch", 403))
-    if protocol is query.IAM:
-        code = IAM_CODES.get(code, code)
+    code = QUERY_CODES.get(code, code)
     body = protocol.write_error(code, refusal.message, request_id=request_id, is_senders_fault=status < 500)
     return Response(body, status, {"Content-Type": query.CONTENT_TYPE})
 

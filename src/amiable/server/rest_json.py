@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from amiable.model.principal import Principal
-from amiable.server import audit
+from amiable.server import audit, authorize
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.limits import EBS_BODY_BYTES_MAX
 from amiable.services import Services
@@ -32,6 +32,7 @@ async def answer(
     body = await request.body.read(EBS_BODY_BYTES_MAX)
     typed = protocol.read_request(operation, path=path, query=request.raw_query, headers=request.headers, body=body)
     audit.tell(typed)
+    authorize.check_rest_json(request.principal, protocol.name, operation.name, typed)
     result = await in_thread(functions[operation.name], services, request.principal, typed)
     status, headers, document = protocol.write_response(operation, result)
     return Response(document, status, headers)

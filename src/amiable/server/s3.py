@@ -16,7 +16,7 @@ from amiable.api.s3 import buckets, listing, objects, uploads
 from amiable.api.s3.listing import Listing, Page
 from amiable.model.bucket import KEYS_MAX
 from amiable.model.errors import S3Refusal
-from amiable.server import audit, s3_acl, s3_objects, s3_uploads
+from amiable.server import audit, authorize, s3_acl, s3_objects, s3_uploads
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.s3_answer import owner_of, xml
 from amiable.server.s3_request import Call, check_headers, has_digest, read_call, read_document, read_number
@@ -26,6 +26,8 @@ from amiable.wire.rest_xml import Children, document
 from amiable.wire.s3 import Spelling
 
 Handler = Callable[[Services, Call], Awaitable[Response]]
+Place = tuple[str, str, str]
+"""Method, level (service, bucket, object) and subresource."""
 
 LIST_PARAMETERS: Final = frozenset({"prefix", "delimiter", "max-keys", "encoding-type"})
 RESPONSE_PARAMETERS: Final = frozenset(s3_objects.OVERRIDES)
@@ -43,20 +45,21 @@ class Route:
 async def handle(services: Services, request: Authenticated) -> Response:
     """The answer to one S3 request."""
     call = read_call(request)
-    route = _route(call)
+    place, route = _route(call)
     if route.logged_as is not None:
         is_copy = call.header("x-amz-copy-source") is not None
         action = COPY if is_copy and route.logged_as == PUT else route.logged_as
         audit.begin(services, request, action, f"{call.bucket}/{call.key}" if call.key else call.bucket)
     check_headers(call)
+    authorize.check_s3(call, place)
     expected = call.header("x-amz-expected-bucket-owner")
     if expected is not None and call.bucket:
         await in_thread(buckets.check_owner, services, call.bucket, expected)
     return await route.handler(services, call)
 
 
-def _route(call: Call) -> Route:
-    """The one route; raises NotImplemented or MethodNotAllowed."""
+def _route(call: Call) -> tuple[Place, Route]:
+    """The one route, and where it stands in the table; raises NotImplemented or MethodNotAllowed."""
     level = "object" if call.key else "bucket" if call.bucket else "service"
     method = call.request.method
     if method not in ("GET", "HEAD", "PUT", "POST", "DELETE"):
@@ -78,7 +81,7 @@ def _route(call: Call) -> Route:
         raise S3Refusal(
             "NotImplemented", 501, f"A header or parameter implies functionality that is not implemented: {what}."
         )
-    return route
+    return (method, level, subresource), route
 
 
 # ── buckets ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,6 +227,8 @@ async def _delete_objects(services: Services, call: Call) -> Response:
         text = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
         raise S3Refusal("InvalidRequest", 400, text)
     wanted = spell.read_delete(await read_document(call))
+    for key in wanted.keys:
+        authorize.check_s3_object(call.request.principal, "DeleteObject", f"{call.bucket}/{key}")
     done = await in_thread(objects.delete_objects, services, call.request.principal, call.bucket, wanted.keys)
     return xml(spell.deleted([(one.key, one.refusal) for one in done], is_quiet=wanted.is_quiet))
 
@@ -271,7 +276,7 @@ SUBRESOURCES: Final = (
 PUT: Final = "PutObject"
 COPY: Final = "CopyObject"
 
-ROUTES: Final[dict[tuple[str, str, str], Route]] = {
+ROUTES: Final[dict[Place, Route]] = {
     ("GET",    "service", ""):          Route(_list_buckets),
     ("PUT",    "bucket",  ""):          Route(_create_bucket, logged_as="CreateBucket"),
     ("HEAD",   "bucket",  ""):          Route(_head_bucket),

@@ -26,6 +26,7 @@ from amiable.rules.post_policy import Policy
 from amiable.rules.sigv4 import UNSIGNED_PAYLOAD, Claim, Scope, Signature
 from amiable.server import audit, limits
 from amiable.server.authenticate import check_region, check_version_2, credential, headers_of
+from amiable.server.authorize import check_s3_object
 from amiable.server.contracts import Authenticated, Body
 from amiable.server.s3_acl import acl_of
 from amiable.server.s3_answer import transfer, xml
@@ -104,6 +105,7 @@ def _upload(services: Services, signed: sigv4.Request, posted: Posted, request_i
     )
     call = _call(request, bucket, fields, posted.form.file_name)
     audit.begin(services, request, "PutObject", f"{bucket}/{call.key}")
+    check_s3_object(principal, "PutObject", f"{bucket}/{call.key}")
     check_headers(call)
     put = Put(bucket, call.key, read_object_headers(call), acl_of(services, call), Conditions())
     file = posted.form.file(blocking(posted.body))

@@ -10,6 +10,7 @@ from amiable.api.s3 import buckets, objects
 from amiable.model.bucket import Object
 from amiable.model.errors import S3Refusal
 from amiable.rules.conditions import Verdict, slice_of
+from amiable.server.authorize import check_s3_object
 from amiable.server.contracts import in_thread
 from amiable.server.s3_acl import read_acl
 from amiable.server.s3_answer import checksum_headers, object_headers, transfer, xml
@@ -112,6 +113,7 @@ async def copy_source(services: Services, call: Call) -> tuple[str, str]:
     expected = call.header("x-amz-source-expected-bucket-owner")
     if expected is not None:
         await in_thread(buckets.check_owner, services, bucket, expected)
+    check_s3_object(call.request.principal, "GetObject", f"{bucket}/{key}")
     return bucket, key
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from starlette.responses import Response
 
 from amiable.model.errors import InvalidAction, NotImplementedAction
-from amiable.server import audit, limits, operations
+from amiable.server import audit, authorize, limits, operations
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.services import Services
 from amiable.wire.json_rpc import CONTENT_TYPE, SSM
@@ -25,5 +25,6 @@ async def handle(services: Services, request: Authenticated) -> Response:
     audit.begin(services, request, action)
     typed = SSM.read_request(operation, await request.body.read(limits.QUERY_BODY_BYTES_MAX))
     audit.tell(typed)
+    authorize.check_ssm(request.principal, action, typed)
     result = await in_thread(function, services, request.principal, typed)
     return Response(SSM.write_response(operation, result), headers={"Content-Type": CONTENT_TYPE})

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from amiable.model.errors import NotImplementedAction
-from amiable.server import audit, limits, operations
+from amiable.server import audit, authorize, limits, operations
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.server.forms import read_form
 from amiable.services import Services
@@ -35,6 +35,7 @@ async def answer(
     audit.begin(services, request, action)
     typed = protocol.read_request(operation, root)
     audit.tell(typed)
+    await in_thread(authorize.check_query, services, request.principal, protocol.name, action, typed)
     result = await in_thread(function, services, request.principal, typed)
     body = protocol.write_response(operation, result, request_id=request.request_id)
     return Response(body, headers={"Content-Type": query.CONTENT_TYPE})

@@ -3,6 +3,7 @@
     sealing.key         32 bytes, mode 0600: seals access-key secrets, page tokens, block tokens, metadata tokens
     ca.key, ca.pem      the installation's certificate authority (RSA 2048)
     bundling.key, .pem  the image-bundling certificate, issued by the CA: tools wrap bundle keys for it
+    identity-*.key, .pem  what signs instances' identity documents, made when first needed (``services/identity_signer``)
 
 All files are 0600 in a 0700 directory, written whole (temp, fsync, rename).
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
 
@@ -81,7 +82,11 @@ def open_installation(data: Path) -> Installation:
 
 
 def certify(
-    name: str, key: rsa.RSAPrivateKey, *, issuer: x509.Certificate | None, issuer_key: rsa.RSAPrivateKey
+    name: str,
+    key: rsa.RSAPrivateKey | dsa.DSAPrivateKey,
+    *,
+    issuer: x509.Certificate | None,
+    issuer_key: rsa.RSAPrivateKey,
 ) -> x509.Certificate:
     """A certificate for ``key`` under ``name``, signed by ``issuer_key``; self-signed and a CA where ``issuer`` is None."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -99,7 +104,7 @@ def certify(
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def pem_of_key(key: rsa.RSAPrivateKey) -> bytes:
+def pem_of_key(key: rsa.RSAPrivateKey | dsa.DSAPrivateKey) -> bytes:
     """PKCS#8 PEM without a passphrase (what ec2-ami-tools and euca2ools read)."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -26,6 +26,7 @@ class QueryProtocol:
     """The protocol of one service."""
 
     def __init__(self, service: Service) -> None:
+        self.name: Final = service.name
         self._service = service
         self._codec = QueryCodec(service, list_infix="member.")
         self.versions: Final = frozenset({service.version})

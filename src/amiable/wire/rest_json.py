@@ -39,6 +39,7 @@ class RestJsonProtocol:
     """
 
     def __init__(self, service: Service, title: str, *, refuse: Refuse, reasons: Mapping[str, str]) -> None:
+        self.name: Final = service.name
         self.title: Final = title
         self._service = service
         self._codec = JsonCodec(service)

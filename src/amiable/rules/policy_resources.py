@@ -1,0 +1,129 @@
+"""Which resources a request is about, as policies name them.
+
+An id in a request becomes its ARN, by its prefix; what a call makes anew has the ARN ``…:volume/*``; a call that is about no resource
+in particular (every Describe) is about ``*``.  Source: Service Authorization Reference, "Actions, resources, and condition keys".
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from amiable.model import ids
+
+KINDS: Final[Mapping[str, str]] = {
+    ids.AMI: "image",
+    ids.AKI: "image",
+    ids.ARI: "image",
+    ids.SNAPSHOT: "snapshot",
+    ids.VOLUME: "volume",
+    ids.INSTANCE: "instance",
+    ids.KEY_PAIR: "key-pair",
+    ids.IMPORT_SNAPSHOT_TASK: "import-snapshot-task",
+    ids.VPC: "vpc",
+    ids.SUBNET: "subnet",
+    ids.SECURITY_GROUP: "security-group",
+    ids.SECURITY_GROUP_RULE: "security-group-rule",
+    ids.NETWORK_INTERFACE: "network-interface",
+    ids.INTERNET_GATEWAY: "internet-gateway",
+    ids.ROUTE_TABLE: "route-table",
+    ids.NETWORK_ACL: "network-acl",
+    ids.DHCP_OPTIONS: "dhcp-options",
+    ids.ADDRESS_ALLOCATION: "elastic-ip",
+    ids.LAUNCH_TEMPLATE: "launch-template",
+    ids.REPLACE_ROOT_VOLUME_TASK: "replace-root-volume-task",
+}
+PUBLIC_KINDS: Final = frozenset({"image", "snapshot"})
+"""Their ARNs name no account: they are shared."""
+MADE: Final[Mapping[str, tuple[str, ...]]] = {
+    "RunInstances": ("instance", "network-interface", "volume"),
+    "CreateImage": ("image", "snapshot"),
+    "CopyImage": ("image", "snapshot"),
+    "RegisterImage": ("image",),
+    "CreateSnapshot": ("snapshot",),
+    "CreateSnapshots": ("snapshot",),
+    "CopySnapshot": ("snapshot",),
+    "ImportSnapshot": ("import-snapshot-task",),
+    "CreateVolume": ("volume",),
+    "CreateKeyPair": ("key-pair",),
+    "ImportKeyPair": ("key-pair",),
+    "CreateSecurityGroup": ("security-group",),
+    "CreateVpc": ("vpc",),
+    "CreateSubnet": ("subnet",),
+    "CreateInternetGateway": ("internet-gateway",),
+    "CreateRouteTable": ("route-table",),
+    "CreateNetworkInterface": ("network-interface",),
+    "AllocateAddress": ("elastic-ip",),
+    "CreateLaunchTemplate": ("launch-template",),
+    "CreateReplaceRootVolumeTask": ("replace-root-volume-task",),
+}
+
+_ID: Final = re.compile(r"[a-z]+(-[a-z]+)*-[0-9a-f]{8,17}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Whose resources, and where."""
+
+    account_id: str
+    region: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of a resource of the account in the region."""
+        return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
+
+    def ec2(self, kind: str, name: str) -> str:
+        """EC2's ARN of ``kind/name``."""
+        account_id = "" if kind in PUBLIC_KINDS else self.account_id
+        return f"arn:aws:ec2:{self.region}:{account_id}:{kind}/{name}"
+
+
+def ec2_resources(home: Home, action: str, request: msgspec.Struct) -> tuple[str, ...]:
+    """The ARNs that an EC2 request is about, at least one."""
+    if action.startswith("Describe"):
+        return ("*",)
+    arns = [home.ec2(kind, "*") for kind in MADE.get(action, ())]
+    for name, text in _texts(request):
+        if name == "key_name":
+            arns.append(home.ec2("key-pair", text))
+        elif _holds_ids(name) and _ID.fullmatch(text) and ids.prefix_of(text) in KINDS:
+            arns.append(home.ec2(KINDS[ids.prefix_of(text)], text))
+    return tuple(dict.fromkeys(arns)) or ("*",)
+
+
+def _holds_ids(name: str) -> bool:
+    return name.endswith(("_id", "_ids")) or name in ("resources", "groups")
+
+
+def ssm_resources(home: Home, request: msgspec.Struct) -> tuple[str, ...]:
+    """The parameters that a request of Systems Manager names; a path stands for all below it."""
+    names = [text for name, text in _texts(request) if name in ("name", "names", "resource_id")]
+    names += [text.rstrip("/") + "/*" for name, text in _texts(request) if name == "path"]
+    return tuple(home.arn("ssm", f"parameter/{name.removeprefix('/')}") for name in names) or ("*",)
+
+
+def ebs_resources(home: Home, request: msgspec.Struct) -> tuple[str, ...]:
+    """The snapshots that a request of EBS direct is about; StartSnapshot makes one."""
+    found = [text for name, text in _texts(request) if name.endswith("snapshot_id")]
+    return tuple(home.ec2("snapshot", each) for each in found) or (home.ec2("snapshot", "*"),)
+
+
+def rbin_resources(home: Home, request: msgspec.Struct) -> tuple[str, ...]:
+    """The retention rule that a request of the Recycle Bin names."""
+    found = [home.arn("rbin", f"rule/{text}") for name, text in _texts(request) if name == "identifier"]
+    found += [text for name, text in _texts(request) if name == "resource_arn"]
+    return tuple(found) or ("*",)
+
+
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a request with the name of the member that holds it."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item, name)
+    elif isinstance(value, msgspec.Struct):
+        for member in value.__struct_fields__:
+            yield from _texts(getattr(value, member), member)
