@@ -1,5 +1,6 @@
 """Queries on the course of an instance's boots; they go with its row."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from amiable.database.schema import boot as B
+from amiable.database.tags import batches
 from amiable.model.boot import Boot, Cause, Fault, Mark
 
 BOOTS_MAX: Final = 20
@@ -42,6 +44,15 @@ def list_boots(c: Connection, instance_id: str) -> list[Boot]:
     """The instance's boots, the oldest first."""
     query = select(B).where(B.c.instance_id == instance_id).order_by(B.c.position)
     return [_boot(row) for row in c.execute(query)]
+
+
+def last_boots(c: Connection, instance_ids: Sequence[str]) -> dict[str, Boot]:
+    """Instance id → its latest boot; no entry for one that never began to boot."""
+    found: dict[str, Boot] = {}
+    for some in batches(instance_ids):
+        query = select(B).where(B.c.instance_id.in_(some)).order_by(B.c.instance_id, B.c.position)
+        found |= {row.instance_id: _boot(row) for row in c.execute(query)}
+    return found
 
 
 def _course(boot: Boot) -> dict[str, Any]:

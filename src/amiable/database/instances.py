@@ -8,9 +8,10 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, or_, select, update
 
 from amiable.database import interfaces, metering, product_codes
+from amiable.database.connect import Instant
 from amiable.database.schema import instance as I
 from amiable.database.schema import reservation as R
 from amiable.database.schema import volume as V
@@ -167,11 +168,13 @@ def set_rebooted(c: Connection, instance_id: str, at: datetime) -> None:
     c.execute(update(I).where(running).values(rebooted_at=at, **values))
 
 
-def set_reason(c: Connection, instance_id: str, reason: Reason | None) -> None:
-    """Writes why a running instance is not well, or (None) that it is; its state stays."""
+def set_reason(c: Connection, instance_id: str, reason: Reason | None, *, at: datetime | None = None) -> None:
+    """Writes why a running instance is not well (``at``: since when it stands still), or None that it is well; its state stays."""
     running = and_(I.c.id == instance_id, I.c.state == State.RUNNING.value)
     code, message = (None, None) if reason is None else (reason.code, reason.message)
-    c.execute(update(I).where(running).values(state_reason_code=code, state_reason_message=message))
+    since = None if reason is None or at is None else func.coalesce(I.c.impaired_at, literal(at, Instant))
+    values = {"state_reason_code": code, "state_reason_message": message, "impaired_at": since}
+    c.execute(update(I).where(running).values(**values))
 
 
 def forget_terminated(c: Connection, *, now: datetime) -> list[str]:

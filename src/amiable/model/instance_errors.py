@@ -22,3 +22,12 @@ class InstanceTpmEkPubNotFound(Refusal):
     code = "InstanceTpmEkPubNotFound"
     template = "The Trusted Platform Module (TPM) endorsement key of the instance '{instance_id}' was not found."
     hint = "an instance has one after its first boot where its image has TpmSupport"
+
+
+class InvalidInstanceID(Refusal):
+    code = "InvalidInstanceID"
+    template = (
+        "There are multiple interfaces attached to instance '{instance_id}'. "
+        "Please specify an interface ID for the operation instead."
+    )
+    hint = "ModifyNetworkInterfaceAttribute changes one interface"

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from amiable.api.ec2 import instances as api
+from amiable.api.ec2.instance_status import describe_instance_status
 from amiable.api.ec2.tags import create_tags
-from amiable.database import instances
+from amiable.database import boots, instances
+from amiable.model.boot import Boot, Mark, Stage
 from amiable.model.errors import Refusal
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
@@ -46,7 +48,7 @@ def filtered(services: Services, principal: Principal, name: str, *values: str) 
 
 def statuses(services: Services, principal: Principal, **parameters: Any) -> dict[str | None, tuple[Any, Any]]:
     """Id → (system, instance)."""
-    answer = api.describe_instance_status(services, principal, ec2.DescribeInstanceStatusRequest(**parameters))
+    answer = describe_instance_status(services, principal, ec2.DescribeInstanceStatusRequest(**parameters))
     return {
         each.instance_id: (
             each.system_status and each.system_status.status,
@@ -143,8 +145,8 @@ def test_filters_on_tags_see_tags_that_were_put_later(services: Services, princi
 
 def test_what_is_not_a_filter_is_refused_by_name(services: Services, principal: Principal) -> None:
     with pytest.raises(Refusal) as caught:
-        filtered(services, principal, "instance-lifecycle", "spot")
-    assert (caught.value.code, "instance-lifecycle" in caught.value.message) == ("InvalidParameterValue", True)
+        filtered(services, principal, "instance-colour", "spot")
+    assert (caught.value.code, "instance-colour" in caught.value.message) == ("InvalidParameterValue", True)
 
 
 def test_pages_hold_every_instance_once(services: Services, principal: Principal) -> None:
@@ -211,12 +213,27 @@ def test_the_checks_follow_the_process_and_the_guest(moving: tuple[Services, Clo
     assert statuses(services, principal) == {instance_id: ("impaired", "impaired")}
 
 
-def test_a_guest_without_metadata_cannot_be_heard_of(services: Services, principal: Principal) -> None:
+def test_a_guest_without_metadata_is_known_by_its_course_alone(moving: tuple[Services, Clock]) -> None:
+    services, clock = moving
+    principal = make_account(services)[1]
     options = ec2.InstanceMetadataOptionsRequest(http_endpoint="disabled")
     instance_id = run_one(services, principal, make_image(services, principal), metadata_options=options)
     live_process(services, instance_id)
     move(services, instance_id, Event.BOOTED)
+    assert statuses(services, principal) == {instance_id: ("ok", "initializing")}
+    clock[0] += timedelta(minutes=16)
     assert statuses(services, principal) == {instance_id: ("ok", "insufficient-data")}
+    with services.database.write() as c:
+        boots.begin_boot(c, instance_id, Boot(0, 1, False, services.now(), (Mark(Stage.SSH, 3.5),)))
+    assert statuses(services, principal) == {instance_id: ("ok", "ok")}
+
+
+def test_an_exporter_that_is_gone_leaves_its_guests_impaired(services: Services, principal: Principal) -> None:
+    instance_id = run_one(services, principal, make_image(services, principal))
+    record = live_process(services, instance_id)
+    move(services, instance_id, Event.BOOTED)
+    (record.parent / "vol-1.nbd").write_bytes(b"")
+    assert statuses(services, principal) == {instance_id: ("impaired", "impaired")}
 
 
 def test_statuses_can_be_filtered(services: Services, principal: Principal) -> None:
@@ -231,4 +248,4 @@ def test_statuses_can_be_filtered(services: Services, principal: Principal) -> N
     assert instance_id in statuses(services, principal, filters=wanted("system-status.reachability", "passed"))
     assert not statuses(services, principal, filters=wanted("instance-status.status", "ok"))
     with pytest.raises(Refusal):
-        statuses(services, principal, filters=wanted("event.code", "x"))
+        statuses(services, principal, filters=wanted("event.colour", "x"))

@@ -19,7 +19,7 @@ from amiable.api.ec2.instance_ids import find_named
 from amiable.api.ec2.instance_kernels import KernelChange, change_flags, change_kernel, images_own
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.views import View
-from amiable.database import images, instances, network, volumes
+from amiable.database import images, instances, interfaces, network, volumes
 from amiable.model import ids
 from amiable.model.errors import (
     InvalidParameterCombination,
@@ -30,7 +30,7 @@ from amiable.model.errors import (
     UnsupportedOperation,
 )
 from amiable.model.instance import Instance
-from amiable.model.instance_errors import UnsupportedInstanceAttribute
+from amiable.model.instance_errors import InvalidInstanceID, UnsupportedInstanceAttribute
 from amiable.model.instance_type import type_of
 from amiable.model.principal import Principal
 from amiable.rules import instance_attributes as rules
@@ -222,8 +222,7 @@ def modify_instance_attribute(
             ((attribute, value),) = asked.items()
             facts = CHANGES[attribute](at, value)
         raise_if_dry_run(request)
-        if facts:
-            instances.change(c, instance.id, **facts)
+        _write(c, instance, facts)
 
 
 def reset_instance_attribute(
@@ -243,7 +242,23 @@ def reset_instance_attribute(
         else:
             facts = change_kernel(c, services, principal, instance, images_own(c, instance, attribute))
         raise_if_dry_run(request)
-        instances.change(c, instance.id, **facts)
+        _write(c, instance, facts)
+
+
+def _write(c: Connection, instance: Instance, facts: dict[str, Any]) -> None:
+    """Records the columns; groups and check are the one interface's, too."""
+    if not facts:
+        return
+    if facts.keys() & {"security_group_ids", "source_dest_check"}:
+        held = interfaces.interfaces_of(c, [instance.id])[instance.id]
+        if len(held) > 1:
+            raise InvalidInstanceID(instance_id=instance.id)
+        for interface in held:
+            if "security_group_ids" in facts:
+                interfaces.set_groups(c, interface, facts["security_group_ids"])
+            else:
+                interfaces.set_facts(c, interface.id, has_source_dest_check=facts["source_dest_check"])
+    instances.change(c, instance.id, **facts)
 
 
 def _asked(request: ec2.ModifyInstanceAttributeRequest) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from amiable.database import instances
 from amiable.model import ids
-from amiable.model.errors import InvalidParameterValue, MissingParameter, NotFound
+from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, MissingParameter, NotFound
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
 from amiable.rules.identifiers import check_form
@@ -24,6 +24,12 @@ def check_ids(instance_ids: Sequence[str] | None) -> list[str]:
             f"A request may name {INSTANCE_IDS_MAX} instances at most; this one names {len(instance_ids)}."
         )
     return list(dict.fromkeys(instance_ids or []))
+
+
+def refuse_page_of_ids(wanted_ids: Sequence[str], max_results: int | None, next_token: str | None) -> None:
+    """Refuses pages of what is asked for by id."""
+    if wanted_ids and (max_results is not None or next_token):
+        raise InvalidParameterCombination("The parameter instancesSet cannot be used with the parameter maxResults")
 
 
 def find_named(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import views
 from amiable.api.ec2.describe_images import watermark_element
-from amiable.api.ec2.instances import launch_time
+from amiable.api.ec2.instance_filters import spell_moment
 from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.ec2.views import View
@@ -55,7 +55,7 @@ FIELDS: Final[Mapping[str, filters.Field[Described]]] = {
     "instance-id": lambda it: (it.instance.id,),
     "instance-state-name": lambda it: (it.instance.state,),
     "instance-type": lambda it: (it.instance.instance_type,),
-    "launch-time": lambda it: (launch_time(it.instance),),
+    "launch-time": lambda it: (spell_moment(it.instance.launched_at),),
     "owner-alias": lambda it: (it.image.owner_alias,) if it.image else (),
     "owner-id": lambda it: (it.image.account_id,) if it.image else (),
     "zone-id": lambda it: (it.zone_id,),

@@ -32,6 +32,10 @@ class View:
     volumes: Sequence[Volume] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     group_names: Mapping[str, str] = field(default_factory=dict)
+    zone_id: str | None = None
+    interface_tags: Mapping[str, str] = field(default_factory=dict)
+    allocation_ids: Sequence[str] = ()  # of the elastic addresses of its interfaces
+    association_ids: Sequence[str] = ()
 
     @property
     def is_placed(self) -> bool:
@@ -142,6 +146,16 @@ def instance_of(view: View) -> ec2.Instance:
         usage_operation=operation,
         usage_operation_update_time=it.created_at,
         maintenance_options=ec2.InstanceMaintenanceOptions(auto_recovery=it.auto_recovery),
+        capacity_reservation_specification=ec2.CapacityReservationSpecificationResponse(
+            capacity_reservation_preference="open"
+        ),
+        network_performance_options=ec2.InstanceNetworkPerformanceOptions(bandwidth_weighting="default"),
+        operator=ec2.OperatorResponse(managed=False),
+        private_dns_name_options=ec2.PrivateDnsNameOptionsResponse(
+            hostname_type="ip-name",
+            enable_resource_name_dns_a_record=False,
+            enable_resource_name_dns_aaaa_record=False,
+        ),
     )
 
 
@@ -182,6 +196,7 @@ def _interface(view: View, groups: list[ec2.GroupIdentifier]) -> ec2.InstanceNet
         attachment=ec2.InstanceNetworkInterfaceAttachment(
             attachment_id="eni-attach-" + it.interface_id.removeprefix("eni-"),
             delete_on_termination=True,
+            attach_time=it.created_at,
             device_index=0,
             network_card_index=0,
             status="attached",
@@ -202,4 +217,5 @@ def _interface(view: View, groups: list[ec2.GroupIdentifier]) -> ec2.InstanceNet
         subnet_id=it.subnet_id,
         vpc_id=it.vpc_id,
         interface_type="interface",
+        operator=ec2.OperatorResponse(managed=False),
     )
