@@ -28,13 +28,25 @@ INSTANCE = replace(
     host="here",
     launched_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
 )
+ETH0 = imds.Interface(
+    id="eni-1",
+    mac="02:00:00:00:00:01",
+    device_number=0,
+    private_ip="172.31.0.10",
+    subnet_id="subnet-1",
+    subnet_cidr="172.31.0.0/20",
+    vpc_id="vpc-1",
+    vpc_cidr="172.31.0.0/16",
+    group_ids=("sg-1",),
+    group_names=("default",),
+)
 FACTS = imds.Facts(
     instance=INSTANCE,
     image_location="123456789012/tiny",
-    volumes=(("/dev/sda1", "vol-1"), ("/dev/sdf", "vol-2")),
-    group_names=("default",),
-    subnet_cidr="172.31.0.0/20",
-    vpc_cidr="172.31.0.0/16",
+    volumes=("/dev/sda1", "/dev/sdf"),
+    local_disks=("/dev/sdb",),
+    interfaces=(ETH0,),
+    zone_id="use1-az1",
     tags={"Name": "box"},
 )
 
@@ -60,17 +72,17 @@ def change(**values: object) -> imds.Facts:
         ("/latest/meta-data/hostname", "ip-172-31-0-10.ec2.internal"),
         ("/latest/meta-data/public-keys/", "0=my key"),
         ("/latest/meta-data/public-keys/0/", "openssh-key"),
-        ("/latest/meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA my-key\n"),
-        ("/latest/meta-data/block-device-mapping/", "ami\nebs1\nroot"),
+        ("/latest/meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA my key\n"),
+        ("/latest/meta-data/block-device-mapping/", "ami\nebs1\nephemeral0\nroot"),
         ("/latest/meta-data/block-device-mapping/ami", "sda1"),
         ("/latest/meta-data/block-device-mapping/root", "/dev/sda1"),
         ("/latest/meta-data/block-device-mapping/ebs1", "sdf"),
         ("/latest/meta-data/network/interfaces/macs/", "02:00:00:00:00:01/"),
         ("/latest/meta-data/network/interfaces/macs/02:00:00:00:00:01/subnet-ipv4-cidr-block", "172.31.0.0/20"),
-        ("/latest/meta-data/placement/", "availability-zone\nregion"),
+        ("/latest/meta-data/placement/", "availability-zone\navailability-zone-id\nregion"),
         ("/latest/meta-data/services/domain", "amazonaws.com"),
         ("/latest/dynamic/", "fws/\ninstance-identity/"),
-        ("/latest/dynamic/instance-identity/", "document\nrsa2048\nsignature"),
+        ("/latest/dynamic/instance-identity/", "document\ndsa2048\npkcs7\nrsa2048\nsignature"),
     ],
 )
 def test_a_path_gives_its_text(path: str, text: str) -> None:
@@ -88,13 +100,60 @@ def test_a_path_gives_its_text(path: str, text: str) -> None:
         "/latest/meta-data/nothing",
         "/latest/nothing",
         "/2099-01-01/meta-data/instance-id",
-        "/latest/dynamic/instance-identity/pkcs7",
+        "/latest/dynamic/instance-identity/rsa4096",
         "/1.0/meta-data/mac",
         "/2009-04-04/meta-data/network/",
     ],
 )
 def test_what_has_no_value_is_absent(path: str) -> None:
     assert get(path) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/2009-04-04",
+        "/2009-04-04/",
+        "/latest/user-data",
+        "/latest/user-data/",
+        "//latest//meta-data//",
+        "/latest/meta-data",
+    ],
+)
+def test_directories_and_user_data_are_served_with_and_without_a_slash(path: str) -> None:
+    found = imds.answer(FACTS, path, sign=lambda *_: "")
+    assert found is not None and found == imds.answer(FACTS, path.rstrip("/"), sign=lambda *_: "")
+
+
+def test_an_older_image_is_told_less_where_it_asks_by_an_older_version() -> None:
+    assert get("/1.0/") == "meta-data/\nuser-data"
+    assert get("/2009-04-04/") == "dynamic/\nmeta-data/\nuser-data"
+
+
+def test_every_interface_is_told_and_the_first_is_the_instances() -> None:
+    second = replace(ETH0, id="eni-2", mac="02:00:00:00:00:02", device_number=1, private_ip="172.31.0.11")
+    facts = replace(FACTS, interfaces=(replace(ETH0, public_ip="203.0.113.5"), second))
+    macs = "/latest/meta-data/network/interfaces/macs/"
+    assert get(macs, facts) == "02:00:00:00:00:01/\n02:00:00:00:00:02/"
+    assert get(f"{macs}{second.mac}/device-number", facts) == "1"
+    assert get(f"{macs}{second.mac}/local-hostname", facts) == "ip-172-31-0-11.ec2.internal"
+    assert get(f"{macs}{ETH0.mac}/ipv4-associations/203.0.113.5", facts) == "172.31.0.10"
+    assert get("/latest/meta-data/public-hostname", facts) == "ec2-203-0-113-5.compute-1.amazonaws.com"
+    assert get(f"{macs}{second.mac}/public-ipv4s", facts) is None
+
+
+def test_a_tag_whose_key_is_percent_encoded_in_the_path_is_found() -> None:
+    tagged = replace(change(metadata=MetadataOptions("optional", "enabled", 1, "enabled")), tags={"a:b%é": "x"})
+    assert get("/latest/meta-data/tags/instance/a%3Ab%25%C3%A9", tagged) == "x"
+
+
+def test_a_profile_without_a_role_tells_of_itself_only() -> None:
+    bare = replace(FACTS, profile=imds.Credentials(lambda: "{}", None, lambda: ""))
+    assert get("/latest/meta-data/iam/", bare) == "info"
+    held = replace(FACTS, profile=imds.Credentials(lambda: "{}", "worker", lambda: "secret"))
+    assert get("/latest/meta-data/iam/security-credentials/", held) == "worker"
+    assert get("/latest/meta-data/iam/security-credentials/worker", held) == "secret"
+    assert get("/latest/meta-data/iam/security-credentials/other", held) is None
 
 
 def test_every_leaf_of_every_version_that_is_listed_is_served() -> None:

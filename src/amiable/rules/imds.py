@@ -200,7 +200,7 @@ def _what_may_be_missing(facts: Facts) -> dict[str, Tree]:
     if instance.product_codes:
         tree["product-codes"] = "\n".join(each.code for each in instance.product_codes)
     if instance.public_key is not None:
-        tree["public-keys"] = {"0": {"openssh-key": instance.public_key.strip() + "\n"}}
+        tree["public-keys"] = {"0": {"openssh-key": _openssh_key(instance.public_key, instance.key_name)}}
     if instance.metadata.instance_metadata_tags == "enabled" and facts.tags:
         tree["tags"] = {"instance": dict(facts.tags)}
     if public_ip is not None:
@@ -212,6 +212,11 @@ def _what_may_be_missing(facts: Facts) -> dict[str, Tree]:
         credentials: Tree = {facts.identity.role_name: facts.identity.credentials}
         tree["identity-credentials"] = {"ec2": {"info": facts.identity.info, "security-credentials": credentials}}
     return tree
+
+
+def _openssh_key(public_key: str, key_name: str | None) -> str:
+    """The public key's line, with the key pair's name as its comment."""
+    return " ".join([*public_key.split()[:2], *([] if key_name is None else [key_name])]) + "\n"
 
 
 def _iam(profile: Credentials) -> dict[str, Tree]:
