@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from amiable.database.product_codes import forget_codes
+from amiable.database.schema import snapshot as S
 from amiable.database.schema import volume as V
 from amiable.database.tags import batches, forget
 from amiable.database.text_match import is_one_of
+from amiable.model.snapshot import PENDING
+from amiable.model.units import GIB
 from amiable.model.volume import AttachmentState, Volume, VolumeState
+from amiable.model.volume_modification import Modification
 
 _NAMES = tuple(f.name for f in fields(Volume) if f.name not in ("state", "attachment_state"))
 
@@ -52,6 +57,78 @@ def volumes_of_many(c: Connection, instance_ids: Sequence[str]) -> dict[str, lis
 def set_delete_on_termination(c: Connection, volume_id: str, goes: bool) -> None:
     """Whether the attached volume ends with its instance."""
     c.execute(update(V).where(V.c.id == volume_id, V.c.instance_id.is_not(None)).values(delete_on_termination=goes))
+
+
+def list_volumes(c: Connection, account_id: str, region: str, *, ids: Sequence[str] | None = None) -> list[Volume]:
+    """The account's volumes in the order of their ids, ``ids`` only if given; instance-store disks never."""
+    query = select(V).where(V.c.account_id == account_id, V.c.region == region, V.c.is_instance_store.is_(False))
+    if ids is not None:
+        query = query.where(is_one_of(V.c.id, ids))
+    return [_volume(row) for row in c.execute(query.order_by(V.c.id))]
+
+
+def find_own(c: Connection, account_id: str, region: str, volume_id: str) -> Volume | None:
+    """The account's volume of this id."""
+    found = list_volumes(c, account_id, region, ids=[volume_id])
+    return found[0] if found else None
+
+
+def list_moving(c: Connection) -> list[Volume]:
+    """Every account's volumes that a job has work on: attaching, detaching, deleting."""
+    moving = [AttachmentState.ATTACHING.value, AttachmentState.DETACHING.value]
+    query = select(V).where(or_(V.c.attachment_state.in_(moving), V.c.state == VolumeState.DELETING.value))
+    return [_volume(row) for row in c.execute(query.order_by(V.c.id))]
+
+
+def is_being_read(c: Connection, volume_id: str) -> bool:
+    """Whether a snapshot is being made of the volume."""
+    query = select(S.c.id).where(S.c.volume_id == volume_id, S.c.state == PENDING).limit(1)
+    return c.execute(query).first() is not None
+
+
+def existing_volumes(c: Connection, volume_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that there are rows of."""
+    return set(c.execute(select(V.c.id).where(is_one_of(V.c.id, volume_ids))).scalars())
+
+
+def attach_volume(c: Connection, volume_id: str, instance_id: str, device_name: str, *, now: datetime) -> None:
+    """The volume is in use: attaching."""
+    values: dict[str, Any] = {
+        "state": VolumeState.IN_USE.value,
+        "instance_id": instance_id,
+        "device_name": device_name,
+        "attached_at": now,
+        "attachment_state": AttachmentState.ATTACHING.value,
+        "delete_on_termination": False,
+    }
+    c.execute(update(V).where(V.c.id == volume_id).values(**values))
+
+
+def set_attachment(c: Connection, volume_id: str, state: AttachmentState) -> None:
+    """Moves the attachment of a volume in use."""
+    c.execute(update(V).where(V.c.id == volume_id, V.c.instance_id.is_not(None)).values(attachment_state=state.value))
+
+
+def set_deleting(c: Connection, volume_id: str) -> None:
+    """The volume goes: it can be attached no more."""
+    c.execute(update(V).where(V.c.id == volume_id).values(state=VolumeState.DELETING.value))
+
+
+def set_auto_enable_io(c: Connection, volume_id: str, value: bool) -> None:
+    """Records the attribute."""
+    c.execute(update(V).where(V.c.id == volume_id).values(auto_enable_io=value))
+
+
+def set_figures(c: Connection, volume_id: str, after: Modification) -> None:
+    """Makes the volume what the change made of it."""
+    values: dict[str, Any] = {
+        "size_gib": after.target_size_gib,
+        "size_bytes": after.target_size_gib * GIB,
+        "volume_type": after.target_type,
+        "iops": after.target_iops,
+        "throughput": after.target_throughput,
+    }
+    c.execute(update(V).where(V.c.id == volume_id).values(**values))
 
 
 def detach_volume(c: Connection, volume_id: str) -> None:

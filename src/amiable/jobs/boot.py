@@ -8,6 +8,7 @@ reason says why in words.
 """
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 from amiable.database import images, instances, volumes
@@ -20,15 +21,18 @@ from amiable.model.hardware import Hardware
 from amiable.model.instance import State
 from amiable.model.instance_type import type_of
 from amiable.rules import lifecycle
-from amiable.rules.hardware import hardware_of, starts_by_uefi
+from amiable.rules.hardware import disk_of, hardware_of, starts_by_uefi
 from amiable.rules.lifecycle import Event
+from amiable.rules.volume import root_of
+from amiable.rules.volume_type import limits_of
 from amiable.services import Services
 from amiable.services.roots import drop_unused_roots
-from amiable.vm import firmware, machine
+from amiable.vm import firmware, hotplug, machine, volume_files
 from amiable.vm.accelerator import choose_accelerator
 from amiable.vm.directory import Directory, DirectoryBusy, locked, make_directory, open_directory, remove_directory
 from amiable.vm.machine import MachineFailed
 from amiable.vm.network_kind import choose_network
+from amiable.vm.qmp import Qmp
 
 
 def boot(context: JobContext) -> None:
@@ -54,8 +58,11 @@ def boot(context: JobContext) -> None:
 
 def start(services: Services, facts: Facts) -> None:
     """A live QEMU of this boot, adopted or made; raises one of FAILURES with nothing left running."""
+    facts = replace(facts, volumes=tuple(volume for volume in facts.volumes if not volume.is_leaving))
     instance = facts.instance
     settings = services.settings
+    if root_of(facts.volumes, instance.root_device_name) is None:
+        raise MachineFailed(f"the instance has no volume at its root device {instance.root_device_name}")
     make_directory(
         services.data,
         instance.id,
@@ -69,6 +76,7 @@ def start(services: Services, facts: Facts) -> None:
         if found is not None and found.facts.get("boot") == this_boot:
             with machine.monitor(directory, found, wait_seconds=machine.START_SECONDS_MAX) as qmp:
                 qmp.execute("query-status")
+                _hold_to_rates(qmp, facts)
             return
         machine.end_machine(directory)
         with contextlib.ExitStack() as undo:
@@ -77,8 +85,15 @@ def start(services: Services, facts: Facts) -> None:
             _prepare(services, directory, facts, hardware)
             if xen is not None:
                 place_xen_parts(directory, xen, hardware)
-            machine.start_machine(directory, lock, hardware, settings.qemu, boot=this_boot)
+            started = machine.start_machine(directory, lock, hardware, settings.qemu, boot=this_boot)
+            with machine.monitor(directory, started, wait_seconds=machine.START_SECONDS_MAX) as qmp:
+                _hold_to_rates(qmp, facts)
             undo.pop_all()
+
+
+def _hold_to_rates(qmp: Qmp, facts: Facts) -> None:
+    for volume in facts.volumes:
+        hotplug.limit(qmp, disk_of(volume), limits_of(volume))
 
 
 def _hardware(services: Services, directory: Directory, facts: Facts, xen: XenParts | None) -> Hardware:
@@ -105,8 +120,10 @@ def _hardware(services: Services, directory: Directory, facts: Facts, xen: XenPa
 def _prepare(services: Services, directory: Directory, facts: Facts, hardware: Hardware) -> None:
     for volume, disk in zip(facts.volumes, hardware.disks, strict=True):
         assert volume.id == disk.volume_id
+        volume_files.move_in(services.data, directory, volume.id)
         export(services, directory, volume)
         machine.make_overlay(directory, disk)
+        volume_files.fit(directory, volume.id, volume.size_bytes)
     if hardware.direct is not None:
         for image_id, name in ((facts.instance.kernel_id, "kernel"), (facts.instance.ramdisk_id, "ramdisk")):
             if image_id is not None:

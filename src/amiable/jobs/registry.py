@@ -4,11 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from amiable.jobs import (
+    attach_volume,
     boot,
     bundle_instance,
     complete_snapshot,
     content_digests,
+    delete_volume,
+    detach_volume,
     import_snapshot,
+    modify_volume,
     reboot,
     register_manifest,
     stop,
@@ -37,5 +41,9 @@ JOBS: dict[str, JobKind] = {
     "content-digests": JobKind(content_digests.fill_digests, content_digests.give_up),
     "image-usage-report": JobKind(usage_report.make_report, usage_report.give_up),
     "import-snapshot": JobKind(import_snapshot.import_snapshot, import_snapshot.give_up),
+    "attach-volume": JobKind(attach_volume.attach_volume, attach_volume.give_up),
+    "detach-volume": JobKind(detach_volume.detach_volume, detach_volume.give_up),
+    "modify-volume": JobKind(modify_volume.modify_volume, modify_volume.give_up),
+    "delete-volume": JobKind(delete_volume.delete_volume, delete_volume.give_up),
     "register-manifest": JobKind(register_manifest.register_manifest, register_manifest.give_up),
 }

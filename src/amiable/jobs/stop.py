@@ -8,8 +8,8 @@ from amiable.jobs.context import JobContext
 from amiable.jobs.machine import facts_of, move, unexport
 from amiable.model.instance import State
 from amiable.rules.lifecycle import Event
-from amiable.services import consoles
-from amiable.vm import machine
+from amiable.services import consoles, volume_work
+from amiable.vm import machine, volume_files
 from amiable.vm.directory import Directory, locked, open_directory
 from amiable.vm.machine import MachineFailed
 
@@ -39,7 +39,13 @@ def stop(context: JobContext) -> None:
             machine.end_machine(directory)
             consoles.keep(services, facts.instance.id, facts.instance.boot_count, directory)
             unexport(services, facts.volumes)
+            for volume in facts.volumes:
+                if volume.virtual_name is not None:
+                    directory.unlink(volume_files.file_name(volume.id))
     move(context, facts.instance.id, Event.STOPPED)
+    with services.database.write() as c:  # what its guest did not let go of
+        volume_work.enqueue_moving(c, services, instance_id=facts.instance.id)
+    services.wake()
 
 
 def power_off(context: JobContext, directory: Directory, wait_seconds: float) -> bool:

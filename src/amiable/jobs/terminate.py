@@ -52,7 +52,7 @@ def terminate(context: JobContext) -> None:
 
 def goes(volume: Volume) -> bool:
     """Whether the volume ends with its instance."""
-    return volume.delete_on_termination or volume.is_instance_store
+    return volume.is_instance_store or (volume.delete_on_termination and not volume.is_leaving)
 
 
 def give_up(context: JobContext, why: str) -> None:

@@ -42,6 +42,7 @@ from amiable.server.boot_watch import BootWatch
 from amiable.server.fabrics import Fabrics
 from amiable.server.imds import MetadataService
 from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
+from amiable.server.volume_sweep import let_go, sweep_volumes
 from amiable.services import Services, recycle_bin
 from amiable.vm import console, exporter, fabric, machine, network
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
@@ -154,6 +155,7 @@ class Supervisor:
             self._swept_at = time.monotonic()
             resume(self._services, rows)
             sweep(self._services)
+            sweep_volumes(self._services)
             self._keep_reserve()
             self._meter(rows)
             with self._services.database.write() as c:
@@ -289,7 +291,7 @@ class Supervisor:
     def _read_events(self, watch: Watch) -> None:
         """Handles all that has come: what QEMU sent in one piece makes the socket readable once."""
         assert watch.events is not None
-        has_powered_off = has_reset = has_begun = has_crashed = False
+        has_powered_off = has_reset = has_begun = has_crashed = has_let_go = False
         try:
             while (event := watch.events.event(0)) is not None:
                 log.info("%s: %s %s", watch.instance_id, event["event"], event.get("data", ""))
@@ -297,6 +299,7 @@ class Supervisor:
                 if event["event"] == "BLOCK_IO_ERROR" and facts.get("nospace") and facts.get("action") == "stop":
                     watch.waits_for_space, watch.has_reason = True, False
                 has_begun |= event["event"] == "RESET"
+                has_let_go |= event["event"] == "DEVICE_DELETED"
                 has_reset |= event["event"] == "RESET" and bool(facts.get("guest"))
                 has_crashed |= event["event"] == "GUEST_PANICKED"
                 has_powered_off |= event["event"] == "SHUTDOWN" and bool(facts.get("guest"))
@@ -306,6 +309,8 @@ class Supervisor:
             else:
                 self._drop(watch.instance_id)  # attached again at the next look
             return
+        if has_let_go:
+            let_go(self._services, watch.instance_id)
         if has_begun:
             watch.boots.begin_again()
         if has_reset:

@@ -14,6 +14,10 @@ MESSAGE_BYTES_MAX = 4 << 20
 EVENTS_MAX = 1000
 
 
+UNDERSCORED = ("block_set_io_throttle",)
+"""Commands of before QMP wrote its names with dashes."""
+
+
 class QmpError(Exception):
     """QEMU refused a command: its class and words."""
 
@@ -46,7 +50,7 @@ class Qmp:
         """What the command returns; raises QmpError where QEMU refuses it, QmpGone where it does not answer."""
         request: dict[str, Any] = {"execute": command}
         if arguments:
-            request["arguments"] = {name.replace("_", "-"): value for name, value in arguments.items()}
+            request["arguments"] = arguments if command in UNDERSCORED else _dashed(arguments)
         deadline = time.monotonic() + (self.wait_seconds if wait_seconds is None else wait_seconds)
         try:
             self._socket.sendall(json.dumps(request).encode() + b"\n")
@@ -92,3 +96,7 @@ class Qmp:
         message = json.loads(line)
         assert isinstance(message, dict)
         return message
+
+
+def _dashed(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "-"): value for name, value in arguments.items()}

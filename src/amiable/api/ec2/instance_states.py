@@ -13,6 +13,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import views
 from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.instance_ids import find_named
+from amiable.api.ec2.instance_roots import codes_of_roots
 from amiable.api.products import check_subscribed
 from amiable.database import bundle_tasks, images, instances, jobs
 from amiable.model.errors import IncorrectInstanceState, UnsupportedOperation
@@ -20,7 +21,6 @@ from amiable.model.instance import Instance, State
 from amiable.model.instance_errors import UnsupportedHibernationConfiguration
 from amiable.model.instance_type import type_of
 from amiable.model.principal import Principal
-from amiable.model.product import united
 from amiable.rules import lifecycle
 from amiable.rules.launch import check_start
 from amiable.rules.lifecycle import Event, user_initiated
@@ -85,7 +85,7 @@ def start_instances(
         if starting:
             _check_no_bundling(c, starting)
             _check_kernels(c, principal, starting)
-            check_subscribed(c, principal.account_id, united(*(each.product_codes for each in starting)))
+            check_subscribed(c, principal.account_id, codes_of_roots(c, starting))
             check_start([type_of(instance.instance_type) for instance in starting], measure_host(c, services))
         raise_if_dry_run(request)
         changes = [_start(c, services, instance) for instance in named]

@@ -1,0 +1,58 @@
+"""The work of DetachVolume: the disk out of the machine if that runs, then the volume's file out of its instance's directory.
+
+A guest that does not let go in time keeps the volume in ``detaching``; the job ends, and is asked for again when QEMU tells that the
+guest has let go, when the machine has ended, and now and then.  With force the disk's file is taken all the same, and the guest gets
+errors.  Safe to run twice.
+"""
+
+from typing import Final
+
+from amiable.database import volumes
+from amiable.jobs.context import JobContext
+from amiable.jobs.machine import unexport
+from amiable.jobs.volume_machine import NotYet, held, locked_directory, running
+from amiable.services import Services
+from amiable.vm import hotplug, volume_files
+from amiable.vm.directory import Directory
+
+LET_GO_SECONDS_MAX: Final = 8.0
+"""How long one try waits for the guest."""
+
+
+def detach_volume(context: JobContext) -> None:
+    """Runs the job; data: volume_id, force."""
+    services, volume_id = context.services, context.data["volume_id"]
+    before = held(services, volume_id)
+    if before is None or before.volume.instance_id is None or not before.volume.is_leaving:
+        return
+    with locked_directory(services, before.volume.instance_id) as directory:
+        it = held(services, volume_id)
+        if it is None or it.volume.instance_id != before.volume.instance_id or not it.volume.is_leaving:
+            return
+        if not _is_out(services, directory, volume_id, is_forced=bool(context.data.get("force"))):
+            return
+        unexport(services, (it.volume,))
+        if directory is not None:
+            volume_files.move_out(services.data, directory, volume_id)
+        with services.database.write() as c:
+            context.save(c, progress_percent=90)
+            volumes.detach_volume(c, volume_id)
+
+
+def _is_out(services: Services, directory: Directory | None, volume_id: str, *, is_forced: bool) -> bool:
+    """Whether no machine has the volume's file open."""
+    it = held(services, volume_id)
+    assert it is not None
+    try:
+        with running(directory) as qmp:
+            if qmp is None or hotplug.unplug(qmp, it.disk, wait_seconds=LET_GO_SECONDS_MAX):
+                return True
+            if is_forced:
+                hotplug.empty(qmp, it.disk)
+            return is_forced
+    except NotYet:
+        return False
+
+
+def give_up(context: JobContext, why: str) -> None:
+    """Nothing: the volume stays in detaching, and the supervisor asks again."""

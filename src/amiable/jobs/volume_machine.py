@@ -1,0 +1,88 @@
+"""What the jobs of volumes share: the volume with its instance, and the machine that runs, found under the instance's lock."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from amiable.database import instances, volumes
+from amiable.jobs.machine import export
+from amiable.model.hardware import Disk, Profile
+from amiable.model.instance import Instance
+from amiable.model.volume import Volume
+from amiable.rules.hardware import disk_of
+from amiable.rules.volume_type import limits_of
+from amiable.services import Services
+from amiable.vm import hotplug, machine, volume_files
+from amiable.vm.directory import Directory, locked, open_directory
+from amiable.vm.machine import MachineFailed
+from amiable.vm.qmp import Qmp, QmpError, QmpGone
+
+MONITOR_SECONDS_MAX: Final = 60.0
+
+
+class NotYet(Exception):
+    """The machine does not answer now: it may be ending, and the facts will say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A volume and the instance that has it; None where none has."""
+
+    volume: Volume
+    instance: Instance | None
+
+    @property
+    def disk(self) -> Disk:
+        """The volume as a disk."""
+        return disk_of(self.volume)
+
+
+def held(services: Services, volume_id: str) -> Held | None:
+    """The facts as they stand; None where the volume is gone."""
+    with services.database.read() as c:
+        volume = volumes.get_volume(c, volume_id)
+        if volume is None:
+            return None
+        instance = None if volume.instance_id is None else instances.get_instance(c, volume.instance_id)
+    return Held(volume, instance)
+
+
+@contextmanager
+def locked_directory(services: Services, instance_id: str) -> Iterator[Directory | None]:
+    """The instance's directory, its lock held; None where there is none: it was never booted, or has ended."""
+    with contextlib.ExitStack() as stack:
+        try:
+            directory = stack.enter_context(open_directory(services.data, instance_id))
+        except FileNotFoundError:
+            yield None
+            return
+        stack.enter_context(locked(directory))
+        yield directory
+
+
+@contextmanager
+def running(directory: Directory | None) -> Iterator[Qmp | None]:
+    """A monitor of the machine that runs in the directory; None where none does.  Raises MachineFailed or NotYet."""
+    found = None if directory is None else machine.find_machine(directory)
+    if directory is None or found is None:
+        yield None
+        return
+    try:
+        with machine.monitor(directory, found, wait_seconds=MONITOR_SECONDS_MAX) as qmp:
+            yield qmp
+    except (QmpGone, TimeoutError) as error:
+        raise NotYet(str(error)) from None
+    except QmpError as error:
+        raise MachineFailed(str(error)) from None
+
+
+def plug(services: Services, directory: Directory, qmp: Qmp, it: Held) -> None:
+    """The running guest has the volume, held to its rates."""
+    assert it.instance is not None
+    export(services, directory, it.volume)
+    machine.make_overlay(directory, it.disk)
+    volume_files.fit(directory, it.volume.id, it.volume.size_bytes)
+    hotplug.plug(qmp, it.disk, Profile(it.instance.hardware_profile))
+    hotplug.limit(qmp, it.disk, limits_of(it.volume))
