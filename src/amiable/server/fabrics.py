@@ -18,8 +18,9 @@ from amiable.model.link import Link
 from amiable.model.network import Firewall
 from amiable.rules.firewall import ruleset
 from amiable.services import Services
-from amiable.vm import fabric
-from amiable.vm.directory import DirectoryBusy
+from amiable.vm import fabric, host_route
+from amiable.vm.directory import Directory, DirectoryBusy
+from amiable.vm.fabric import Agent
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process
 
@@ -33,11 +34,13 @@ Guest = tuple[Process, socket.socket | None]
 
 
 class Fabrics:
-    """Remembers nothing but failures."""
+    """Remembers nothing but failures, and which agents' subnets have been given their routes."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._again_at: dict[str, float] = {}
+        self._routed: dict[str, tuple[int, frozenset[str]]] = {}
+        self._route_at: dict[str, float] = {}
 
     def look(self, guests: Iterable[Guest]) -> None:
         """Compares each VPC's fabric with the facts, once."""
@@ -64,9 +67,10 @@ class Fabrics:
     def _keep(self, vpc_id: str, linked: Sequence[tuple[Link, Guest]], firewall: Firewall) -> None:
         data = self._services.data
         with fabric.open_fabric(data, vpc_id) as folder:
-            if fabric.find_agent(folder) is None:
+            process = fabric.find_agent(folder)
+            if process is None:
                 log.warning("%s: its network agent ended; starting it again", vpc_id)
-                fabric.revive_agent(data, vpc_id, [guest[0] for _, guest in linked])
+                process = fabric.revive_agent(data, vpc_id, [guest[0] for _, guest in linked])
             with fabric.Agent(folder) as agent:
                 state = agent.state()
                 text = ruleset(firewall, vpc_id)
@@ -76,3 +80,23 @@ class Fabrics:
                 for link, (_, listener) in linked:
                     if link.tap not in state["taps"]:
                         agent.keep(link, listener)
+                if host_route.may_route():
+                    self._keep_route(agent, process, folder, frozenset(link.subnet for link, _ in linked))
+
+    def _keep_route(self, agent: Agent, process: Process, folder: Directory, subnets: frozenset[str]) -> None:
+        """Once for each agent and set of subnets; a route that another network has is tried for again after a pause."""
+        vpc_id = folder.path.name
+        if self._routed.get(vpc_id) == (process.pid, subnets) or time.monotonic() < self._route_at.get(vpc_id, 0.0):
+            return
+        try:
+            found = host_route.keep_route(agent, process, vpc_id, sorted(subnets))
+        except NetworkFailed as error:  # guests are served all the same
+            found = dict.fromkeys(sorted(subnets), str(error))
+        words = [f"{subnet}: {f'none: {why}' if why else 'from the host'}" for subnet, why in found.items()]
+        if folder.kept(fabric.ROUTES, fabric.ROUTES_BYTES_MAX) != "\n".join(words).encode():
+            log.info("%s: routes: %s", vpc_id, "; ".join(words))
+            folder.keep(fabric.ROUTES, "\n".join(words).encode())
+        if any(found.values()):
+            self._route_at[vpc_id] = time.monotonic() + PAUSE_SECONDS
+        else:
+            self._routed[vpc_id] = process.pid, subnets

@@ -1,6 +1,7 @@
 """The server's side of *routed* mode: one network agent (``vm/fabric_agent``) for each VPC that has a guest on this host.
 
-    networks/<vpc>/   0700, the server's user     agent.json   record    agent.sock   its requests    log   its words
+    networks/<vpc>/   0700, the server's user     agent.json   record    agent.sock   its requests
+                                                   log   its words      routes   ways from the host
 
 A VPC is a network namespace of its own, so VPCs whose addresses overlap (every account's default one is 172.31.0.0/16) never meet.
 What keeps a fabric is its taps' descriptors, which the QEMUs hold: an agent that died is started again inside the namespace that
@@ -36,6 +37,9 @@ READY_SECONDS_MAX: Final = 20.0
 ANSWER_SECONDS_MAX: Final = 30.0
 CONNECT_SECONDS_MAX: Final = 5.0
 FOLDER: Final = "networks"
+ROUTES: Final = "routes"
+"""What became of the ways from the host, a line a subnet, for people."""
+ROUTES_BYTES_MAX: Final = 64 * 1024
 
 _PIDFD_GETFD: Final = 438
 _TUNGETDEVNETNS: Final = 0x54E3
@@ -74,17 +78,17 @@ def add_tap(data: Path, link: Link) -> int:
             return agent.add(link)
 
 
-def revive_agent(data: Path, vpc_id: str, qemus: Sequence[Process]) -> None:
-    """Starts an agent in the namespace that the tap of one of ``qemus`` leads to, unless there is one.  Raises NetworkFailed."""
+def revive_agent(data: Path, vpc_id: str, qemus: Sequence[Process]) -> Process:
+    """The VPC's agent, started in the namespace that the tap of one of ``qemus`` leads to where there is none.  Raises NetworkFailed."""
     with open_fabric(data, vpc_id) as fabric, locked(fabric, wait_seconds=0) as lock:
-        if find_agent(fabric) is not None:
-            return
+        found = find_agent(fabric)
+        if found is not None:
+            return found
         failure = NetworkFailed("none of its machines lives")
         for qemu in qemus:
             try:
                 with _namespaces_of(qemu) as namespaces:
-                    _start_agent(fabric, lock, namespaces)
-                    return
+                    return _start_agent(fabric, lock, namespaces)
             except NetworkFailed as error:
                 failure = error
         raise failure
@@ -178,7 +182,7 @@ class Agent:
         self._socket.close()
 
     def state(self) -> dict[str, Any]:
-        """``taps`` that are served and the digest of the ``rules`` that are enforced."""
+        """``taps`` that are served, the digest of the ``rules`` that are enforced, and whether the way from the ``host`` is there."""
         return self._ask({"do": "state"})[0]
 
     def enforce(self, text: str) -> None:

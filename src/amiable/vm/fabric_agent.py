@@ -10,7 +10,8 @@ With its last tap it ends, and the namespace with it, unless the server holds th
 
 ``agent.sock`` (SOCK_SEQPACKET, JSON, one message a packet) serves whoever has the server's uid:
 
-    {"do": "state"}                    →  {"ok": true, "taps": [names that are served], "rules": digest of what is enforced}
+    {"do": "state"}                    →  {"ok": true, "taps": [names served], "rules": digest of what is enforced,
+                                           "host": whether the way from the host is there}
     {"do": "rules"} with a memfd       →  {"ok": true}; the text is enforced
     {"do": "add", "link": LINK}        →  {"ok": true} with a new tap
     {"do": "keep", "link": LINK}       →  {"ok": true}; a tap that there is is served; with its metadata socket where the server has it
@@ -138,7 +139,8 @@ class Agent:
             request = json.loads(packet)
             match request["do"]:
                 case "state":
-                    return {"ok": True, "taps": sorted(self._served), "rules": self._rules}, []
+                    facts = {"taps": sorted(self._served), "rules": self._rules, "host": links.has_host_link()}
+                    return {"ok": True, **facts}, []
                 case "rules":
                     return self._enforce(given[0])
                 case "add":

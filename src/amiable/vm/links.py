@@ -13,6 +13,7 @@ import socket
 import struct
 
 from amiable.model.link import Link
+from amiable.rules.firewall import HOST_LINK, TAP_PREFIX
 from amiable.vm import launcher
 from amiable.vm.holder import METADATA, raise_loopback
 
@@ -24,7 +25,6 @@ PROGRAM_SECONDS_MAX = 20
 WORDS_BYTES_MAX = 1000
 QUEUE_MAX = 64
 DHCP_BUFFER_BYTES = 64 * 1024
-HOST_LINK = "host0"
 
 
 def enter_namespace(namespaces: list[int]) -> None:
@@ -163,4 +163,9 @@ def open_way(tap: str) -> socket.socket:
 
 def taps() -> set[str]:
     """The taps that there are."""
-    return {name for _, name in socket.if_nameindex() if name.startswith("t")}
+    return {name for _, name in socket.if_nameindex() if name.startswith(TAP_PREFIX)}
+
+
+def has_host_link() -> bool:
+    """Whether the fabric's end of the way from the host is there."""
+    return HOST_LINK in {name for _, name in socket.if_nameindex()}
