@@ -44,6 +44,7 @@ MACHINES = {
     ),
     "xen-hvm": replace(PLAIN, profile=Profile.XEN_HVM, disks=PLAIN.disks * 3),
     "guestfwd": replace(PLAIN, network=NetworkKind.GUESTFWD),
+    "routed": replace(PLAIN, network=NetworkKind.ROUTED),
     "direct": replace(PLAIN, profile=Profile.DIRECT, direct=DirectBoot(direct_append(Profile.DIRECT), True)),
     "direct-nvme": replace(
         PLAIN, profile=Profile.DIRECT_NVME, direct=DirectBoot(direct_append(Profile.DIRECT_NVME), False)
@@ -106,7 +107,7 @@ def test_every_machine_is_sandboxed_and_takes_nothing_from_defaults(name: str) -
     assert {"-nodefaults", "-no-user-config", "-no-shutdown"} <= set(words)
     sandbox = words[words.index("-sandbox") + 1]
     assert sandbox.startswith("on,") and "resourcecontrol=deny" in sandbox
-    assert ("spawn=deny" in sandbox) == (MACHINES[name].network is NetworkKind.NAMESPACE)
+    assert ("spawn=deny" in sandbox) == (MACHINES[name].network is not NetworkKind.GUESTFWD)
     assert "-daemonize" not in words and "-runas" not in words and "-pidfile" not in words
 
 

@@ -20,6 +20,7 @@ from amiable.services import Services
 from amiable.vm import host_keys
 from amiable.vm.accelerator import Accelerator, choose_accelerator
 from amiable.vm.directory import open_directory
+from amiable.vm.host_route import HostRoute, known_routes
 from amiable.vm.network_kind import Network, choose_network
 
 
@@ -34,6 +35,7 @@ class Host:
     reclaimable_bytes: int
     accelerator: Accelerator
     network: Network
+    host_routes: list[HostRoute]
     qemu: str
     is_qemu_installed: bool
     jobs: dict[str, int]
@@ -129,6 +131,7 @@ def host_facts(services: Services) -> Host:
         reclaimable_bytes=services.blocks.reclaimable_bytes(),
         accelerator=choose_accelerator(services.data, services.settings),
         network=choose_network(services.settings),
+        host_routes=known_routes(services.data),
         qemu=services.settings.qemu,
         is_qemu_installed=shutil.which(services.settings.qemu) is not None,
         jobs={row[0]: row[1] for row in states},

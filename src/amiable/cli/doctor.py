@@ -25,6 +25,7 @@ FREE_BYTES_LOW = 2 << 30
 PROGRAMS = {
     "qemu-img": "qemu-utils",
     "ip": "iproute2",
+    "nft": "nftables",
     "nsenter": "util-linux",
     "unshare": "util-linux",
     "ssh": "openssh-client",
@@ -145,8 +146,18 @@ def tools() -> list[Finding]:
     return [Finding("aws", "ok", path)] if path else [Finding("aws", "note", "not installed", "pip install awscli")]
 
 
+def _route(route: dict[str, str]) -> Finding:
+    """The way from the host to one subnet with guests."""
+    words = f"{route['CidrBlock']} of {route['VpcId']}: {route['Words']}"
+    if not route["IsMissing"]:
+        return Finding("host route", "ok", words)
+    return Finding(
+        "host route", "note", words, "amiable proxy reaches its guests; or give the VPC addresses of its own"
+    )
+
+
 def _network_hint(kind: str) -> str:
-    if kind == "namespace":
+    if kind in ("routed", "namespace"):
         return ""
     return "let the server make network namespaces: run it as root, or allow user namespaces (sysctl user.max_user_namespaces)"
 
@@ -181,6 +192,7 @@ def server() -> list[Finding]:
         )
     found.append(Finding("accelerator", "ok" if facts["Accelerator"] == "kvm" else "note", facts["AcceleratorWords"]))
     found.append(Finding("network", "note", facts["NetworkWords"], _network_hint(facts["Network"])))
+    found += [_route(route) for route in facts["HostRoutes"]]
     reclaimable = facts["ReclaimableBytes"]
     words = f"{human_bytes(facts['StoredBytes'])} stored, {human_bytes(reclaimable)} reclaimable"
     found.append(

@@ -88,15 +88,10 @@ class Fabrics:
         vpc_id = folder.path.name
         if self._routed.get(vpc_id) == (process.pid, subnets) or time.monotonic() < self._route_at.get(vpc_id, 0.0):
             return
-        try:
-            found = host_route.keep_route(agent, process, vpc_id, sorted(subnets))
-        except NetworkFailed as error:  # guests are served all the same
-            found = dict.fromkeys(sorted(subnets), str(error))
-        words = [f"{subnet}: {f'none: {why}' if why else 'from the host'}" for subnet, why in found.items()]
-        if folder.kept(fabric.ROUTES, fabric.ROUTES_BYTES_MAX) != "\n".join(words).encode():
-            log.info("%s: routes: %s", vpc_id, "; ".join(words))
-            folder.keep(fabric.ROUTES, "\n".join(words).encode())
-        if any(found.values()):
+        routes = host_route.keep_routes(agent, process, vpc_id, sorted(subnets))
+        if host_route.note_routes(folder, routes):
+            log.info("%s: %s", vpc_id, "; ".join(f"{route.subnet}: {route.words}" for route in routes))
+        if any(route.why_not for route in routes):
             self._route_at[vpc_id] = time.monotonic() + PAUSE_SECONDS
         else:
             self._routed[vpc_id] = process.pid, subnets

@@ -1,7 +1,7 @@
 """The server's side of *routed* mode: one network agent (``vm/fabric_agent``) for each VPC that has a guest on this host.
 
     networks/<vpc>/   0700, the server's user     agent.json   record    agent.sock   its requests
-                                                   log   its words      routes   ways from the host
+                                                   log   its words      routes   the host's (``vm/host_route``)
 
 A VPC is a network namespace of its own, so VPCs whose addresses overlap (every account's default one is 172.31.0.0/16) never meet.
 What keeps a fabric is its taps' descriptors, which the QEMUs hold: an agent that died is started again inside the namespace that
@@ -37,9 +37,6 @@ READY_SECONDS_MAX: Final = 20.0
 ANSWER_SECONDS_MAX: Final = 30.0
 CONNECT_SECONDS_MAX: Final = 5.0
 FOLDER: Final = "networks"
-ROUTES: Final = "routes"
-"""What became of the ways from the host, a line a subnet, for people."""
-ROUTES_BYTES_MAX: Final = 64 * 1024
 
 _PIDFD_GETFD: Final = 438
 _TUNGETDEVNETNS: Final = 0x54E3

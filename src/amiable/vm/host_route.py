@@ -14,18 +14,38 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any, Final
 
 from amiable.rules.firewall import HOST_LINK
-from amiable.vm import links
+from amiable.vm import fabric, links
+from amiable.vm.directory import Directory
 from amiable.vm.fabric import Agent
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process
 
 PROGRAM_SECONDS_MAX: Final = 10
+NOTE: Final = "routes"
+"""In the fabric's directory: a line a subnet."""
+NOTE_BYTES_MAX: Final = 64 * 1024
 HOST_PLACE: Final = 3
 """Of a subnet's addresses, the host's."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostRoute:
+    """The way from the host to one subnet of a fabric; ``why_not`` is empty where it is there."""
+
+    vpc_id: str
+    subnet: str
+    why_not: str
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"no route: {self.why_not}" if self.why_not else "guests are dialled by their private addresses"
 
 
 def may_route() -> bool:
@@ -38,8 +58,35 @@ def link_name(vpc_id: str) -> str:
     return "amv" + vpc_id.removeprefix("vpc-")[-12:]
 
 
-def keep_route(agent: Agent, process: Process, vpc_id: str, subnets: Iterable[str]) -> dict[str, str]:
-    """Makes the way where it is not there; subnet → ``""``, or why there is no route to it.  Raises NetworkFailed."""
+def keep_routes(agent: Agent, process: Process, vpc_id: str, subnets: Iterable[str]) -> list[HostRoute]:
+    """What became of the way to each of ``subnets``, made where it was not there."""
+    try:
+        found = _keep(agent, process, vpc_id, subnets)
+    except NetworkFailed as error:
+        found = dict.fromkeys(subnets, str(error))
+    return [HostRoute(vpc_id, subnet, why) for subnet, why in sorted(found.items())]
+
+
+def known_routes(data: Path) -> list[HostRoute]:
+    """What the supervisor noted of the fabrics that have an agent now."""
+    found = []
+    for path in sorted((data / fabric.FOLDER).glob("vpc-*")):
+        with fabric.open_fabric(data, path.name) as folder:
+            body = folder.kept(NOTE, NOTE_BYTES_MAX) if fabric.find_agent(folder) is not None else None
+        found += [HostRoute(path.name, *line.split(" ", 1)) for line in (body or b"").decode().splitlines()]
+    return found
+
+
+def note_routes(folder: Directory, routes: Sequence[HostRoute]) -> bool:
+    """Keeps them in the fabric's directory; whether that is news."""
+    body = "".join(f"{route.subnet} {route.why_not}\n" for route in routes).encode()
+    if folder.kept(NOTE, NOTE_BYTES_MAX) == body:
+        return False
+    folder.keep(NOTE, body)
+    return True
+
+
+def _keep(agent: Agent, process: Process, vpc_id: str, subnets: Iterable[str]) -> dict[str, str]:
     name = link_name(vpc_id)
     there = _routes()
     found = {subnet: _taken(there, subnet, name) for subnet in subnets}
@@ -55,7 +102,7 @@ def keep_route(agent: Agent, process: Process, vpc_id: str, subnets: Iterable[st
         links.run_program(["ip", "-batch", "-"], "\n".join([f"link set dev {name} up", *lines, ""]))
         agent.take_host([host_address(subnet) for subnet in free])
     except OSError as error:
-        raise NetworkFailed(f"no way from the host: {error.strerror or error}") from None
+        raise NetworkFailed(f"{error.strerror or error}") from None
     return found
 
 

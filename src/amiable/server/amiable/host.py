@@ -26,6 +26,10 @@ def _host(services: Services, _request: Authenticated, _id: str, _body: bytes) -
         "QemuInstalled": facts.is_qemu_installed,
         "Network": facts.network.kind.value,
         "NetworkWords": facts.network.words,
+        "HostRoutes": [
+            {"VpcId": route.vpc_id, "CidrBlock": route.subnet, "IsMissing": bool(route.why_not), "Words": route.words}
+            for route in facts.host_routes
+        ],
         "Jobs": facts.jobs,
     }
 
