@@ -1,6 +1,6 @@
 """Queries on network interfaces.
 
-The row of an instance has a copy of its primary interface's address and groups, which only this module changes.
+The row of an instance has a copy of its primary interface's address, groups and check, which only this module changes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -133,6 +133,9 @@ def set_facts(c: Connection, interface_id: str, **facts: str | bool) -> None:
     """Changes the description, the source and destination check, or whether it goes with its instance."""
     assert facts.keys() <= {"description", "has_source_dest_check", "delete_on_termination"}
     c.execute(update(N).where(N.c.id == interface_id).values(**facts))
+    if "has_source_dest_check" in facts:
+        checks = {"source_dest_check": facts["has_source_dest_check"]}
+        c.execute(update(I).where(I.c.interface_id == interface_id).values(**checks))
 
 
 def _insert_groups(c: Connection, interface_id: str, group_ids: Sequence[str]) -> None:

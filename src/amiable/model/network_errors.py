@@ -73,7 +73,7 @@ class SecurityGroupsPerInterfaceLimitExceeded(Refusal):
 
 class InvalidNetworkInterfaceInUse(Refusal):
     code = "InvalidNetworkInterface.InUse"
-    template = "Interface: {interface_id} in use."
+    template = "Interface: [{interface_id}] in use."
 
 
 class AttachmentLimitExceeded(Refusal):

@@ -58,15 +58,16 @@ def check_description(description: str) -> None:
     """Refuses a description that a group cannot have."""
     if not description:
         raise MissingParameter(parameter="GroupDescription")
-    _check_text(description, "security group")
+    check_text(description, "security group")
 
 
 def check_rule_description(description: str | None) -> None:
     """Refuses a description that a rule cannot have."""
-    _check_text(description or "", "rule")
+    check_text(description or "", "rule")
 
 
-def _check_text(text: str, what: str) -> None:
+def check_text(text: str, what: str) -> None:
+    """Refuses a description of ``what`` that is too long or has characters that EC2 does not take."""
     if len(text) > TEXT_CHARACTERS_MAX or not _TEXT.fullmatch(text):
         raise InvalidParameterValue(
             f"Invalid {what} description. Valid descriptions are strings less than {TEXT_CHARACTERS_MAX + 1} characters "

@@ -297,8 +297,8 @@ def test_bad_input_is_refused_by_its_code_and_writes_nothing(
         ("HibernationOptions", {"hibernation_options": ec2.HibernationOptionsRequest(configured=True)}),
         ("MetadataOptions", {"metadata_options": ec2.InstanceMetadataOptionsRequest(http_protocol_ipv6="enabled")}),
         (
-            "NetworkInterface.1.AssociatePublicIpAddress",
-            {"network_interfaces": [ec2.InstanceNetworkInterfaceSpecification(associate_public_ip_address=True)]},
+            "NetworkInterface.1.Ipv6AddressCount",
+            {"network_interfaces": [ec2.InstanceNetworkInterfaceSpecification(ipv6_address_count=1)]},
         ),
         (
             "BlockDeviceMapping.1.Ebs.KmsKeyId",

@@ -17,7 +17,6 @@ from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.ec2.views import View
 from amiable.api.paging import cut_page, open_page
-from amiable.database import tags
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
 from amiable.rules import filters
@@ -49,15 +48,7 @@ def describe_instances(
 def _views(c: Connection, services: Services, principal: Principal, found: Sequence[Instance]) -> list[View]:
     """The instances with what their answer and their filters need."""
     zone_ids = {zone.name: zone.id for zone in zones_of(services, principal.region)}
-    tagged = tags.tags_of(c, principal.account_id, [each.interface_id for each in found])
-    return [
-        replace(
-            view,
-            zone_id=zone_ids.get(view.instance.zone),
-            interface_tags=tagged.get(view.instance.interface_id, {}),
-        )
-        for view in views.views_of(c, principal, found)
-    ]
+    return [replace(view, zone_id=zone_ids.get(view.instance.zone)) for view in views.views_of(c, principal, found)]
 
 
 def _page_key(view: View) -> str:

@@ -6,7 +6,7 @@ All or nothing: either at least MinCount instances are there with everything the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Final
 
@@ -16,17 +16,17 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import launch_request, views
 from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.image_alias import resolve_image
-from amiable.api.ec2.launch_request import AskedPlace
+from amiable.api.ec2.instance_profiles import associate, find_profile
+from amiable.api.ec2.launch_place import Counts, Place, choose_place, new_mac, place_interfaces
 from amiable.api.ec2.tags import birth_tags
 from amiable.api.idempotency import check_token, recall, remember
 from amiable.api.products import check_subscribed
 from amiable.database import (
     images,
     instances,
-    interfaces,
     jobs,
     key_pairs,
-    network,
+    metadata_defaults,
     product_codes,
     snapshots,
     tags,
@@ -36,18 +36,12 @@ from amiable.database.retirement import note_launch
 from amiable.model import ids
 from amiable.model.errors import (
     IdempotentInstanceTerminated,
-    InsufficientFreeAddressesInSubnet,
-    InvalidIPAddressInUse,
-    InvalidParameterCombination,
-    InvalidParameterValue,
-    Malformed,
     MissingParameter,
     NotFound,
 )
 from amiable.model.image import Image
 from amiable.model.instance import Instance, Reservation, State
 from amiable.model.key_pair import KeyPair
-from amiable.model.network import SecurityGroup, Subnet
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode, united
 from amiable.model.snapshot import Snapshot
@@ -55,35 +49,19 @@ from amiable.model.volume import AttachmentState, Volume, VolumeState
 from amiable.rules import launch
 from amiable.rules.devices import AskedDevice, PlannedDisk
 from amiable.rules.hardware_profile import TAG
-from amiable.rules.identifiers import check_form
 from amiable.rules.instance_type_rule import check_type
 from amiable.rules.launch import Asked, Known, Plan
+from amiable.rules.metadata_options import check_tag_keys
+from amiable.rules.policy_resources import Home
 from amiable.services import Services, name_guard
 from amiable.services.allowed_images import check_allowed
+from amiable.services.authorization import check_allowed as check_role
 from amiable.services.hypervisor import check_pv32
 from amiable.services.registered_manifest import check_unchanged
 from amiable.wire.generated import ec2
 
 ACTION: Final = "RunInstances"
-TAGGABLE: Final = ("instance", "volume")
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many instances are asked for, and how many of them the host takes."""
-
-    minimum: int
-    maximum: int
-    chosen: int
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the instances go, and the address of each."""
-
-    subnet: Subnet
-    groups: tuple[SecurityGroup, ...]
-    addresses: tuple[str, ...]
+TAGGABLE: Final = ("instance", "network-interface", "volume")
 
 
 def run_instances(services: Services, principal: Principal, request: ec2.RunInstancesRequest) -> ec2.Reservation:
@@ -110,15 +88,22 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         if plan.profile.needs_pv32:
             check_pv32(services, plan.kernel_id)
         check_subscribed(c, principal.account_id, plan.image.product_codes)
+        if plan.metadata.instance_metadata_tags == "enabled":
+            check_tag_keys(born.get("instance", {}))
+        profile = find_profile(c, principal, request.iam_instance_profile) if request.iam_instance_profile else None
         key_pair = _find_key_pair(c, principal, request.key_name)
         count = launch.choose_count(
             request.min_count, request.max_count, type_=plan.instance_type, host=measure_host(c, services)
         )
-        place = _choose_place(c, services, principal, asked_place, Counts(request.min_count, request.max_count, count))
+        place = choose_place(c, services, principal, asked_place, Counts(request.min_count, request.max_count, count))
         name_guard.check_launch(services, c, principal, image, is_dry=is_dry)
+        _check_role(principal, image, place)
         raise_if_dry_run(request)
         launched = list(_instances(services, principal, request, plan, place, key_pair))
         _insert(c, services, launched, plan, born)
+        place_interfaces(c, principal, place, launched, born)
+        for instance in launched if profile is not None else []:
+            associate(c, services, instance, profile)
         remember(c, services, principal, ACTION, request, [instance.id for instance in launched])
         answer = views.reservations(views.views_of(c, principal, launched))[0]
     services.wake()
@@ -132,6 +117,13 @@ def _made_before(c: Connection, principal: Principal, instance_ids: Sequence[str
     if ended or len(here) < len(found):
         raise IdempotentInstanceTerminated(instance_ids=", ".join(ended or instance_ids))
     return views.reservations(views.views_of(c, principal, here))[0]
+
+
+def _check_role(principal: Principal, image: Image, place: Place) -> None:
+    """A role launches only what its policies allow: also the image of a template, and the subnet and groups by default."""
+    home = Home(principal.account_id, principal.region)
+    arns = [home.ec2("image", image.id), home.ec2("subnet", place.subnet.id)]
+    check_role(principal, f"ec2:{ACTION}", [*arns, *(home.ec2("security-group", each) for each in place.group_ids)])
 
 
 def _find_image(c: Connection, principal: Principal, image_id: str) -> Image:
@@ -154,7 +146,8 @@ def _look_up(c: Connection, principal: Principal, image: Image, asked: Asked) ->
         if image_id is not None
         and (found := images.get(c, principal.region, image_id, viewer=principal.account_id)) is not None
     }
-    return Known(kernels, _snapshots(c, principal, image, asked.devices))
+    defaults = metadata_defaults.find(c, principal.account_id, principal.region)
+    return Known(kernels, _snapshots(c, principal, image, asked.devices), defaults)
 
 
 def _snapshots(
@@ -181,70 +174,6 @@ def _find_key_pair(c: Connection, principal: Principal, name: str | None) -> Key
     if found is None:
         raise NotFound("key_pair", [name])
     return found
-
-
-def _choose_place(c: Connection, services: Services, principal: Principal, asked: AskedPlace, counts: Counts) -> Place:
-    subnet = _choose_subnet(c, services, principal, asked)
-    groups = _choose_groups(c, principal, subnet, asked)
-    if asked.private_ip is not None:
-        return Place(subnet, groups, (_check_address(c, subnet, asked.private_ip, counts.maximum),))
-    addresses = network.free_addresses(c, subnet, counts.chosen)
-    if len(addresses) < counts.minimum:
-        raise InsufficientFreeAddressesInSubnet(subnet_id=subnet.id)
-    return Place(subnet, groups, tuple(addresses))
-
-
-def _choose_subnet(c: Connection, services: Services, principal: Principal, asked: AskedPlace) -> Subnet:
-    """The subnet named, else the default one of the zone named, else that of the first zone."""
-    zones = services.settings.zones_in(principal.region)
-    if asked.zone is not None and asked.zone not in zones:
-        raise InvalidParameterValue(f"Invalid availability zone: [{asked.zone}]")
-    mine = network.list_subnets(c, principal.account_id, principal.region)
-    if asked.subnet_id is not None:
-        if not ids.is_well_formed(ids.SUBNET, asked.subnet_id):
-            raise Malformed("subnet", asked.subnet_id, ids.SUBNET)
-        found = next((subnet for subnet in mine if subnet.id == asked.subnet_id), None)
-        if found is None:
-            raise NotFound("subnet", [asked.subnet_id])
-        if asked.zone not in (None, found.zone):
-            raise InvalidParameterCombination(f"The subnet {found.id} is in {found.zone}, not in {asked.zone}.")
-        return found
-    wanted = [asked.zone] if asked.zone is not None else zones
-    for zone in wanted:
-        for subnet in mine:
-            if subnet.is_default and subnet.zone == zone:
-                return subnet
-    raise InvalidParameterValue(
-        f"There is no default subnet in {' or '.join(wanted)}.", hint="name a subnet with SubnetId"
-    )
-
-
-def _choose_groups(c: Connection, principal: Principal, subnet: Subnet, asked: AskedPlace) -> tuple[SecurityGroup, ...]:
-    """The groups named, else the VPC's default group."""
-    here = [
-        group
-        for group in network.list_security_groups(c, principal.account_id, principal.region)
-        if group.vpc_id == subnet.vpc_id
-    ]
-    check_form("security_group", ids.SECURITY_GROUP, asked.group_ids)
-    known = {group.id: group for group in here} | {group.name: group for group in here}
-    wanted = asked.group_ids or asked.group_names or ("default",)
-    missing = [each for each in wanted if each not in known]
-    if missing:
-        raise NotFound("security_group", missing)
-    return tuple(known[each] for each in dict.fromkeys(wanted))
-
-
-def _check_address(c: Connection, subnet: Subnet, address: str, count_max: int) -> str:
-    if count_max > 1:
-        raise InvalidParameterCombination("A PrivateIpAddress can be given for one instance only.")
-    if not network.is_usable_address(subnet, address):
-        raise InvalidParameterValue(
-            parameter="PrivateIpAddress", value=address, why=f"It is no free address of {subnet.id}, {subnet.cidr}."
-        )
-    if not network.is_address_free(c, subnet, address):
-        raise InvalidIPAddressInUse(address=address)
-    return address
 
 
 def _instances(
@@ -286,10 +215,10 @@ def _instances(
             user_data=plan.user_data,
             vpc_id=place.subnet.vpc_id,
             subnet_id=place.subnet.id,
-            security_group_ids=tuple(group.id for group in place.groups),
+            security_group_ids=place.group_ids,
             private_ip=address,
-            mac="02:" + services.entropy(5).hex(":"),
-            interface_id=services.mint(ids.NETWORK_INTERFACE),
+            mac=place.interface.mac if place.interface else new_mac(services),
+            interface_id=place.interface.id if place.interface else services.mint(ids.NETWORK_INTERFACE),
             metadata=plan.metadata,
             shutdown_behavior=plan.shutdown_behavior,
             product_codes=plan.image.product_codes,
@@ -324,7 +253,6 @@ def _insert(
     instances.insert_reservation(c, Reservation(first.reservation_id, first.account_id, first.region, now))
     for instance in launched:
         instances.insert_instance(c, instance)
-        interfaces.insert_interface(c, interfaces.primary_of(instance))
         tags.put(c, **owner, resource_id=instance.id, resource_type="instance", tags=born.get("instance", {}))
         for disk in plan.disks:
             volume = _volume(services.mint(ids.VOLUME), instance, disk, now)

@@ -4,12 +4,11 @@
 address, no monitoring.  Whatever else is said is refused, naming the parameter.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
+from amiable.api.ec2.unsupported import Check, anything, only, refuse_others, struct
 from amiable.model import ids
 from amiable.model.errors import (
     InvalidBlockDeviceMapping,
@@ -20,33 +19,10 @@ from amiable.model.errors import (
 )
 from amiable.rules.devices import AskedDevice
 from amiable.rules.instance_options import AskedOptions
-from amiable.rules.launch import Asked, AskedMetadata
+from amiable.rules.launch import Asked
+from amiable.rules.metadata_options import AskedMetadata
+from amiable.rules.security_group import check_text
 from amiable.wire.generated import ec2
-from amiable.wire.shape import Structure
-
-Check = Callable[[Any], bool]
-VALUE_CHARACTERS_MAX: Final = 200
-
-
-def anything(value: Any) -> bool:
-    """Read by the launch, whatever it is."""
-    return True
-
-
-def only(*allowed: Any) -> Check:
-    """One of the values that ask for nothing."""
-    return lambda value: value in allowed
-
-
-def struct(**checks: Check) -> Check:
-    """A structure of which only these members are given, each harmless."""
-
-    def is_harmless(value: msgspec.Struct) -> bool:
-        given = {name: member for name, member in msgspec.structs.asdict(value).items() if member is not None}
-        return all(name in checks and checks[name](member) for name, member in given.items())
-
-    return is_harmless
-
 
 CARRIED_OUT: Final = frozenset(
     {
@@ -55,6 +31,7 @@ CARRIED_OUT: Final = frozenset(
         "disable_api_stop",
         "disable_api_termination",
         "dry_run",
+        "iam_instance_profile",
         "ebs_optimized",
         "image_id",
         "instance_initiated_shutdown_behavior",
@@ -84,7 +61,7 @@ HARMLESS: Final[Mapping[str, Check]] = {
         http_tokens=anything,
         http_put_response_hop_limit=anything,
         http_endpoint=anything,
-        http_protocol_ipv6=only("disabled"),
+        http_protocol_ipv6=anything,  # recorded
         instance_metadata_tags=anything,
     ),
     "monitoring": struct(enabled=only(False)),
@@ -96,15 +73,17 @@ HARMLESS: Final[Mapping[str, Check]] = {
     ),
 }
 INTERFACE: Final[Mapping[str, Check]] = {
-    "associate_public_ip_address": only(False),
-    "delete_on_termination": only(True),
-    "description": only(""),
+    "associate_public_ip_address": anything,  # there is none to give: docs/network.md
+    "delete_on_termination": anything,
+    "description": anything,
     "device_index": only(0),
     "groups": anything,
     "interface_type": only("interface"),
     "ipv6_address_count": only(0),
     "network_card_index": only(0),
+    "network_interface_id": anything,
     "private_ip_address": anything,
+    "private_ip_addresses": anything,
     "secondary_private_ip_address_count": only(0),
     "subnet_id": anything,
 }
@@ -128,42 +107,15 @@ class AskedPlace:
     group_ids: tuple[str, ...] = ()
     group_names: tuple[str, ...] = ()
     private_ip: str | None = None
+    interface_id: str | None = None
+    description: str = ""
+    delete_on_termination: bool | None = None
 
 
 def refuse_unsupported(request: ec2.RunInstancesRequest) -> None:
     """Refuses the first parameter that would have to be ignored."""
     checks = dict.fromkeys(CARRIED_OUT | {"network_interfaces"}, anything) | dict(HARMLESS)
-    _refuse(request, checks, "")
-
-
-def _refuse(value: msgspec.Struct, checks: Mapping[str, Check], where: str) -> None:
-    names = _wire_names(value)
-    for name, member in msgspec.structs.asdict(value).items():
-        if member is None or member == []:
-            continue
-        check = checks.get(name)
-        if check is None:
-            raise UnsupportedOperation(f"The parameter {where}{names[name]} is not supported by Amiable.")
-        if not check(member):
-            told = msgspec.json.encode(_as_sent(member)).decode()[:VALUE_CHARACTERS_MAX]
-            raise UnsupportedOperation(
-                f"The value {told} of the parameter {where}{names[name]} is not supported by Amiable."
-            )
-
-
-def _as_sent(value: Any) -> Any:
-    """The value with the wire's names, and without what was not sent."""
-    if isinstance(value, msgspec.Struct):
-        names, members = _wire_names(value), msgspec.structs.asdict(value).items()
-        return {names[name]: _as_sent(member) for name, member in members if member is not None}
-    return [_as_sent(item) for item in value] if isinstance(value, list) else value
-
-
-def _wire_names(value: msgspec.Struct) -> dict[str, str]:
-    """Attribute → the name that requests give it."""
-    shape = ec2.SHAPES[type(value).__name__]
-    assert isinstance(shape, Structure)
-    return {member.attribute: member.request for member in shape.members}
+    refuse_others(request, checks)
 
 
 def place_of(request: ec2.RunInstancesRequest) -> AskedPlace:
@@ -187,13 +139,50 @@ def place_of(request: ec2.RunInstancesRequest) -> AskedPlace:
             "Network interfaces and an instance-level subnet ID, security groups or private IP address may not be specified on "
             "the same request"
         )
-    _refuse(interfaces[0], INTERFACE, "NetworkInterface.1.")
+    return _place_of_interface(interfaces[0], zone)
+
+
+def _place_of_interface(interface: ec2.InstanceNetworkInterfaceSpecification, zone: str | None) -> AskedPlace:
+    """The one interface as a request describes it, or names one that is there."""
+    refuse_others(interface, INTERFACE, "NetworkInterface.1.")
+    if interface.device_index is None:
+        raise MissingParameter(parameter="NetworkInterface.1.DeviceIndex")
+    check_text(interface.description or "", "network interface")
+    address = primary_address(interface.private_ip_address, interface.private_ip_addresses, "NetworkInterface.1.")
+    if interface.network_interface_id is not None:
+        new = {
+            "SubnetId": interface.subnet_id,
+            "SecurityGroupId": interface.groups,
+            "PrivateIpAddress": address,
+            "Description": interface.description,
+        }
+        for name, value in new.items():
+            if value:
+                raise InvalidParameterCombination(
+                    f"The parameters NetworkInterface.1.NetworkInterfaceId and NetworkInterface.1.{name} cannot be used together."
+                )
     return AskedPlace(
-        subnet_id=interfaces[0].subnet_id,
+        subnet_id=interface.subnet_id,
         zone=zone,
-        group_ids=tuple(interfaces[0].groups or ()),
-        private_ip=interfaces[0].private_ip_address,
+        group_ids=tuple(interface.groups or ()),
+        private_ip=address,
+        interface_id=interface.network_interface_id,
+        description=interface.description or "",
+        delete_on_termination=interface.delete_on_termination,
     )
+
+
+def primary_address(
+    address: str | None, more: Sequence[ec2.PrivateIpAddressSpecification] | None, where: str = ""
+) -> str | None:
+    """The one private address that an interface is asked to have, in whichever of the two ways; refuses more."""
+    if not more:
+        return address
+    if address is not None or len(more) > 1 or more[0].primary is False:
+        raise UnsupportedOperation(
+            f"Secondary private addresses ({where}PrivateIpAddresses) are not supported by Amiable."
+        )
+    return more[0].private_ip_address
 
 
 def asked_of(request: ec2.RunInstancesRequest, profile_tag: str | None) -> Asked:
@@ -215,6 +204,7 @@ def asked_of(request: ec2.RunInstancesRequest, profile_tag: str | None) -> Asked
             http_endpoint=options.http_endpoint,
             http_hop_limit=options.http_put_response_hop_limit,
             instance_metadata_tags=options.instance_metadata_tags,
+            http_protocol_ipv6=options.http_protocol_ipv6,
         ),
         profile_tag=profile_tag,
         options=_options(request),
@@ -246,7 +236,7 @@ def _device(number: int, mapping: ec2.BlockDeviceMapping) -> AskedDevice:
             mapping.device_name, virtual_name=mapping.virtual_name, no_device=mapping.no_device is not None
         )
     ebs = mapping.ebs
-    _refuse(ebs, VOLUME, f"{where}.Ebs.")
+    refuse_others(ebs, VOLUME, f"{where}.Ebs.")
     if ebs.snapshot_id is not None and not ids.is_well_formed(ids.SNAPSHOT, ebs.snapshot_id):
         raise Malformed("snapshot", ebs.snapshot_id, ids.SNAPSHOT)
     return AskedDevice(

@@ -1,6 +1,6 @@
 """How instances look on the wire: rows in, EC2's structures out.
 
-What EC2 says of an instance and Amiable does not have (addresses to the outside, roles, encryption) is left out, not made up.
+What EC2 says of an instance and Amiable does not have (encryption, spot, placement groups) is left out, not made up.
 A terminated instance has no place on the network and no devices any more.
 """
 
@@ -10,12 +10,16 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from amiable.api.ec2 import metadata_options
 from amiable.api.ec2.describe_images import PLATFORM_DETAILS
+from amiable.api.ec2.instance_profiles import profiles_said
+from amiable.api.ec2.interface_views import InterfaceView, instance_interface, interface_views, private_dns_name
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import tag_set
-from amiable.database import network, tags, volumes
+from amiable.database import interfaces, network, tags, volumes
 from amiable.model.instance import CODES, Instance, State
 from amiable.model.instance_type import type_of
+from amiable.model.network import Address
 from amiable.model.principal import Principal
 from amiable.model.volume import Volume
 from amiable.wire.generated import ec2
@@ -33,9 +37,17 @@ class View:
     tags: Mapping[str, str] = field(default_factory=dict)
     group_names: Mapping[str, str] = field(default_factory=dict)
     zone_id: str | None = None
-    interface_tags: Mapping[str, str] = field(default_factory=dict)
-    allocation_ids: Sequence[str] = ()  # of the elastic addresses of its interfaces
-    association_ids: Sequence[str] = ()
+    interfaces: Sequence[InterfaceView] = ()
+    profile: ec2.IamInstanceProfile | None = None
+
+    @property
+    def interface_tags(self) -> list[tuple[str, str]]:
+        return [pair for each in self.interfaces for pair in each.tags.items()]
+
+    @property
+    def addresses(self) -> list[Address]:
+        """The elastic addresses of its interfaces."""
+        return [each.address for each in self.interfaces if each.address is not None]
 
     @property
     def is_placed(self) -> bool:
@@ -48,23 +60,30 @@ class View:
 
 
 def views_of(c: Connection, principal: Principal, instances: Sequence[Instance]) -> list[View]:
-    """The instances with their volumes, tags and groups, in the same order."""
+    """The instances with their volumes, interfaces, tags and groups, in the same order."""
     ids = [instance.id for instance in instances]
     disks = volumes.volumes_of_many(c, ids)
     tagged = tags.tags_of(c, principal.account_id, ids)
     groups = {group.id: group.name for group in network.list_security_groups(c, principal.account_id, principal.region)}
-    return [View(instance, disks[instance.id], tagged.get(instance.id, {}), groups) for instance in instances]
+    profiles = profiles_said(c, ids)
+    held = interfaces.interfaces_of(c, ids)
+    seen = {view.it.id: view for view in interface_views(c, principal, [it for some in held.values() for it in some])}
+    return [
+        View(
+            instance,
+            disks[instance.id],
+            tagged.get(instance.id, {}),
+            groups,
+            interfaces=[seen[interface.id] for interface in held[instance.id]],
+            profile=profiles.get(instance.id),
+        )
+        for instance in instances
+    ]
 
 
 def instance_state(state: State) -> ec2.InstanceState:
     """A state with its number."""
     return ec2.InstanceState(code=CODES[state], name=state.value)
-
-
-def private_dns_name(instance: Instance) -> str:
-    """EC2's name for the address: ``ip-172-31-0-4.ec2.internal``; elsewhere than in us-east-1 under the region's domain."""
-    domain = "ec2.internal" if instance.region == "us-east-1" else f"{instance.region}.compute.internal"
-    return f"ip-{instance.private_ip.replace('.', '-')}.{domain}"
 
 
 def billed_as(instance: Instance) -> tuple[str, str]:
@@ -98,7 +117,7 @@ def instance_of(view: View) -> ec2.Instance:
         instance_id=it.id,
         image_id=it.image_id,
         state=instance_state(it.state),
-        private_dns_name=private_dns_name(it) if view.is_placed else "",
+        private_dns_name=private_dns_name(it.private_ip, it.region) if view.is_placed else "",
         public_dns_name="",
         state_transition_reason=it.transition_reason,
         state_reason=_reason(it),
@@ -114,6 +133,7 @@ def instance_of(view: View) -> ec2.Instance:
         subnet_id=it.subnet_id if view.is_placed else None,
         vpc_id=it.vpc_id if view.is_placed else None,
         private_ip_address=it.private_ip if view.is_placed else None,
+        public_ip_address=view.addresses[0].public_ip if view.addresses else None,
         architecture=it.architecture,
         block_device_mappings=mappings(view),
         client_token=it.client_token or "",
@@ -121,7 +141,7 @@ def instance_of(view: View) -> ec2.Instance:
         ena_support=it.ena_support,
         sriov_net_support=it.sriov_net_support,
         hypervisor=HYPERVISOR,
-        network_interfaces=[_interface(view, placed_groups)] if view.is_placed else [],
+        network_interfaces=[instance_interface(each) for each in view.interfaces],
         root_device_name=it.root_device_name,
         root_device_type=it.root_device_type,
         security_groups=placed_groups,
@@ -130,17 +150,12 @@ def instance_of(view: View) -> ec2.Instance:
         virtualization_type=it.virtualization_type,
         cpu_options=ec2.CpuOptions(core_count=type_.vcpus, threads_per_core=1),
         hibernation_options=ec2.HibernationOptions(configured=False),
-        metadata_options=ec2.InstanceMetadataOptionsResponse(
-            state="applied",
-            http_tokens=it.metadata.http_tokens,
-            http_put_response_hop_limit=it.metadata.http_hop_limit,
-            http_endpoint=it.metadata.http_endpoint,
-            http_protocol_ipv6="disabled",
-            instance_metadata_tags=it.metadata.instance_metadata_tags,
-        ),
+        metadata_options=metadata_options.said(it.metadata, state="applied"),
+        iam_instance_profile=view.profile if view.is_placed else None,
         enclave_options=ec2.EnclaveOptions(enabled=False),
         current_instance_boot_mode=it.boot_mode,
         boot_mode=it.image_boot_mode,
+        tpm_support=it.tpm_support,
         platform=it.platform,
         platform_details=details,
         usage_operation=operation,
@@ -186,36 +201,4 @@ def _mapping(volume: Volume) -> ec2.InstanceBlockDeviceMapping:
             status=volume.attachment_state,
             volume_id=volume.id,
         ),
-    )
-
-
-def _interface(view: View, groups: list[ec2.GroupIdentifier]) -> ec2.InstanceNetworkInterface:
-    it = view.instance
-    name = private_dns_name(it)
-    return ec2.InstanceNetworkInterface(
-        attachment=ec2.InstanceNetworkInterfaceAttachment(
-            attachment_id="eni-attach-" + it.interface_id.removeprefix("eni-"),
-            delete_on_termination=True,
-            attach_time=it.created_at,
-            device_index=0,
-            network_card_index=0,
-            status="attached",
-        ),
-        description="",
-        groups=groups,
-        ipv6_addresses=[],
-        mac_address=it.mac,
-        network_interface_id=it.interface_id,
-        owner_id=it.account_id,
-        private_dns_name=name,
-        private_ip_address=it.private_ip,
-        private_ip_addresses=[
-            ec2.InstancePrivateIpAddress(primary=True, private_dns_name=name, private_ip_address=it.private_ip)
-        ],
-        source_dest_check=it.source_dest_check,
-        status="in-use",
-        subnet_id=it.subnet_id,
-        vpc_id=it.vpc_id,
-        interface_type="interface",
-        operator=ec2.OperatorResponse(managed=False),
     )
