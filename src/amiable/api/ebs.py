@@ -353,6 +353,9 @@ def _check_block_token(services: Services, snapshot_id: str, index: int, text: s
 
 
 def _check_writable(services: Services, snapshot: Snapshot) -> None:
+    if snapshot.volume_id is not None:
+        why = f"The snapshot {snapshot.id} is made of the volume {snapshot.volume_id}: it takes no block."
+        raise invalid("INVALID_SNAPSHOT_ID", why)
     if snapshot.has_timed_out(services.now()):
         with services.database.write() as c:
             snapshots.fail(c, snapshot.id, "No block came within the snapshot's timeout.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, String, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, update
 
 from amiable.database.product_codes import forget_codes
 from amiable.database.schema import snapshot as S
@@ -72,6 +72,12 @@ def find_seen(c: Connection, viewer: str, region: str, snapshot_id: str) -> Snap
     seen = (S.c.id == snapshot_id) & (S.c.region == region) & sees_snapshot(viewer)
     row = c.execute(select(*COLUMNS).where(seen)).first()
     return None if row is None else Snapshot(**row._mapping)
+
+
+def count_pending_of(c: Connection, volume_id: str) -> int:
+    """How many snapshots of the volume are in the making."""
+    query = select(func.count()).select_from(S).where(S.c.volume_id == volume_id, S.c.state == PENDING)
+    return int(c.execute(query).scalar_one())
 
 
 def touch(c: Connection, snapshot_id: str, *, now: datetime) -> bool:

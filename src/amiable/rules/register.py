@@ -214,10 +214,10 @@ def plan_devices(
     """
     if not root_device_name:
         raise MissingParameter(parameter="RootDeviceName")
-    _check_map(devices)
-    _check_disks_and_partitions(devices, virtualization_type)
+    check_map(devices)
+    check_disks_and_partitions(devices, virtualization_type)
     check_device_name(root_device_name, virtualization_type)
-    planned = tuple(_plan_device(device, virtualization_type, snapshots) for device in devices)
+    planned = tuple(plan_device(device, virtualization_type, snapshots) for device in devices)
     root = find_root_device(planned, root_device_name)
     if root is None or root.snapshot_id is None:
         raise InvalidBlockDeviceMapping(
@@ -235,17 +235,18 @@ def plan_instance_store_devices(
     devices: Sequence[RequestedDevice], virtualization_type: str
 ) -> tuple[ImageDevice, ...]:
     """The block device map of a manifest-backed image: instance-store disks only."""
-    _check_map(devices)
-    _check_disks_and_partitions(devices, virtualization_type)
+    check_map(devices)
+    check_disks_and_partitions(devices, virtualization_type)
     for device in devices:
         if device.volume is not None and not (device.virtual_name and device.volume.is_empty):
             raise InvalidBlockDeviceMapping(
                 f"The image is backed by a manifest: {device.device_name} may be an instance-store disk (ephemeralN) only."
             )
-    return tuple(_plan_device(device, virtualization_type, {}) for device in devices)
+    return tuple(plan_device(device, virtualization_type, {}) for device in devices)
 
 
-def _check_map(devices: Sequence[RequestedDevice]) -> None:
+def check_map(devices: Sequence[RequestedDevice]) -> None:
+    """Refuses too many entries, one without a name, and two of one name."""
     if len(devices) > DEVICES_MAX:
         raise InvalidBlockDeviceMapping(f"The block device map has {len(devices)} entries, {DEVICES_MAX} at most.")
     seen: set[str] = set()
@@ -259,7 +260,7 @@ def _check_map(devices: Sequence[RequestedDevice]) -> None:
         seen.add(device.device_name)
 
 
-def _check_disks_and_partitions(devices: Sequence[RequestedDevice], virtualization_type: str) -> None:
+def check_disks_and_partitions(devices: Sequence[RequestedDevice], virtualization_type: str) -> None:
     """Refuses a whole disk beside one of its partitions: a paravirtual guest sees each entry as a device of that name."""
     if virtualization_type != "paravirtual":
         return
@@ -270,7 +271,8 @@ def _check_disks_and_partitions(devices: Sequence[RequestedDevice], virtualizati
             raise InvalidBlockDeviceMapping(f"The devices {disk} and {name} cannot be mapped together.")
 
 
-def _plan_device(device: RequestedDevice, virtualization_type: str, snapshots: Mapping[str, Snapshot]) -> ImageDevice:
+def plan_device(device: RequestedDevice, virtualization_type: str, snapshots: Mapping[str, Snapshot]) -> ImageDevice:
+    """One entry that adds a disk; ``snapshots`` are the caller's, completed."""
     assert device.device_name is not None
     check_device_name(device.device_name, virtualization_type)
     volume = None if device.virtual_name and device.volume and device.volume.is_empty else device.volume

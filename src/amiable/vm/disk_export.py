@@ -83,12 +83,18 @@ def copies_file(reading: Reading, number: int) -> str:
 
 
 def hold_still(directory: Directory, reading: Reading) -> Process:
-    """A server of the disks, which nothing starts a machine from meanwhile; their bases are being exported."""
+    """A server of the disks, which nothing starts a machine from meanwhile; their bases are being exported.
+
+    Raises DiskBusy where another reads one of them.
+    """
     release_still(directory, reading.tag)
+    for disk in reading.disks:
+        if is_read_still(directory, disk.overlay):
+            raise DiskBusy(f"{disk.overlay} is being read already")
     program = machine.find_program("qemu-storage-daemon", "qemu-system-common")
     for disk in reading.disks:
         _check_overlay(directory, disk)
-    return _start_server(directory, reading.tag, [program, *_arguments(reading)])
+    return _start_server(directory, reading, [program, *_arguments(reading)])
 
 
 def still_socket(tag: str) -> str:
@@ -118,6 +124,12 @@ def end_still_disk(directory: Directory) -> None:
     _unlink_copies(directory, "")
 
 
+def find_still(directory: Directory, *, tag: str) -> Process | None:
+    """The live server of :func:`hold_still`; None when there is none."""
+    found = process.read_record(directory.descriptor, _still_record(tag))
+    return found if found is not None and found.is_alive() else None
+
+
 def still_tags(directory: Directory) -> list[str]:
     """Whose servers of disks at rest are recorded."""
     found = (_STILL_RECORD.fullmatch(name) for name in _names(directory))
@@ -128,10 +140,10 @@ def _names(directory: Directory) -> list[str]:
     return os.listdir(directory.descriptor)  # noqa: PTH208 - pathlib knows no descriptors
 
 
-def is_read_still(directory: Directory) -> bool:
-    """Whether a disk of the directory is being read at rest: no machine can open it meanwhile."""
-    records = (process.read_record(directory.descriptor, _still_record(tag)) for tag in still_tags(directory))
-    return any(record is not None and record.is_alive() for record in records)
+def is_read_still(directory: Directory, overlay: str | None = None) -> bool:
+    """Whether a disk of the directory, or only that of ``overlay``, is being read at rest: no machine can open it meanwhile."""
+    found = (find_still(directory, tag=tag) for tag in still_tags(directory))
+    return any(each is not None and (overlay is None or overlay in each.facts["overlays"]) for each in found)
 
 
 def _arguments(reading: Reading) -> list[str]:
@@ -168,13 +180,14 @@ def _check_overlay(directory: Directory, disk: Disk) -> None:
         raise MachineFailed(f"{disk.overlay} is not as it was made")
 
 
-def _start_server(directory: Directory, tag: str, argv: list[str]) -> Process:
+def _start_server(directory: Directory, reading: Reading, argv: list[str]) -> Process:
+    record = _still_record(reading.tag)
     log = directory.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         what: dict[str, Any] = {
             "argv": argv,
-            "record": _still_record(tag),
-            "facts": {},
+            "record": record,
+            "facts": {"overlays": [disk.overlay for disk in reading.disks]},
             "namespaces": [],
             "uid": directory.uid,
             "groups": [],
@@ -183,7 +196,7 @@ def _start_server(directory: Directory, tag: str, argv: list[str]) -> Process:
         pid = process.spawn("amiable.vm.launcher", what, directory=directory.descriptor, log=log)
     finally:
         os.close(log)
-    found = process.wait_for_record(directory.descriptor, _still_record(tag), pid, wait_seconds=START_SECONDS_MAX)
+    found = process.wait_for_record(directory.descriptor, record, pid, wait_seconds=START_SECONDS_MAX)
     if found is None:
         raise MachineFailed(f"qemu-storage-daemon could not be started: {machine.last_words(directory) or 'no words'}")
     return found

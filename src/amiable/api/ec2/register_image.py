@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.dry_run import MayBeDry, raise_if_dry_run
 from amiable.api.ec2.tags import birth_tags
 from amiable.bundle import keys
 from amiable.bundle.manifest_xml import read_manifest, verify_signature
@@ -105,7 +105,7 @@ def _from_snapshots(
             devices=planned,
         )
         image = replace(image, product_codes=_product_codes(c, image), content_digest=digest_of(c, image, disks=known))
-        _insert(services, c, request, image, tags)
+        insert_image(services, c, request, image, tags)
     return ec2.RegisterImageResult(image_id=image.id)
 
 
@@ -214,9 +214,7 @@ def _image(
     )
 
 
-def _insert(
-    services: Services, c: Connection, request: ec2.RegisterImageRequest, image: Image, tags: dict[str, str]
-) -> None:
+def insert_image(services: Services, c: Connection, request: MayBeDry, image: Image, tags: dict[str, str]) -> None:
     """Writes the image and its tags, unless its name is held or the run is dry."""
     holder = images.find_name(c, image.account_id, image.region, image.name)
     if holder is not None:
@@ -260,7 +258,7 @@ def _from_manifest(
         image = replace(image, approved_at=image.created_at, grantees=frozenset({EVERYONE}))
     with services.database.write() as c:
         _check_manifest_kernels(c, principal, request, image)
-        _insert(services, c, request, image, tags)
+        insert_image(services, c, request, image, tags)
         images.change_grants(c, image.id, add=sorted(image.grantees), remove=[])
         data = {"image_id": image.id, "account_id": image.account_id, "region": image.region}
         if sidecar is not None:

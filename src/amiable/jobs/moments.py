@@ -1,0 +1,226 @@
+"""The moment at which volumes are read: taken, found again by a later server, and let go.
+
+    where the volumes are             who serves them                     how long the moment lasts
+    a running instance                its QEMU, above its disks           until it is let go, or QEMU ends
+    a stopped instance, or detached   qemu-storage-daemon                 as long as nothing writes: a boot waits
+    nowhere: never attached           nobody; nothing has changed         -
+
+What a job must remember of it is a :class:`Moment`, which its checkpoint holds.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from amiable.blocks.nbd_client import DEPTH, NbdClient
+from amiable.jobs.context import JobContext
+from amiable.jobs.machine import export, facts_of, unexport
+from amiable.model.instance import State
+from amiable.model.volume import AttachmentState, Volume
+from amiable.rules.hardware import disk_of
+from amiable.services import Services
+from amiable.services.volume_place import Place, VolumePlace, open_place, place_of
+from amiable.vm import disk_export, machine
+from amiable.vm.directory import Directory, locked
+from amiable.vm.disk_export import DiskBusy, Reading
+from amiable.vm.machine import MachineFailed
+from amiable.vm.process import Process
+
+LOOK_SECONDS: Final = 0.25
+BUSY_SECONDS_MAX: Final = 3600.0
+"""How long one reading of a volume waits for another's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment that was taken.  ``boot`` is the instance's count of boots then; ``instance_id`` None: the volumes are detached."""
+
+    tag: str
+    volume_ids: tuple[str, ...]  # those that have a disk, in the order of their numbers
+    instance_id: str | None = None
+    is_running: bool = False
+    boot: int = 0
+
+    def as_data(self) -> dict[str, Any]:
+        """For a job's checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def of_data(cls, data: dict[str, Any]) -> "Moment":
+        """From a job's checkpoint."""
+        return cls(**{**data, "volume_ids": tuple(data["volume_ids"])})
+
+
+class MomentLost(MachineFailed):
+    """It cannot be taken again."""
+
+
+def tag_of(resource_id: str) -> str:
+    """The tag of whoever reads for the resource of this id."""
+    return resource_id.rpartition("-")[2]
+
+
+def take(context: JobContext, tag: str, volumes: Callable[[], Sequence[Volume]]) -> Moment:
+    """The moment is now: all of one instance's volumes, or one that is detached.  Waits while they cannot be read yet.
+
+    ``volumes`` reads their rows.
+
+    Raises MachineFailed; what the context raises where the job shall end.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS_MAX
+    while True:
+        try:
+            taken = _try(context.services, tag, volumes())
+        except DiskBusy:
+            taken = None
+            if time.monotonic() > deadline:
+                raise
+        if taken is not None:
+            return taken
+        if context.stop.wait(LOOK_SECONDS):
+            context.go_on()
+
+
+def _try(services: Services, tag: str, volumes: Sequence[Volume]) -> Moment | None:
+    """None while the instance or a volume is between two states."""
+    if any(volume.attachment_state not in (None, AttachmentState.ATTACHED) for volume in volumes):
+        return None
+    places = {volume.id: place_of(services.data, volume) for volume in volumes}
+    held = [volume for volume in volumes if places[volume.id].place is not Place.NOWHERE]
+    if not held:
+        return Moment(tag, ())
+    where = places[held[0].id]
+    names = tuple(volume.id for volume in held)
+    reading = Reading(tag, tuple(disk_of(volume) for volume in held))
+    with open_place(services.data, where) as directory:
+        if where.instance_id is None:
+            assert len(held) == 1
+            with locked(directory):
+                _hold_still(services, directory, reading, held)
+            return Moment(tag, names)
+        instance = facts_of(services, where.instance_id).instance
+        if instance.state is State.RUNNING:
+            qemu = machine.find_machine(directory)
+            if qemu is None:
+                return None  # it has ended, and is about to be stopping
+            disk_export.hold_running(directory, qemu, reading)
+            return Moment(tag, names, instance.id, is_running=True, boot=instance.boot_count)
+        if instance.state is State.STOPPED:
+            with locked(directory):
+                if facts_of(services, instance.id).instance.state is not State.STOPPED:
+                    return None
+                _hold_still(services, directory, reading, held)
+            return Moment(tag, names, instance.id, boot=instance.boot_count)
+        if instance.state is State.TERMINATED:
+            raise MachineFailed(f"the instance {instance.id} was terminated")
+    return None
+
+
+def _hold_still(services: Services, directory: Directory, reading: Reading, volumes: Sequence[Volume]) -> None:
+    for volume in volumes:
+        export(services, directory, volume)
+    disk_export.hold_still(directory, reading)
+
+
+def lasts(services: Services, moment: Moment, volumes: Sequence[Volume]) -> bool:
+    """Whether a moment that an earlier run took can be gone on with; disks at rest are served again."""
+    if not moment.volume_ids:
+        return True
+    held = _held(moment, volumes)
+    reading = Reading(moment.tag, tuple(disk_of(volume) for volume in held))
+    where = _where(moment)
+    try:
+        with open_place(services.data, where) as directory:
+            if moment.is_running:
+                qemu = machine.find_machine(directory)
+                return qemu is not None and disk_export.is_held(directory, qemu, reading)
+            with locked(directory):
+                if any(place_of(services.data, volume) != where for volume in held):
+                    return False
+                if moment.instance_id is not None:
+                    instance = facts_of(services, moment.instance_id).instance
+                    if instance.state is not State.STOPPED or instance.boot_count != moment.boot:
+                        return False
+                _hold_still(services, directory, reading, held)
+                return True
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def opened(services: Services, moment: Moment, volume_id: str) -> Iterator[NbdClient]:
+    """The disk of one of the moment's volumes."""
+    number = moment.volume_ids.index(volume_id)
+    reading = Reading(moment.tag, ())
+    with open_place(services.data, _where(moment)) as directory:
+        server = _server(directory, moment)
+        socket_name = disk_export.SOCKET if moment.is_running else disk_export.still_socket(moment.tag)
+        with disk_export.connected(directory, server, socket_name) as connection:
+            yield NbdClient(connection, reading.name(disk_export.EXPORT, number), context=DEPTH)
+
+
+def _server(directory: Directory, moment: Moment) -> Process:
+    found = machine.find_machine(directory) if moment.is_running else disk_export.find_still(directory, tag=moment.tag)
+    if found is None:
+        raise MachineFailed("what served the disk has ended")
+    return found
+
+
+def let_go(services: Services, moment: Moment, volumes: Sequence[Volume]) -> None:
+    """Ends the moment, as far as there is anything of it left; the instance is as it was."""
+    if not moment.volume_ids:
+        return
+    held = _held(moment, volumes)
+    try:
+        with open_place(services.data, _where(moment)) as directory:
+            qemu = machine.find_machine(directory) if moment.instance_id is not None else None
+            if qemu is not None:
+                disk_export.release_running(directory, qemu, moment.tag)
+                return
+            with locked(directory):
+                disk_export.release_still(directory, moment.tag)
+                if moment.instance_id is None or _is_stopped(services, moment.instance_id):
+                    unexport(services, tuple(held))
+    except FileNotFoundError:
+        return
+
+
+def abandon(services: Services, tag: str, instance_id: str) -> None:
+    """Ends a moment of an instance that no checkpoint remembers, if it was taken."""
+    with contextlib.suppress(FileNotFoundError, MachineFailed):
+        with open_place(services.data, VolumePlace(Place.INSTANCE, instance_id)) as directory:
+            qemu = machine.find_machine(directory)
+            if qemu is not None:
+                disk_export.release_running(directory, qemu, tag)
+            else:
+                disk_export.release_still(directory, tag)
+
+
+def wait_until_unread(context: JobContext, instance_id: str) -> None:
+    """Waits while a disk of a stopped instance that is about to start is being read; no reading begins any more."""
+    try:
+        with open_place(context.services.data, VolumePlace(Place.INSTANCE, instance_id)) as directory:
+            while True:
+                with locked(directory):
+                    if not disk_export.is_read_still(directory):
+                        return
+                if context.stop.wait(LOOK_SECONDS):
+                    context.go_on()
+    except FileNotFoundError:
+        return
+
+
+def _is_stopped(services: Services, instance_id: str) -> bool:
+    return facts_of(services, instance_id).instance.state is State.STOPPED
+
+
+def _held(moment: Moment, volumes: Sequence[Volume]) -> list[Volume]:
+    by_id = {volume.id: volume for volume in volumes}
+    return [by_id[volume_id] for volume_id in moment.volume_ids if volume_id in by_id]
+
+
+def _where(moment: Moment) -> VolumePlace:
+    place = Place.DETACHED if moment.instance_id is None else Place.INSTANCE
+    return VolumePlace(place, moment.instance_id)
