@@ -27,7 +27,8 @@ from amiable.model.instance_type import INSTANCE_TYPES
 from amiable.model.kernel import KernelKind
 from amiable.model.units import GIB, MIB
 from amiable.rules import launch
-from amiable.rules.launch import Asked, AskedMetadata, Host, Known, Plan
+from amiable.rules.launch import Asked, Host, Known, Plan
+from amiable.rules.metadata_options import AskedMetadata
 from tests.rules.images import AN_IMAGE
 
 OWNER = "123456789012"

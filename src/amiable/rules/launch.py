@@ -25,28 +25,19 @@ from amiable.model.errors import (
 from amiable.model.image import Image, ImageType
 from amiable.model.instance import MetadataOptions
 from amiable.model.instance_type import DEFAULT, InstanceType, find_type
+from amiable.model.metadata_defaults import MetadataDefaults
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import MIB
-from amiable.rules import hardware_profile
+from amiable.rules import hardware_profile, metadata_options
 from amiable.rules.devices import AskedDevice, PlannedDisk, plan_disks
 from amiable.rules.instance_options import AskedOptions, Options, choose_options
 from amiable.rules.kernel_choice import PARAVIRTUAL, choose_boot_images
+from amiable.rules.metadata_options import AskedMetadata
 from amiable.rules.permission import check_launch
 
 USER_DATA_BYTES_MAX: Final = 16 * 1024
-HOP_LIMITS: Final = range(1, 65)
 HOST_RESERVE_BYTES: Final = 512 * MIB
 """Memory that no instance gets: for the host's system, the server, and what each QEMU takes beside its guest's memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskedMetadata:
-    """The request's metadata options; None: not said."""
-
-    http_tokens: str | None = None
-    http_endpoint: str | None = None
-    http_hop_limit: int | None = None
-    instance_metadata_tags: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +57,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the caller may use of what the request names: kernels and ramdisks of the region, snapshots that it may use."""
+    """What the caller may use of what the request names (kernels, ramdisks, snapshots), and its defaults."""
 
     images: Mapping[str, Image] = field(default_factory=dict)
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    metadata_defaults: MetadataDefaults = field(default_factory=MetadataDefaults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +120,9 @@ def plan(image: Image, asked: Asked, known: Known, *, account_id: str) -> Plan:
         disks=plan_disks(image, asked.devices, known.snapshots),
         user_data=decode_user_data(asked.user_data),
         shutdown_behavior=_shutdown_behavior(image, asked.shutdown_behavior),
-        metadata=metadata_options(image, asked.metadata),
+        metadata=metadata_options.choose(
+            asked.metadata, known.metadata_defaults, is_v2_image=image.imds_support == "v2.0"
+        ),
         profile=profile,
         options=choose_options(image, type_, asked.options),
     )
@@ -196,26 +190,6 @@ def decode_user_data(text: str | None) -> bytes | None:
     if len(decoded) > USER_DATA_BYTES_MAX:
         raise InvalidParameterValue(f"User data is limited to {USER_DATA_BYTES_MAX} bytes")
     return decoded or None
-
-
-def metadata_options(image: Image, asked: AskedMetadata) -> MetadataOptions:
-    """The metadata options: the request's, else the image's (``imds-support: v2.0``: tokens required, two hops), else EC2's."""
-    is_v2 = image.imds_support == "v2.0"
-    hop_limit = asked.http_hop_limit if asked.http_hop_limit is not None else 2 if is_v2 else 1
-    if hop_limit not in HOP_LIMITS:
-        raise InvalidParameterValue(
-            parameter="HttpPutResponseHopLimit",
-            value=hop_limit,
-            why=f"It is {HOP_LIMITS.start} to {HOP_LIMITS.stop - 1}.",
-        )
-    return MetadataOptions(
-        http_tokens=_one_of(
-            "HttpTokens", asked.http_tokens, ("required", "optional") if is_v2 else ("optional", "required")
-        ),
-        http_endpoint=_one_of("HttpEndpoint", asked.http_endpoint, ("enabled", "disabled")),
-        http_hop_limit=hop_limit,
-        instance_metadata_tags=_one_of("InstanceMetadataTags", asked.instance_metadata_tags, ("disabled", "enabled")),
-    )
 
 
 def _one_of(parameter: str, value: str | None, allowed: Sequence[str]) -> str:

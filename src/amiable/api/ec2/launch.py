@@ -102,8 +102,9 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         launched = list(_instances(services, principal, request, plan, place, key_pair))
         _insert(c, services, launched, plan, born)
         place_interfaces(c, principal, place, launched, born)
-        for instance in launched if profile is not None else []:
-            associate(c, services, instance, profile)
+        if profile is not None:
+            for instance in launched:
+                associate(c, services, instance, profile)
         remember(c, services, principal, ACTION, request, [instance.id for instance in launched])
         answer = views.reservations(views.views_of(c, principal, launched))[0]
     services.wake()

@@ -4,11 +4,14 @@ Tags are private to the account that put them: an image that is shared can be ta
 another's tags.  Source: EC2 API, CreateTags and DeleteTags.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
+
+from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.paging import cut_page, open_page
+from amiable.database import instances
 from amiable.database import tags as tag_rows
 from amiable.database.tags import TagSelection
 from amiable.model import ids
@@ -17,6 +20,7 @@ from amiable.model.page import Page
 from amiable.model.principal import Principal
 from amiable.model.tags import RESOURCES_PER_CALL_MAX, Tag
 from amiable.rules import filters
+from amiable.rules.metadata_options import check_tag_keys
 from amiable.rules.tags import check_tag, merge, predicate
 from amiable.services import Services
 from amiable.services.allowed_images import hidden_images
@@ -54,6 +58,7 @@ def create_tags(services: Services, principal: Principal, request: ec2.CreateTag
         present = tag_rows.tags_of(c, principal.account_id, types)
         for resource_id in types:
             merge(present.get(resource_id, {}), added)
+        _check_told(c, types, added)
         raise_if_dry_run(request)
         for resource_id, resource_type in types.items():
             tag_rows.put(
@@ -64,6 +69,13 @@ def create_tags(services: Services, principal: Principal, request: ec2.CreateTag
                 resource_type=resource_type,
                 tags=added,
             )
+
+
+def _check_told(c: Connection, types: Mapping[str, str], keys: Iterable[str]) -> None:
+    """Refuses keys that cannot stand in a path, where one of the resources is an instance whose metadata tells its tags."""
+    found = [instances.get_instance(c, each) for each, resource_type in types.items() if resource_type == "instance"]
+    if any(each is not None and each.metadata.instance_metadata_tags == "enabled" for each in found):
+        check_tag_keys(keys)
 
 
 def delete_tags(services: Services, principal: Principal, request: ec2.DeleteTagsRequest) -> None:
