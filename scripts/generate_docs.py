@@ -158,11 +158,17 @@ def coverage_page() -> str:
     return NOTE + "\n" + api_coverage.page() + "\n" + "\n".join(lines) + "\n"
 
 
+def boot_matrix_page() -> str:
+    """What booted, as the tests noted it."""
+    return boot_matrix.page(boot_matrix.read_boots())
+
+
 PAGES = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "errors.md": errors_page,
     "api-coverage.md": coverage_page,
+    "boot-matrix.md": boot_matrix_page,
 }
 
 

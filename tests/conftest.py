@@ -9,18 +9,21 @@ import pytest
 
 from amiable.model.principal import Principal
 from amiable.services import Services
+from tests.support.boots import Boots, Note, noter
 from tests.support.proofs import Proofs
 from tests.support.server import Server
 from tests.support.services import make_account, open_services
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option of ``make coverage-page``."""
+    """The options that keep what a run showed."""
+    parser.addoption("--record-boots", action="store_true", help="write docs/reference/boots.json from this run")
     parser.addoption("--record-proofs", action="store_true", help="write docs/reference/proved.txt from this run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collects what the run proves."""
+    """Collects what the run proves, and what it boots."""
+    config.pluginmanager.register(Boots(config))
     config.pluginmanager.register(Proofs(config))
 
 
@@ -58,6 +61,12 @@ def _one_boot_at_a_time(request: pytest.FixtureRequest, tmp_path_factory: pytest
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@pytest.fixture
+def note_boot(request: pytest.FixtureRequest) -> Note:
+    """Notes a boot for the boot matrix, which counts it when the test passes."""
+    return noter(request)
 
 
 @pytest.fixture

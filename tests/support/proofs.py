@@ -81,22 +81,13 @@ class Proofs:
         recorded = api_coverage.read_proofs()
         proved = self.proved(recorded)
         if self.config.getoption("record_proofs"):
-            is_anew = session.exitstatus == 0 and self._chosen() == ALL_MARKED
+            is_anew = session.exitstatus == 0 and chosen_marks(self.config) == ALL_MARKED
             kept = {} if is_anew else {key: test for key, test in recorded.items() if key not in self.failed}
             api_coverage.write_proofs({**proved, **kept})
-        elif session.exitstatus == 0 and self._chosen() in WHOLE:
+        elif session.exitstatus == 0 and chosen_marks(self.config) in WHOLE:
             self.words = list(differences(recorded, proved))
             if self.words:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def _chosen(self) -> str:
-        """The expression of marks that chose the tests; ``partial`` where anything else chose too."""
-        option = self.config.option
-        is_partial = option.keyword or option.ignore or option.deselect or option.collectonly or self._is_narrowed()
-        return "partial" if is_partial else str(option.markexpr)
-
-    def _is_narrowed(self) -> bool:
-        return self.config.args_source is not pytest.Config.ArgsSource.TESTPATHS
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Says what the page claims and the run did not show."""
@@ -104,6 +95,14 @@ class Proofs:
             terminalreporter.write_line(f"coverage page: {words}", red=True)
         if self.words:
             terminalreporter.write_line("hint: make coverage-page")
+
+
+def chosen_marks(config: pytest.Config) -> str:
+    """The expression of marks that chose the tests; ``partial`` where anything else chose too."""
+    option = config.option
+    is_narrowed = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    is_partial = option.keyword or option.ignore or option.deselect or option.collectonly or is_narrowed
+    return "partial" if is_partial else str(option.markexpr)
 
 
 def differences(recorded: dict[Key, str], proved: dict[Key, str]) -> Iterator[str]:

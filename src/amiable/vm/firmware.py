@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from amiable.model.hardware import Uefi
-from amiable.model.uefi import Variable, enforces_secure_boot
+from amiable.model.uefi import NON_VOLATILE, Variable, enforces_secure_boot
 from amiable.rules.hardware import UEFI_VARIABLES
-from amiable.rules.uefi_data import UnreadableStore, read_uefi_data
+from amiable.rules.uefi_data import UnreadableStore, read_uefi_data, write_uefi_data
 from amiable.rules.uefi_store import FILE_BYTES_MAX, read_store, write_store
-from amiable.vm.directory import Directory
+from amiable.vm.directory import Directory, open_directory
 from amiable.vm.machine import MachineFailed
 
 NAME = Uefi("").variables
@@ -39,6 +39,21 @@ def read_variables(directory: Directory) -> tuple[Variable, ...] | None:
         return None
     with os.fdopen(descriptor, "rb") as file:
         return read_store(file.read(FILE_BYTES_MAX + 1))
+
+
+def uefi_data_of(data: Path, instance_id: str) -> str | None:
+    """The instance's non-volatile variables as an image carries them; None before its first boot, and where it has none.
+
+    Raises UnreadableStore.
+    """
+    try:
+        with open_directory(data, instance_id) as directory:
+            variables = read_variables(directory)
+    except OSError:
+        return None
+    if variables is None:
+        return None
+    return write_uefi_data([it for it in variables if it.attributes & NON_VOLATILE])
 
 
 def is_secure(directory: Directory) -> bool:

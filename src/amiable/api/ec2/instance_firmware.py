@@ -5,24 +5,20 @@ is checked like any other input.
 """
 
 import base64
-from typing import Final
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.instance_ids import find_named
-from amiable.model.errors import InvalidParameterValue, UnsupportedOperation
+from amiable.model.errors import UnsupportedOperation
 from amiable.model.instance import Instance
 from amiable.model.instance_errors import InstanceTpmEkPubNotFound
 from amiable.model.principal import Principal
-from amiable.model.uefi import NON_VOLATILE
 from amiable.rules.hardware import starts_by_uefi
-from amiable.rules.tpm_commands import TEMPLATES, der_of
-from amiable.rules.uefi_data import UnreadableStore, write_uefi_data
+from amiable.rules.tpm_commands import der_of
+from amiable.rules.uefi_data import UnreadableStore
 from amiable.services import Services
 from amiable.vm import firmware, tpm
 from amiable.vm.directory import open_directory
 from amiable.wire.generated import ec2
-
-KEY_FORMATS: Final = ("der", "tpmt")
 
 
 def get_instance_uefi_data(
@@ -35,7 +31,10 @@ def get_instance_uefi_data(
             f"The instance '{instance.id}' does not start by UEFI: its boot mode is {instance.boot_mode}.",
             hint="register its image with BootMode uefi or uefi-preferred",
         )
-    found = read_uefi_data(services, instance.id)
+    try:
+        found = firmware.uefi_data_of(services.data, instance.id)
+    except UnreadableStore as error:
+        raise UnsupportedOperation(f"The UEFI variables of '{instance.id}' cannot be read. {error}") from None
     if found is None:
         raise UnsupportedOperation(
             f"The instance '{instance.id}' has no UEFI variables: it is {instance.state}.",
@@ -45,31 +44,11 @@ def get_instance_uefi_data(
     return ec2.GetInstanceUefiDataResult(instance_id=instance.id, uefi_data=found)
 
 
-def read_uefi_data(services: Services, instance_id: str) -> str | None:
-    """The instance's UEFI variables as an image carries them; None before the first boot and after the end."""
-    try:
-        with open_directory(services.data, instance_id) as directory:
-            variables = firmware.read_variables(directory)
-    except OSError:
-        return None
-    except UnreadableStore as error:
-        raise UnsupportedOperation(f"The UEFI variables of '{instance_id}' cannot be read. {error}") from None
-    if variables is None:
-        return None
-    return write_uefi_data([it for it in variables if it.attributes & NON_VOLATILE])
-
-
 def get_instance_tpm_ek_pub(
     services: Services, principal: Principal, request: ec2.GetInstanceTpmEkPubRequest
 ) -> ec2.GetInstanceTpmEkPubResult:
     """The public part of one of the TPM's endorsement keys, in base64."""
     instance = _find(services, principal, request.instance_id)
-    for parameter, value, allowed in (
-        ("KeyType", request.key_type, tuple(TEMPLATES)),
-        ("KeyFormat", request.key_format, KEY_FORMATS),
-    ):
-        if value not in allowed:
-            raise InvalidParameterValue(parameter=parameter, value=value, why=f"Allowed: {', '.join(allowed)}.")
     public = _tpm_keys(services, instance).get(request.key_type)
     if public is None:
         raise InstanceTpmEkPubNotFound(instance_id=instance.id)

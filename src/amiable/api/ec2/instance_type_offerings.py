@@ -8,14 +8,11 @@ from amiable.api.ec2.instance_types import known_types
 from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.paging import cut_page, open_page
-from amiable.model.errors import InvalidParameterValue
 from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
-REGION, ZONE, ZONE_ID, OUTPOST = "region", "availability-zone", "availability-zone-id", "outpost"
-LOCATION_TYPES: Final = (REGION, ZONE, ZONE_ID, OUTPOST)
 PAGE_SIZE_MIN: Final = 5
 FIELDS: Final[dict[str, filters.Field[tuple[str, str]]]] = {
     "instance-type": lambda it: (it[0],),
@@ -27,11 +24,7 @@ def describe_instance_type_offerings(
     services: Services, principal: Principal, request: ec2.DescribeInstanceTypeOfferingsRequest
 ) -> ec2.DescribeInstanceTypeOfferingsResult:
     """Type by type the places that have it; without LocationType the region alone.  There is no Outpost, so nothing is there."""
-    location_type = request.location_type or REGION
-    if location_type not in LOCATION_TYPES:
-        raise InvalidParameterValue(
-            parameter="LocationType", value=location_type, why=f"Allowed: {', '.join(LOCATION_TYPES)}."
-        )
+    location_type = request.location_type or "region"
     asked = parse_filters(request.filters)
     wanted = filters.predicate(asked, FIELDS)
     page = open_page(services, principal, "DescribeInstanceTypeOfferings", request, size_min=PAGE_SIZE_MIN)

@@ -1,0 +1,57 @@
+"""What a run booted, for the boot matrix: tests note it, a worker of xdist sends it with its report, the controller keeps or compares it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import pytest
+from scripts.boot_matrix import Boot, differences, read_boots, unknown, write_boots
+
+from tests.support.proofs import WHOLE, chosen_marks
+
+PROPERTY = "boot"
+Note = Callable[[Boot], None]
+
+
+def noter(request: pytest.FixtureRequest) -> Note:
+    """What a test calls for each boot that it saw."""
+
+    def note(boot: Boot) -> None:
+        assert not unknown([boot]), boot
+        told = asdict(replace(boot, test=request.node.nodeid.partition("@")[0].partition("[")[0]))
+        request.node.user_properties.append((PROPERTY, json.dumps(told)))
+
+    return note
+
+
+class Boots:
+    """The plugin."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.seen: list[Boot] = []
+        self.words: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collects what a passed test noted."""
+        if report.when == "call" and report.passed:
+            self.seen += [Boot(**json.loads(value)) for kind, value in report.user_properties if kind == PROPERTY]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Writes the record, or holds it against the run."""
+        if hasattr(self.config, "workerinput"):
+            return
+        if self.config.getoption("record_boots"):
+            write_boots([*read_boots(), *self.seen])
+        elif session.exitstatus == 0 and chosen_marks(self.config) in WHOLE:
+            self.words = differences(read_boots(), self.seen)
+            if self.words:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Says what the page claims and the run did not show."""
+        for words in self.words:
+            terminalreporter.write_line(f"boot matrix: {words}", red=True)
+        if self.words:
+            terminalreporter.write_line("hint: pytest --record-boots -m 'boot or slow', then make docs")
