@@ -69,13 +69,13 @@ class Served:
 class Agent:
     """:meth:`serve` returns when the fabric has no tap left."""
 
-    def __init__(self, control: socket.socket, uid: int) -> None:
+    def __init__(self, control: socket.socket, uid: int, *, is_revived: bool = False) -> None:
         self._control = control
         self._uid = uid
         self._served: dict[str, Served] = {}
         self._rules = ""
         self._clients = 0
-        self._used = False
+        self._used = is_revived
         self._began_at = time.monotonic()
         self._waiting = selectors.DefaultSelector()
         self._news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
@@ -255,7 +255,7 @@ def main(text: str) -> None:
     os.umask(0o077)
     control.bind(SOCKET)
     control.listen(CLIENTS_MAX)
-    agent = Agent(control, os.getuid())
+    agent = Agent(control, os.getuid(), is_revived=bool(what["namespaces"]))
     os.write(launcher.READY, b"ready\n")
     os.close(launcher.READY)
     os.close(launcher.DIRECTORY)

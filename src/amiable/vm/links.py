@@ -123,7 +123,7 @@ def run_program(argv: list[str], text: str) -> None:
                 signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
             status = os.waitpid(pid, 0)[1]
         if status != 0:
-            words = os.pread(said, WORDS_BYTES_MAX, 0).decode(errors="replace").strip()
+            words = "; ".join(os.pread(said, WORDS_BYTES_MAX, 0).decode(errors="replace").splitlines())
             raise OSError(f"{argv[0]}: {words or f'status {status}'}")
     finally:
         os.close(given)
