@@ -21,7 +21,7 @@ from amiable.vm.tpm import KEYS
 from tests.api.ec2.launching import make_image, run_one
 from tests.conformance.test_instances import refused
 from tests.rules.test_tpm_commands import rsa_public
-from tests.rules.uefi import ORDER, uefi_data
+from tests.rules.uefi import ORDER, PLATFORM_KEY, uefi_data
 from tests.server.edge import Edge, running_edge
 from tests.support.services import make_account, open_services
 
@@ -112,3 +112,37 @@ def test_what_is_gone_is_told_no_more(edge: Edge, ec2: Any) -> None:
     assert "it is terminated" in refused(ec2.get_instance_uefi_data, InstanceId=made)[1]
     asked = {"KeyType": RSA, "KeyFormat": "der"}
     assert refused(ec2.get_instance_tpm_ek_pub, InstanceId=made, **asked)[0] == "InstanceTpmEkPubNotFound"
+
+
+def stop(edge: Edge, made: str) -> None:
+    """The instance as one that ran and was stopped."""
+    with edge.services.database.write() as c:
+        for event in (Event.BOOTED, Event.STOP_ASKED, Event.STOPPED):
+            instances.set_state(c, made, event, now=edge.services.now())
+
+
+def test_an_instance_with_a_tpm_keeps_its_type_and_its_image_gets_the_variables_and_a_tpm_of_its_own(
+    edge: Edge, ec2: Any
+) -> None:
+    made = instance(edge, boot_mode="uefi", tpm_support="v2.0", uefi_data=uefi_data(ORDER))
+    with open_directory(edge.services.data, made) as directory:
+        make_variables(directory, uefi_data(ORDER, PLATFORM_KEY))
+        directory.keep(KEYS, b"{}")
+    stop(edge, made)
+    code, text, _ = refused(ec2.modify_instance_attribute, InstanceId=made, InstanceType={"Value": "amiable.1c512m"})
+    assert code == "UnsupportedOperation"
+    assert text.startswith(f"The instance '{made}' has a TPM (v2.0): its instance type cannot be changed.")
+
+    image_id = ec2.create_image(InstanceId=made, Name="what it has now")["ImageId"]
+    told = ec2.describe_image_attribute(ImageId=image_id, Attribute="uefiData")["UefiData"]["Value"]
+    assert read_uefi_data(told) == (ORDER, PLATFORM_KEY)
+    (image,) = ec2.describe_images(ImageIds=[image_id])["Images"]
+    assert (image["TpmSupport"], image["BootMode"]) == ("v2.0", "uefi")
+
+
+def test_another_instance_may_have_another_type(edge: Edge, ec2: Any) -> None:
+    made = instance(edge, boot_mode="uefi")
+    stop(edge, made)
+    ec2.modify_instance_attribute(InstanceId=made, InstanceType={"Value": "amiable.1c512m"})
+    (shown,) = ec2.describe_instances(InstanceIds=[made])["Reservations"][0]["Instances"]
+    assert shown["InstanceType"] == "amiable.1c512m"

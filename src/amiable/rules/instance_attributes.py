@@ -13,7 +13,12 @@ Each check answers the new value, or raises.  Source: EC2 API, ModifyInstanceAtt
 from collections.abc import Sequence
 from typing import Final
 
-from amiable.model.errors import IncorrectInstanceState, InvalidParameterCombination, InvalidParameterValue
+from amiable.model.errors import (
+    IncorrectInstanceState,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    UnsupportedOperation,
+)
 from amiable.model.instance import Instance, State
 from amiable.model.instance_errors import InvalidInstanceAttributeValue, UnsupportedInstanceAttribute
 from amiable.model.instance_type import InstanceType, find_type
@@ -88,6 +93,11 @@ def choose_type(instance: Instance, name: str) -> InstanceType:
     if found is None:
         raise InvalidInstanceAttributeValue(
             attribute="instanceType", value=name, why="DescribeInstanceTypes lists those that there are."
+        )
+    if instance.tpm_support is not None:
+        raise UnsupportedOperation(
+            f"The instance '{instance.id}' has a TPM ({instance.tpm_support}): its instance type cannot be changed.",
+            hint="make an image of it, and launch that with another type",
         )
     if instance.architecture not in found.architectures or not found.is_supported:
         raise InvalidParameterCombination(

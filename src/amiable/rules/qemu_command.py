@@ -93,7 +93,7 @@ IDE_DISKS_MAX: Final = 4
 
 
 def has_ports(profile: Profile) -> bool:
-    """Whether a machine of ``profile`` has hot-plug slots, ``slot0`` and on."""
+    """Whether a machine of ``profile`` has slots for disks that come while it runs, ``slot0`` and on; the pc takes them on its bus."""
     return profile is not Profile.XEN_HVM
 
 

@@ -31,8 +31,11 @@ from amiable.rules import create_image as rules
 from amiable.rules import register
 from amiable.rules.attributes import check_description
 from amiable.rules.create_image import PlannedEntry
-from amiable.rules.hardware import in_guest_order
+from amiable.rules.hardware import in_guest_order, starts_by_uefi
+from amiable.rules.uefi_data import LENGTH_MAX as UEFI_DATA_LENGTH_MAX
+from amiable.rules.uefi_data import UnreadableStore
 from amiable.services import Services
+from amiable.vm import firmware
 from amiable.wire.generated import ec2
 
 JOB: Final = "create-image"
@@ -119,6 +122,21 @@ def _codes(c: Connection, instance: Instance, entries: Sequence[PlannedEntry]) -
     return united(instance.product_codes, codes_of_all(c, [each for each in sources if each is not None]))
 
 
+def _uefi_data(services: Services, instance: Instance, source: Image | None) -> str | None:
+    """The instance's UEFI variables as they are now; before its first boot its image's.  A TPM's state goes into no image."""
+    if not starts_by_uefi(instance):
+        return None if source is None else source.uefi_data
+    try:
+        found = firmware.uefi_data_of(services.data, instance.id)
+    except UnreadableStore as error:
+        raise UnsupportedOperation(f"The UEFI variables of '{instance.id}' cannot be read. {error}") from None
+    if found is not None and len(found) > UEFI_DATA_LENGTH_MAX:
+        raise UnsupportedOperation(
+            f"The UEFI variables of '{instance.id}' take {len(found)} characters; an image holds {UEFI_DATA_LENGTH_MAX}."
+        )
+    return found if found is not None or source is None else source.uefi_data
+
+
 def _image(services: Services, c: Connection, request: ec2.CreateImageRequest, instance: Instance) -> Image:
     """The image without its map: what the instance is, and what only its image said."""
     source = images.get(c, instance.region, instance.image_id, viewer=instance.account_id)
@@ -140,11 +158,11 @@ def _image(services: Services, c: Connection, request: ec2.CreateImageRequest, i
         platform=None if source is None else source.platform,
         location=f"{instance.account_id}/{request.name}",
         boot_mode=instance.image_boot_mode,
-        tpm_support=None if source is None else source.tpm_support,
+        tpm_support=instance.tpm_support,
         imds_support=None if source is None else source.imds_support,
         sriov_net_support=instance.sriov_net_support,
         ena_support=instance.ena_support,
-        uefi_data=None if source is None else source.uefi_data,
+        uefi_data=_uefi_data(services, instance, source),
         created_at=services.now(),
         source_instance_id=instance.id,
         source_image_id=instance.image_id,

@@ -64,7 +64,7 @@ def change_flags(c: Connection, instance: Instance) -> dict[str, Any]:
     if image is None:
         return {}
     as_now = replace(image, ena_support=instance.ena_support, sriov_net_support=instance.sriov_net_support)
-    choice = hardware_profile.choose(as_now, BootImages(), tag_of(c, instance))
+    choice = hardware_profile.choose(as_now, BootImages(), tag_of(c, instance), boot_mode=instance.boot_mode)
     return {"hardware_profile": choice.profile.value, "hardware_profile_why": choice.why[:255]}
 
 
