@@ -82,7 +82,7 @@ class Net:
 
     @contextlib.contextmanager
     def agent(self) -> Iterator[fabric.Agent]:
-        with fabric.open_fabric(self.data, self.vpc) as folder, fabric.Agent(folder) as agent:
+        with fabric.open_fabric(self.data, self.vpc) as folder, fabric.Agent(folder, wait_seconds=5) as agent:
             yield agent
 
     def enforce(self, interfaces: Sequence[NetworkInterface], rules: dict[str, tuple[SecurityGroupRule, ...]]) -> None:
