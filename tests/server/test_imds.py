@@ -14,8 +14,10 @@ import pytest
 from amiable.database import instances, network
 from amiable.model.instance import MetadataOptions, Reservation
 from amiable.model.principal import Principal
+from amiable.rules.lifecycle import Event
 from amiable.server.imds import HEAD_BYTES_MAX, MetadataService
 from amiable.services import Services
+from amiable.services.identity_signer import open_signer
 from tests.rules.test_imds import INSTANCE
 from tests.support.services import make_account, open_services
 
@@ -64,7 +66,9 @@ def insert(services: Services, caller: Principal, number: int = 0, **options: st
             subnet_id=subnet.id,
             vpc_id=subnet.vpc_id,
             private_ip=f"172.31.0.{10 + number}",
-            metadata=MetadataOptions(wanted["http_tokens"], wanted["http_endpoint"], 1, "disabled"),
+            metadata=MetadataOptions(
+                wanted["http_tokens"], wanted["http_endpoint"], int(wanted.get("hop_limit", 1)), "disabled"
+            ),
         )
         instances.insert_instance(c, instance)
     return instance.id
@@ -199,37 +203,107 @@ def test_the_first_request_is_recorded_once(opened: Services, caller: Principal,
     assert found is not None and found.reached_metadata_at == NOW
 
 
+def identity(services: Services, instance_id: str) -> dict[str, bytes]:
+    """What the tree has below ``dynamic/instance-identity``."""
+    names = ("document", "signature", "rsa2048", "pkcs7", "dsa2048")
+    asked = (request("GET", f"/latest/dynamic/instance-identity/{name}") for name in names)
+    return {name: body for name, (_, _, body) in zip(names, ask(services, instance_id, *asked), strict=True)}
+
+
+def openssl(folder: Path, *words: str, fails: bool = False) -> bytes:
+    told = subprocess.run(["openssl", *words], cwd=folder, capture_output=True, check=False)
+    assert (told.returncode != 0) is fails, told.stderr.decode()
+    return told.stdout
+
+
 def test_openssl_verifies_the_identity_documents_signatures(
     opened: Services, caller: Principal, tmp_path: Path
 ) -> None:
+    told = identity(opened, insert(opened, caller))
+    (tmp_path / "document").write_bytes(told["document"])
+    (tmp_path / "ca.pem").write_text(opened.installation.ca_pem)
+    for algorithm in ("rsa", "dsa"):
+        (tmp_path / f"{algorithm}.pem").write_text(open_signer(opened, algorithm).pem)
+        openssl(tmp_path, "verify", "-CAfile", "ca.pem", f"{algorithm}.pem")
+    (tmp_path / "signature").write_bytes(base64.b64decode(told["signature"]))
+    (tmp_path / "public").write_bytes(openssl(tmp_path, "x509", "-in", "rsa.pem", "-pubkey", "-noout"))
+    check = ("dgst", "-sha256", "-verify", "public", "-signature", "signature")
+    openssl(tmp_path, *check, "document")
+    (tmp_path / "forged").write_bytes(told["document"].replace(b"amiable.tiny", b"amiable.huge"))
+    openssl(tmp_path, *check, "forged", fails=True)
+    for kind, algorithm in (("rsa2048", "rsa"), ("pkcs7", "dsa"), ("dsa2048", "dsa")):
+        bare = told[kind]
+        assert b"PKCS7" not in bare
+        (tmp_path / kind).write_bytes(b"-----BEGIN PKCS7-----\n" + bare + b"\n-----END PKCS7-----\n")
+        how = ("-in", kind, "-inform", "PEM", "-certfile", f"{algorithm}.pem", "-binary")
+        for program in ("smime", "cms"):
+            inside = openssl(tmp_path, program, "-verify", *how, "-noverify")
+            assert inside == told["document"]
+            trusted = openssl(tmp_path, program, "-verify", *how, "-CAfile", "ca.pem", "-purpose", "any")
+            assert trusted == told["document"]
+        openssl(tmp_path, "smime", "-verify", *how, "-noverify", "-content", "document")
+        other = {"rsa": "dsa", "dsa": "rsa"}[algorithm]
+        openssl(
+            tmp_path,
+            "smime",
+            "-verify",
+            "-in",
+            kind,
+            "-inform",
+            "PEM",
+            "-certfile",
+            f"{other}.pem",
+            "-noverify",
+            fails=True,
+        )
+
+
+def test_the_identity_document_stays_through_a_boot_and_is_made_anew_by_the_next(
+    opened: Services, caller: Principal, clock: Clock
+) -> None:
     instance_id = insert(opened, caller)
-    paths = [f"/latest/dynamic/instance-identity/{name}" for name in ("document", "signature", "rsa2048")]
-    document, signature, bare = (body for _, _, body in ask(opened, instance_id, *(request("GET", p) for p in paths)))
-    for name, body in (
-        ("document", document),
-        ("signature", base64.b64decode(signature)),
-        ("p7", b"-----BEGIN PKCS7-----\n" + bare + b"\n-----END PKCS7-----\n"),
-        ("ca.pem", opened.installation.ca_pem.encode()),
-    ):
-        (tmp_path / name).write_bytes(body)
-    public = subprocess.run(
-        ["openssl", "x509", "-in", "ca.pem", "-pubkey", "-noout"], cwd=tmp_path, capture_output=True, check=True
-    )
-    (tmp_path / "pub").write_bytes(public.stdout)
-    verify = ["openssl", "dgst", "-sha256", "-verify", "pub", "-signature", "signature", "document"]
-    subprocess.run(verify, cwd=tmp_path, check=True, capture_output=True)
-    smime = [
-        "openssl",
-        "smime",
-        "-verify",
-        "-noverify",
-        "-in",
-        "p7",
-        "-inform",
-        "PEM",
-        "-certfile",
-        "ca.pem",
-        "-binary",
-    ]
-    told = subprocess.run(smime, cwd=tmp_path, check=True, capture_output=True)
-    assert told.stdout == document
+    first = identity(opened, instance_id)["document"]
+    clock.now = NOW + timedelta(hours=5)
+    assert identity(opened, instance_id)["document"] == first
+    with opened.database.write() as c:
+        for event in (Event.STOP_ASKED, Event.STOPPED, Event.START_ASKED):
+            instances.set_state(c, instance_id, event, now=opened.now())
+    again = identity(opened, instance_id)["document"]
+    assert again != first and b"2026-01-02T08:04:05Z" in again
+
+
+def test_a_flood_of_requests_is_answered_by_503_until_it_ebbs(opened: Services, caller: Principal) -> None:
+    instance_id = insert(opened, caller)
+    service = MetadataService(opened)
+    service.rate_of(instance_id).drain()
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=service.serve, args=(instance_id, theirs))
+    thread.start()
+    with ours, ours.makefile("rb") as stream:
+        ours.sendall(request("GET", ID, Connection="close").encode())
+        assert stream.readline() == b"HTTP/1.1 503 Service Unavailable\r\n"
+    thread.join(30)
+    theirs.close()
+    assert ask(opened, instance_id, request("GET", ID))[0][0] == 200, "another service's count is its own"
+
+
+def test_a_token_ends_with_the_boot_that_it_was_made_in(opened: Services, caller: Principal, clock: Clock) -> None:
+    instance_id = insert(opened, caller)
+    good = token(opened, instance_id, 21600)
+    clock.now = NOW + timedelta(minutes=1)
+    with opened.database.write() as c:
+        instances.set_rebooted(c, instance_id, opened.now())
+    assert ask(opened, instance_id, request("GET", ID, **{TOKEN: good}))[0][0] == 401
+
+
+def test_only_the_answer_to_put_has_the_hop_limit(opened: Services, caller: Principal) -> None:
+    instance_id = insert(opened, caller, hop_limit="7")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for asked, wanted in ((request("GET", ID), 64), (request("PUT", "/latest/api/token", **{TTL: "60"}), 7)):
+            with socket.create_connection(listener.getsockname()) as client:
+                connection, _ = listener.accept()
+                client.sendall(asked.encode())
+                client.shutdown(socket.SHUT_WR)
+                with connection:
+                    MetadataService(opened).serve(instance_id, connection)
+                    assert connection.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == wanted

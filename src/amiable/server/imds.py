@@ -98,6 +98,11 @@ class Rate:
             self._left -= 1
             return True
 
+    def drain(self) -> None:
+        """Leaves none."""
+        with self._lock:
+            self._left, self._at = 0.0, time.monotonic()
+
 
 class Malformed(Exception):
     """What was sent is not a request that is answered; the status."""
@@ -130,6 +135,10 @@ class MetadataService:
         self._places.pop(instance_id, None)
         self._rates.pop(instance_id, None)
 
+    def rate_of(self, instance_id: str) -> "Rate":
+        """How many requests the instance may still make."""
+        return self._rates.setdefault(instance_id, Rate())
+
     def _serve(self, instance_id: str, connection: socket.socket, done: Callable[[], None]) -> None:
         try:
             with connection:
@@ -144,7 +153,7 @@ class MetadataService:
     def serve(self, instance_id: str, connection: socket.socket) -> None:
         """Answers requests on one connection until it ends, idles or misbehaves."""
         rest = b""
-        rate = self._rates.setdefault(instance_id, Rate())
+        rate = self.rate_of(instance_id)
         for _ in range(REQUESTS_MAX):
             try:
                 request, rest = read_request(connection, rest)
