@@ -31,7 +31,6 @@ COLUMNS: Final = (
 GUESTS: Final = {
     "tiny": "the tests' own guest: Debian's cloud kernel, busybox, dropbear",
     "tiny, PV-GRUB": "its own kernel, found by the menu on its disk",
-    "tiny, PV-GRUB, i386": "the 32-bit boot loader reads the menu of the same disk",
     "tiny, Secure Boot": "keys enrolled by UefiData, none of which signed its boot loader",
     "small": "house image: Debian 12 with systemd",
     "small-sysv": "house image: Debian 12 with System V init",
@@ -40,6 +39,7 @@ GUESTS: Final = {
     "memtest86+": "Debian's package `memtest86+`: no system at all",
 }
 UNTESTED: Final = {
+    "32-bit paravirtual guests": "`make torture` builds their hypervisor and starts PV-GRUB of 32 bits (`tests/acceptance/test_xen_pv32.py`); no whole system",
     "FreeDOS": "Debian has no package of it",
     "Windows": "no medium that may be had freely; `xen-hvm` and `nitro` are made for it",
     "OpenSolaris, illumos": "no medium in Debian; its paravirtual kernels are recognised",

@@ -1,11 +1,13 @@
 """A full Debian 12 with cloud-init: it must take this for EC2 by itself, with no kernel parameter and no seed that says so."""
 
+import time
 import uuid
 from pathlib import Path
 
 import pytest
 
 from tests.support import journey
+from tests.support.boots import Note, boot_since
 from tests.support.guests import debian_guest, facts_of
 from tests.support.server import Server
 
@@ -28,13 +30,14 @@ echo found=$(grep '^Found single datasource' /run/cloud-init/ds-identify.log)
 
 
 @pytest.mark.slow
-def test_debian_finds_the_ec2_data_source_by_itself(server: Server, tmp_path: Path) -> None:
+def test_debian_finds_the_ec2_data_source_by_itself(server: Server, tmp_path: Path, note_boot: Note) -> None:
     guest = debian_guest()
     ec2 = server.client("ec2")
     image = journey.amiable(server, "image", "import", str(guest.hvm), "--name", "debian").stdout.strip()
     key, public = journey.make_key(tmp_path)
     ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=public.encode())
     nonce = uuid.uuid4().hex
+    began = time.monotonic()
     instance = ec2.run_instances(
         ImageId=image,
         InstanceType="t2.micro",
@@ -47,6 +50,7 @@ def test_debian_finds_the_ec2_data_source_by_itself(server: Server, tmp_path: Pa
     try:
         journey.wait_for_console(server, instance, "Datasource DataSourceEc2", seconds_max=BOOT_SECONDS_MAX)
         facts = facts_of(journey.ssh(server, instance, key, QUESTIONS, login="debian"))
+        note_boot(boot_since(began, "Debian 12", "virtio", "legacy-bios", "cloud-init done, SSH"))
         assert facts["status"] == "done"
         assert facts["cloud-id"] == "aws"
         assert facts["platform"] == "ec2"

@@ -1,5 +1,6 @@
 """House images: built by one command, found by the owner alias, launched by another account, changed, stopped and started again."""
 
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support import journey
+from tests.support.boots import Note, boot_since
 from tests.support.guests import facts_of, house_disk
 from tests.support.server import Server
 
@@ -57,7 +59,7 @@ def launch(ec2: Any, image: str, nonce: str) -> str:
 
 @pytest.mark.parametrize(("kind", "init"), [("small", "systemd"), ("small-sysv", "init")])
 def test_a_house_image_is_launched_by_another_account_and_comes_back_after_the_power_button(
-    server: Server, tmp_path: Path, kind: str, init: str
+    server: Server, tmp_path: Path, note_boot: Note, kind: str, init: str
 ) -> None:
     built = journey.amiable(server, "image", "build", kind, "--disk", str(house_disk(kind))).stdout.strip()
     someone = journey.amiable(server, "account", "create", kind, "--output", "id").stdout.split()[0]
@@ -69,11 +71,13 @@ def test_a_house_image_is_launched_by_another_account_and_comes_back_after_the_p
     key, public = journey.make_key(tmp_path)
     ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=public.encode())
     nonce = uuid.uuid4().hex
+    began = time.monotonic()
     instance = launch(ec2, built, nonce)
     try:
         first = wait_until_ready(server, instance, someone)
         print(f"{kind}: ready after {first} s")
         facts = facts_of(journey.ssh(server, instance, key, QUESTIONS, account=someone, login="admin"))
+        note_boot(boot_since(began, kind, "nitro", "legacy-bios", "SSH"))
         assert (facts["init"], facts["user"], facts["root-user"]) == (init, "admin", "root")
         assert facts["host-name"] == "ip-" + journey.describe(ec2, instance)["PrivateIpAddress"].replace(".", "-")
         assert (facts["nonces"], facts["nonce"]) == ("1", nonce)

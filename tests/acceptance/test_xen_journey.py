@@ -1,6 +1,7 @@
 """Paravirtual images under Xen: their own kernels, their own menus, and how they end."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support import journey
+from tests.support.boots import Note, boot_since
 from tests.support.guests import tiny_guest
 from tests.support.server import Server
 from tests.support.xen import xen_server
@@ -66,20 +68,24 @@ def imported(server: Server) -> Imported:
 
 @pytest.mark.boot
 def test_one_image_runs_directly_and_under_xen_where_it_is_rebooted_and_stopped_as_any(
-    server: Server, imported: Imported, tmp_path: Path
+    server: Server, imported: Imported, tmp_path: Path, note_boot: Note
 ) -> None:
     ec2, image = server.client("ec2"), imported.image
     key, public = journey.make_key(tmp_path)
     ec2.import_key_pair(KeyName="xen", PublicKeyMaterial=public.encode())
 
+    began = time.monotonic()
     direct = launch(server, image, KeyName="xen")
     told = journey.facts(server, direct, key)
+    note_boot(boot_since(began, "tiny", "direct", "", "SSH"))
     assert (told["instance-id"], told["root-device"]) == (direct, "/dev/vda")
     journey.terminate(server, direct)
 
     more = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}]
+    began = time.monotonic()
     instance = launch(server, image, KeyName="xen", TagSpecifications=UNDER_XEN, BlockDeviceMappings=more)
     told = journey.facts(server, instance, key)
+    note_boot(boot_since(began, "tiny", "xen-pv", "", "SSH"))
     assert (told["instance-id"], told["root-device"], told["command-line"]) == (
         *(instance, "/dev/xvda1", "root=/dev/sda1 ro console=hvc0"),
     )
@@ -137,7 +143,7 @@ def test_pv_grub_that_is_there_already_is_told_and_not_added_again(server: Serve
 
 @pytest.mark.boot
 def test_a_bundle_that_names_only_pv_grub_boots_by_its_own_menu(
-    server: Server, pv_grub: dict[str, str], tmp_path: Path
+    server: Server, pv_grub: dict[str, str], tmp_path: Path, note_boot: Note
 ) -> None:
     ec2 = server.client("ec2")
     key, public = journey.make_key(tmp_path)
@@ -150,8 +156,10 @@ def test_a_bundle_that_names_only_pv_grub_boots_by_its_own_menu(
     image = ec2.register_image(Name="menu", ImageLocation=location, VirtualizationType="paravirtual")["ImageId"]
     ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1, "MaxAttempts": 120})
 
+    began = time.monotonic()
     instance = launch(server, image, KeyName="menu")
     told = journey.facts(server, instance, key)
+    note_boot(boot_since(began, "tiny, PV-GRUB", "xen-pv", "", "SSH"))
     assert (told["instance-id"], told["kernel-id"], told["root-device"]) == (instance, pv_grub["hd0"], "/dev/xvda1")
     assert "from=menu.lst" in told["command-line"] and told["kernel"] == tiny_guest().kernel_version
     journey.terminate(server, instance)

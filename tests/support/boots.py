@@ -1,6 +1,7 @@
 """What a run booted, for the boot matrix: tests note it, a worker of xdist sends it with its report, the controller keeps or compares it."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
@@ -11,6 +12,11 @@ from tests.support.proofs import WHOLE, chosen_marks
 
 PROPERTY = "boot"
 Note = Callable[[Boot], None]
+
+
+def boot_since(began: float, guest: str, profile: str, boot_mode: str, reached: str) -> Boot:
+    """What is noted of a guest that came so far now; ``began``: the steady clock at the call that launched it."""
+    return Boot(guest, profile, boot_mode, reached, round(time.monotonic() - began, 1))
 
 
 def noter(request: pytest.FixtureRequest) -> Note:

@@ -151,7 +151,7 @@ def _check_fit(image: Image, type_: InstanceType) -> None:
     if image.tpm_support is not None and not type_.has_tpm:
         raise Unsupported(
             f"The image {image.id} wants a TPM (TpmSupport {image.tpm_support}), which the instance type '{type_.name}' does not have.",
-            hint="choose a type whose nitroTpmSupport is supported: amiable instance types, or DescribeInstanceTypes",
+            hint="choose a type whose NitroTpmSupport is supported (DescribeInstanceTypes), or amiable.tiny",
         )
     if type_.needs_ena and image.virtualization_type != PARAVIRTUAL and not image.ena_support:
         raise InvalidParameterCombination(
