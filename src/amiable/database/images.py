@@ -17,7 +17,7 @@ from amiable.database.schema import instance as N
 from amiable.database.schema import launch_permission as P
 from amiable.database.schema import volume as V
 from amiable.database.tags import batches
-from amiable.model.image import Image, ImageState, ImageType, StateReason
+from amiable.model.image import EVERYONE, Image, ImageState, ImageType, StateReason
 from amiable.model.kernel import KernelFacts
 
 _INSERT_IMAGE: Final = insert(I)
@@ -82,6 +82,18 @@ def kernels_not_looked_at(c: Connection) -> list[str]:
         I.c.image_type == ImageType.KERNEL, I.c.state == ImageState.AVAILABLE, I.c.kernel_kind.is_(None)
     )
     return list(c.execute(query.order_by(I.c.id)).scalars())
+
+
+def find_twin(c: Connection, image_id: str, *, region: str, viewer: str) -> str | None:
+    """The available kernel or ramdisk of ``region`` that holds what ``image_id`` holds and that the viewer may use; its own first."""
+    source = c.execute(select(I.c.content_digest, I.c.image_type).where(I.c.id == image_id)).first()
+    if source is None or source.content_digest is None:
+        return None
+    same = and_(I.c.content_digest == source.content_digest, I.c.image_type == source.image_type)
+    shared = select(P.c.image_id).where(P.c.image_id == I.c.id, P.c.grantee.in_((viewer, EVERYONE))).exists()
+    here = and_(I.c.region == region, I.c.state == ImageState.AVAILABLE, or_(I.c.account_id == viewer, shared))
+    query = select(I.c.id).where(same, here).order_by(I.c.account_id != viewer, I.c.id).limit(1)
+    return c.execute(query).scalar()
 
 
 def set_kernel_facts(c: Connection, image_id: str, facts: KernelFacts) -> None:

@@ -19,5 +19,6 @@ class ConcurrentSnapshotLimitExceeded(Refusal):
     template = "The volume '{volume_id}' has {count} pending snapshots; it may have no more at once."
 
 
-class SnapshotCopyUnsupported(Refusal):
-    code = "SnapshotCopyUnsupported.InterRegion"
+class InvalidRegion(Refusal):
+    code = "InvalidRegion"
+    template = "Region {region} is not found: it is none of this installation's, {regions}."
