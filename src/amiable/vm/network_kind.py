@@ -29,7 +29,10 @@ WORDS: Final = {
     ),
 }
 
-PROBES: Final = {NetworkKind.NAMESPACE: "amiable.vm.namespace_probe"}
+PROBES: Final = {
+    NetworkKind.ROUTED: "amiable.vm.fabric_probe",
+    NetworkKind.NAMESPACE: "amiable.vm.namespace_probe",
+}
 """What *auto* tries, in this order."""
 
 _lock = threading.Lock()
