@@ -35,6 +35,10 @@ from amiable.vm.network_kind import choose_network
 from amiable.vm.qmp import Qmp
 
 
+class _Overtaken(Exception):
+    """The instance is pending no more: it was terminated before its lock was had."""
+
+
 def boot(context: JobContext) -> None:
     """Runs the job."""
     services = context.services
@@ -46,23 +50,28 @@ def boot(context: JobContext) -> None:
         start(services, facts)
     except DirectoryBusy:
         raise
+    except _Overtaken:
+        _clear(services, facts)
+        return
     except FAILURES as error:
         give_up(context, words(error))
         return
     try:
         move(context, facts.instance.id, Event.BOOTED)
     except IncorrectInstanceState:  # it was terminated meanwhile, and that job may have found nothing to end
-        now = facts_of(services, facts.instance.id)
-        _abandon(services, facts, remove=now.instance.state is State.TERMINATED)
+        _clear(services, facts)
+
+
+def _clear(services: Services, facts: Facts) -> None:
+    """Ends what was started of an instance that is not to run; where it has ended, its directory goes."""
+    now = facts_of(services, facts.instance.id)
+    _abandon(services, facts, remove=now.instance.state is State.TERMINATED)
 
 
 def start(services: Services, facts: Facts) -> None:
-    """A live QEMU of this boot, adopted or made; raises one of FAILURES with nothing left running."""
-    facts = replace(facts, volumes=tuple(volume for volume in facts.volumes if not volume.is_leaving))
+    """A live QEMU of this boot, adopted or made; raises _Overtaken, or one of FAILURES with nothing left running."""
     instance = facts.instance
     settings = services.settings
-    if root_of(facts.volumes, instance.root_device_name) is None:
-        raise MachineFailed(f"the instance has no volume at its root device {instance.root_device_name}")
     make_directory(
         services.data,
         instance.id,
@@ -71,6 +80,7 @@ def start(services: Services, facts: Facts) -> None:
     xen = xen_parts(services, facts)
     machine.find_program(settings.qemu, "qemu-system-x86")
     with open_directory(services.data, instance.id) as directory, locked(directory) as lock:
+        facts = _startable(services, instance.id)
         this_boot = instance.boot_count + 1
         found = machine.find_machine(directory)
         if found is not None and found.facts.get("boot") == this_boot:
@@ -89,6 +99,17 @@ def start(services: Services, facts: Facts) -> None:
             with machine.monitor(directory, started, wait_seconds=machine.START_SECONDS_MAX) as qmp:
                 _hold_to_rates(qmp, facts)
             undo.pop_all()
+
+
+def _startable(services: Services, instance_id: str) -> Facts:
+    """The facts under the lock, where no volume comes or goes any more, without those that leave."""
+    found = facts_of(services, instance_id)
+    if found.instance.state is not State.PENDING:
+        raise _Overtaken
+    facts = replace(found, volumes=tuple(volume for volume in found.volumes if not volume.is_leaving))
+    if root_of(facts.volumes, facts.instance.root_device_name) is None:
+        raise MachineFailed(f"the instance has no volume at its root device {facts.instance.root_device_name}")
+    return facts
 
 
 def _hold_to_rates(qmp: Qmp, facts: Facts) -> None:
@@ -152,10 +173,11 @@ def give_up(context: JobContext, why: str) -> None:
             for volume in facts.volumes:
                 volumes.delete_volume(c, volume.id)
             drop_unused_roots(services, c)
+    _forget_gone(services, facts)
 
 
 def _abandon(services: Services, facts: Facts, *, remove: bool) -> None:
-    """Ends whatever runs of the instance; with ``remove``, its directory and its volumes' bytes go too."""
+    """Ends whatever runs of the instance; with ``remove``, its directory goes, and the bytes of volumes that are gone."""
     with contextlib.suppress(FileNotFoundError):
         with open_directory(services.data, facts.instance.id) as directory, locked(directory):
             machine.end_machine(directory)
@@ -163,5 +185,12 @@ def _abandon(services: Services, facts: Facts, *, remove: bool) -> None:
             if remove:
                 remove_directory(services.data, facts.instance.id)
     if remove:
-        for volume in facts.volumes:
+        _forget_gone(services, facts)
+
+
+def _forget_gone(services: Services, facts: Facts) -> None:
+    with services.database.read() as c:
+        there = volumes.existing_volumes(c, [volume.id for volume in facts.volumes])
+    for volume in facts.volumes:
+        if volume.id not in there:
             forget_volume(services, volume.id)

@@ -41,13 +41,17 @@ class Workers:
 
     def start(self) -> None:
         """Takes back what an earlier server of this host left running, then starts the threads."""
-        with self.services.database.write() as c:
-            queue.release_all(c, host=self.services.host, now=self.services.now())
+        self.start_over()
         names = [f"worker-{n}" for n in range(self.services.settings.workers)]
         self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
         self._threads.append(threading.Thread(target=self._renew, name="lease-keeper", daemon=True))
         for thread in self._threads:
             thread.start()
+
+    def start_over(self) -> None:
+        """Lets the jobs that an earlier server of this host left running be picked again."""
+        with self.services.database.write() as c:
+            queue.release_all(c, host=self.services.host, now=self.services.now())
 
     def wake(self) -> None:
         """Lets an idle worker look at the table now."""

@@ -89,6 +89,14 @@ class Directory:
             for part in parts:
                 _write_all(target, part)
 
+    def write_sparse(self, name: str, parts: Iterable[tuple[int, bytes]], size_bytes: int) -> None:
+        """Makes ``name`` anew, ``size_bytes`` long, zero but for ``parts`` at their offsets, for QEMU to read and write."""
+        with self._new(name) as target:
+            os.ftruncate(target, size_bytes)
+            for offset, part in parts:
+                written = os.pwrite(target, part, offset)
+                assert written == len(part)
+
     def link_in(self, source: Path, name: str) -> None:
         """Makes ``name`` anew as the file ``source``, which nobody may write to; a copy where it lies on another file system."""
         self.unlink(name)

@@ -20,7 +20,9 @@ from amiable.model.hardware import AcceleratorKind, Disk, Hardware, NetworkKind
 from amiable.rules.qemu_command import APPLIANCE_LOG, SERCON_BYTES, SERCON_FILE, TAP_DESCRIPTOR, qemu_arguments
 from amiable.vm import fabric, network, process, tpm
 from amiable.vm.directory import LOG, Directory, peer_pid
+from amiable.vm.launcher import boot_id
 from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process
+from amiable.vm.qcow2 import empty_qcow2
 from amiable.vm.qmp import Qmp, QmpError, QmpGone
 from amiable.vm.tpm import TpmFailed
 
@@ -47,17 +49,12 @@ def find_program(name: str, package: str) -> str:
 
 
 def make_overlay(directory: Directory, disk: Disk) -> None:
-    """The disk's qcow2 overlay, as long as the volume, unless it is there; whole or not at all.  Made with QEMU's uid."""
+    """The disk's qcow2 overlay, as long as the volume, unless it is there; whole or not at all."""
     if directory.exists(disk.overlay):
         return
-    program = find_program("qemu-img", "qemu-utils")
     temp = disk.overlay + ".new"
-    directory.unlink(temp)
-    base = ["-u", "-F", "raw", "-b", f"nbd+unix:///?socket={disk.socket}"] if disk.has_base else []
-    run_tool(
-        directory,
-        [program, "create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=on", *base, temp, str(disk.size_bytes)],
-    )
+    made = empty_qcow2(disk.size_bytes, f"nbd+unix:///?socket={disk.socket}" if disk.has_base else None)
+    directory.write_sparse(temp, made.parts, made.file_bytes)
     os.rename(temp, disk.overlay, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
     os.fsync(directory.descriptor)
 
@@ -227,7 +224,7 @@ def find_machine(directory: Directory) -> Process | None:
 def ended_with_host(directory: Directory) -> bool:
     """Whether the instance's QEMU was of an earlier boot of the host: it ended with that boot."""
     found = process.read_record(directory.descriptor, QEMU_RECORD)
-    return found is not None and found.boot_id != process.boot_id()
+    return found is not None and found.boot_id != boot_id()
 
 
 def end_machine(directory: Directory) -> None:

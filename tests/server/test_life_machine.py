@@ -1,0 +1,367 @@
+"""The law of an instance's life: calls, crashes of the server between any two steps of a job, power-offs, dead processes and restarts
+of the host in any order never lead to an instance in two places, a volume that is lost or left over, or a state the table forbids.
+
+Real database, real calls, real jobs, real supervision; the machines are values (``fake_host``).  What else works on instances and
+volumes is added as a rule, and to :data:`CALLS` for what may happen in the middle of a job.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import select, update
+
+from amiable.api.ec2 import instance_states as api
+from amiable.database import instances, schema, volumes
+from amiable.jobs import boot, moments, reboot, stop, terminate
+from amiable.model.errors import Refusal
+from amiable.model.image import Image
+from amiable.model.instance import Instance, State
+from amiable.model.principal import Principal
+from amiable.model.volume import VolumeState
+from amiable.rules.lifecycle import NEXT
+from amiable.server import sweep
+from amiable.server.supervise import Supervisor
+from amiable.server.worker import Workers
+from amiable.services import Services
+from amiable.vm.directory import Directory, locked
+from amiable.wire.generated import ec2
+from tests.api.ec2.launching import make_image, make_instance_store_image, run_one
+from tests.server.fake_host import Died, Host, exists
+from tests.support.clock import Clock
+from tests.support.services import make_account, open_services
+
+EXAMPLES, STEPS = int(os.environ.get("AMIABLE_LIFE_EXAMPLES", "25")), 30
+INSTANCES_MAX: Final = 3
+SETTLE_ROUNDS_MAX: Final = 60
+FINAL: Final = (State.RUNNING, State.STOPPED, State.TERMINATED)
+WHICH = st.integers(0, INSTANCES_MAX - 1)
+
+CALLS: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = {
+    "stop": (api.stop_instances, ec2.StopInstancesRequest),
+    "force": (api.stop_instances, lambda **words: ec2.StopInstancesRequest(force=True, **words)),
+    "start": (api.start_instances, ec2.StartInstancesRequest),
+    "reboot": (api.reboot_instances, ec2.RebootInstancesRequest),
+    "terminate": (api.terminate_instances, ec2.TerminateInstancesRequest),
+}
+"""What an owner may ask, between jobs and in the middle of one."""
+
+
+def reachable() -> dict[State, set[State]]:
+    """Each state with those that the table leads to from it, itself among them."""
+    found = {state: {state} for state in State}
+    for _ in State:
+        for (before, _event), after in NEXT.items():
+            for states in found.values():
+                if before in states:
+                    states.add(after)
+    return found
+
+
+REACHABLE: Final = reachable()
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[tuple[Services, Principal, Clock]]:
+    folder = "/dev/shm" if Path("/dev/shm").is_dir() else None  # thousands of transactions, each synced
+    clock = Clock()
+    with tempfile.TemporaryDirectory(prefix="amiable-life-", dir=folder) as name:
+        with open_services(Path(name) / "data", clock=clock, network="guestfwd") as services:
+            yield services, make_account(services, "owner", administrator=True)[1], clock
+
+
+class Life(RuleBasedStateMachine):
+    """One owner's instances on one host."""
+
+    def __init__(self, place: tuple[Services, Principal, Clock]) -> None:
+        super().__init__()
+        self.services, self.principal, self.clock = place
+        self.patch = pytest.MonkeyPatch()
+        self.host = Host(self.services)
+        self.host.stand_in(self.patch)
+        for module in (boot, moments, stop, terminate, sweep):
+            self.patch.setattr(module, "locked", self.locked)
+        for module, name, value in (
+            (stop, "POWER_OFF_SECONDS_MAX", 0.02),
+            (terminate, "POWER_OFF_SECONDS_MAX", 0.02),
+            (reboot, "POWER_OFF_SECONDS_MAX", 0.02),
+            (stop, "LOOK_SECONDS", 0.001),
+        ):
+            self.patch.setattr(module, name, value)
+        self.ids: list[str] = []
+        self.seen: dict[str, State] = {}
+        self.workers, self.supervisor = Workers(self.services), Supervisor(self.services)
+
+    @contextlib.contextmanager
+    def locked(self, directory: Directory, wait_seconds: float = 0) -> Iterator[int]:
+        """The instance's lock, or DirectoryBusy at once; before it is taken, something may happen."""
+        self.host.step()
+        with locked(directory, 0) as lock:
+            yield lock
+
+    # ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @precondition(lambda self: len(self.ids) < INSTANCES_MAX)
+    @rule(
+        store=st.booleans(),
+        keeps=st.booleans(),
+        behavior=st.sampled_from(["stop", "terminate"]),
+        recovers=st.booleans(),
+    )
+    def launch(self, store: bool, keeps: bool, behavior: str, recovers: bool) -> None:
+        words: dict[str, Any] = {
+            "maintenance_options": ec2.InstanceMaintenanceOptionsRequest(
+                auto_recovery="default" if recovers else "disabled"
+            )
+        }
+        if store:
+            image = self.store_image()
+        else:
+            image = make_image(self.services, self.principal)
+            words["instance_initiated_shutdown_behavior"] = behavior
+            root = ec2.EbsBlockDevice(delete_on_termination=not keeps)
+            data = ec2.EbsBlockDevice(volume_size=1, delete_on_termination=keeps)
+            words["block_device_mappings"] = [
+                ec2.BlockDeviceMapping(device_name="/dev/sda1", ebs=root),
+                ec2.BlockDeviceMapping(device_name="/dev/sdf", ebs=data),
+            ]
+        self.ids.append(run_one(self.services, self.principal, image, **words))
+
+    def store_image(self) -> Image:
+        image = make_instance_store_image(self.services, self.principal)
+        assert image.kernel_id is not None
+        (self.services.data / "kernels" / image.kernel_id).write_bytes(b"a kernel")
+        return image
+
+    @rule(which=WHICH, verb=st.sampled_from(sorted(CALLS)))
+    def ask(self, which: int, verb: str) -> None:
+        """A call, which may be refused."""
+        if which < len(self.ids):
+            operation, request = CALLS[verb]
+            try:
+                operation(self.services, self.principal, request(instance_ids=[self.ids[which]]))
+            except Refusal as refusal:
+                assert refusal.code in ("IncorrectInstanceState", "UnsupportedOperation"), refusal
+
+    @rule(which=WHICH, verb=st.sampled_from(sorted(CALLS)))
+    def ask_and_wait(self, which: int, verb: str) -> None:
+        """A call, and all that follows from it."""
+        self.ask(which, verb)
+        while self.run_one():
+            pass
+
+    @rule(count=st.integers(1, 4))
+    def work(self, count: int) -> None:
+        """A worker takes the jobs that are due."""
+        for _ in range(count):
+            if not self.run_one():
+                return
+
+    @rule(step=st.integers(0, 30))
+    def work_and_die(self, step: int) -> None:
+        """The server is killed at some step of a job, or of supervision, and started again."""
+        self.host.plan = (step, self.host.die)
+        self.run_one()
+        self.look()
+        self.host.plan = None
+        if self.host.is_dead:
+            self.server_starts()
+
+    @rule(step=st.integers(0, 30), which=WHICH, verb=st.sampled_from(sorted(CALLS)), jobs=st.integers(0, 2))
+    def work_and_be_asked(self, step: int, which: int, verb: str, jobs: int) -> None:
+        """In the middle of a job a call comes in, and another worker takes what it asks for."""
+
+        def happen() -> None:
+            self.ask(which, verb)
+            for _ in range(jobs):
+                self.run_one()
+
+        self.host.plan = (step, happen)
+        self.run_one()
+        self.host.plan = None
+
+    @rule()
+    def server_starts(self) -> None:
+        """The server has died, and another finds what it left."""
+        self.host.is_dead = False
+        self.supervisor.stop()
+        self.workers, self.supervisor = Workers(self.services), Supervisor(self.services)
+        self.workers.start_over()
+
+    @rule()
+    def host_restarts(self) -> None:
+        self.host.restart()
+        self.server_starts()
+
+    @rule(which=WHICH, how=st.sampled_from(["off", "panic", "dead"]))
+    def guest_ends(self, which: int, how: str) -> None:
+        """A guest powers itself off, or crashes, or its QEMU ends."""
+        for guest in self.host.live(self.ids[which] if which < len(self.ids) else "none"):
+            if how == "dead":
+                guest.die()
+            elif how == "panic":
+                guest.status = "guest-panicked"
+                guest.events.append({"event": "GUEST_PANICKED"})
+            else:
+                guest.power_off()
+
+    @rule(fails=st.booleans(), is_deaf=st.booleans())
+    def fortune(self, fails: bool, is_deaf: bool) -> None:
+        """How the next guests will be: one that cannot be started, those that ignore their power button."""
+        self.host.fails_to_start, self.host.is_deaf = fails, is_deaf
+
+    @rule()
+    def look(self) -> None:
+        """The supervisor looks, and sweeps."""
+        self.clock.pass_(seconds=61)
+        self.supervisor._swept_at = -1e9
+        try:
+            self.supervisor.look()
+            self.supervisor._wait(0)
+        except Died:
+            assert self.host.is_dead
+
+    def run_one(self) -> bool:
+        """One job, as far as the server lives."""
+        self.clock.pass_(seconds=1)
+        try:
+            return self.workers.run_one()
+        except Died:
+            assert self.host.is_dead
+            return False
+
+    # ── what must be so ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def rows(self) -> list[Instance]:
+        with self.services.database.read() as c:
+            found = [instances.get_instance(c, instance_id) for instance_id in self.ids]
+        return [row for row in found if row is not None]
+
+    @invariant()
+    def states_follow_the_table(self) -> None:
+        for row in self.rows():
+            assert row.state in REACHABLE[self.seen.get(row.id, State.PENDING)], (self.seen.get(row.id), row.state)
+            self.seen[row.id] = row.state
+
+    @invariant()
+    def no_instance_is_in_two_places(self) -> None:
+        assert self.host.broken == []
+        for instance_id in self.ids:
+            assert len(self.host.live(instance_id)) <= 1
+
+    @invariant()
+    def volumes_are_whole(self) -> None:
+        """A volume that was written to has one file, with what was written."""
+        with self.services.database.read() as c:
+            held = c.execute(select(schema.volume.c.id)).scalars().all()
+        for volume_id in held:
+            if volume_id in self.host.written:
+                (path,) = self.host.file_of(volume_id)
+                assert path.read_bytes() == self.host.content(volume_id), volume_id
+
+    def settle(self) -> None:
+        """Nothing more goes wrong: what is under way comes to its end."""
+        self.host.fails_to_start, self.host.plan = False, None
+        for _ in range(SETTLE_ROUNDS_MAX):
+            self.look()
+            worked = False
+            while self.run_one():
+                worked = True
+            if not worked and all(row.state in FINAL for row in self.rows()):
+                return
+        raise AssertionError([(row.id, row.state) for row in self.rows()])
+
+    def teardown(self) -> None:
+        try:
+            self.settle()
+            self.check_settled()
+            for which in range(len(self.ids)):
+                self.ask(which, "terminate")
+            self.settle()
+            self.check_settled()
+            assert all(row.state is State.TERMINATED for row in self.rows())
+            assert not self.host.live() and not self.host.exports
+            self.forget()
+        finally:
+            self.supervisor.stop()
+            self.patch.undo()
+            for guest in self.host.guests:
+                os.close(guest.end)
+
+    def check_settled(self) -> None:
+        """Where nothing is under way, processes, files and exports are those of the rows."""
+        for check in (self.states_follow_the_table, self.no_instance_is_in_two_places, self.volumes_are_whole):
+            check()
+        exported = set()
+        for row in self.rows():
+            live = self.host.live(row.id)
+            with self.services.database.read() as c:
+                held = volumes.volumes_of(c, row.id)
+            assert [guest.boot for guest in live] == ([row.boot_count] if row.state is State.RUNNING else [])
+            if row.state is State.TERMINATED:
+                assert not held and not exists(self.services, row.id)
+                assert row.terminated_at is not None
+            if row.state is State.STOPPED:
+                assert row.is_ebs and row.state_reason_code is not None
+            if row.state is State.RUNNING:
+                exported |= {volume.id for volume in held if volume.snapshot_id is not None}
+        assert self.host.exports == exported
+        assert len(self.host.live()) == sum(row.state is State.RUNNING for row in self.rows())
+        self.check_files()
+
+    def check_files(self) -> None:
+        with self.services.database.read() as c:
+            rows = {row.id: row for row in c.execute(select(schema.volume))}
+        files = [*self.services.data.glob("instances/*/vol-*.qcow2"), *self.services.data.glob("volumes/*.qcow2")]
+        assert len({path.stem for path in files}) == len(files)
+        for path in files:
+            row = rows[path.stem]  # else it is left over
+            assert path.parent.name == (row.instance_id or "volumes")
+        for path in (self.services.data / "exports").glob("*.map"):
+            assert path.stem in rows
+        for row in rows.values():
+            assert (row.instance_id is None) == (row.state == VolumeState.AVAILABLE.value)
+
+    def forget(self) -> None:
+        """The next example begins without this one's volumes and jobs."""
+        with self.services.database.write() as c:
+            for volume_id in c.execute(select(schema.volume.c.id)).scalars().all():
+                volumes.delete_volume(c, volume_id)
+            c.execute(update(schema.job).values(state="done"))
+        self.look()
+        assert not [*self.services.data.glob("volumes/*")] and not [*(self.services.data / "exports").glob("*.map")]
+
+
+def test_no_order_of_calls_crashes_and_restarts_breaks_an_instances_life(
+    place: tuple[Services, Principal, Clock],
+) -> None:
+    wanted = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(lambda: Life(place), settings=wanted)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_a_start_that_is_overtaken_by_an_end_keeps_the_volume_that_was_to_stay(
+    place: tuple[Services, Principal, Clock], step: int
+) -> None:
+    life = Life(place)
+    try:
+        life.launch(store=False, keeps=True, behavior="stop", recovers=True)
+        for verb in ("start", "stop"):
+            life.ask_and_wait(which=0, verb=verb)
+        life.ask(which=0, verb="start")
+        life.work_and_be_asked(step=step, which=0, verb="terminate", jobs=1)
+        life.volumes_are_whole()
+    finally:
+        life.teardown()
