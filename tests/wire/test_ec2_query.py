@@ -188,6 +188,14 @@ def test_an_empty_string_is_not_an_absent_one() -> None:
     assert request.description == ec2.AttributeValue(value="")
 
 
+def test_an_id_of_no_characters_is_an_absent_one() -> None:
+    made = read_call("CreateSecurityGroup", GroupName="a", GroupDescription="b", VpcId="")
+    assert made.vpc_id is None
+    with pytest.raises(MissingParameter) as refused:
+        read_call("AttachVolume", VolumeId="", InstanceId="i-1", Device="/dev/sdf")
+    assert refused.value.facts["parameter"] == "VolumeId"
+
+
 @pytest.mark.parametrize(
     ("body", "refusal"),
     [

@@ -185,6 +185,8 @@ def _structure_reader(shape: Structure, members: dict[str, tuple[Member, Read]])
             found = members.get(name)
             if found is None:
                 raise UnknownParameter(parameter=prefix + name)
+            if name.endswith("Id") and not child.value and not child.children:
+                continue  # an id of no characters is none: Packer names the default VPC so
             values[found[0].attribute] = found[1](child, prefix + name)
         for member in required:
             if member.attribute not in values:
