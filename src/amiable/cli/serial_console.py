@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from amiable.cli.output import say
+from amiable.cli.terminal_text import plain
 from amiable.cli.tunnel import Tunnel, dial_path
 
 ESCAPE_KEY: Final = b"\x1d"
@@ -58,7 +59,7 @@ def raw_terminal(descriptor: int) -> Iterator[None]:
         return
     before = termios.tcgetattr(descriptor)
     try:
-        tty.setraw(descriptor)
+        tty.setraw(descriptor, termios.TCSADRAIN)  # what was typed already stays
         yield
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
@@ -67,11 +68,11 @@ def raw_terminal(descriptor: int) -> Iterator[None]:
 def attach(instance: str) -> None:
     """Carries keys and output until the guest's machine ends or the user leaves."""
     with dial_path(instance, "console") as line:
-        if sys.stdin.isatty():
-            say(f"connected to {instance}; Ctrl-] ends this")
         reading, writing = os.pipe()
         typing = threading.Thread(target=_type, args=(line, sys.stdin.fileno(), reading), daemon=True)
         with raw_terminal(sys.stdin.fileno()):
+            if sys.stdin.isatty():
+                sys.stderr.write(f"connected to {plain(instance)}; Ctrl-] ends this\r\n")
             typing.start()
             output = sys.stdout.fileno()
             while data := line.receive():

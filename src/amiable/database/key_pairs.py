@@ -3,7 +3,7 @@
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from amiable.database.schema import key_pair as K
 from amiable.model.key_pair import KeyPair
@@ -26,6 +26,12 @@ def list_key_pairs(c: Connection, account_id: str, region: str) -> list[KeyPair]
     """The account's key pairs, by name."""
     query = select(K).where(K.c.account_id == account_id, K.c.region == region).order_by(K.c.name)
     return [_key_pair(row) for row in c.execute(query)]
+
+
+def count_key_pairs(c: Connection, account_id: str, region: str) -> int:
+    """How many the account has."""
+    query = select(func.count()).select_from(K).where(K.c.account_id == account_id, K.c.region == region)
+    return int(c.execute(query).scalar_one())
 
 
 def delete_key_pair(c: Connection, key_pair_id: str) -> None:

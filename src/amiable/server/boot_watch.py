@@ -38,6 +38,7 @@ log = logging.getLogger("amiable.supervise")
 
 LATE_SECONDS: Final = 2.0
 """A first look at a machine that runs for longer cannot say when its text came."""
+FIRMWARE_SECONDS: Final = 2.0
 QUIET_SECONDS: Final = 10.0
 POST_SECONDS_MAX: Final = 120.0
 """The post after a start comes when the console was quiet for so long, and at the latest after so much."""
@@ -139,8 +140,13 @@ class BootWatch:
             return boots.begin_boot(c, self._instance.id, fresh)
 
     def begin_again(self) -> None:
-        """The guest was reset: what it prints from now on belongs to another boot."""
+        """The guest was reset: what it prints from now on belongs to another boot.
+
+        Firmware that was reset may reset the machine once more: that begins no other.
+        """
         self._position += len(console.read(self._directory, self._position, TEXT_BYTES_MAX))
+        if self._boot.is_reset and _uptime() - self._zero < FIRMWARE_SECONDS:
+            return
         self._zero, self._is_late = _uptime(), False
         self._earlier = self._reading.cause or self._earlier
         self._reading = self._new_reading()

@@ -122,7 +122,7 @@ def test_names_types_and_forms_are_checked(services: Services, principal: Princi
     for name in ("", " x", "a\nb", "é", "x" * 256):
         refused("InvalidParameterValue", create, services, principal, name)
     refused("InvalidParameterValue", create, services, principal, key_type="dsa")
-    refused("UnsupportedOperation", create, services, principal, key_format="ppk")
+    refused("InvalidParameterValue", create, services, principal, key_format="der")
 
 
 def test_dry_runs_make_and_delete_nothing(services: Services, principal: Principal) -> None:
@@ -176,3 +176,52 @@ def test_an_instance_keeps_the_key_it_was_launched_with(services: Services, prin
     with services.database.read() as c:
         instance = instances.get_instance(c, instance_id)
     assert instance is not None and instance.public_key == kept.public_key
+
+
+@pytest.mark.parametrize("key_type", ["rsa", "ed25519"])
+def test_puttygen_reads_a_ppk_and_finds_the_kept_public_key(
+    services: Services, principal: Principal, tmp_path: Path, key_type: str
+) -> None:
+    made = create(services, principal, key_type=key_type, key_format="ppk")
+    private = tmp_path / "key.ppk"
+    private.write_bytes(str(made.key_material).encode())
+    private.chmod(0o600)
+    (kept,) = described(services, principal, include_public_key=True)
+    assert output("puttygen", private, "-L").split()[:2] == str(kept.public_key).encode().split()[:2]
+    output("puttygen", private, "-O", "private-openssh", "-o", tmp_path / "key")
+    (tmp_path / "key").chmod(0o600)
+    assert output("ssh-keygen", "-y", "-f", tmp_path / "key").split()[:2] == str(kept.public_key).encode().split()[:2]
+    assert kept.key_fingerprint == made.key_fingerprint
+
+
+def test_an_account_has_so_many_key_pairs_and_no_more(
+    services: Services, principal: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "KEY_PAIRS_MAX", 1)
+    create(services, principal, "first", key_type="ed25519")
+    refused("KeyPairLimitExceeded", create, services, principal, "second", key_type="ed25519")
+    (kept,) = described(services, principal, include_public_key=True)
+    refused("KeyPairLimitExceeded", bring, services, principal, str(kept.public_key).encode())
+
+
+def test_a_windows_image_takes_no_ed25519_key(services: Services, principal: Principal) -> None:
+    create(services, principal, "small", key_type="ed25519")
+    create(services, principal, "classic")
+    windows = make_image(services, principal, platform="windows")
+    with pytest.raises(Refusal) as caught:
+        run_one(services, principal, windows, key_name="small")
+    assert (caught.value.code, caught.value.message) == (
+        "Unsupported",
+        "ED25519 key pairs are not supported with Windows AMIs. Choose a different key pair type and try again.",
+    )
+    assert run_one(services, principal, windows, key_name="classic")
+    assert run_one(services, principal, make_image(services, principal), key_name="small")
+
+
+def test_ids_are_checked_for_their_form_and_deleted_by_them(services: Services, principal: Principal) -> None:
+    made = create(services, principal, key_type="ed25519")
+    refused("InvalidParameterValue", described, services, principal, key_pair_ids=["key-x"])
+    refused("InvalidParameterValue", delete, services, principal, key_pair_id="key-x")
+    refused("InvalidKeyPair.NotFound", delete, services, principal, key_pair_id="key-0123456789abcdef0")
+    assert delete(services, principal, key_pair_id=made.key_pair_id).key_pair_id == made.key_pair_id
+    assert described(services, principal) == []

@@ -21,25 +21,29 @@ from amiable.model.errors import (
     InvalidParameterValue,
     MissingParameter,
     NotFound,
-    UnsupportedOperation,
 )
 from amiable.model.key_pair import KeyPair
+from amiable.model.key_pair_errors import KeyPairLimitExceeded
 from amiable.model.principal import Principal
 from amiable.rules import filters
+from amiable.rules.identifiers import check_form
+from amiable.rules.ppk import PrivateKey, ppk_of
 from amiable.rules.public_key import created_rsa_fingerprint, imported_fingerprint, openssh_line, read_public_key
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
 NAME_LENGTH_MAX: Final = 255
 RSA_BITS: Final = 2048
+KEY_PAIRS_MAX: Final = 5000
+"""Of an account in a region.  Source: EC2 User Guide, "Amazon EC2 key pairs", quotas."""
 TAGGABLE: Final = ("key-pair",)
 
 
 @dataclass(frozen=True, slots=True)
 class MadeKey:
-    """A fresh key: the private half in PEM, the public line, the fingerprint."""
+    """A fresh key: the private half as text, the public line, the fingerprint."""
 
-    private_pem: str
+    private_text: str
     public_line: str
     fingerprint: str
 
@@ -64,14 +68,17 @@ def create_key_pair(services: Services, principal: Principal, request: ec2.Creat
     key_type = request.key_type or "rsa"
     if key_type not in ("rsa", "ed25519"):
         raise InvalidParameterValue(parameter="KeyType", value=key_type, why="Allowed: ed25519, rsa.")
-    if request.key_format not in (None, "pem"):
-        raise UnsupportedOperation(f"The KeyFormat {request.key_format} is not supported by Amiable; pem is.")
+    key_format = request.key_format or "pem"
+    if key_format not in ("pem", "ppk"):
+        raise InvalidParameterValue(parameter="KeyFormat", value=key_format, why="Allowed: pem, ppk.")
     born = birth_tags(request.tag_specifications, TAGGABLE).get("key-pair", {})
     _check_name(request.key_name)
-    made = make_rsa(request.key_name) if key_type == "rsa" else make_ed25519(request.key_name)
+    with services.database.read() as c:
+        _check_room(c, principal, request.key_name)
+    raise_if_dry_run(request)
+    made = (make_rsa if key_type == "rsa" else make_ed25519)(request.key_name, key_format)
     with services.database.write() as c:
-        _check_free(c, principal, request.key_name)
-        raise_if_dry_run(request)
+        _check_room(c, principal, request.key_name)
         pair = KeyPair(
             id=services.mint(ids.KEY_PAIR),
             account_id=principal.account_id,
@@ -87,25 +94,30 @@ def create_key_pair(services: Services, principal: Principal, request: ec2.Creat
         key_pair_id=pair.id,
         key_name=pair.name,
         key_fingerprint=pair.fingerprint,
-        key_material=made.private_pem,
+        key_material=made.private_text,
         tags=tag_set(born),
     )
 
 
-def make_rsa(name: str) -> MadeKey:
-    """RSA with 2048 bits; the private half in PKCS#1, as EC2 gives it."""
+def make_rsa(name: str, key_format: str = "pem") -> MadeKey:
+    """RSA with 2048 bits; the private half in PKCS#1, as EC2 gives it, or as PuTTY's file."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return MadeKey(pem.decode(), openssh_line(key.public_key(), name), created_rsa_fingerprint(der))
+    text = _text_of(key, name, key_format, PrivateFormat.TraditionalOpenSSL)
+    return MadeKey(text, openssh_line(key.public_key(), name), created_rsa_fingerprint(der))
 
 
-def make_ed25519(name: str) -> MadeKey:
-    """ED25519; the private half in OpenSSH's own form, as EC2 gives it."""
+def make_ed25519(name: str, key_format: str = "pem") -> MadeKey:
+    """ED25519; the private half in OpenSSH's own form, as EC2 gives it, or as PuTTY's file."""
     key = ed25519.Ed25519PrivateKey.generate()
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    public = key.public_key()
-    return MadeKey(pem.decode(), openssh_line(public, name), imported_fingerprint(public))
+    text = _text_of(key, name, key_format, PrivateFormat.OpenSSH)
+    return MadeKey(text, openssh_line(key.public_key(), name), imported_fingerprint(key.public_key()))
+
+
+def _text_of(key: PrivateKey, name: str, key_format: str, pem: PrivateFormat) -> str:
+    if key_format == "ppk":
+        return ppk_of(key, name)
+    return key.private_bytes(Encoding.PEM, pem, NoEncryption()).decode()
 
 
 def import_key_pair(
@@ -116,7 +128,7 @@ def import_key_pair(
     _check_name(request.key_name)
     read = read_public_key(request.public_key_material)
     with services.database.write() as c:
-        _check_free(c, principal, request.key_name)
+        _check_room(c, principal, request.key_name)
         raise_if_dry_run(request)
         pair = KeyPair(
             id=services.mint(ids.KEY_PAIR),
@@ -143,9 +155,12 @@ def _check_name(name: str) -> None:
         )
 
 
-def _check_free(c: Connection, principal: Principal, name: str) -> None:
+def _check_room(c: Connection, principal: Principal, name: str) -> None:
+    """Refuses a name that is taken, and one pair more than an account may have."""
     if key_pairs.find_key_pair(c, principal.account_id, principal.region, name) is not None:
         raise InvalidKeyPairDuplicate(name=name)
+    if key_pairs.count_key_pairs(c, principal.account_id, principal.region) >= KEY_PAIRS_MAX:
+        raise KeyPairLimitExceeded(pairs_max=KEY_PAIRS_MAX)
 
 
 def _insert(c: Connection, pair: KeyPair, born: Mapping[str, str]) -> None:
@@ -159,6 +174,7 @@ def describe_key_pairs(
     services: Services, principal: Principal, request: ec2.DescribeKeyPairsRequest
 ) -> ec2.DescribeKeyPairsResult:
     """The caller's key pairs by name; every name and id that is asked for must be there."""
+    check_form("key_pair", ids.KEY_PAIR, request.key_pair_ids)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda view: view.tags)
     raise_if_dry_run(request)
     with services.database.read() as c:
@@ -196,10 +212,13 @@ def delete_key_pair(
     """Deletes by name or id; a name that is not there is no error, an id that is not there is."""
     if not request.key_name and not request.key_pair_id:
         raise MissingParameter(parameter="KeyName")
+    check_form("key_pair", ids.KEY_PAIR, [request.key_pair_id] if request.key_pair_id else None)
     with services.database.write() as c:
         mine = key_pairs.list_key_pairs(c, principal.account_id, principal.region)
         found = [
-            pair for pair in mine if request.key_pair_id in (None, pair.id) and request.key_name in (None, pair.name)
+            pair
+            for pair in mine
+            if (request.key_pair_id or pair.id) == pair.id and (request.key_name or pair.name) == pair.name
         ]
         if request.key_pair_id and not found:
             raise NotFound("key_pair", [request.key_pair_id])

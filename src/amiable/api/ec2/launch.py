@@ -42,6 +42,7 @@ from amiable.model.errors import (
 from amiable.model.image import Image
 from amiable.model.instance import Instance, Reservation, State
 from amiable.model.key_pair import KeyPair
+from amiable.model.key_pair_errors import KeyPairUnsupported
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode, united
 from amiable.model.snapshot import Snapshot
@@ -91,7 +92,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         if plan.metadata.instance_metadata_tags == "enabled":
             check_tag_keys(born.get("instance", {}))
         profile = find_profile(c, principal, request.iam_instance_profile) if request.iam_instance_profile else None
-        key_pair = _find_key_pair(c, principal, request.key_name)
+        key_pair = _find_key_pair(c, principal, request.key_name, image)
         count = launch.choose_count(
             request.min_count, request.max_count, type_=plan.instance_type, host=measure_host(c, services)
         )
@@ -168,12 +169,15 @@ def _snapshots(
     return found
 
 
-def _find_key_pair(c: Connection, principal: Principal, name: str | None) -> KeyPair | None:
+def _find_key_pair(c: Connection, principal: Principal, name: str | None, image: Image) -> KeyPair | None:
+    """The pair of that name; refuses one that the image's guest cannot use: Windows encrypts its password with the key."""
     if name is None:
         return None
     found = key_pairs.find_key_pair(c, principal.account_id, principal.region, name)
     if found is None:
         raise NotFound("key_pair", [name])
+    if image.platform == "windows" and found.key_type == "ed25519":
+        raise KeyPairUnsupported()
     return found
 
 
@@ -292,4 +296,5 @@ def _volume(volume_id: str, instance: Instance, disk: PlannedDisk, now: datetime
         iops=disk.iops,
         throughput=disk.throughput,
         attachment_state=AttachmentState.ATTACHED,
+        virtual_name=disk.virtual_name,
     )
