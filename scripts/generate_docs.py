@@ -42,6 +42,7 @@ OWN_API = {
     "GET /amiable/v1/images/{id}": "an image's content digest and the images that equal it",
     "GET /amiable/v1/content-digests/{digest}": "the images of one content that the caller may launch",
     "GET /amiable/v1/instances/{id}/hardware": "the instance's hardware profile and why it was chosen",
+    "GET /amiable/v1/instance-identity": "the certificates that instances' identity documents are verified by, and the CA that issued them",
     "GET /amiable/v1/bundling-certificate": "the certificate that bundle keys are wrapped for",
     "GET /amiable/cert-ec2.pem": "the same certificate, unsigned, for `curl` and `--ec2cert`",
     "GET, POST /amiable/v1/products, GET /amiable/v1/products/{code}": "products and what they cost",

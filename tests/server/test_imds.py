@@ -1,8 +1,11 @@
 """The metadata service over real connections: statuses, tokens, bounds."""
 
 import base64
+import json
+import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -262,13 +265,14 @@ def test_the_identity_document_stays_through_a_boot_and_is_made_anew_by_the_next
     opened: Services, caller: Principal, clock: Clock
 ) -> None:
     instance_id = insert(opened, caller)
-    first = identity(opened, instance_id)["document"]
+    path = request("GET", "/latest/dynamic/instance-identity/document")
+    first = ask(opened, instance_id, path)[0][2]
     clock.now = NOW + timedelta(hours=5)
-    assert identity(opened, instance_id)["document"] == first
+    assert ask(opened, instance_id, path)[0][2] == first
     with opened.database.write() as c:
         for event in (Event.STOP_ASKED, Event.STOPPED, Event.START_ASKED):
             instances.set_state(c, instance_id, event, now=opened.now())
-    again = identity(opened, instance_id)["document"]
+    again = ask(opened, instance_id, path)[0][2]
     assert again != first and b"2026-01-02T08:04:05Z" in again
 
 
@@ -307,3 +311,20 @@ def test_only_the_answer_to_put_has_the_hop_limit(opened: Services, caller: Prin
                 with connection:
                     MetadataService(opened).serve(instance_id, connection)
                     assert connection.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == wanted
+
+
+@pytest.mark.parametrize(("hop_limit", "from_afar"), [("1", "lost"), ("2", "200")])
+def test_a_token_crosses_no_more_routers_than_its_hop_limit_says(
+    opened: Services, caller: Principal, hop_limit: str, from_afar: str
+) -> None:
+    instance_id = insert(opened, caller, hop_limit=hop_limit)
+    mapped = [] if os.geteuid() == 0 else ["--map-root-user"]
+    scene = [sys.executable, "-m", "tests.server.hop_limit_scene", str(opened.data), instance_id]
+    told = subprocess.run(
+        ["unshare", *mapped, "--net", "--mount", *scene], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout) == {
+        "near": {"token": "200", "id": "200"},
+        "far": {"token": from_afar, "id": "200"},
+    }

@@ -49,6 +49,11 @@ app.command("amiable.cli.launch:launch", name="launch", help="Launch instances o
 app.command(
     "amiable.cli.instance:app", name="instance", help="Instances: list, show, console, ssh, stop, start, terminate."
 )
+app.command(
+    "amiable.cli.instance_identity:app",
+    name="instance-identity",
+    help="What instances' identity documents are verified by.",
+)
 app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopback into the instances.")
 app.command("amiable.cli.product:app", name="product", help="Paid images: offer, attach, subscribe, statements.")
 app.command(

@@ -18,7 +18,7 @@
     GET    events?after&since&size&wait        (an account its own lines, the administrator all)
     GET    recycle-bin                         GET   retention-rules                GET    retention-plan
     GET    instances/{id}/hardware             GET   instances/{id}/boots           GET    instances/{id}/console-log?boot
-    GET    bundling-certificate                GET   host
+    GET    bundling-certificate                GET   host                   GET    instance-identity
     GET    instances/{id}/ssh-host-keys        (instances/{id}/tunnel: ``server/tunnel.py``; …/console: ``server/serial_console.py``)
 
 What stands in a path is percent-encoded, the slashes of a name too.  Keys are PascalCase; a refusal is ``{"Code", "Message", "Hint"}``.
@@ -39,6 +39,7 @@ from amiable.server.amiable import (
     events,
     host,
     house,
+    identity,
     images,
     kernels,
     name_guard,
@@ -66,6 +67,7 @@ ROUTES: Final[Routes] = {
     **boots.ROUTES,
     **host.ROUTES,
     **house.ROUTES,
+    **identity.ROUTES,
     **organizations.ROUTES,
     **name_guard.ROUTES,
     **why.ROUTES,

@@ -1,0 +1,38 @@
+"""The certificates of identity documents, on the command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import dsa, rsa
+
+from amiable.cli.main import main
+from tests.server.edge import Edge, running_edge
+from tests.support.services import make_account, open_services
+
+
+@pytest.fixture
+def edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
+    with open_services(tmp_path / "data") as services:
+        account, _ = make_account(services, "someone")
+        with running_edge(services, account) as running:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", running.endpoint)
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
+            monkeypatch.setenv("AWS_REGION", "us-east-1")
+            yield running
+
+
+def test_each_certificate_is_printed_and_was_issued_by_the_installations_ca(
+    edge: Edge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printed(*words: str) -> x509.Certificate:
+        assert main(["instance-identity", "certificate", *words]) == 0
+        return x509.load_pem_x509_certificate(capsys.readouterr().out.encode())
+
+    ca = printed("--kind", "ca")
+    for words, kind in (((), rsa.RSAPublicKey), (("--kind", "dsa"), dsa.DSAPublicKey)):
+        found = printed(*words)
+        assert isinstance(found.public_key(), kind) and found == printed(*words), "it stays the same"
+        found.verify_directly_issued_by(ca)
