@@ -18,6 +18,7 @@ from amiable.model.errors import (
     UnsupportedOperation,
 )
 from amiable.model.image import Image, ImageDevice, RootDeviceType
+from amiable.model.local_disks import local_disks_of
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import GIB
 from amiable.rules.devices import DISKS_MAX, AskedDevice, PlannedDisk, plan_disks
@@ -151,8 +152,47 @@ def test_device_names_that_ec2_does_not_know_are_refused(name: str) -> None:
 
 def test_paravirtual_images_map_partitions() -> None:
     image = replace(EBS, virtualization_type="paravirtual")
-    assert disks(volume("/dev/sdf1", size_gib=1), image=image)[-1].device_name == "/dev/sdf1"
-    refusal(InvalidParameterValue, volume("/dev/sdf16", size_gib=1), image=image)
+    assert disks(volume("/dev/sdg1", size_gib=1), image=image)[-1].device_name == "/dev/sdg1"
+    refusal(InvalidParameterValue, volume("/dev/sdg16", size_gib=1), image=image)
+    told = refusal(InvalidBlockDeviceMapping, volume("/dev/sdf1", size_gib=1), image=image)
+    assert told == "The devices '/dev/sdf' and '/dev/sdf1' cannot be used together."
+
+
+def local(*asked: AskedDevice, type_name: str) -> list[tuple[str, str | None, int]]:
+    """The local disks of an instance of the type: device, virtual name, size."""
+    planned = plan_disks(EBS, asked, {OTHER: SNAPSHOT}, local_disks_of(type_name))
+    found = [disk for disk in planned if disk.virtual_name]
+    assert all(disk.is_instance_store and disk.delete_on_termination and not disk.is_root for disk in found)
+    return [(disk.device_name, disk.virtual_name, disk.size_gib) for disk in found]
+
+
+def test_a_type_with_local_disks_shows_those_that_are_mapped_and_drops_the_surplus() -> None:
+    second = AskedDevice("/dev/sdc", virtual_name="ephemeral1")
+    assert local(type_name="m1.small") == [("/dev/sdb", "ephemeral0", 160)]
+    assert local(second, type_name="m1.small") == [("/dev/sdb", "ephemeral0", 160)]
+    assert local(second, type_name="m1.large") == [("/dev/sdb", "ephemeral0", 420), ("/dev/sdc", "ephemeral1", 420)]
+    assert local(AskedDevice("/dev/sdb", no_device=True), type_name="m1.small") == []
+    assert local(volume("/dev/sdb", size_gib=1), type_name="m1.small") == []
+    assert local(AskedDevice("/dev/sdb", virtual_name="ephemeral1"), type_name="m1.large") == [
+        ("/dev/sdb", "ephemeral1", 420)
+    ]
+    assert local(type_name="t2.micro") == []
+
+
+def test_m3_heeds_the_launch_only_and_the_newer_types_show_their_disks_unasked() -> None:
+    assert local(type_name="m3.medium") == []
+    assert local(AskedDevice("/dev/sdc", virtual_name="ephemeral0"), type_name="m3.medium") == [
+        ("/dev/sdc", "ephemeral0", 4)
+    ]
+    unasked = local(AskedDevice("/dev/sdb", no_device=True), type_name="m5d.4xlarge")
+    assert unasked == [("ephemeral0", "ephemeral0", 300), ("ephemeral1", "ephemeral1", 300)]
+
+
+def test_a_local_disk_is_one_of_twentyfour_and_in_one_place() -> None:
+    assert "ephemeral24" in refusal(InvalidParameterValue, AskedDevice("/dev/sdc", virtual_name="ephemeral24"))
+    assert "swap" in refusal(InvalidParameterValue, AskedDevice("/dev/sdc", virtual_name="swap"))
+    with pytest.raises(InvalidBlockDeviceMapping, match="ephemeral0' is used in more than one"):
+        local(AskedDevice("/dev/sdc", virtual_name="ephemeral0"), type_name="m1.small")
 
 
 def test_a_name_that_stands_twice_is_refused() -> None:

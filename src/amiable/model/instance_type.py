@@ -1,7 +1,7 @@
 """Instance types: EC2's names with their processors, memory and architectures, and Amiable's own.
 
 A type says what the guest gets: so many virtual processors of one thread each, so much memory.  What EC2 adds to a type
-beyond that (local disks, bandwidth, accelerators) does not exist here and is not claimed.  Every x86 type starts HVM and
+beyond that (bandwidth, accelerators) does not exist here and is not claimed.  Every x86 type starts HVM and
 paravirtual images, from volumes and from bundles; EC2's newer types (nitro) start of the HVM ones those with the ENA flag only, as
 on EC2.  The arm64 types are known by name and not supported on this hardware.
 

@@ -5,13 +5,15 @@
     volume            Ebs                               changed: size (larger only), type, DeleteOnTermination
     volume            NoDevice                          none (never the root)
     -                 Ebs with snapshot, size or both   a further volume
-    ephemeralN        any, or ephemeralN requested      none: no type has local disks, and EC2 drops the surplus silently
+    ephemeralN        -                                 a local disk, if the type has so many, else none: the surplus is dropped
+    any but the root  ephemeralN                        the same
+    ephemeralN        NoDevice, Ebs                     none, a volume
 
 The root of an instance-store image is as long as its image and cannot be changed.  Source: EC2 API, EbsBlockDevice; EC2 User
 Guide, "Block device mappings", "Device names".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,10 +23,11 @@ from amiable.model.errors import (
     UnsupportedOperation,
 )
 from amiable.model.image import Image, ImageDevice, RootDeviceType, find_root_device
+from amiable.model.local_disks import NONE, LocalDisks
 from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.model.units import GIB, gib_ceil
 from amiable.rules.qemu_command import PORTS
-from amiable.rules.register import check_device_name
+from amiable.rules.register import check_device_name, check_virtual_name
 from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, Figures, check_figures
 
 DISKS_MAX: Final = PORTS
@@ -62,10 +65,11 @@ class PlannedDisk:
     is_root: bool = False
     iops: int | None = None
     throughput: int | None = None
+    virtual_name: str | None = None
 
 
 def plan_disks(
-    image: Image, asked: Sequence[AskedDevice], snapshots: Mapping[str, Snapshot]
+    image: Image, asked: Sequence[AskedDevice], snapshots: Mapping[str, Snapshot], local: LocalDisks = NONE
 ) -> tuple[PlannedDisk, ...]:
     """The disks of one instance, root first.
 
@@ -87,11 +91,54 @@ def plan_disks(
     for further in asked:
         if further.is_volume and further.device_name not in present:
             disks.append(_volume(ImageDevice(further.device_name), further, snapshots, is_root=False))
+    disks += _local_disks(image, asked, root_names, local)
+    _check_partitions([disk.device_name for disk in disks])
     if len(disks) > DISKS_MAX:
         raise InvalidBlockDeviceMapping(
             f"An instance has at most {DISKS_MAX} disks; this launch asks for {len(disks)}."
         )
     return tuple(disks)
+
+
+def _local_disks(
+    image: Image, asked: Sequence[AskedDevice], root_names: Collection[str | None], local: LocalDisks
+) -> list[PlannedDisk]:
+    """The local disks that the type has and the mapping names; those of the newer types are there unasked."""
+    mapped = {device.device_name: device.virtual_name for device in image.devices if local.heeds_images}
+    mapped |= {device.device_name: device.virtual_name for device in asked}
+    wanted = {device: name for device, name in mapped.items() if name is not None and device not in root_names}
+    for name in wanted.values():
+        check_virtual_name(name)
+    here = [f"ephemeral{number}" for number in range(local.count)]
+    if local.is_always_there:
+        wanted = dict(zip(here, here, strict=True))
+    names = [name for name in wanted.values() if name in here]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidBlockDeviceMapping(f"The local disk '{twice[0]}' is used in more than one block-device mapping")
+    return [_local_disk(device, name, local) for device, name in wanted.items() if name in here]
+
+
+def _local_disk(device: str, name: str, local: LocalDisks) -> PlannedDisk:
+    return PlannedDisk(
+        device_name=device,
+        snapshot_id=None,
+        size_gib=local.size_gib,
+        size_bytes=local.size_gib * GIB,
+        volume_type="standard",
+        delete_on_termination=True,
+        is_instance_store=True,
+        virtual_name=name,
+    )
+
+
+def _check_partitions(names: Sequence[str]) -> None:
+    """Refuses a disk beside a partition of it: sdc with sdc1."""
+    disks = {name for name in names if not name[-1].isdigit()}
+    for name in names:
+        disk = name.rstrip("0123456789")
+        if name != disk and disk in disks:
+            raise InvalidBlockDeviceMapping(f"The devices '{disk}' and '{name}' cannot be used together.")
 
 
 def _check_names(image: Image, asked: Sequence[AskedDevice]) -> None:

@@ -25,6 +25,7 @@ from amiable.model.errors import (
 from amiable.model.image import Image, ImageType
 from amiable.model.instance import MetadataOptions
 from amiable.model.instance_type import DEFAULT, InstanceType, find_type
+from amiable.model.local_disks import local_disks_of
 from amiable.model.metadata_defaults import MetadataDefaults
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import MIB
@@ -117,7 +118,7 @@ def plan(image: Image, asked: Asked, known: Known, *, account_id: str) -> Plan:
         boot_mode=boot_mode,
         kernel_id=boot.kernel.id if boot.kernel else None,
         ramdisk_id=boot.ramdisk.id if boot.ramdisk else None,
-        disks=plan_disks(image, asked.devices, known.snapshots),
+        disks=plan_disks(image, asked.devices, known.snapshots, local_disks_of(type_.name)),
         user_data=decode_user_data(asked.user_data),
         shutdown_behavior=_shutdown_behavior(image, asked.shutdown_behavior),
         metadata=metadata_options.choose(

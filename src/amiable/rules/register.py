@@ -286,12 +286,13 @@ def plan_device(device: RequestedDevice, virtualization_type: str, snapshots: Ma
             f"NoDevice of {device.device_name} is for RunInstances and CreateImage: here it suppresses nothing."
         )
     if device.virtual_name is not None:
-        return ImageDevice(device.device_name, virtual_name=_ephemeral(device.virtual_name))
+        return ImageDevice(device.device_name, virtual_name=check_virtual_name(device.virtual_name))
     assert volume is not None
     return _plan_volume(device.device_name, volume, snapshots)
 
 
-def _ephemeral(name: str) -> str:
+def check_virtual_name(name: str) -> str:
+    """The name of a local disk; refuses what is none."""
     match = EPHEMERAL_NAME.fullmatch(name)
     if match is None or int(match[1]) >= EPHEMERAL_DISKS or name != f"ephemeral{int(match[1])}":
         raise InvalidParameterValue(

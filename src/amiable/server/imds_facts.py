@@ -33,7 +33,7 @@ def read_facts(services: Services, instance: Instance) -> imds.Facts:
             instance=instance,
             image_location=location or "(unknown)",
             volumes=tuple(volume.device_name or "" for volume in there if not volume.is_instance_store),
-            local_disks=tuple(volume.device_name or "" for volume in there if volume.is_instance_store),
+            local_disks=tuple(volume.device_name or "" for volume in there if volume.virtual_name),
             interfaces=_interfaces(c, instance),
             zone_id=zones.get(instance.zone, instance.zone),
             tags=tags.tags_of(c, instance.account_id, [instance.id]).get(instance.id, {}),

@@ -11,6 +11,7 @@ from amiable.api.ec2.tags import parse_filters
 from amiable.api.paging import cut_page, open_page
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, NotFound
 from amiable.model.instance_type import INSTANCE_TYPES, InstanceType, find_type, type_of
+from amiable.model.local_disks import LocalDisks, local_disks_of
 from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.rules.devices import DISKS_MAX
@@ -73,7 +74,7 @@ FIELDS: Final[Mapping[str, filters.Field[InstanceType]]] = {
     "free-tier-eligible": lambda it: ("false",),
     "hibernation-supported": lambda it: ("false",),
     "hypervisor": lambda it: (it.hypervisor,),
-    "instance-storage-supported": lambda it: ("false",),
+    "instance-storage-supported": lambda it: (boolean(local_disks_of(it.name).count > 0),),
     "instance-type": lambda it: (it.name,),
     "memory-info.size-in-mib": lambda it: (str(it.memory_mib),),
     "network-info.efa-supported": lambda it: ("false",),
@@ -158,7 +159,8 @@ def _info(type_: InstanceType) -> ec2.InstanceTypeInfo:
             valid_threads_per_core=[1],
         ),
         memory_info=ec2.MemoryInfo(size_in_mi_b=type_.memory_mib),
-        instance_storage_supported=False,
+        instance_storage_supported=local_disks_of(type_.name).count > 0,
+        instance_storage_info=_storage(local_disks_of(type_.name)),
         ebs_info=ec2.EbsInfo(
             ebs_optimized_support="unsupported",
             encryption_support="unsupported",
@@ -179,6 +181,19 @@ def _info(type_: InstanceType) -> ec2.InstanceTypeInfo:
         nitro_tpm_info=ec2.NitroTpmInfo(supported_versions=[TPM_VERSION]) if type_.has_tpm else None,
         phc_support="unsupported",
         supported_in_region=type_.is_supported,
+    )
+
+
+def _storage(local: LocalDisks) -> ec2.InstanceStorageInfo | None:
+    if local.count == 0:
+        return None
+    return ec2.InstanceStorageInfo(
+        total_size_in_gb=local.total_gib,
+        disks=[
+            ec2.DiskInfo(size_in_gb=local.size_gib, count=local.count, type="ssd" if local.is_always_there else "hdd")
+        ],
+        nvme_support="required" if local.is_always_there else "unsupported",
+        encryption_support="unsupported",
     )
 
 
