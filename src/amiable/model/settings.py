@@ -5,6 +5,7 @@ Precedence: flag, then variable, then TOML file, then default.  Pure: ``resolve`
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from ipaddress import IPv4Network
 from typing import Any, Final
 
 from amiable.model.errors import LocalRefusal
@@ -21,6 +22,13 @@ def _listen(value: str) -> str:
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ValueError("expected HOST:PORT")
     return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(IPv4Network(value))
+    except ValueError:
+        raise ValueError("expected an IPv4 network such as 203.0.113.0/24") from None
 
 
 def _choice(*words: str) -> Callable[[str], str]:
@@ -93,6 +101,12 @@ SETTINGS: Final = (
         "How guests are connected: routed lets those of a VPC see each other, as their security groups allow; namespace keeps each "
         "apart; guestfwd too, without SSH. auto tries them in this order.",
     ),
+    Setting(
+        "elastic_range",
+        _network,
+        "203.0.113.0/24",
+        "IPv4 network out of which elastic addresses are given; they are records, unless something of yours routes them.",
+    ),
     Setting("compression", _choice("zstd-1", "none"), "zstd-1", "How blocks are stored."),
     Setting("workers", _positive, 4, "Jobs that run at once."),
     Setting(
@@ -132,6 +146,7 @@ class Settings:
     signature_v2: str
     accelerator: str
     network: str
+    elastic_range: str
     compression: str
     workers: int
     host_restart: str

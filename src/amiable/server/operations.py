@@ -46,6 +46,7 @@ from amiable.api.ec2 import (
     product_codes,
     recycle_bin,
     register_image,
+    replace_root_volume,
     route_tables,
     routes,
     security_group_rules,
@@ -71,6 +72,8 @@ Operation = Callable[[Services, Principal, Any], Any]
 
 EC2: Final[dict[str, Operation]] = {
     "RegisterImage": register_image.register_image,
+    "CreateReplaceRootVolumeTask": replace_root_volume.create_replace_root_volume_task,
+    "DescribeReplaceRootVolumeTasks": replace_root_volume.describe_replace_root_volume_tasks,
     "CopyImage": copies.copy_image,
     "CopySnapshot": copies.copy_snapshot,
     "CreateImage": create_image.create_image,

@@ -40,6 +40,7 @@ LOCATIONS = {"header": "header", "uri": "uri", "querystring": "query"}
 
 UNCHECKED = frozenset(
     {
+        "AccountAttributeName",  # the model has two of the six that its documentation tells of
         "InstanceType",  # an installation adds types of its own (``amiable.tiny``)
         "ImageNameRequest",  # the operation's own code: InvalidAMIName.Malformed
         "MaxResults",  # EBS direct takes less than the model's minimum as that minimum

@@ -239,6 +239,7 @@ def _instances(
             platform=plan.image.platform,
             image_boot_mode=plan.image.boot_mode,
             tpm_support=plan.image.tpm_support,
+            source_dest_check=place.interface is None or place.interface.has_source_dest_check,
             **asdict(plan.options),
         )
 

@@ -151,5 +151,4 @@ def place_interfaces(
         else:
             assert primary.attachment is not None
             interfaces.attach(c, place.interface.id, primary.attachment)
-            interfaces.set_facts(c, primary.id, has_source_dest_check=place.interface.has_source_dest_check)
         put_born_tags(c, principal, primary.id, "network-interface", born)

@@ -46,6 +46,8 @@ class SubnetView:
 
 VPC_FIELDS: Final[Mapping[str, filters.Field[VpcView]]] = {
     "cidr": lambda v: (v.vpc.cidr,),
+    "cidr-block": lambda v: (v.vpc.cidr,),
+    "cidrBlock": lambda v: (v.vpc.cidr,),
     "cidr-block-association.association-id": lambda v: (cidr_association_id(v.vpc),),
     "cidr-block-association.cidr-block": lambda v: (v.vpc.cidr,),
     "cidr-block-association.state": lambda v: ("associated",),

@@ -4625,7 +4625,7 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('attribute_values', 'AttributeValueSet', 'attributeValueSet', 'AccountAttributeValueList'),
     )),
     'AccountAttributeList': ListOf('AccountAttribute', 'item'),
-    'AccountAttributeName': Scalar('string', enum=frozenset({'default-vpc', 'supported-platforms'})),
+    'AccountAttributeName': Scalar('string'),
     'AccountAttributeNameStringList': ListOf('AccountAttributeName', 'attributeName'),
     'AccountAttributeValue': Structure(AccountAttributeValue, (
         Member('attribute_value', 'AttributeValue', 'attributeValue', 'String'),
