@@ -27,7 +27,7 @@ CONDITION_KEYS: Final = frozenset(
 )
 """What a request is known to tell."""
 
-_ACTION: Final = re.compile(r"\*|[a-z0-9-]{1,64}:[A-Za-z0-9*?]{1,128}", re.ASCII)
+_ACTION: Final = re.compile(r"\*|[A-Za-z0-9-]{1,64}:[A-Za-z0-9*?]{1,128}", re.ASCII)
 _ACCOUNT: Final = re.compile(
     r"\*|\d{12}|arn:aws:iam::\d{12}:(root|role/[\w+=,.@/-]+)|arn:aws:sts::\d{12}:assumed-role/[\w+=,.@/-]+", re.ASCII
 )
