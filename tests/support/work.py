@@ -6,7 +6,7 @@ from amiable.database.schema import job as J
 from amiable.server.worker import Workers
 from amiable.services import Services
 
-OF_MACHINES = ("boot", "create-image", "reboot", "stop", "terminate")
+OF_MACHINES = ("boot", "create-image", "replace-root-volume", "reboot", "stop", "terminate")
 NO_HOST = "a host that is not there"
 
 

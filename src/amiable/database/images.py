@@ -84,6 +84,12 @@ def kernels_not_looked_at(c: Connection) -> list[str]:
     return list(c.execute(query.order_by(I.c.id)).scalars())
 
 
+def root_snapshot_of(c: Connection, region: str, image_id: str) -> str | None:
+    """The id of the snapshot that the image's root is, whatever became of the image; None of one backed by a manifest."""
+    image = get(c, region, image_id, viewer="")
+    return None if image is None or image.root_device is None else image.root_device.snapshot_id
+
+
 def find_twin(c: Connection, image_id: str, *, region: str, viewer: str) -> str | None:
     """The available kernel or ramdisk of ``region`` that holds what ``image_id`` holds and that the viewer may use; its own first."""
     source = c.execute(select(I.c.content_digest, I.c.image_type).where(I.c.id == image_id)).first()

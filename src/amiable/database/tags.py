@@ -29,6 +29,7 @@ _OWNED: Final[dict[str, tuple[str, Table]]] = {
     ids.KEY_PAIR: ("key-pair", schema.key_pair),
     ids.IMPORT_SNAPSHOT_TASK: ("import-snapshot-task", schema.import_snapshot_task),
     ids.IMAGE_USAGE_REPORT: ("image-usage-report", schema.image_usage_report),
+    ids.REPLACE_ROOT_VOLUME_TASK: ("replace-root-volume-task", schema.root_replacement),
     ids.VPC: ("vpc", schema.vpc),
     ids.SUBNET: ("subnet", schema.subnet),
     ids.SECURITY_GROUP: ("security-group", schema.security_group),

@@ -28,6 +28,7 @@ WORDS: Final = {
     "dhcp_options": "dhcpOption ID",
     "address": "allocation ID",
     "address_association": "association ID",
+    "replace_root_volume_task": "replace root volume task ID",
 }
 NOT_FOUND: Final = {
     "image": "InvalidAMIID.NotFound",
@@ -55,6 +56,7 @@ NOT_FOUND: Final = {
     "dhcp_options": "InvalidDhcpOptionID.NotFound",
     "address": "InvalidAllocationID.NotFound",
     "address_association": "InvalidAssociationID.NotFound",
+    "replace_root_volume_task": "InvalidReplaceRootVolumeTaskId.NotFound",
 }
 MALFORMED: Final = {
     "image": "InvalidAMIID.Malformed",
@@ -80,4 +82,5 @@ MALFORMED: Final = {
     "dhcp_options": "InvalidDhcpOptionsId.Malformed",
     "address": "InvalidAllocationID.Malformed",
     "address_association": "InvalidAssociationID.Malformed",
+    "replace_root_volume_task": "InvalidReplaceRootVolumeTaskId.Malformed",
 }

@@ -44,6 +44,7 @@ NOUNS: Final = {
     "elastic-ip": "address",
     "import-snapshot-task": "import_task",
     "image-usage-report": "usage_report",
+    "replace-root-volume-task": "replace_root_volume_task",
 }
 """Tag type → the noun of ``model/errors`` whose codes say that it is not there."""
 

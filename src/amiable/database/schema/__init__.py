@@ -31,6 +31,7 @@ from amiable.database.schema.governance import (
 from amiable.database.schema.images import image, image_device, launch_permission
 from amiable.database.schema.instances import bundle_task, instance, key_pair, reservation, volume
 from amiable.database.schema.jobs import job
+from amiable.database.schema.launch_templates import launch_template, launch_template_version
 from amiable.database.schema.lineage import (
     event,
     image_usage_report,
@@ -74,6 +75,7 @@ from amiable.database.schema.roles import (
     role,
     role_policy,
 )
+from amiable.database.schema.root_replacements import root_replacement
 from amiable.database.schema.sharing import account_region_setting, create_volume_permission
 from amiable.database.schema.snapshots import import_snapshot_task, pending_block, snapshot, snapshot_leaf
 from amiable.database.schema.tags import client_token, tag
@@ -112,6 +114,8 @@ __all__ = [
     "job",
     "key_pair",
     "launch_permission",
+    "launch_template",
+    "launch_template_version",
     "leaf",
     "metadata",
     "metadata_default",
@@ -146,6 +150,7 @@ __all__ = [
     "retention_rule_tag",
     "role",
     "role_policy",
+    "root_replacement",
     "route",
     "route_table",
     "route_table_association",

@@ -1,0 +1,183 @@
+"""replace-root-volume: a running instance stopped, its root swapped, started again; data {"task_id", "stage"?}.
+
+    running ─stage "stopping"▶ stopped ═ rows swapped, stage "swapped" ─▶ old file out ═ start asked, stage "starting" ─▶ running
+
+Stop and boot are the instance's own jobs.  The swap is one transaction under the instance's lock.  Where the new root does not start,
+the old one is put back, and the instance started with that.
+"""
+
+import contextlib
+from typing import Final
+
+from sqlalchemy import Connection
+
+from amiable.database import instances, jobs, root_replacements, volumes
+from amiable.jobs.context import JobContext
+from amiable.jobs.machine import forget_volume
+from amiable.model.instance import Instance, Reason, State
+from amiable.model.root_replacement import LIVE, ReplacementState, RootReplacement
+from amiable.model.volume import VolumeState
+from amiable.rules.lifecycle import Event
+from amiable.vm import volume_files
+from amiable.vm.directory import locked, open_directory
+
+LOOK_SECONDS: Final = 0.5
+WHY: Final = Reason(
+    "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: The root volume is being replaced", ""
+)
+
+
+def replace_root_volume(context: JobContext) -> None:
+    """Runs the task to its end."""
+    task = _task(context)
+    if task.state not in LIVE:
+        return
+    if "stage" not in context.data and not _ask_to_stop(context, task):
+        _end(context, task, ReplacementState.FAILED)
+        return
+    if context.data["stage"] == "stopping" and not _swap(context, task):
+        _end(context, task, ReplacementState.FAILED)
+        return
+    if context.data["stage"] == "swapped":
+        _move_out(context, task)
+        _ask_to_start(context, task, "starting")
+    if context.data["stage"] == "starting":
+        if _wait_for(context, task, State.RUNNING).state is State.RUNNING:
+            _succeed(context, task)
+            return
+        _put_back(context, task)
+    if context.data["stage"] == "back":
+        _move_back(context, task)
+        _ask_to_start(context, task, "back")
+    _end(context, task, ReplacementState.FAILED)
+
+
+def give_up(context: JobContext, message: str) -> None:
+    """The task fails; the instance is left as it stands."""
+    _end(context, _task(context), ReplacementState.FAILED)
+
+
+def _task(context: JobContext) -> RootReplacement:
+    with context.services.database.read() as c:
+        task = root_replacements.get_task(c, context.data["task_id"])
+    assert task is not None
+    return task
+
+
+def _get(c: Connection, task: RootReplacement) -> Instance:
+    instance = instances.get_instance(c, task.instance_id)
+    assert instance is not None
+    return instance
+
+
+def _ask_to_stop(context: JobContext, task: RootReplacement) -> bool:
+    """False where the instance does not run any more."""
+    services = context.services
+    with services.database.write() as c:
+        if _get(c, task).state is not State.RUNNING:
+            return False
+        context.save(c, {**context.data, "stage": "stopping"}, 10)
+        root_replacements.set_state(c, task.id, ReplacementState.IN_PROGRESS, now=services.now())
+        instances.set_state(c, task.instance_id, Event.STOP_ASKED, now=services.now(), reason=WHY)
+        data = {"instance_id": task.instance_id}
+        jobs.enqueue(c, "stop", f"{task.instance_id}:stop", data=data, now=services.now(), host=services.host)
+    services.wake()
+    return True
+
+
+def _wait_for(context: JobContext, task: RootReplacement, wanted: State) -> Instance:
+    """The instance once it is in that state, or in another that it does not leave by itself."""
+    passing = {State.STOPPED: State.STOPPING, State.RUNNING: State.PENDING}[wanted]
+    while True:
+        with context.services.database.read() as c:
+            instance = _get(c, task)
+        if instance.state is not passing:
+            return instance
+        if context.stop.wait(LOOK_SECONDS):
+            context.go_on()
+
+
+def _swap(context: JobContext, task: RootReplacement) -> bool:
+    """Once it is stopped the new root is attached and the old one is not; False where the instance has moved on."""
+    _wait_for(context, task, State.STOPPED)
+    services, now = context.services, context.services.now()
+    with _locked(context, task), services.database.write() as c:
+        old = volumes.get_volume(c, task.old_volume_id)
+        if _get(c, task).state is not State.STOPPED or old is None or old.instance_id != task.instance_id:
+            return False
+        root_replacements.put_at(c, task.new_volume_id, old, now=now)
+        volumes.detach_volume(c, old.id)
+        context.save(c, {**context.data, "stage": "swapped", "goes": old.delete_on_termination}, 50)
+    return True
+
+
+def _locked(context: JobContext, task: RootReplacement) -> contextlib.ExitStack:
+    stack = contextlib.ExitStack()
+    with contextlib.suppress(FileNotFoundError):
+        stack.enter_context(locked(stack.enter_context(open_directory(context.services.data, task.instance_id))))
+    return stack
+
+
+def _move_out(context: JobContext, task: RootReplacement) -> None:
+    services = context.services
+    with contextlib.suppress(FileNotFoundError), open_directory(services.data, task.instance_id) as directory:
+        with locked(directory):
+            volume_files.move_out(services.data, directory, task.old_volume_id)
+
+
+def _ask_to_start(context: JobContext, task: RootReplacement, stage: str) -> None:
+    services = context.services
+    with services.database.write() as c:
+        context.save(c, {**context.data, "stage": stage}, 70)
+        if _get(c, task).state is State.STOPPED:
+            instances.set_state(c, task.instance_id, Event.START_ASKED, now=services.now())
+            data = {"instance_id": task.instance_id}
+            jobs.enqueue(c, "boot", f"{task.instance_id}:boot", data=data, now=services.now(), host=services.host)
+    services.wake()
+
+
+def _succeed(context: JobContext, task: RootReplacement) -> None:
+    services = context.services
+    with services.database.write() as c:
+        old = volumes.get_volume(c, task.old_volume_id)
+        goes = task.deletes_old and old is not None and old.instance_id is None
+        if goes:
+            volumes.delete_volume(c, task.old_volume_id)
+        context.save(c, progress_percent=100)
+        root_replacements.set_state(c, task.id, ReplacementState.SUCCEEDED, now=services.now())
+    if goes:
+        forget_volume(services, task.old_volume_id)
+
+
+def _put_back(context: JobContext, task: RootReplacement) -> None:
+    """The old root is attached again where nobody took it meanwhile, and the instance started with it."""
+    services, now = context.services, context.services.now()
+    with _locked(context, task), services.database.write() as c:
+        new, old = volumes.get_volume(c, task.new_volume_id), volumes.get_volume(c, task.old_volume_id)
+        is_free = old is not None and old.instance_id is None and old.state is VolumeState.AVAILABLE
+        if new is None or not is_free or _get(c, task).state is not State.STOPPED:
+            return
+        root_replacements.put_at(c, task.old_volume_id, new, now=now)
+        volumes.detach_volume(c, new.id)
+        context.save(c, {**context.data, "stage": "back"}, 90)
+
+
+def _move_back(context: JobContext, task: RootReplacement) -> None:
+    services = context.services
+    with contextlib.suppress(FileNotFoundError), open_directory(services.data, task.instance_id) as directory:
+        with locked(directory):
+            volume_files.move_out(services.data, directory, task.new_volume_id)
+            volume_files.move_in(services.data, directory, task.old_volume_id)
+
+
+def _end(context: JobContext, task: RootReplacement, state: ReplacementState) -> None:
+    """Ends the task; a new root that nothing uses goes."""
+    services = context.services
+    with services.database.write() as c:
+        new = volumes.get_volume(c, task.new_volume_id)
+        goes = new is not None and new.instance_id is None
+        if goes:
+            volumes.delete_volume(c, task.new_volume_id)
+        root_replacements.set_state(c, task.id, state, now=services.now())
+    if goes:
+        forget_volume(services, task.new_volume_id)
