@@ -86,6 +86,7 @@ def check_attach(volume: Volume, instance: Instance, held: Sequence[Volume], dev
         raise IncorrectState(f"The volume '{volume.id}' is not 'available': it is {volume.state}.")
     if instance.state not in (State.RUNNING, State.STOPPED):
         raise IncorrectState(f"Instance '{instance.id}' is not 'running'.")
+    _check_hot(instance)
     if volume.zone != instance.zone:
         raise InvalidVolumeZoneMismatch(volume_id=volume.id, instance_id=instance.id)
     if device != instance.root_device_name:
@@ -93,6 +94,15 @@ def check_attach(volume: Volume, instance: Instance, held: Sequence[Volume], dev
     check_free(device, held)
     if len(held) >= DISKS_MAX:
         raise AttachmentLimitExceeded(instance_id=instance.id, disks_max=DISKS_MAX)
+
+
+def _check_hot(instance: Instance) -> None:
+    """Refuses to move a disk of a paravirtual guest that runs under Xen."""
+    if instance.hardware_profile == Profile.XEN_PV and instance.state is not State.STOPPED:
+        raise UnsupportedOperation(
+            f"The instance '{instance.id}' runs under Xen (profile {Profile.XEN_PV}), where its disks cannot change while it runs.",
+            hint="stop the instance first",
+        )
 
 
 def check_free(device: str, held: Sequence[Volume]) -> None:
@@ -136,6 +146,7 @@ def check_detach(
         raise IncorrectState(f"Instance '{instance.id}' is not 'running'.")
     if is_root and instance.state is not State.STOPPED:
         raise OperationNotPermitted(f"Unable to detach root volume '{volume.id}' from instance '{instance.id}'")
+    _check_hot(instance)
     was_there_at_boot = volume.attached_at is not None and volume.attached_at <= instance.launched_at
     if instance.hardware_profile == Profile.XEN_HVM and was_there_at_boot and instance.state is not State.STOPPED:
         raise UnsupportedOperation(
@@ -179,6 +190,18 @@ def plan_change(volume: Volume, asked: AskedChange, *, is_root: bool) -> Figures
     )
     check_figures(planned, is_root=is_root)
     return planned
+
+
+def check_growth(volume: Volume, instance: Instance | None, planned: Figures) -> None:
+    """Refuses to grow an NVMe disk of a machine that runs: QEMU 7.2 cannot tell its guest."""
+    if instance is None or planned.size_gib == volume.size_gib or instance.state is State.STOPPED:
+        return
+    if instance.hardware_profile in (Profile.NITRO, Profile.DIRECT_NVME):
+        raise UnsupportedOperation(
+            f"The instance '{instance.id}' sees '{volume.id}' as an NVMe disk (profile {instance.hardware_profile}), which cannot grow "
+            "while it runs.",
+            hint="stop the instance first, or detach the volume; disks of the profile virtio grow while their guests run",
+        )
 
 
 def check_rate(volume: Volume, before: Sequence[Modification], now: datetime) -> None:

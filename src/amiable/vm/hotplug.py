@@ -26,6 +26,8 @@ EMPTY: Final = "empty-"
 def plug(qmp: Qmp, disk: Disk, profile: Profile) -> None:
     """The guest has the disk; its file is there and its base is being exported.  Raises MachineFailed with nothing left."""
     if has_device(qmp, disk):
+        if EMPTY + disk.node in _nodes(qmp):
+            raise MachineFailed(f"the guest still holds the disk {disk.volume_id}, which was taken from it by force")
         return
     place: dict[str, Any] = {"bus": _free_slot(qmp), "addr": "0x0"} if has_ports(profile) else {}
     try:

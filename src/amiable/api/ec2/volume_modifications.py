@@ -17,6 +17,7 @@ from amiable.api.paging import cut_page, open_page
 from amiable.database import instances, volume_modifications, volumes
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, NotFound, UnsupportedOperation
+from amiable.model.instance import Instance
 from amiable.model.principal import Principal
 from amiable.model.volume import Volume
 from amiable.model.volume_errors import VolumeModificationNotFound
@@ -62,7 +63,9 @@ def modify_volume(services: Services, principal: Principal, request: ec2.ModifyV
         volume = find_volume(c, principal, request.volume_id)
         before = volume_modifications.list_modifications(c, volume.id)
         rules.check_rate(volume, before, services.now())
-        planned = rules.plan_change(volume, asked, is_root=_is_root(c, volume))
+        instance = None if volume.instance_id is None else instances.get_instance(c, volume.instance_id)
+        planned = rules.plan_change(volume, asked, is_root=_is_root(c, volume, instance))
+        rules.check_growth(volume, instance, planned)
         raise_if_dry_run(request)
         number = before[-1].number + 1 if before else 1
         change = _modification(volume, planned, number, now=services.now())
@@ -72,10 +75,7 @@ def modify_volume(services: Services, principal: Principal, request: ec2.ModifyV
     return ec2.ModifyVolumeResult(volume_modification=_element(change))
 
 
-def _is_root(c: Connection, volume: Volume) -> bool:
-    if volume.instance_id is None:
-        return False
-    instance = instances.get_instance(c, volume.instance_id)
+def _is_root(c: Connection, volume: Volume, instance: Instance | None) -> bool:
     root = instance and rules.root_of(volumes.volumes_of(c, instance.id), instance.root_device_name)
     return root is not None and root.id == volume.id
 
