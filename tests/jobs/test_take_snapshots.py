@@ -1,0 +1,242 @@
+"""Snapshots of volumes at rest, read by a real qemu-storage-daemon over a real exporter; no guest runs."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from amiable.api.ec2.create_image import create_image
+from amiable.api.ec2.create_snapshots import create_snapshot
+from amiable.blocks.store import BlockStore
+from amiable.database import images, instances, schema, snapshots, volumes
+from amiable.jobs import moments, take_snapshots
+from amiable.jobs.changed_blocks import BATCH_BLOCKS
+from amiable.jobs.context import Interrupted, JobContext
+from amiable.jobs.machine import export
+from amiable.model.block_map import ZERO_BLOCK
+from amiable.model.instance import Instance
+from amiable.model.principal import Principal
+from amiable.model.snapshot import Snapshot
+from amiable.model.units import BLOCK_BYTES
+from amiable.model.volume import Volume
+from amiable.rules.hardware import disk_of
+from amiable.rules.lifecycle import Event
+from amiable.services import Services
+from amiable.vm import disk_export, exporter, machine
+from amiable.vm.directory import make_directory, open_directory
+from amiable.wire.generated import ec2
+from tests.api.ec2.launching import make_snapshot
+from tests.jobs.test_machine_jobs import launch
+from tests.support.services import make_account
+from tests.support.work import run_jobs
+
+OLD = bytes([7]) * BLOCK_BYTES
+
+
+@dataclass
+class Still:
+    """A stopped instance whose one volume lies over a snapshot with bytes 7 in the blocks 0, 1, 2 and 2000."""
+
+    services: Services
+    principal: Principal
+    instance: Instance
+    volume: Volume
+
+    @property
+    def folder(self) -> Any:
+        return self.services.data / "instances" / self.instance.id
+
+    def io(self, *commands: str) -> None:
+        """Writes into the volume as its machine would."""
+        with open_directory(self.services.data, self.instance.id) as directory:
+            export(self.services, directory, self.volume)
+        words = [word for command in commands for word in ("-c", command)]
+        argv = ["qemu-io", "-f", "qcow2", *words, f"{self.volume.id}.qcow2"]
+        done = subprocess.run(argv, cwd=self.folder, check=True, capture_output=True, text=True, timeout=60)
+        assert "error" not in done.stdout + done.stderr, done
+
+    def ask(self) -> str:
+        """CreateSnapshot; the id."""
+        made = create_snapshot(self.services, self.principal, ec2.CreateSnapshotRequest(volume_id=self.volume.id))
+        assert made.snapshot_id is not None
+        return made.snapshot_id
+
+    def snapshot(self, snapshot_id: str) -> Snapshot:
+        with self.services.database.read() as c:
+            found = snapshots.get(c, snapshot_id)
+        assert found is not None
+        return found
+
+    def blocks(self, snapshot_id: str) -> dict[int, bytes]:
+        """The bytes of all blocks that are present."""
+        found = {}
+        for index, _ in self.services.blocks.blocks_of(snapshot_id):
+            data = self.services.blocks.read(snapshot_id, index)
+            assert data is not None
+            found[index] = data
+        return found
+
+    def context(self, kind: str = take_snapshots.KIND) -> JobContext:
+        """The job that waits, picked."""
+        from amiable.database import jobs
+
+        with self.services.database.write() as c:
+            job = jobs.pick(
+                c, kinds=[kind], owner="test:1", host=self.services.host, token="t", now=self.services.now()
+            )
+        assert job is not None
+        return JobContext(self.services, job)
+
+
+@pytest.fixture
+def still(services: Services) -> Iterator[Still]:
+    _, principal = make_account(services, "owner")
+    base = make_snapshot(services, principal, size_gib=1, state="pending", completed_at=None)
+    services.blocks.write(base, [(index, OLD) for index in (0, 1, 2, 2000)])
+    services.blocks.complete(base)
+    instance = launch(services, principal, root_device_type="ebs", root_device_name="/dev/sda1")
+    with services.database.write() as c:
+        c.execute(schema.volume.update().values(snapshot_id=base))
+        for event in (Event.BOOTED, Event.STOP_ASKED, Event.STOPPED):
+            instances.set_state(c, instance.id, event, now=services.now())
+        (volume,) = volumes.volumes_of(c, instance.id)
+    make_directory(services.data, instance.id, range(200_000, 200_010))
+    with open_directory(services.data, instance.id) as directory:
+        machine.make_overlay(directory, disk_of(volume))
+    yield Still(services, principal, instance, volume)
+    exporter.stop_exporter(services.data)
+
+
+def test_a_snapshot_begins_with_its_volumes_base_and_reads_only_what_was_changed(
+    still: Still, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mib = 1 << 20
+    still.io(
+        "write -P 9 0 4k",
+        f"write -z {BLOCK_BYTES} {BLOCK_BYTES}",
+        f"write -P 5 {100 * mib} 512k",
+        f"write -z {200 * mib} 1M",
+    )
+    written: list[int] = []
+    real = BlockStore.write
+
+    def noting(self: BlockStore, snapshot_id: str, blocks: Any, *rest: Any, **more: Any) -> Any:
+        written.extend(index for index, _ in blocks)
+        return real(self, snapshot_id, blocks, *rest, **more)
+
+    monkeypatch.setattr(BlockStore, "write", noting)
+    made = still.ask()
+    assert still.snapshot(made).state == "pending"
+    run_jobs(still.services)
+    found = still.snapshot(made)
+    assert (found.state, found.progress_percent, found.changed_block_count) == ("completed", 100, 3)
+    assert written == [0, 1, 200], "blocks of zeros over nothing are not even written"
+    held = still.blocks(made)
+    assert held == {0: bytes([9]) * 4096 + OLD[4096:], 1: ZERO_BLOCK, 2: OLD, 200: bytes([5]) * BLOCK_BYTES, 2000: OLD}
+    names = {path.name for path in still.folder.iterdir()}
+    assert not any(name.startswith(("disks", "copies")) for name in names), names
+    assert exporter.list_exports(still.services.data) == []
+
+
+def test_a_second_snapshot_holds_what_came_since(still: Still) -> None:
+    still.io("write -P 9 0 4k")
+    first = still.ask()
+    run_jobs(still.services)
+    still.io("write -P 3 512k 4k")
+    second = still.ask()
+    run_jobs(still.services)
+    assert still.blocks(first)[1] == OLD and still.blocks(second)[1][:4096] == bytes([3]) * 4096
+    assert still.blocks(second)[0] == still.blocks(first)[0]
+
+
+def stopping_after(context: JobContext, reads: int) -> Callable[[], None]:
+    """What lets the server end before so many reads more."""
+    left = [reads]
+
+    def look() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            context.stop.set()
+
+    return look
+
+
+def test_a_job_that_was_interrupted_goes_on_where_it_was(still: Still, monkeypatch: pytest.MonkeyPatch) -> None:
+    still.io(f"write -P 4 0 {(BATCH_BLOCKS + 10) * BLOCK_BYTES}")
+    made = still.ask()
+    context = still.context()
+    look, real = stopping_after(context, 1), JobContext.go_on
+
+    def go_on(self: JobContext) -> None:
+        look()
+        real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobContext, "go_on", go_on)
+        with pytest.raises(Interrupted):
+            take_snapshots.take_snapshots(context)
+    assert context.data["next"] == {made: BATCH_BLOCKS} and still.snapshot(made).progress_percent == 3
+    with open_directory(still.services.data, still.instance.id) as directory:
+        assert disk_export.is_read_still(directory), "the moment lasts"
+    context.stop.clear()
+    take_snapshots.take_snapshots(context)
+    assert still.snapshot(made).state == "completed"
+    assert set(still.blocks(made)) == {*range(BATCH_BLOCKS + 10), 2000}
+
+
+def image_of(still: Still, name: str) -> str:
+    request = ec2.CreateImageRequest(instance_id=still.instance.id, name=name)
+    made = create_image(still.services, still.principal, request).image_id
+    assert made is not None
+    return made
+
+
+def test_a_moment_that_was_lost_fails_a_clean_image_and_is_taken_anew_for_a_snapshot(still: Still) -> None:
+    image, other = image_of(still, "clean"), still.ask()
+    context = still.context()
+    moment = take_snapshots.take_moment(context)
+    moments.let_go(still.services, moment, [still.volume])
+    with still.services.database.write() as c:  # it was started and stopped while nobody looked
+        for event in (Event.START_ASKED, Event.BOOTED, Event.STOP_ASKED, Event.STOPPED):
+            instances.set_state(c, still.instance.id, event, now=still.services.now())
+    take_snapshots.take_snapshots(context)
+    with still.services.database.read() as c:
+        found = images.get(c, still.instance.region, image, viewer=still.principal.account_id)
+    assert found is not None and found.state == "failed" and found.state_reason is not None
+    assert "was lost with the end of what served its disks" in found.state_reason.message
+    run_jobs(still.services)
+    assert still.snapshot(other).state == "completed"
+
+
+def test_a_disk_that_is_not_as_it_was_made_fails_the_snapshot_with_the_words(still: Still) -> None:
+    made = still.ask()
+    (still.folder / f"{still.volume.id}.qcow2").write_bytes(b"no disk at all" * 100)
+    run_jobs(still.services)
+    found = still.snapshot(made)
+    assert found.state == "error" and "is not as it was made" in str(found.state_message)
+
+
+def test_a_boot_waits_while_a_disk_is_read(still: Still) -> None:
+    still.ask()
+    context = still.context()
+    moment = take_snapshots.take_moment(context)
+
+    class Stop:
+        """Lets go of the moment at the second look."""
+
+        looks = 0
+
+        def is_set(self) -> bool:
+            return False
+
+        def wait(self, _: float) -> bool:
+            self.looks += 1
+            if self.looks == 2:
+                moments.let_go(still.services, moment, [still.volume])
+            return False
+
+    context.stop = Stop()  # type: ignore[assignment]
+    moments.wait_until_unread(context, still.instance.id)
+    assert context.stop.looks == 2  # type: ignore[attr-defined]
