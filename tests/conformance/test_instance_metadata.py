@@ -274,6 +274,23 @@ def test_an_instances_credentials_are_the_same_until_they_turn_and_have_hours_le
     assert datetime.fromisoformat(shown()["Expiration"]) - clock.moment > timedelta(hours=5)
 
 
+def test_an_instances_own_identity_says_who_it_is_and_may_do_nothing(edge: Edge, ec2: Any, image_id: str) -> None:
+    instance_id, account = launch(ec2, image_id)["InstanceId"], edge.account.account_id
+    path = "/latest/meta-data/identity-credentials/ec2/"
+    assert json.loads(read(edge, instance_id, path + "info"))["AccountId"] == account
+    said = json.loads(read(edge, instance_id, path + "security-credentials/ec2-instance"))
+    session = boto3.session.Session(said["AccessKeyId"], said["SecretAccessKey"], said["Token"])
+
+    def client(service: str) -> Any:
+        return session.client(service, region_name="us-east-1", endpoint_url=edge.endpoint, config=LENIENT)
+
+    who = client("sts").get_caller_identity()
+    assert who["Arn"] == f"arn:aws:sts::{account}:assumed-role/aws:ec2-instance/{instance_id}"
+    assert who["UserId"] == f"{account}:aws:ec2-instance:{instance_id}"
+    assert refusal(client("ec2").describe_instances)[0] == "UnauthorizedOperation"
+    assert refusal(client("s3").list_buckets)[0] == "AccessDenied"
+
+
 def test_a_role_that_does_not_trust_ec2_gives_an_instance_no_credentials(edge: Edge, ec2: Any, image_id: str) -> None:
     make_profile(edge, "distant", allow("ec2:*"), trusts=trust({"AWS": edge.account.account_id}))
     instance_id = launch(ec2, image_id, IamInstanceProfile={"Name": "distant"})["InstanceId"]

@@ -18,7 +18,7 @@ from amiable.database import instances, network
 from amiable.model.instance import MetadataOptions, Reservation
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
-from amiable.server.imds import HEAD_BYTES_MAX, MetadataService
+from amiable.server.imds import HEAD_BYTES_MAX, REQUESTS_AT_ONCE_MAX, MetadataService
 from amiable.services import Services
 from amiable.services.identity_signer import open_signer
 from tests.rules.test_imds import INSTANCE
@@ -311,6 +311,39 @@ def test_only_the_answer_to_put_has_the_hop_limit(opened: Services, caller: Prin
                 with connection:
                     MetadataService(opened).serve(instance_id, connection)
                     assert connection.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == wanted
+
+
+def crawl(services: Services, instance_id: str, path: str, headers: dict[str, str]) -> dict[str, bytes]:
+    """Everything below ``path``, as cloud-init's crawler asks for it: listings, then ``0=name`` as a key, then leaves."""
+    ((status, _, body),) = ask(services, instance_id, request("GET", path, **headers))
+    assert status == 200, path
+    found: dict[str, bytes] = {}
+    for name in body.decode().splitlines():
+        child = name.rstrip("/")
+        if name.endswith("/"):
+            found |= crawl(services, instance_id, f"{path}{child}/", headers)
+            continue
+        leaf = f"{child.split('=')[0]}/openssh-key" if "=" in child else child
+        ((status, _, body),) = ask(services, instance_id, request("GET", path + leaf, **headers))
+        assert status == 200, path + leaf
+        found[path + leaf] = body
+    return found
+
+
+@pytest.mark.parametrize("version", ["2021-03-23", "2018-09-24", "2016-09-02", "2009-04-04"])
+def test_all_that_cloud_init_asks_for_is_answered(opened: Services, caller: Principal, version: str) -> None:
+    instance_id = insert(opened, caller, http_tokens="required")
+    headers = {TOKEN: token(opened, instance_id, 21600), "User-Agent": "Cloud-Init/22.4.2"}
+    found = crawl(opened, instance_id, f"/{version}/meta-data/", headers)
+    assert found[f"/{version}/meta-data/instance-id"] == instance_id.encode()
+    assert found[f"/{version}/meta-data/public-keys/0/openssh-key"].startswith(b"ssh-")
+    assert len(found) < REQUESTS_AT_ONCE_MAX / 4, "one boot's requests come at once"
+    asked = [
+        request("GET", f"/{version}/{name}", **headers) for name in ("user-data", "dynamic/instance-identity/document")
+    ]
+    answers = ask(opened, instance_id, *asked)
+    assert [status for status, _, _ in answers] == [200, 200] and answers[0][2] == INSTANCE.user_data
+    assert ask(opened, instance_id, request("GET", f"/{version}/meta-data/instance-id"))[0][0] == 401
 
 
 @pytest.mark.parametrize(("hop_limit", "from_afar"), [("1", "lost"), ("2", "200")])

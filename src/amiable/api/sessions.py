@@ -2,7 +2,8 @@
 
     GetSessionToken   speaks for the account of the access key that asked, and ends with that key
     AssumeRole        speaks for a role: what its policies allow at each request, and it ends with the role
-    an instance       the same, for the role of its instance profile (``instance_session``)
+    an instance       the same, for the role of its instance profile, and for its own identity, which may do nothing but say
+                      who it is (``instance_session``)
 
 Nothing is kept of a session.  The token holds, sealed by the installation, the session's key, its secret, its end, and what it speaks
 for.  Who changes a byte of a token has none.
@@ -32,6 +33,9 @@ from amiable.services import Services
 
 PURPOSE: Final = "account-session"
 ROLE_PURPOSE: Final = "role-session"
+IDENTITY: Final = "identity "
+"""What stands before the account's number where an id of a role would: no role's id has a space."""
+IDENTITY_ROLE: Final = "aws:ec2-instance"
 TOKEN_LENGTH_MAX: Final = 16_384
 INSTANCE_SESSION: Final = timedelta(hours=6)
 """How long an instance's credentials serve, as on EC2."""
@@ -88,17 +92,22 @@ def begin_role_session(services: Services, grant: RoleGrant) -> Session:
     return _seal(services, services.entropy, ROLE_PURPOSE, said=said, life=life)
 
 
-def instance_session(services: Services, instance: Instance, role: Role) -> Session:
+def instance_session(services: Services, instance: Instance, role: Role | None) -> Session:
     """The credentials that an instance is shown now: the same ones until the next rotation, though nothing is kept.
+
+    ``role`` is its profile's; None: those of the instance's own identity.
 
     All that is random in them is derived from the installation's key and what they are for, so the same words are never sealed twice
     under one nonce with another content.
     """
     ran = max(services.now() - instance.launched_at, timedelta())
     begun_at = instance.launched_at + ran // INSTANCE_ROTATION * INSTANCE_ROTATION
-    label = f"{instance.id} {role.id} {milliseconds(begun_at)} {INSTANCE_SESSION.total_seconds()}"
+    speaks_for = IDENTITY + instance.account_id if role is None else role.id
+    label = f"{instance.id} {speaks_for} {milliseconds(begun_at)} {INSTANCE_SESSION.total_seconds()}"
     chance = _derived(services.installation.sealing_key, f"instance-session {label}")
-    return _seal(services, chance, ROLE_PURPOSE, said=[role.id, instance.id, None], life=(begun_at, INSTANCE_SESSION))
+    return _seal(
+        services, chance, ROLE_PURPOSE, said=[speaks_for, instance.id, None], life=(begun_at, INSTANCE_SESSION)
+    )
 
 
 def _derived(key: bytes, label: str) -> Callable[[int], bytes]:
@@ -146,6 +155,10 @@ def open_session(services: Services, token: str, key_id: str) -> Opened:
 
 
 def _open_role(services: Services, secret: str, role_id: str, session_name: str, policy: str | None) -> Opened:
+    if role_id.startswith(IDENTITY):
+        account_id, name = role_id.removeprefix(IDENTITY), IDENTITY_ROLE
+        arn = f"arn:aws:iam::{account_id}:role/{name}"
+        return Opened(account_id, False, secret, RoleSession(f"{account_id}:{name}", name, arn, session_name))
     with services.database.read() as c:
         role = roles.get_role(c, role_id)
         documents = roles.policies_of(c, role_id)

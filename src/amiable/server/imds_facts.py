@@ -39,6 +39,7 @@ def read_facts(services: Services, instance: Instance) -> imds.Facts:
             tags=tags.tags_of(c, instance.account_id, [instance.id]).get(instance.id, {}),
             ancestor_ami_ids=tuple((ancestors or "").split()),
             profile=_profile(services, c, instance),
+            identity=_identity(services, instance),
         )
 
 
@@ -89,6 +90,16 @@ def _profile(services: Services, c: Connection, instance: Instance) -> imds.Cred
         info=lambda: _info(association, profile),
         role_name=None if role is None else role.name,
         credentials=lambda: "" if role is None else _credentials(services, instance, role),
+    )
+
+
+def _identity(services: Services, instance: Instance) -> imds.Credentials:
+    """What says who the instance is, and may do nothing else."""
+    told = {"Code": "Success", "LastUpdated": _instant(instance.launched_at), "AccountId": instance.account_id}
+    return imds.Credentials(
+        info=lambda: _json(told),
+        role_name="ec2-instance",
+        credentials=lambda: _session_json(instance_session(services, instance, None)),
     )
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import IO, Any
 
 import uvicorn
@@ -41,6 +42,7 @@ from amiable.server.supervise import Supervisor
 from amiable.server.websocket_protocol import WebSocketProtocol
 from amiable.server.worker import Workers
 from amiable.services import Services
+from amiable.services.identity_signer import make_signers
 from amiable.services.installation import open_installation, write_private
 from amiable.vm.accelerator import Accelerator, choose_accelerator
 
@@ -75,6 +77,7 @@ def serve(settings: Settings, *, announce: IO[str]) -> int:
     try:
         workers.start()
         supervisor.start()
+        Thread(target=make_signers, args=(services,), name="identity-signers", daemon=True).start()
         write_private(
             data / "server.json",
             json.dumps({"endpoint": endpoint, "pid": os.getpid(), "region": settings.region}).encode(),

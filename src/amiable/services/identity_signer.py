@@ -4,7 +4,7 @@
     rsa2048          the same as PKCS #7 signed data, the document inside
     pkcs7, dsa2048   DSA with SHA-256 as PKCS #7 signed data.  EC2's ``pkcs7`` has SHA-1, which today's OpenSSL does not take
 
-Keys and certificates lie in ``<data>/installation/`` and are made at the first document that is signed.  The signed data carries no
+Keys and certificates lie in ``<data>/installation/``, made once, after the server's first start (a DSA key takes a second).  The signed data carries no
 certificate, as EC2's: who verifies has it from ``amiable instance-identity certificate``.  Formats: RFC 2315, RFC 5652.
 """
 
@@ -52,6 +52,12 @@ def sign_document(services: Services, kind: str, document: str) -> str:
     if kind == "signature":
         return base64.b64encode(_sign(signer, document.encode())).decode()
     return base64.encodebytes(signed_data(signer, document.encode())).decode().rstrip("\n")
+
+
+def make_signers(services: Services) -> None:
+    """Makes what is not there yet, so that no guest waits for it."""
+    for algorithm in ("rsa", "dsa"):
+        open_signer(services, algorithm)
 
 
 def open_signer(services: Services, algorithm: str) -> Signer:

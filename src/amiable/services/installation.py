@@ -3,7 +3,7 @@
     sealing.key         32 bytes, mode 0600: seals access-key secrets, page tokens, block tokens, metadata tokens
     ca.key, ca.pem      the installation's certificate authority (RSA 2048)
     bundling.key, .pem  the image-bundling certificate, issued by the CA: tools wrap bundle keys for it
-    identity-*.key, .pem  what signs instances' identity documents, made when first needed (``services/identity_signer``)
+    identity-*.key, .pem  what signs instances' identity documents, made after the first start (``services/identity_signer``)
 
 All files are 0600 in a 0700 directory, written whole (temp, fsync, rename).
 """
