@@ -189,7 +189,7 @@ def test_a_paravirtual_image_without_a_ramdisk_starts_its_kernel_on_an_nvme_disk
     kernel = journey.amiable(
         server, "kernel", "add", "--kernel", str(tiny_guest().kernel), "--name", "tiny", "--output", "id"
     ).stdout.strip()
-    words = ("--name", "pv", "--virtualization", "paravirtual", "--kernel", kernel)
+    words = ("--name", "tiny pv", "--virtualization", "paravirtual", "--kernel", kernel)
     image = journey.amiable(server, "image", "import", str(tiny_guest().pv), *words).stdout.strip()
     launched = launch(server, image)
     journey.wait_for_console(server, launched.instance_id, READY)

@@ -30,27 +30,34 @@ echo found=$(grep '^Found single datasource' /run/cloud-init/ds-identify.log)
 
 
 @pytest.mark.slow
-def test_debian_finds_the_ec2_data_source_by_itself(server: Server, tmp_path: Path, note_boot: Note) -> None:
+@pytest.mark.parametrize(
+    ("boot_mode", "instance_type"),
+    [("legacy-bios", "t2.micro"), pytest.param("uefi", "amiable.1c1g", marks=pytest.mark.torture)],
+)
+def test_debian_finds_the_ec2_data_source_by_itself(
+    server: Server, tmp_path: Path, note_boot: Note, boot_mode: str, instance_type: str
+) -> None:
     guest = debian_guest()
     ec2 = server.client("ec2")
-    image = journey.amiable(server, "image", "import", str(guest.hvm), "--name", "debian").stdout.strip()
+    words = ("--boot-mode", boot_mode)
+    image = journey.amiable(server, "image", "import", str(guest.hvm), "--name", boot_mode, *words).stdout.strip()
     key, public = journey.make_key(tmp_path)
-    ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=public.encode())
+    ec2.import_key_pair(KeyName=boot_mode, PublicKeyMaterial=public.encode())
     nonce = uuid.uuid4().hex
     began = time.monotonic()
     instance = ec2.run_instances(
         ImageId=image,
-        InstanceType="t2.micro",
+        InstanceType=instance_type,
         MinCount=1,
         MaxCount=1,
-        KeyName="mine",
+        KeyName=boot_mode,
         UserData=f"#!/bin/sh\necho {nonce} >/var/lib/nonce\n",
         BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": ROOT_GIB}}],
     )["Instances"][0]["InstanceId"]
     try:
         journey.wait_for_console(server, instance, "Datasource DataSourceEc2", seconds_max=BOOT_SECONDS_MAX)
         facts = facts_of(journey.ssh(server, instance, key, QUESTIONS, login="debian"))
-        note_boot(boot_since(began, "Debian 12", "virtio", "legacy-bios", "cloud-init done, SSH"))
+        note_boot(boot_since(began, "Debian 12", "virtio", boot_mode, "cloud-init done, SSH"))
         assert facts["status"] == "done"
         assert facts["cloud-id"] == "aws"
         assert facts["platform"] == "ec2"

@@ -24,7 +24,9 @@ def noter(request: pytest.FixtureRequest) -> Note:
 
     def note(boot: Boot) -> None:
         assert not unknown([boot]), boot
-        told = asdict(replace(boot, test=request.node.nodeid.partition("@")[0].partition("[")[0]))
+        test = request.node.nodeid.partition("@")[0].partition("[")[0]
+        is_torture = request.node.get_closest_marker("torture") is not None
+        told = asdict(replace(boot, test=test, is_torture=is_torture))
         request.node.user_properties.append((PROPERTY, json.dumps(told)))
 
     return note
