@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -13,12 +14,19 @@ from sqlalchemy import Column, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from amiable.database import block_public_access
+from amiable.database import block_public_access, interfaces, network, routes, security_groups
 from amiable.database.connect import Database, Instant, milliseconds
 from amiable.database.migrate import MIGRATIONS, migrate, upgrade
 from amiable.database.schema import metadata
 from amiable.model.block_public_access import BLOCK_NEW_SHARING, UNBLOCKED, BlockPublicAccess
 from amiable.rules.retirement import add_years, to_minute
+
+INSTANCE_TEXTS = (
+    "reservation_id", "image_id", "state", "transition_reason", "instance_type", "architecture", "virtualization_type",
+    "root_device_type", "boot_mode", "hardware_profile", "hardware_profile_why", "http_tokens", "http_endpoint",
+    "instance_metadata_tags", "shutdown_behavior",
+)  # fmt: skip
+INSTANCE_NUMBERS = ("launch_index", "http_hop_limit", "boot_count", "launched_at")
 
 
 @pytest.fixture
@@ -142,6 +150,59 @@ def test_what_was_public_is_deprecated_two_years_after_its_creation(tmp_path: Pa
     database.close()
     expected = to_minute(add_years(born["leap"], 2))
     assert moments == {"leap": milliseconds(expected), "private": None, "kernel": None}
+
+
+def test_what_ran_before_networks_had_rules_keeps_its_interface_and_gets_ec2s_default_rules(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/facts.db"
+    mine = {"account_id": "1", "region": "r"}
+    launched = dict.fromkeys(INSTANCE_TEXTS, "x") | dict.fromkeys(INSTANCE_NUMBERS, 1)
+    place = {"zone": "z", "vpc_id": "vpc-1", "subnet_id": "subnet-1", "security_group_ids": "sg-1", "mac": "02:1"}
+    rows: list[tuple[str, dict[str, Any]]] = [
+        ("account", {"id": "1", "name": "n", "is_administrator": False, "created_at": 1}),
+        ("vpc", {"id": "vpc-1", **mine, "cidr": "172.31.0.0/16", "is_default": True, "created_at": 1}),
+        (
+            "subnet",
+            {"id": "subnet-1", **mine, "vpc_id": "vpc-1", "zone": "z", "cidr": "172.31.0.0/20", "is_default": True},
+        ),
+        ("security_group", {"id": "sg-1", **mine, "vpc_id": "vpc-1", "name": "default", "description": "d"}),
+        ("reservation", {"id": "x", **mine, "created_at": 1}),
+        *(
+            (
+                "instance",
+                launched
+                | mine
+                | place
+                | {"id": f"i-{n}", "private_ip": f"172.31.0.{n}", "interface_id": f"eni-{n}", "terminated_at": over},
+            )
+            for n, over in ((4, None), (5, 1))
+        ),
+    ]
+    database = Database(url)
+    with database.write() as c:
+        upgrade(c, "0014")
+        for table, row in rows:
+            there = {column["name"] for column in inspect(c).get_columns(table)}
+            kept = {name: value for name, value in row.items() if name in there}
+            places = ", ".join(f":{name}" for name in kept)
+            c.execute(text(f"INSERT INTO {table} ({', '.join(kept)}) VALUES ({places})"), kept)
+    database.close()
+    migrate(url)
+    database = Database(url)
+    with database.read() as c:
+        (interface,) = interfaces.list_interfaces(c, "1", "r")
+        rules = security_groups.rules_of(c, ["sg-1"])["sg-1"]
+        (table,), (gateway,) = routes.list_route_tables(c, "1", "r"), routes.list_internet_gateways(c, "1", "r")
+        (vpc,), (options,) = network.list_vpcs(c, "1", "r"), routes.list_dhcp_options(c, "1", "r")
+        (acl,) = routes.list_network_acls(c, "1", "r")
+    database.close()
+    assert (interface.id, interface.private_ip, interface.group_ids) == ("eni-4", "172.31.0.4", ("sg-1",))
+    assert interface.attachment is not None and interface.attachment.instance_id == "i-4"
+    assert sorted((rule.is_egress, rule.cidr_ipv4, rule.referenced_group_id) for rule in rules) == [
+        (False, None, "sg-1"),
+        (True, "0.0.0.0/0", None),
+    ]
+    assert table.is_main and [route.gateway_id for route in table.routes] == [gateway.id]
+    assert (vpc.dhcp_options_id, acl.vpc_id, gateway.vpc_id) == (options.id, "vpc-1", "vpc-1")
 
 
 def test_the_schema_is_plain_enough_for_postgresql() -> None:

@@ -88,7 +88,7 @@ def network_interface(view: InterfaceView) -> ec2.NetworkInterface:
         source_dest_check=it.has_source_dest_check,
         status=it.status,
         subnet_id=it.subnet_id,
-        tag_set=tag_set(view.tags),
+        tag_set=tag_set(view.tags) or [],  # EC2 always tells it of an interface; Ansible relies on it
         vpc_id=it.vpc_id,
         operator=ec2.OperatorResponse(managed=False),
     )
