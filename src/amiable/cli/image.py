@@ -17,6 +17,8 @@ from amiable.rules.register import check_device_name, check_name
 app = cyclopts.App(name="image", help="Machine images: import, list, show, share, deregister.")
 
 app.command("amiable.cli.image_build:build", name="build", help="Builds a house image, which every account may launch.")
+app.command("amiable.cli.image_create:create", name="create", help="Makes an image of an instance's volumes.")
+app.command("amiable.cli.image_create:copy", name="copy", help="Copies an image, within a region or from another.")
 app.command("amiable.cli.why:why", name="why", help="What keeps an image or a snapshot, and how to free it.")
 
 ImageId = Annotated[str, Parameter(help="Image id (ami-…).")]

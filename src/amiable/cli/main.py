@@ -33,7 +33,7 @@ app = cyclopts.App(
 app.command("amiable.cli.serve:serve", name="serve", help="Start the server.")
 app.command("amiable.cli.env:env", name="env", help="Print what a shell needs to speak to the server.")
 app.command("amiable.cli.doctor:doctor", name="doctor", help="Check this host and the server.")
-app.command("amiable.cli.image:app", name="image", help="Machine images: import, list, show, share, deregister.")
+app.command("amiable.cli.image:app", name="image", help="Machine images: import, create, copy, list, show, share, …")
 app.command("amiable.cli.bundle:app", name="bundle", help="Classic bundles: create, publish, upload, migrate, …")
 app.command(
     "amiable.cli.kernel:app",
@@ -54,6 +54,7 @@ app.command(
     name="instance-identity",
     help="What instances' identity documents are verified by.",
 )
+app.command("amiable.cli.snapshot:app", name="snapshot", help="Snapshots of volumes: create, list.")
 app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopback into the instances.")
 app.command("amiable.cli.product:app", name="product", help="Paid images: offer, attach, subscribe, statements.")
 app.command(
