@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from amiable.model.errors import IamRefusal
 from amiable.model.policy import Policy
 from amiable.rules.policy import (
+    UNRESOLVED,
     Asked,
     Assumer,
     Verdict,
@@ -131,6 +132,15 @@ def test_what_is_not_among_the_resources_is_matched_by_not_resource() -> None:
 def test_every_condition_must_hold(condition: dict[str, Any], context: dict[str, str], holds: bool) -> None:
     verdict = said([statement(Condition=condition)], "ec2:StopInstances", **context)
     assert verdict is (ALLOWED if holds else NOT_ALLOWED)
+
+
+def test_what_a_call_names_otherwise_than_by_id_is_denied_where_any_is_and_allowed_where_all_are() -> None:
+    one = "arn:aws:ec2:us-east-1:123456789012:security-group/sg-1"
+    assert said([statement()], "ec2:DeleteSecurityGroup", UNRESOLVED) is ALLOWED
+    assert said([statement(resource=one)], "ec2:DeleteSecurityGroup", UNRESOLVED) is NOT_ALLOWED
+    denied = [statement(), statement("Deny", resource=one)]
+    assert said(denied, "ec2:DeleteSecurityGroup", UNRESOLVED) is DENIED
+    assert said(denied, "ec2:DescribeSecurityGroups", "*") is ALLOWED
 
 
 def test_the_policies_of_a_role_are_one_and_one_deny_is_enough() -> None:

@@ -50,6 +50,10 @@ OPERATORS: Final[Mapping[str, Callable[[str, str], bool]]] = {
 NEGATED: Final = {re.sub("(String|Arn)", r"\1Not", name, count=1): name for name in OPERATORS}
 
 
+UNRESOLVED: Final = "?"
+"""The resource of a call that names one in a way that its ARN does not follow from: allowed only where all are, denied where any is."""
+
+
 class Verdict(Enum):
     """What policies say of one request."""
 
@@ -98,12 +102,17 @@ def _verdict(applying: Sequence[Statement]) -> Verdict:
 
 
 def _applies(statement: Statement, asked: Asked) -> bool:
-    resources = statement.resources
     return (
         _names(statement.actions, asked.action.lower(), str.lower)
-        and (resources is None or _names(resources, asked.resource, str))
+        and _concerns(statement, asked.resource)
         and all(_holds(each, asked.context) for each in statement.conditions)
     )
+
+
+def _concerns(statement: Statement, resource: str) -> bool:
+    if statement.resources is None or (resource == UNRESOLVED and statement.effect is Effect.DENY):
+        return True
+    return _names(statement.resources, resource, str)
 
 
 def _names(words: Words, text: str, spell: Callable[[str], str]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from amiable.model import ids
+from amiable.rules.policy import UNRESOLVED
 
 KINDS: Final[Mapping[str, str]] = {
     ids.AMI: "image",
@@ -60,6 +61,9 @@ MADE: Final[Mapping[str, tuple[str, ...]]] = {
     "CreateReplaceRootVolumeTask": ("replace-root-volume-task",),
 }
 
+BY_NAME: Final = frozenset({"group_name", "launch_template_name", "security_groups", "source_security_group_name"})
+"""What names a resource otherwise than by its id.  RunInstances asks again, about the groups that it found."""
+
 _ID: Final = re.compile(r"[a-z]+(-[a-z]+)*-[0-9a-f]{8,17}", re.ASCII)
 
 
@@ -88,8 +92,11 @@ def ec2_resources(home: Home, action: str, request: msgspec.Struct) -> tuple[str
     for name, text in _texts(request):
         if name == "key_name":
             arns.append(home.ec2("key-pair", text))
-        elif _holds_ids(name) and _ID.fullmatch(text) and ids.prefix_of(text) in KINDS:
-            arns.append(home.ec2(KINDS[ids.prefix_of(text)], text))
+        elif _holds_ids(name) and _ID.fullmatch(text):
+            kind = KINDS.get(ids.prefix_of(text))
+            arns.append(UNRESOLVED if kind is None else home.ec2(kind, text))
+        elif name in BY_NAME and action not in MADE:
+            arns.append(UNRESOLVED)
     return tuple(dict.fromkeys(arns)) or ("*",)
 
 
@@ -99,9 +106,15 @@ def _holds_ids(name: str) -> bool:
 
 def ssm_resources(home: Home, request: msgspec.Struct) -> tuple[str, ...]:
     """The parameters that a request of Systems Manager names; a path stands for all below it."""
-    names = [text for name, text in _texts(request) if name in ("name", "names", "resource_id")]
+    names = [_parameter_name(text) for name, text in _texts(request) if name in ("name", "names", "resource_id")]
     names += [text.rstrip("/") + "/*" for name, text in _texts(request) if name == "path"]
     return tuple(home.arn("ssm", f"parameter/{name.removeprefix('/')}") for name in names) or ("*",)
+
+
+def _parameter_name(text: str) -> str:
+    """The name alone: it may come as an ARN, and with a version or a label behind a colon."""
+    name = text.split(":parameter", 1)[1] if text.startswith("arn:") and ":parameter" in text else text
+    return name.partition(":")[0]
 
 
 def ebs_resources(home: Home, request: msgspec.Struct) -> tuple[str, ...]:
