@@ -21,10 +21,35 @@ from scripts.reference_actions import ABSENT_SERVICES, COMPANIONS, EC2
 
 PROOFS: Final = Path(__file__).parents[1] / "docs" / "reference" / "proved.txt"
 
+_ROUTES: Final = "kept and told; guests of a VPC reach each other and nothing leads out, whatever it says"
+_VPC: Final = "kept and told; a VPC is a network of its own where guests are routed, its settings change nothing"
+_ADDRESS: Final = "kept and told wherever EC2 tells it; leads to the guest only where your own network maps it so"
 RECORD_ONLY: Final = {
-    "DescribeVpcs": "rows of the default network; no packet is routed by them",
-    "DescribeSubnets": "addresses are really given out of the subnet; no route leads to it",
-    "DescribeSecurityGroups": "the group is recorded; nothing is filtered in slirp mode, where nothing reaches a guest but tunnels",
+    **dict.fromkeys(
+        (
+            "CreateRouteTable",
+            "DeleteRouteTable",
+            "DescribeRouteTables",
+            "CreateRoute",
+            "DeleteRoute",
+            "AssociateRouteTable",
+            "DisassociateRouteTable",
+            "CreateInternetGateway",
+            "AttachInternetGateway",
+            "DetachInternetGateway",
+            "DeleteInternetGateway",
+            "DescribeInternetGateways",
+        ),
+        _ROUTES,
+    ),
+    **dict.fromkeys(("DescribeVpcAttribute", "ModifyVpcAttribute", "ModifySubnetAttribute"), _VPC),
+    **dict.fromkeys(
+        ("AllocateAddress", "ReleaseAddress", "AssociateAddress", "DisassociateAddress", "DescribeAddresses"), _ADDRESS
+    ),
+    "DescribeNetworkAcls": "the default one of each VPC, which lets everything through; cannot be changed",
+    "DescribeDhcpOptions": "EC2's defaults; cannot be changed",
+    "AttachNetworkInterface": "refuses: an instance has one interface (`AttachmentLimitExceeded`)",
+    "DetachNetworkInterface": "refuses: an instance's only interface is its primary one (`OperationNotPermitted`)",
 }
 NOTES: Final = {
     "s3": "path style; ACLs as canned names, and grants that amount to one; upload by POST form with a policy. The rest answers `NotImplemented`.",
