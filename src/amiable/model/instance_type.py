@@ -148,6 +148,8 @@ FAMILIES: Final = (
     ("c7a", NITRO, "AMD", True, False,
      "medium:1:2048 large:2:4096 xlarge:4:8192 2xlarge:8:16384 4xlarge:16:32768 8xlarge:32:65536 12xlarge:48:98304 "
      "16xlarge:64:131072 24xlarge:96:196608 32xlarge:128:262144 48xlarge:192:393216"),
+    ("a1", ARM, "AWS", False, False,
+     "medium:1:2048 large:2:4096 xlarge:4:8192 2xlarge:8:16384 4xlarge:16:32768"),
     ("c7g", ARM, "AWS", True, False,
      "medium:1:2048 large:2:4096 xlarge:4:8192 2xlarge:8:16384 4xlarge:16:32768 8xlarge:32:65536 12xlarge:48:98304 "
      "16xlarge:64:131072"),

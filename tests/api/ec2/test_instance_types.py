@@ -39,6 +39,9 @@ def test_every_type_but_our_own_agrees_with_ec2() -> None:
         assert list(type_.boot_modes) == facts["SupportedBootModes"], name
         assert type_.hypervisor == facts["Hypervisor"], name
         assert type_.is_burstable == facts["BurstablePerformanceSupported"], name
+        assert type_.needs_ena == (facts["NetworkInfo"]["EnaSupport"] == "required"), name
+        if type_.is_supported:
+            assert api.tpm_support(type_) == facts["NitroTpmSupport"], name
 
 
 def test_the_tiny_type_has_one_processor_and_256_mib(services: Services, principal: Principal) -> None:
