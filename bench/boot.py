@@ -29,7 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from amiable.model.units import BLOCK_BYTES, GIB, MIB, human_bytes
-from amiable.vm import machine, network
+from amiable.vm import fabric, machine, network
 from amiable.vm.directory import open_directory
 from amiable.vm.machine import MachineFailed
 from amiable.vm.network import NetworkFailed
@@ -127,6 +127,10 @@ def boot_ours(server: Server, ec2: Any, image_id: str) -> tuple[float, int, int]
             qemu = machine.find_machine(directory)
             if qemu is None:
                 raise MachineFailed("not yet")
+            link = fabric.link_of(qemu)
+            if link is not None:
+                with fabric.open_fabric(server.data, link.vpc_id) as folder, fabric.Agent(folder) as agent:
+                    return agent.connect(link.tap, link.address, 22)
             with machine.monitor(directory, qemu) as qmp:
                 port = network.forwarded_port(qmp, 22, instance["PrivateIpAddress"])
             with network.Holder(directory) as holder:

@@ -1,7 +1,8 @@
-"""kill -9 of the server at random points of import, registration and launch.
+"""kill -9 of the server at random points of import, registration, launch, stop, start, terminate and CreateImage.
 
-After each restart: every acknowledged thing is there, every job ends, and at the end nothing leaks (files, processes, ports).  A round
-names the phase it hit.  ``make test`` runs 5 rounds, ``make torture`` 20; AMIABLE_TORTURE_SEED repeats a run.
+After each restart: every acknowledged thing is there, every job ends, every instance is in a right state, and at the end nothing leaks
+(files, processes, ports, network devices).  A round names the phase it hit.  ``make test`` runs 5 rounds, ``make torture`` 50;
+AMIABLE_TORTURE_SEED repeats a run.
 """
 
 import base64
@@ -28,7 +29,9 @@ from tests.support.guests import tiny_guest
 from tests.support.server import Server, processes_of
 
 BLOCK = 524_288
-PHASES = ("put blocks", "complete", "register", "import from S3", "bundle registration", "launch", "boot")
+OF_DISKS = ("put blocks", "complete", "register", "import from S3", "bundle registration")
+OF_LIVES = ("launch", "boot", "stop", "start", "terminate", "create image")
+PHASES = (*OF_DISKS, *OF_LIVES)
 DELAY_SECONDS_MAX = {
     "put blocks": 1.0,
     "complete": 0.1,
@@ -37,8 +40,13 @@ DELAY_SECONDS_MAX = {
     "bundle registration": 0.8,
     "launch": 0.1,
     "boot": 4.0,
+    "stop": 1.5,
+    "start": 2.0,
+    "terminate": 1.5,
+    "create image": 3.0,
 }
 SETTLE_SECONDS_MAX = 180
+LEFT_SECONDS_MAX = 60
 
 
 @dataclass
@@ -50,11 +58,16 @@ class Known:
     images: dict[str, str] = field(default_factory=dict)  # name → id
     objects: dict[str, str] = field(default_factory=dict)  # key → SHA-256
     imports: set[str] = field(default_factory=set)
-    instances: set[str] = field(default_factory=set)
+    instances: dict[str, set[str]] = field(
+        default_factory=dict
+    )  # id → the states that are right once all jobs have ended
+    made: set[str] = field(default_factory=set)  # images of instances
 
     def count(self) -> int:
         """How many acknowledged things there are."""
-        return sum(map(len, (self.blocks, self.completed, self.images, self.objects, self.imports, self.instances)))
+        return sum(
+            map(len, (self.blocks, self.completed, self.images, self.objects, self.imports, self.instances, self.made))
+        )
 
 
 class Round:
@@ -96,6 +109,8 @@ class Round:
     def prepare(self, phase: str) -> Callable[[], None]:
         """The phase's work, ready to start; what it needs is acknowledged already."""
         name = f"round {self.number}"
+        if phase in OF_LIVES:
+            return self.prepare_life(phase)
         snapshot_id = self.snapshot_of(3)
         if phase == "put blocks":
             return lambda: [self.put(snapshot_id, index) for index in range(2048)] and None
@@ -112,9 +127,8 @@ class Round:
         self.register(snapshot_id, name)
         if phase == "import from S3":
             return self.prepare_import(name)
-        if phase == "bundle registration":
-            return lambda: self.register_bundle(f"{name} bundle")
-        return lambda: self.launch(wait=phase == "boot")
+        assert phase == "bundle registration"
+        return lambda: self.register_bundle(f"{name} bundle")
 
     def register_many(self, snapshot_id: str, name: str) -> None:
         for number in range(200):
@@ -136,11 +150,47 @@ class Round:
         self.known.images[name] = self.ec2.register_image(Name=name, ImageLocation=self.location)["ImageId"]
         self.hold()
 
-    def launch(self, *, wait: bool) -> None:
+    def prepare_life(self, phase: str) -> Callable[[], None]:
+        """What is asked of an instance; one that runs, or is stopped, is there already where that is needed."""
+        if phase in ("launch", "boot"):
+            return lambda: self.launch(wait=phase == "boot")
+        instance_id = self.launched()
+        journey.wait_for_state(self.server, instance_id, "running")
+        named = {"InstanceIds": [instance_id]}
+        if phase == "start":
+            self.ec2.stop_instances(**named, Force=True)
+            journey.wait_for_state(self.server, instance_id, "stopped")
+        calls: dict[str, tuple[str, Callable[[], Any]]] = {
+            "stop": ("stopped", lambda: self.ec2.stop_instances(**named, Force=True)),
+            "start": ("running", lambda: self.ec2.start_instances(**named)),
+            "terminate": ("terminated", lambda: self.ec2.terminate_instances(**named)),
+            "create image": ("running", lambda: self.make_image(instance_id)),
+        }
+        after, call = calls[phase]
+        before = "stopped" if phase == "start" else "running"
+        self.known.instances[instance_id] = {before, after}  # until the call is answered, either is right
+
+        def work() -> None:
+            call()
+            self.known.instances[instance_id] = {after}
+            self.hold()
+
+        return work
+
+    def launched(self) -> str:
         run = {"ImageId": self.known.images["base"], "InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
-        self.known.instances.add(self.ec2.run_instances(**run)["Instances"][0]["InstanceId"])
+        instance_id = str(self.ec2.run_instances(**run)["Instances"][0]["InstanceId"])
+        self.known.instances[instance_id] = {"running"}
+        return instance_id
+
+    def launch(self, *, wait: bool) -> None:
+        self.launched()
         if wait:
             self.hold()
+
+    def make_image(self, instance_id: str) -> None:
+        made = self.ec2.create_image(InstanceId=instance_id, Name=f"image {self.number}", NoReboot=True)
+        self.known.made.add(made["ImageId"])
 
     def hold(self) -> None:
         """Stays in the phase: the server works on a job until it is killed."""
@@ -198,8 +248,21 @@ def check(server: Server, known: Known) -> None:
     if known.imports:
         tasks = ec2.describe_import_snapshot_tasks(ImportTaskIds=sorted(known.imports))["ImportSnapshotTasks"]
         assert {task["SnapshotTaskDetail"]["Status"] for task in tasks} == {"completed"}
-    for instance_id in known.instances:
-        assert journey.describe(ec2, instance_id)["State"]["Name"] in ("running", "terminated")
+    for instance_id, right in known.instances.items():
+        found = journey.describe(ec2, instance_id)
+        assert found["State"]["Name"] in right, (instance_id, right, found["State"], found.get("StateReason"))
+    for image_id in known.made:
+        assert images[image_id] in ("available", "failed"), (image_id, images[image_id])
+    check_processes(server, known)
+
+
+def check_processes(server: Server, known: Known) -> None:
+    """One QEMU for each instance that runs, and none for another."""
+    running = {
+        each for each in known.instances if journey.describe(server.client("ec2"), each)["State"]["Name"] == "running"
+    }
+    words = [text for text in processes_of(server.data).values() if "qemu-system" in text]
+    assert len(words) == len(running) and all(any(each in text for text in words) for each in running), (running, words)
 
 
 def check_blocks(ebs: Any, known: Known) -> None:
@@ -229,8 +292,13 @@ def check_pending(server: Server, known: Known) -> None:
     database.close()
 
 
+def devices() -> set[str]:
+    """The host's network devices."""
+    return {path.name for path in Path("/sys/class/net").iterdir()}
+
+
 def check_leaks(server: Server, known: Known) -> None:
-    """Once the instances are terminated and the server has ended: no process, file or port of theirs remains."""
+    """Once the instances are terminated and the server has ended: no process, file, port or network device of theirs remains."""
     ec2 = server.client("ec2")
     pages = ec2.get_paginator("describe_instances").paginate()
     alive = [
@@ -274,6 +342,7 @@ def rounds(tmp_path: Path, count: int) -> None:
     chance = random.Random(seed)
     print(f"seed {seed} (AMIABLE_TORTURE_SEED={seed} repeats it)", flush=True)
     order = [phase for _ in range(-(-count // len(PHASES))) for phase in chance.sample(PHASES, len(PHASES))][:count]
+    before = devices()
     server, known = Server(tmp_path / "d").start(), Known()
     try:
         location = prepare_server(server, known, tmp_path)
@@ -287,6 +356,7 @@ def rounds(tmp_path: Path, count: int) -> None:
         if count >= len(PHASES):
             assert set(order) == set(PHASES)
         check_leaks(server, known)
+        journey.wait_until("network devices to go", lambda: True if devices() <= before else None, LEFT_SECONDS_MAX)
     finally:
         server.close()
 
@@ -338,5 +408,5 @@ def test_five_rounds_of_kill_lose_nothing_and_leak_nothing(tmp_path: Path) -> No
 
 @pytest.mark.boot
 @pytest.mark.torture
-def test_twenty_rounds_of_kill_hit_every_phase(tmp_path: Path) -> None:
-    rounds(tmp_path, 20)
+def test_fifty_rounds_of_kill_hit_every_phase(tmp_path: Path) -> None:
+    rounds(tmp_path, 50)
