@@ -1,6 +1,6 @@
 """What keeps an image or a snapshot alive: one query a kind.  A new noun that refers to either adds its function to the table below.
 
-of an image       instances, kernels' users, copies, shares, channels, parameters, subscriptions, protection, the bin
+of an image       instances, kernels' users, copies, shares, channels, parameters, launch templates, subscriptions, protection, the bin
 of a snapshot     images, volumes, shares, snapshots begun with it, its lock, the bin
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, or_, select
 
-from amiable.database import parameters, product_codes, snapshot_locks, snapshots
+from amiable.database import launch_templates, parameters, product_codes, snapshot_locks, snapshots
 from amiable.database.schema import channel as C
 from amiable.database.schema import channel_version as CV
 from amiable.database.schema import create_volume_permission as SP
@@ -71,6 +71,13 @@ def _copies(c: Connection, it: Kept) -> Iterator[Keeper]:
     query = select(I.c.id, I.c.account_id).where(made_of_it, ALIVE)
     for row in c.execute(query.order_by(I.c.id)):
         yield Keeper(KeeperKind.IMAGE, row.id, row.account_id, "made of it", f"amiable image deregister {row.id} --yes")
+
+
+def _launch_templates(c: Connection, it: Kept) -> Iterator[Keeper]:
+    for use in launch_templates.uses(c, it.region, [it.id]):
+        words = f"version {use.number} launches it"
+        command = f"aws ec2 delete-launch-template --launch-template-id {use.template_id}"
+        yield Keeper(KeeperKind.LAUNCH_TEMPLATE, use.template_id, use.account_id, words, command)
 
 
 def _launch_permissions(c: Connection, it: Kept) -> Iterator[Keeper]:
@@ -201,6 +208,7 @@ OF_IMAGES: Final[tuple[Find, ...]] = (
     _launch_permissions,
     _channels,
     _parameters,
+    _launch_templates,
     _subscriptions,
 )
 OF_SNAPSHOTS: Final[tuple[Find, ...]] = (_lock, _binned_snapshot, images_of, _volumes, _children, _volume_permissions)

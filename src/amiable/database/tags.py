@@ -27,6 +27,7 @@ _OWNED: Final[dict[str, tuple[str, Table]]] = {
     ids.INSTANCE: ("instance", schema.instance),
     ids.VOLUME: ("volume", schema.volume),
     ids.KEY_PAIR: ("key-pair", schema.key_pair),
+    ids.LAUNCH_TEMPLATE: ("launch-template", schema.launch_template),
     ids.IMPORT_SNAPSHOT_TASK: ("import-snapshot-task", schema.import_snapshot_task),
     ids.IMAGE_USAGE_REPORT: ("image-usage-report", schema.image_usage_report),
     ids.REPLACE_ROOT_VOLUME_TASK: ("replace-root-volume-task", schema.root_replacement),

@@ -12,6 +12,7 @@ class KeeperKind(StrEnum):
     SHARE = "share"
     CHANNEL = "channel"
     PARAMETER = "parameter"
+    LAUNCH_TEMPLATE = "launch-template"
     SUBSCRIPTION = "subscription"
     LOCK = "lock"
     PROTECTION = "protection"

@@ -22,7 +22,7 @@ LAUNCH_TEMPLATE: Final = "ec2:LaunchTemplate"
 PARAMETER: Final = "ssm:Parameter"
 IMAGE_RECIPE: Final = "imagebuilder:ImageRecipe"
 CONTAINER_RECIPE: Final = "imagebuilder:ContainerRecipe"
-"""What may refer to an image.  Nothing here keeps launch templates or recipes, so none does."""
+"""What may refer to an image.  Nothing here keeps recipes, so none does."""
 
 
 class ReportState(StrEnum):

@@ -291,7 +291,6 @@ def test_bad_input_is_refused_by_its_code_and_writes_nothing(
     [
         ("Monitoring", {"monitoring": ec2.RunInstancesMonitoringEnabled(enabled=True)}),
         ("IamInstanceProfile", {"iam_instance_profile": ec2.IamInstanceProfileSpecification(name="x")}),
-        ("LaunchTemplate", {"launch_template": ec2.LaunchTemplateSpecification(launch_template_name="x")}),
         ("Placement", {"placement": ec2.Placement(tenancy="dedicated")}),
         ("Placement", {"placement": ec2.Placement(host_id="h-1")}),
         ("HibernationOptions", {"hibernation_options": ec2.HibernationOptionsRequest(configured=True)}),

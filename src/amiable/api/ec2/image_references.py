@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id
 from amiable.api.paging import cut_page, open_page
-from amiable.database import images, lineage, parameters
+from amiable.database import images, launch_templates, lineage, parameters
 from amiable.model.errors import NotFound
 from amiable.model.principal import Principal
-from amiable.model.usage_report import INSTANCE, PARAMETER
+from amiable.model.usage_report import INSTANCE, LAUNCH_TEMPLATE, PARAMETER
 from amiable.rules import permission
 from amiable.rules.reference_type import Named, Wanted, wanted_types
 from amiable.services import Services
@@ -61,6 +61,11 @@ def _references(
             if parameter.account_id == principal.account_id:
                 reference = ec2.ImageReference(image_id=parameter.value, resource_type=PARAMETER, arn=parameter.arn)
                 found.append(reference)
+    if (templates := wanted.get(LAUNCH_TEMPLATE)) is not None:
+        for template in launch_templates.uses(c, principal.region, image_ids, depth=templates.version_depth):
+            if template.account_id == principal.account_id:
+                arn = f"arn:aws:ec2:{principal.region}:{principal.account_id}:launch-template/{template.template_id}"
+                found.append(ec2.ImageReference(image_id=template.image, resource_type=LAUNCH_TEMPLATE, arn=arn))
     return found
 
 

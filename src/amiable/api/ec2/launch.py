@@ -16,8 +16,9 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import launch_request, views
 from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.image_alias import resolve_image
-from amiable.api.ec2.instance_profiles import associate, find_profile
+from amiable.api.ec2.instance_profiles import associate, profile_of_launch
 from amiable.api.ec2.launch_place import Counts, Place, choose_place, new_mac, place_interfaces
+from amiable.api.ec2.launch_templates import from_template
 from amiable.api.ec2.tags import birth_tags
 from amiable.api.idempotency import check_token, recall, remember
 from amiable.api.products import check_subscribed
@@ -66,17 +67,22 @@ TAGGABLE: Final = ("instance", "network-interface", "volume")
 
 
 def run_instances(services: Services, principal: Principal, request: ec2.RunInstancesRequest) -> ec2.Reservation:
-    """Launches between MinCount and MaxCount instances; the same client token answers with the same ones."""
+    """Launches between MinCount and MaxCount instances; the same client token answers with the same ones.
+
+    What the request leaves open comes from the launch template that it names.
+    """
+    sent, (request, of_template) = request, from_template(services, principal, request)
     launch_request.refuse_unsupported(request)
     check_token(request)
-    born = birth_tags(request.tag_specifications, TAGGABLE)
+    born = dict(birth_tags(request.tag_specifications, TAGGABLE))
     asked = launch_request.asked_of(request, born.get("instance", {}).get(TAG))
     asked_place = launch_request.place_of(request)
+    born["instance"] = {**born.get("instance", {}), **of_template}
     if request.image_id is None:
         raise MissingParameter(parameter="ImageId")
     is_dry = bool(request.dry_run)
     with name_guard.recording_refusals(services, principal, is_dry=is_dry), services.database.write() as c:
-        made = None if request.dry_run else recall(c, services, principal, ACTION, request)
+        made = None if request.dry_run else recall(c, services, principal, ACTION, sent)
         if made is not None:
             return _made_before(c, principal, made)
         image = _find_image(c, principal, resolve_image(c, principal, request.image_id, now=services.now()))
@@ -91,7 +97,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         check_subscribed(c, principal.account_id, plan.image.product_codes)
         if plan.metadata.instance_metadata_tags == "enabled":
             check_tag_keys(born.get("instance", {}))
-        profile = find_profile(c, principal, request.iam_instance_profile) if request.iam_instance_profile else None
+        profile = profile_of_launch(c, principal, request.iam_instance_profile)
         key_pair = _find_key_pair(c, principal, request.key_name, image)
         count = launch.choose_count(
             request.min_count, request.max_count, type_=plan.instance_type, host=measure_host(c, services)
@@ -106,7 +112,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         if profile is not None:
             for instance in launched:
                 associate(c, services, instance, profile)
-        remember(c, services, principal, ACTION, request, [instance.id for instance in launched])
+        remember(c, services, principal, ACTION, sent, [instance.id for instance in launched])
         answer = views.reservations(views.views_of(c, principal, launched))[0]
     services.wake()
     return answer

@@ -32,6 +32,7 @@ NOUNS: Final = {
     "instance": "instance",
     "volume": "volume",
     "key-pair": "key_pair",
+    "launch-template": "launch_template",
     "vpc": "vpc",
     "subnet": "subnet",
     "security-group": "security_group",

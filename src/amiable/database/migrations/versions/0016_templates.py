@@ -8,7 +8,14 @@ down_revision = "0015"
 branch_labels = None
 depends_on = None
 
-TABLES = ("serial_console_access", "boot", "password_data", "console_post")
+TABLES = (
+    "launch_template_version",
+    "launch_template",
+    "serial_console_access",
+    "boot",
+    "password_data",
+    "console_post",
+)
 
 
 def upgrade() -> None:
@@ -39,6 +46,7 @@ def upgrade() -> None:
         sa.Column("cause_words", sa.String(length=1000)),
         sa.PrimaryKeyConstraint("instance_id", "position", name=op.f("pk_boot")),
     )
+    _add_templates()
     op.create_table(
         "serial_console_access",
         sa.Column("account_id", sa.String(length=12), nullable=False),
@@ -47,6 +55,42 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_serial_console_access_account_id")),
         sa.PrimaryKeyConstraint("account_id", "region", name=op.f("pk_serial_console_access")),
     )
+
+
+def _add_templates() -> None:
+    op.create_table(
+        "launch_template",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("account_id", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("default_version", sa.Integer(), nullable=False),
+        sa.Column("latest_version", sa.Integer(), nullable=False),
+        sa.Column("last_number", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_launch_template_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_launch_template")),
+        sa.UniqueConstraint("account_id", "region", "name", name=op.f("uq_launch_template_account_id_region_name")),
+    )
+    op.create_table(
+        "launch_template_version",
+        sa.Column("template_id", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(length=255)),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("image", sa.String(length=1100)),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["template_id"],
+            ["launch_template.id"],
+            name=op.f("fk_launch_template_version_template_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("template_id", "number", name=op.f("pk_launch_template_version")),
+    )
+    op.create_index("ix_launch_template_version_image", "launch_template_version", ["image"])
 
 
 def _of_instance(table: str) -> list[sa.schema.SchemaItem]:

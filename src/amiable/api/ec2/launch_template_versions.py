@@ -1,0 +1,303 @@
+"""CreateLaunchTemplateVersion, DescribeLaunchTemplateVersions, DeleteLaunchTemplateVersions and GetLaunchTemplateData."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2.image_alias import resolve_image
+from amiable.api.ec2.instance_ids import find_named
+from amiable.api.ec2.launch_template_data import check_data, over, read_data, response_of, values_of, write_data
+from amiable.api.ec2.launch_templates import find, find_version
+from amiable.api.ec2.tags import parse_filters
+from amiable.api.idempotency import check_token, recall, remember
+from amiable.api.paging import cut_page, open_page
+from amiable.database import launch_templates, tags, volumes
+from amiable.model.errors import (
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    MissingParameter,
+)
+from amiable.model.instance import Instance
+from amiable.model.launch_template import VERSIONS_DELETED_MAX, VERSIONS_MAX, LaunchTemplate, Version
+from amiable.model.launch_template_errors import MaxTemplateVersionLimitExceeded
+from amiable.model.principal import Principal
+from amiable.model.volume import Volume
+from amiable.rules import filters
+from amiable.rules.filters import boolean
+from amiable.rules.launch_template import DEFAULT, LATEST, Named, check_description, named, number_of, wanted_numbers
+from amiable.services import Services
+from amiable.wire.generated import ec2
+
+PROVISIONED: Final = ("gp3", "io1", "io2")
+"""Volume types whose rate is said, not given by their size."""
+ACTION: Final = "CreateLaunchTemplateVersion"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A version, its template and its data."""
+
+    template: LaunchTemplate
+    version: Version
+    data: Mapping[str, Any]
+
+    @property
+    def is_default(self) -> bool:
+        """Whether a launch takes it that names none."""
+        return self.version.number == self.template.default_version
+
+
+FIELDS: Final[Mapping[str, filters.Field[View]]] = {
+    "create-time": lambda it: (f"{it.version.created_at:%Y-%m-%dT%H:%M:%S.000Z}",),
+    "ebs-optimized": lambda it: (_boolean(it.data.get("ebs_optimized")),),
+    "http-endpoint": lambda it: (it.data.get("metadata_options", {}).get("http_endpoint"),),
+    "http-tokens": lambda it: (it.data.get("metadata_options", {}).get("http_tokens"),),
+    "iam-instance-profile": lambda it: it.data.get("iam_instance_profile", {}).values(),
+    "image-id": lambda it: (it.data.get("image_id"),),
+    "instance-type": lambda it: (it.data.get("instance_type"),),
+    "is-default-version": lambda it: (boolean(it.is_default),),
+    "kernel-id": lambda it: (it.data.get("kernel_id"),),
+    "ram-disk-id": lambda it: (it.data.get("ram_disk_id"),),
+}
+
+
+def _boolean(value: bool | None) -> str | None:
+    return None if value is None else boolean(value)
+
+
+def create_launch_template_version(
+    services: Services, principal: Principal, request: ec2.CreateLaunchTemplateVersionRequest
+) -> ec2.CreateLaunchTemplateVersionResult:
+    """Adds a version: the data of the source version, if one is named, under the data of the request."""
+    check_token(request)
+    wanted = named(request.launch_template_id, request.launch_template_name)
+    description = check_description(request.version_description)
+    check_data(request.launch_template_data)
+    with services.database.write() as c:
+        template = find(c, principal, wanted)
+        made = None if request.dry_run else recall(c, services, principal, ACTION, request)
+        if made is not None:
+            known = find_version(c, template, int(made[0]))
+            return _created(services, c, principal, template, known, resolve=bool(request.resolve_alias))
+        data = values_of(request.launch_template_data)
+        if request.source_version:
+            source = find_version(c, template, number_of(request.source_version, template, "SourceVersion"))
+            data = over(read_data(source.data), data)
+            description = description if description is not None else source.description
+        count = launch_templates.count_versions(c, template.id)
+        if count >= VERSIONS_MAX:
+            raise MaxTemplateVersionLimitExceeded(template_id=template.id, count=count)
+        raise_if_dry_run(request)
+        version = Version(
+            template.id,
+            template.last_number + 1,
+            description,
+            write_data(data),
+            data.get("image_id"),
+            services.now(),
+            principal.arn,
+        )
+        launch_templates.add_version(c, version)
+        remember(c, services, principal, ACTION, request, [str(version.number)])
+        return _created(services, c, principal, template, version, resolve=bool(request.resolve_alias))
+
+
+def _created(
+    services: Services,
+    c: Connection,
+    principal: Principal,
+    template: LaunchTemplate,
+    version: Version,
+    *,
+    resolve: bool,
+) -> ec2.CreateLaunchTemplateVersionResult:
+    view = _resolved(services, c, principal, _view(template, version), resolve=resolve)
+    return ec2.CreateLaunchTemplateVersionResult(launch_template_version=_shown(view))
+
+
+def _view(template: LaunchTemplate, version: Version) -> View:
+    return View(template, version, read_data(version.data))
+
+
+def _resolved(services: Services, c: Connection, principal: Principal, view: View, *, resolve: bool) -> View:
+    """The view with the image's id in place of an alias; one that leads nowhere is shown as it is."""
+    image = view.data.get("image_id")
+    if not resolve or image is None or not image.startswith("resolve:"):
+        return view
+    found = resolve_image(c, principal, image, now=services.now())
+    return View(view.template, view.version, {**view.data, "image_id": found})
+
+
+def _shown(view: View) -> ec2.LaunchTemplateVersion:
+    return ec2.LaunchTemplateVersion(
+        launch_template_id=view.template.id,
+        launch_template_name=view.template.name,
+        version_number=view.version.number,
+        version_description=view.version.description,
+        create_time=view.version.created_at,
+        created_by=view.version.created_by,
+        default_version=view.is_default,
+        launch_template_data=response_of(dict(view.data)),
+    )
+
+
+def describe_launch_template_versions(
+    services: Services, principal: Principal, request: ec2.DescribeLaunchTemplateVersionsRequest
+) -> ec2.DescribeLaunchTemplateVersionsResult:
+    """One template's versions, all or those that are named; or ``$Latest`` and ``$Default`` of all templates."""
+    is_one = bool(request.launch_template_id or request.launch_template_name)
+    wanted = named(request.launch_template_id, request.launch_template_name) if is_one else None
+    if request.versions and (request.min_version or request.max_version):
+        raise InvalidParameterCombination("Versions may not be given together with MinVersion or MaxVersion.")
+    if wanted is None and (not request.versions or set(request.versions) - {LATEST, DEFAULT}):
+        raise MissingParameter(
+            "Give LaunchTemplateId or LaunchTemplateName, or as Versions $Latest, $Default or both, of all templates."
+        )
+    is_chosen = filters.predicate(parse_filters(request.filters), FIELDS)
+    page = open_page(services, principal, "DescribeLaunchTemplateVersions", request)
+    raise_if_dry_run(request)
+    with services.database.read() as c:
+        views = _wanted(c, principal, request, wanted)
+        views = [_resolved(services, c, principal, view, resolve=bool(request.resolve_alias)) for view in views]
+    chosen = [view for view in views if is_chosen(view)]
+    cut, token = cut_page(services, principal, "DescribeLaunchTemplateVersions", request, page, chosen, _page_key)
+    return ec2.DescribeLaunchTemplateVersionsResult(
+        launch_template_versions=[_shown(view) for view in cut], next_token=token
+    )
+
+
+def _page_key(view: View) -> str:
+    """By template, the newest version first."""
+    return f"{view.template.id}:{VERSIONS_MAX * 1000 - view.version.number:012d}"
+
+
+def _wanted(
+    c: Connection, principal: Principal, request: ec2.DescribeLaunchTemplateVersionsRequest, wanted: Named | None
+) -> list[View]:
+    if wanted is None:
+        templates = launch_templates.list_templates(c, principal.account_id, principal.region)
+        return [
+            _view(each, find_version(c, each, number))
+            for each in templates
+            for number in sorted(wanted_numbers(request.versions or [], each), reverse=True)
+        ]
+    template = find(c, principal, wanted)
+    if request.versions:
+        numbers = sorted(wanted_numbers(request.versions, template), reverse=True)
+        return [_view(template, find_version(c, template, number)) for number in numbers]
+    least = number_of(request.min_version, template, "MinVersion") if request.min_version else 1
+    most = number_of(request.max_version, template, "MaxVersion") if request.max_version else template.latest_version
+    known = launch_templates.list_versions(c, [template.id])
+    return [_view(template, version) for version in known if least <= version.number <= most]
+
+
+def delete_launch_template_versions(
+    services: Services, principal: Principal, request: ec2.DeleteLaunchTemplateVersionsRequest
+) -> ec2.DeleteLaunchTemplateVersionsResult:
+    """Deletes versions, each for itself; the default one stays until another is the default."""
+    wanted = named(request.launch_template_id, request.launch_template_name)
+    if not request.versions:
+        raise MissingParameter(parameter="LaunchTemplateVersion")
+    if len(request.versions) > VERSIONS_DELETED_MAX:
+        raise InvalidParameterValue(
+            f"A request may delete {VERSIONS_DELETED_MAX} versions at most; this one names {len(request.versions)}."
+        )
+    with services.database.write() as c:
+        template = find(c, principal, wanted)
+        numbers = wanted_numbers(request.versions, template)
+        known = {version.number for version in launch_templates.list_versions(c, [template.id])}
+        gone = [number for number in numbers if number in known and number != template.default_version]
+        raise_if_dry_run(request)
+        launch_templates.delete_versions(c, template.id, gone)
+    return ec2.DeleteLaunchTemplateVersionsResult(
+        successfully_deleted_launch_template_versions=[
+            ec2.DeleteLaunchTemplateVersionsResponseSuccessItem(
+                launch_template_id=template.id, launch_template_name=template.name, version_number=number
+            )
+            for number in gone
+        ],
+        unsuccessfully_deleted_launch_template_versions=[
+            ec2.DeleteLaunchTemplateVersionsResponseErrorItem(
+                launch_template_id=template.id,
+                launch_template_name=template.name,
+                version_number=number,
+                response_error=_why_not(template, number, known),
+            )
+            for number in numbers
+            if number not in gone
+        ],
+    )
+
+
+def _why_not(template: LaunchTemplate, number: int, known: set[int]) -> ec2.ResponseError:
+    if number not in known:
+        return ec2.ResponseError(
+            code="launchTemplateVersionDoesNotExist",
+            message=f"Could not find the specified version {number} for the launch template with ID {template.id}.",
+        )
+    message = f"The version {number} is the default version of the launch template {template.id}: it cannot be deleted."
+    return ec2.ResponseError(code="unexpectedError", message=message)
+
+
+# ── of an instance ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def get_launch_template_data(
+    services: Services, principal: Principal, request: ec2.GetLaunchTemplateDataRequest
+) -> ec2.GetLaunchTemplateDataResult:
+    """The data that would launch an instance like this one."""
+    with services.database.read() as c:
+        (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
+        disks = volumes.volumes_of(c, instance.id)
+        tagged = tags.tags_of(c, principal.account_id, [instance.id]).get(instance.id, {})
+    raise_if_dry_run(request)
+    return ec2.GetLaunchTemplateDataResult(launch_template_data=response_of(_data_of(instance, disks, tagged)))
+
+
+def _data_of(instance: Instance, disks: Sequence[Volume], tagged: Mapping[str, str]) -> dict[str, Any]:
+    own = [{"key": key, "value": value} for key, value in sorted(tagged.items()) if not key.startswith("aws:")]
+    options = instance.metadata
+    data = {
+        "image_id": instance.image_id,
+        "instance_type": instance.instance_type,
+        "key_name": instance.key_name,
+        "kernel_id": instance.kernel_id,
+        "ram_disk_id": instance.ramdisk_id,
+        "user_data": base64.b64encode(instance.user_data).decode() if instance.user_data else None,
+        "instance_initiated_shutdown_behavior": instance.shutdown_behavior,
+        "block_device_mappings": [_mapping_of(disk) for disk in disks if not disk.is_instance_store],
+        "network_interfaces": [
+            {
+                "device_index": 0,
+                "subnet_id": instance.subnet_id,
+                "groups": list(instance.security_group_ids),
+                "delete_on_termination": True,
+            }
+        ],
+        "placement": {"availability_zone": instance.zone, "tenancy": "default"},
+        "metadata_options": {
+            "http_tokens": options.http_tokens,
+            "http_endpoint": options.http_endpoint,
+            "http_put_response_hop_limit": options.http_hop_limit,
+            "instance_metadata_tags": options.instance_metadata_tags,
+        },
+        "tag_specifications": [{"resource_type": "instance", "tags": own}] if own else None,
+    }
+    return {name: value for name, value in data.items() if value not in (None, [])}
+
+
+def _mapping_of(disk: Volume) -> dict[str, Any]:
+    ebs = {
+        "delete_on_termination": disk.delete_on_termination,
+        "snapshot_id": disk.snapshot_id,
+        "volume_size": disk.size_gib,
+        "volume_type": disk.volume_type,
+        "iops": disk.iops if disk.volume_type in PROVISIONED else None,
+        "throughput": disk.throughput,
+    }
+    kept = {name: value for name, value in ebs.items() if value is not None}
+    return {"device_name": disk.device_name, "ebs": kept}
