@@ -118,7 +118,31 @@ def test_a_profile_of_paravirtual_images_is_refused_for_an_hvm_one(override: str
         choose(HVM, BootImages(), override)
 
 
-@pytest.mark.parametrize("override", ["virtio", "nitro"])
+@pytest.mark.parametrize("override", ["virtio", "nitro", "xen-hvm"])
 def test_a_profile_of_hvm_images_is_refused_for_a_paravirtual_one(override: str) -> None:
     with pytest.raises(InvalidParameterCombination):
         of(kernel(), override, ramdisk=True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "boot_mode", "profile"),
+    [
+        ({}, "legacy-bios", Profile.XEN_HVM),
+        ({}, "uefi", Profile.NITRO),
+        ({"ena_support": True}, "legacy-bios", Profile.NITRO),
+        ({"platform": None}, "legacy-bios", Profile.VIRTIO),
+        ({"platform": None}, "uefi", Profile.VIRTIO),
+    ],
+)
+def test_a_windows_image_gets_devices_that_windows_has_drivers_for(
+    facts: dict[str, Any], boot_mode: str, profile: Profile
+) -> None:
+    image = replace(HVM, **{"platform": "windows", "ena_support": False, **facts})
+    choice = choose(image, BootImages(), None, boot_mode=boot_mode)
+    assert choice.profile is profile and choice.why
+
+
+def test_xen_hvm_has_no_uefi_whoever_asks_for_it() -> None:
+    assert choose(HVM, BootImages(), "xen-hvm").profile is Profile.XEN_HVM
+    with pytest.raises(InvalidParameterCombination, match="starts by legacy-bios only"):
+        choose(HVM, BootImages(), "xen-hvm", boot_mode="uefi")

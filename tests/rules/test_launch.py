@@ -158,6 +158,12 @@ def test_an_image_brings_its_uefi_variables_to_a_launch() -> None:
     assert plan(image(boot_mode="uefi", uefi_data="AA==")).image.uefi_data == "AA=="
 
 
+def test_an_i386_image_starts_by_bios() -> None:
+    assert plan(image(architecture="i386", boot_mode="uefi-preferred")).boot_mode == "legacy-bios"
+    refused = refusal(InvalidParameterCombination, image(architecture="i386", boot_mode="uefi"))
+    assert "is i386 and starts by uefi only" in refused.message
+
+
 def test_the_profile_xen_hvm_starts_by_bios_only() -> None:
     assert plan(image(), profile_tag="xen-hvm").profile.profile is Profile.XEN_HVM
     refused = refusal(InvalidParameterCombination, image(boot_mode="uefi"), profile_tag="xen-hvm")

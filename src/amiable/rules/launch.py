@@ -167,8 +167,14 @@ def choose_boot_mode(image: Image, type_: InstanceType) -> str:
     if image.virtualization_type == PARAVIRTUAL or image.boot_mode is None:
         return type_.boot_modes[0]
     wanted = image.boot_mode
+    has_uefi = "uefi" in type_.boot_modes and image.architecture != "i386"
     if wanted == "uefi-preferred":
-        return "uefi" if "uefi" in type_.boot_modes else "legacy-bios"
+        return "uefi" if has_uefi else "legacy-bios"
+    if wanted == "uefi" and image.architecture == "i386":
+        raise InvalidParameterCombination(
+            f"The image {image.id} is i386 and starts by uefi only; the UEFI firmware here starts 64-bit loaders.",
+            hint="register it with BootMode legacy-bios",
+        )
     if wanted not in type_.boot_modes:
         modes = ", ".join(type_.boot_modes)
         raise InvalidParameterCombination(
