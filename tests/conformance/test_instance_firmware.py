@@ -48,6 +48,7 @@ def instance(edge: Edge, **facts: Any) -> str:
     return made
 
 
+@pytest.mark.proves("ec2", "GetInstanceUefiData")
 def test_the_variables_of_an_instance_are_told_from_its_first_boot_on(edge: Edge, ec2: Any) -> None:
     made = instance(edge, boot_mode="uefi")
     code, text, status = refused(ec2.get_instance_uefi_data, InstanceId=made)
@@ -71,6 +72,7 @@ def test_an_instance_that_starts_by_bios_has_no_variables(edge: Edge, ec2: Any) 
     assert text.startswith(f"The instance '{made}' does not start by UEFI: its boot mode is legacy-bios.")
 
 
+@pytest.mark.proves("ec2", "GetInstanceTpmEkPub")
 def test_the_tpms_keys_are_told_in_both_forms(edge: Edge, ec2: Any) -> None:
     made = instance(edge, boot_mode="uefi", tpm_support="v2.0")
     asked = {"InstanceId": made, "KeyType": RSA, "KeyFormat": "der"}
