@@ -8,22 +8,26 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
 from amiable.api.amiable import ssh_host_keys
-from amiable.database import instances, metering, product_codes
+from amiable.database import instances, metering, product_codes, schema
 from amiable.model.instance import Instance, Reason, State
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode
 from amiable.rules.lifecycle import DISK_FULL
 from amiable.server import supervise
-from amiable.server.supervise import BOOT_FAILURE, Supervisor
+from amiable.server.boot_watch import BOOT_FAILURE
+from amiable.server.supervise import Supervisor
 from amiable.services import Services
 from amiable.vm.console import LOG_BYTES_MAX
 from amiable.vm.host_keys import BEGIN, END
 from amiable.vm.process import QEMU_RECORD
 from tests.server.fake_machine import running_instance, serving
+from tests.support.services import make_account, open_services
 from tests.support.steady import SimulatedHost
 
 WAIT_SECONDS_MAX = 30
@@ -230,3 +234,33 @@ def test_a_paid_guest_is_seen_at_each_sweep_and_what_nobody_saw_is_not_metered(p
     place.monitor.status = "shutdown"
     place.look_until(lambda: place.row().state is State.STOPPING)
     assert runs_of(place) == [(7_200_000, False)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "recovery", "state", "job"),
+    [
+        ("start", "default", State.PENDING, "boot"),
+        ("stop", "default", State.STOPPING, "stop"),
+        ("start", "disabled", State.STOPPING, "stop"),
+    ],
+)
+def test_what_ran_when_the_host_was_restarted_comes_back_or_is_stopped(
+    tmp_path: Path, policy: str, recovery: str, state: State, job: str
+) -> None:
+    with open_services(tmp_path / "data", host_restart=policy) as services:
+        owner = make_account(services, "owner")[1]
+        instance_id = running_instance(services, owner, network="guestfwd", boot_id="an earlier boot")
+        (services.data / "instances" / instance_id / "qemu.log").write_bytes(b"")
+        with services.database.write() as c:
+            instances.change(c, instance_id, auto_recovery=recovery)
+            instances.set_reached_metadata(c, instance_id, services.now())
+            c.execute(update(schema.job).values(state="done"))
+        supervisor = Supervisor(services)
+        supervisor.look()
+        supervisor.stop()
+        with services.database.read() as c:
+            row = instances.get_instance(c, instance_id)
+            asked = c.execute(select(schema.job.c.kind).where(schema.job.c.state == "queued")).scalars().all()
+    assert row is not None and (row.state, asked) == (state, [job])
+    assert "The host was restarted while the instance ran" in (row.state_reason_message or "")
+    assert row.reached_metadata_at is None or state is not State.PENDING

@@ -247,6 +247,15 @@ class BootWatch:
             _probes.release()
 
 
+def wait_for_probes(wait_seconds: float) -> None:
+    """Returns when no probe is under way any more, or after ``wait_seconds``."""
+    deadline, taken = time.monotonic() + wait_seconds, 0
+    while taken < PROBES_MAX and _probes.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        taken += 1
+    for _ in range(taken):
+        _probes.release()
+
+
 def _uptime() -> float:
     """Seconds since the host's boot, on the clock of process start times."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

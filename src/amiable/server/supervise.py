@@ -38,7 +38,7 @@ from amiable.model.units import MIB
 from amiable.rules import lifecycle
 from amiable.rules.lifecycle import DISK_FULL, Ending
 from amiable.rules.qemu_command import APPLIANCE_FAILED, APPLIANCE_LOG
-from amiable.server.boot_watch import BootWatch
+from amiable.server.boot_watch import BootWatch, wait_for_probes
 from amiable.server.fabrics import Fabrics
 from amiable.server.imds import MetadataService
 from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
@@ -121,6 +121,7 @@ class Supervisor:
             self._thread.join(STOP_SECONDS_MAX)
         for instance_id in list(self._watches):
             self._drop(instance_id)
+        wait_for_probes(STOP_SECONDS_MAX)
         self._waiting.close()
 
     def _run(self) -> None:
