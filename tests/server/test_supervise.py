@@ -23,7 +23,7 @@ from tests.support.journey import (
     wait_for_state,
     wait_until,
 )
-from tests.support.server import Server
+from tests.support.server import Server, processes_of
 
 pytestmark = pytest.mark.boot
 
@@ -105,6 +105,18 @@ def test_a_guest_lives_through_reboot_and_power_off_and_a_killed_qemu(server: Se
     assert list((server.data / "exports").iterdir()) == []
 
 
+def restart_host(server: Server, instance_id: str) -> None:
+    """What a restart of the host leaves: no process of the server's or an instance's, and records of another boot."""
+    server.kill()
+    for pid in processes_of(server.data):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until("every process to end", lambda: None if processes_of(server.data) else True)
+    path = server.data / "instances" / instance_id / "process.json"
+    path.write_text(json.dumps({**record(server, instance_id), "boot_id": "an earlier boot"}))
+    server.start()
+
+
 def test_what_happens_while_no_server_lives_is_found_by_the_next(server: Server, image_id: str, key: Path) -> None:
     with launched(server, image_id) as kept, launched(server, image_id) as ended:
         for instance_id in (kept, ended):
@@ -118,6 +130,13 @@ def test_what_happens_while_no_server_lives_is_found_by_the_next(server: Server,
         assert describe(server.client("ec2"), kept)["State"]["Name"] == "running"
         assert record(server, kept) == before
         assert kept in ssh(server, kept, key, "amiable-facts")
+        ssh(server, kept, key, "echo kept >/marker; sync")
+        restart_host(server, kept)
+        found = wait_for_state(server, kept, "running")
+        assert found["StateTransitionReason"].startswith("Server.HostRestarted (")
+        assert record(server, kept)["pid"] != before["pid"] and record(server, kept)["boot"] == before["boot"] + 1
+        assert describe(server.client("ec2"), ended)["State"]["Name"] == "stopped"
+        assert "kept" in ssh(server, kept, key, "cat /marker")
 
 
 def test_a_killed_exporter_is_started_again_and_its_guests_go_on(server: Server, image_id: str, key: Path) -> None:
