@@ -30,6 +30,7 @@ PROGRAMS = {
     "unshare": "util-linux",
     "ssh": "openssh-client",
     "socat": "socat",
+    "swtpm": "swtpm",
 }
 
 
