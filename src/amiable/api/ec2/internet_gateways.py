@@ -57,7 +57,7 @@ def _told(view: Tagged[InternetGateway]) -> ec2.InternetGateway:
         internet_gateway_id=gateway.id,
         owner_id=gateway.account_id,
         attachments=attachments,
-        tags=tag_set(view.tags),
+        tags=tag_set(view.tags) or [],  # EC2 always tells it here; Ansible relies on it
     )
 
 

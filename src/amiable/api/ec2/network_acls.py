@@ -99,7 +99,7 @@ def _acl(view: Tagged[SeenAcl]) -> ec2.NetworkAcl:
             )
             for subnet in view.it.subnets
         ],
-        tags=tag_set(view.tags),
+        tags=tag_set(view.tags) or [],
     )
 
 
@@ -137,7 +137,7 @@ def describe_dhcp_options(
                     ec2.DhcpConfiguration(key=key, values=[ec2.AttributeValue(value=value)])
                     for key, value in configurations(each.it.region).items()
                 ],
-                tags=tag_set(each.tags),
+                tags=tag_set(each.tags) or [],
             )
             for each in shown
         ],

@@ -147,7 +147,7 @@ def _told(view: Tagged[SeenTable]) -> ec2.RouteTable:
             for each in table.associations
         ],
         routes=[_route(each, table.account_id) for each in view.it.routes],
-        tags=tag_set(view.tags),
+        tags=tag_set(view.tags) or [],  # EC2 always tells it here; Ansible relies on it
     )
 
 
