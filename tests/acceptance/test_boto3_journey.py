@@ -2,10 +2,13 @@
 
 import base64
 import hashlib
+import json
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -55,6 +58,33 @@ def register(ec2: Any, snapshot: str, name: str) -> str:
     mapping = [{"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": snapshot}}]
     words = {"Architecture": "x86_64", "VirtualizationType": "hvm", "RootDeviceName": "/dev/sda1"}
     return str(ec2.register_image(Name=name, BlockDeviceMappings=mapping, **words)["ImageId"])
+
+
+def lend_a_role(server: Server, instance_id: str, key: Path, account_id: str) -> None:
+    """Puts an instance profile onto the running guest, which reads its credentials; they do what the role may do, and no more."""
+    iam, ec2 = server.client("iam", account_id), server.client("ec2", account_id)
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    may = {"Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": "*"}
+    texts = [json.dumps({"Version": "2012-10-17", "Statement": [statement]}) for statement in (trust, may)]
+    iam.create_role(RoleName="guest", AssumeRolePolicyDocument=texts[0])
+    iam.put_role_policy(RoleName="guest", PolicyName="looks", PolicyDocument=texts[1])
+    iam.create_instance_profile(InstanceProfileName="guest")
+    iam.add_role_to_instance_profile(InstanceProfileName="guest", RoleName="guest")
+    ec2.associate_iam_instance_profile(IamInstanceProfile={"Name": "guest"}, InstanceId=instance_id)
+
+    paths = ("dynamic/instance-identity/document", "meta-data/iam/security-credentials/guest")
+    script = ". /usr/lib/amiable/functions; " + "; echo ,; ".join(f"imds {path}" for path in paths)
+    document, said = json.loads(f"[{journey.ssh(server, instance_id, key, script, account=account_id)}]")
+    assert document["instanceId"] == instance_id
+    session = boto3.session.Session(said["AccessKeyId"], said["SecretAccessKey"], said["Token"], "us-east-1")
+    with closing(session.client("sts", endpoint_url=server.endpoint)) as sts:
+        assert sts.get_caller_identity()["Arn"].endswith(f":assumed-role/guest/{instance_id}")
+    with closing(session.client("ec2", endpoint_url=server.endpoint)) as inside:
+        (seen,) = inside.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+        assert seen["IamInstanceProfile"]["Arn"].endswith(":instance-profile/guest")
+        with pytest.raises(ClientError) as denied:
+            inside.terminate_instances(InstanceIds=[instance_id])
+    assert denied.value.response["Error"]["Code"] == "UnauthorizedOperation"
 
 
 @pytest.mark.boot
@@ -111,6 +141,8 @@ def test_a_second_account_launches_only_after_sharing_and_reaches_the_guest(serv
     statuses = other.describe_instance_status(InstanceIds=[instance])["InstanceStatuses"]
     assert statuses[0]["InstanceStatus"]["Status"] == "ok" and statuses[0]["SystemStatus"]["Status"] == "ok"
     assert running["Tags"] == [{"Key": "Name", "Value": "first"}]
+
+    lend_a_role(server, instance, key, second)
 
     # the guest writes a marker over allocated blocks of its root, and shows it after a reboot
     journey.ssh(server, instance, key, "echo marker-$(hostname) > /marker; sync", account=second)

@@ -12,7 +12,10 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.utils import InstanceMetadataFetcher
+from sqlalchemy import update
 
+from amiable.database import volumes
+from amiable.database.schema import volume
 from amiable.model.principal import Principal
 from amiable.server.imds import MetadataService
 from tests.api.ec2.launching import make_image
@@ -104,6 +107,23 @@ def test_options_are_changed_one_by_one_and_bind_at_the_next_request(edge: Edge,
     assert ask(edge.services, instance_id, path)[0][0] == 401
     ec2.modify_instance_metadata_options(InstanceId=instance_id, HttpEndpoint="disabled")
     assert read(edge, instance_id, "/") == "403"
+
+
+def test_volumes_of_the_launch_are_told_and_later_ones_are_not(
+    edge: Edge, ec2: Any, image_id: str, clock: Clock
+) -> None:
+    mapped = [
+        {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}},
+        {"DeviceName": "/dev/sdg", "Ebs": {"VolumeSize": 1}},
+    ]
+    instance_id = launch(ec2, image_id, BlockDeviceMappings=mapped)["InstanceId"]
+    devices = "/latest/meta-data/block-device-mapping/"
+    assert read(edge, instance_id, devices) == "ami\nebs1\nebs2\nroot"
+    assert read(edge, instance_id, devices + "ebs1") == "sdf"
+    with edge.services.database.write() as c:
+        (later,) = [each for each in volumes.volumes_of(c, instance_id) if each.device_name == "/dev/sdg"]
+        c.execute(update(volume).where(volume.c.id == later.id).values(attached_at=clock.moment + timedelta(seconds=1)))
+    assert read(edge, instance_id, devices) == "ami\nebs1\nroot"
 
 
 def test_metadata_options_that_cannot_be_are_refused(ec2: Any, image_id: str) -> None:

@@ -258,7 +258,8 @@ def _insert(
     born: Mapping[str, Mapping[str, str]],
 ) -> None:
     """Rows of reservation, instances, volumes and tags, and a boot job for each instance; what ended long ago goes."""
-    first, now = launched[0], services.now()
+    first = launched[0]
+    now = first.launched_at  # what is attached at the launch is not attached since
     owner = {"account_id": first.account_id, "region": first.region}
     instances.forget_terminated(c, now=now)
     note_launch(c, plan.image.id, now)
