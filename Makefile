@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Boots run one at a time (tests/conftest.py puts them into one group); two workers suit two cores.
 PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup
 
-.PHONY: help setup setup-test demo demo-stop test lint bench docs coverage-page wire torture fuzz
+.PHONY: help setup setup-test demo demo-stop test lint bench docs coverage-page boot-matrix wire torture fuzz
 
 help:
 	@echo "make setup      install what is needed (Debian packages, .venv)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench      measure against the classic tools"
 	@echo "make docs       generate the reference pages"
 	@echo "make coverage-page  run the tests that prove operations, and write what they proved"
+	@echo "make boot-matrix    boot every guest of the matrix, and write what booted"
 	@echo "make wire       generate the wire types from botocore's model"
 
 setup:
@@ -59,6 +60,10 @@ docs: setup
 
 coverage-page: setup-test
 	$(PYTEST) -m "proves and not torture" --record-proofs $(PYTEST_ARGUMENTS)
+	$(PYTHON) scripts/generate_docs.py
+
+boot-matrix: setup-test
+	$(PYTEST) -m "(boot or slow) and not torture" --record-boots $(PYTEST_ARGUMENTS)
 	$(PYTHON) scripts/generate_docs.py
 
 wire: setup

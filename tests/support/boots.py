@@ -62,4 +62,4 @@ class Boots:
         for words in self.words:
             terminalreporter.write_line(f"boot matrix: {words}", red=True)
         if self.words:
-            terminalreporter.write_line("hint: pytest --record-boots -m 'boot or slow', then make docs")
+            terminalreporter.write_line("hint: make boot-matrix")
