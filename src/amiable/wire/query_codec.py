@@ -20,6 +20,10 @@ Write = Callable[[list[str], Any], None]
 """(output, value): appends what stands between the element's tags."""
 
 
+NAMES_OF_OTHERS = ("Id", "Arn", "AvailabilityZone", "KeyName")
+"""How a parameter's name ends that names another thing: of no characters it names none.  Packer names the default VPC so."""
+
+
 class QueryCodec:
     """Readers and writers of one service.  ``list_infix``: what stands between a list's name and an index (``member.`` or nothing)."""
 
@@ -185,8 +189,8 @@ def _structure_reader(shape: Structure, members: dict[str, tuple[Member, Read]])
             found = members.get(name)
             if found is None:
                 raise UnknownParameter(parameter=prefix + name)
-            if name.endswith("Id") and not child.value and not child.children:
-                continue  # an id of no characters is none: Packer names the default VPC so
+            if name.endswith(NAMES_OF_OTHERS) and not child.value and not child.children:
+                continue
             values[found[0].attribute] = found[1](child, prefix + name)
         for member in required:
             if member.attribute not in values:

@@ -95,6 +95,15 @@ def describe_iam_instance_profile_associations(
 # ── what a launch uses too ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def profile_of_launch(
+    c: Connection, principal: Principal, named: ec2.IamInstanceProfileSpecification | None
+) -> InstanceProfile | None:
+    """The profile that a launch names; an empty name names none, as Packer's does."""
+    if named is None or not (named.arn or named.name):
+        return None
+    return find_profile(c, principal, named)
+
+
 def find_profile(c: Connection, principal: Principal, named: ec2.IamInstanceProfileSpecification) -> InstanceProfile:
     """The caller's profile by name or ARN, with its role; the caller may pass it."""
     if named.arn is not None and named.name is not None:
