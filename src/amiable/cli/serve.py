@@ -57,6 +57,7 @@ def serve(
     signature_v2: Annotated[str | None, Parameter(help=_HELP["signature_v2"])] = None,
     accelerator: Annotated[str | None, Parameter(help=_HELP["accelerator"])] = None,
     network: Annotated[str | None, Parameter(help=_HELP["network"])] = None,
+    elastic_range: Annotated[str | None, Parameter(help=_HELP["elastic_range"])] = None,
     compression: Annotated[str | None, Parameter(help=_HELP["compression"])] = None,
     workers: Annotated[str | None, Parameter(help=_HELP["workers"])] = None,
     host_restart: Annotated[str | None, Parameter(help=_HELP["host_restart"])] = None,
