@@ -78,6 +78,8 @@ def test_disks_under_xen_change_while_the_guest_is_off_only(profile: str) -> Non
         rules.check_attach(VOLUME, running, [], "/dev/sdf")
     with pytest.raises(UnsupportedOperation, match="runs under Xen"):
         detach(replace(VOLUME, device_name="/dev/sdf"), running)
+    with pytest.raises(UnsupportedOperation, match="runs under Xen"):
+        rules.check_growth(VOLUME, running, Figures("gp2", 9))
     rules.check_attach(VOLUME, replace(running, state=State.STOPPED), [], "/dev/sdf")
 
 

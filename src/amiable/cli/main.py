@@ -54,6 +54,7 @@ app.command(
     name="instance-identity",
     help="What instances' identity documents are verified by.",
 )
+app.command("amiable.cli.volume:app", name="volume", help="Volumes: list, create, attach, detach, resize, delete.")
 app.command("amiable.cli.snapshot:app", name="snapshot", help="Snapshots of volumes: create, list.")
 app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopback into the instances.")
 app.command("amiable.cli.product:app", name="product", help="Paid images: offer, attach, subscribe, statements.")

@@ -193,9 +193,10 @@ def plan_change(volume: Volume, asked: AskedChange, *, is_root: bool) -> Figures
 
 
 def check_growth(volume: Volume, instance: Instance | None, planned: Figures) -> None:
-    """Refuses to grow an NVMe disk of a machine that runs: QEMU 7.2 cannot tell its guest."""
+    """Refuses to grow a disk under Xen, and an NVMe disk of a machine that runs: QEMU 7.2 cannot tell its guest."""
     if instance is None or planned.size_gib == volume.size_gib or instance.state is State.STOPPED:
         return
+    _check_hot(instance)
     if instance.hardware_profile in (Profile.NITRO, Profile.DIRECT_NVME):
         raise UnsupportedOperation(
             f"The instance '{instance.id}' sees '{volume.id}' as an NVMe disk (profile {instance.hardware_profile}), which cannot grow "
