@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from amiable.blocks.nbd_client import NbdClient, NbdFailed
+from amiable.blocks.nbd_client import NbdClient, NbdFailed, bitmap_context
 from amiable.model.hardware import Disk
 from amiable.rules.qemu_command import DISK_DRIVERS
 from amiable.vm import disk_export, machine
 from amiable.vm.directory import Directory
+from amiable.vm.dirty_bitmaps import SINCE
 from amiable.vm.disk_export import Reading
 from amiable.vm.machine import MachineFailed
 from amiable.vm.process import Process, identity_of
@@ -193,3 +195,56 @@ def test_where_the_old_bytes_cannot_be_kept_the_snapshot_breaks_and_never_the_gu
             write(directory, found, FILTER, "read -P 9 0 256k")
         with machine.monitor(directory, found) as qmp:
             assert status(qmp) == "running"
+
+
+FIRST, SECOND, THIRD = "000000000000000a1", "000000000000000a2", "000000000000000a3"
+
+
+def written_since(directory: Directory, found: Process, snapshot: str, *known: str) -> set[int] | None:
+    """The MiB that the next snapshot must read, as a bitmap tells them; None without one it may believe."""
+    reading = Reading(TAG, (DISK,), marks=(snapshot,), known=(frozenset(known),))
+    (since,) = disk_export.hold_running(directory, found, reading)
+    try:
+        if since is None:
+            return None
+        context = bitmap_context(SINCE + since)
+        with disk_export.connected(directory, found, disk_export.SOCKET) as connection:
+            runs = NbdClient(connection, EXPORT, context=context).runs(context)
+            return {at // MIB for offset, length, flag in runs if flag for at in range(offset, offset + length, MIB)}
+    finally:
+        disk_export.release_running(directory, found, TAG)
+
+
+def quit_(directory: Directory, found: Process) -> None:
+    """Ends QEMU as the server ends it."""
+    with machine.monitor(directory, found) as qmp:
+        qmp.execute("quit")
+    assert found.end(wait_seconds=SECONDS_MAX, first=signal.SIGCONT)
+
+
+def test_a_bitmap_tells_the_next_snapshot_what_was_written_and_outlives_qemu_but_not_its_death(
+    directory: Directory,
+) -> None:
+    with qemu(directory, "virtio-blk-pci") as found:
+        assert written_since(directory, found, FIRST) is None, "the first reads all that the overlay has"
+        write(directory, found, "disk0", "write -P 9 1M 1M")
+        assert written_since(directory, found, SECOND, FIRST) == {1}
+        write(directory, found, "disk0", "write -P 9 5M 1M")
+        write(directory, found, "disk0", "write -z -u 7M 1M")
+        quit_(directory, found)
+    with qemu(directory, "virtio-blk-pci") as found:
+        write(directory, found, "disk0", "write -P 9 9M 1M")
+        assert written_since(directory, found, THIRD, FIRST, SECOND) == {5, 7, 9}
+        write(directory, found, "disk0", "write -P 9 11M 1M")
+        found.end(wait_seconds=SECONDS_MAX)
+    with qemu(directory, "virtio-blk-pci") as found:
+        assert written_since(directory, found, FIRST, SECOND, THIRD) is None, "it does not know all that was written"
+        assert written_since(directory, found, SECOND, FIRST) == set()
+
+
+def test_a_bitmap_of_a_snapshot_that_was_never_completed_is_not_believed(directory: Directory) -> None:
+    with qemu(directory, "virtio-blk-pci") as found:
+        assert written_since(directory, found, FIRST) is None
+        write(directory, found, "disk0", "write -P 9 1M 1M")
+        assert written_since(directory, found, SECOND) is None
+        assert written_since(directory, found, THIRD, FIRST) is None, "the older one went"

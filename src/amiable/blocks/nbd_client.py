@@ -59,6 +59,11 @@ _CHUNK = struct.Struct(">IHHQI")
 _STATUS = struct.Struct(">II")
 
 
+def bitmap_context(name: str) -> bytes:
+    """QEMU's context of a dirty bitmap: 1 where something was written."""
+    return f"qemu:dirty-bitmap:{name}".encode()
+
+
 class NbdFailed(Exception):
     """The export could not be read; the text says why."""
 

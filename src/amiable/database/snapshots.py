@@ -80,6 +80,12 @@ def count_pending_of(c: Connection, volume_id: str) -> int:
     return int(c.execute(query).scalar_one())
 
 
+def completed_of(c: Connection, volume_id: str) -> list[str]:
+    """The ids of the completed snapshots of the volume, none of them in the Recycle Bin."""
+    query = select(S.c.id).where(S.c.volume_id == volume_id, S.c.state == COMPLETED, S.c.binned_at.is_(None))
+    return list(c.execute(query.order_by(S.c.id)).scalars())
+
+
 def touch(c: Connection, snapshot_id: str, *, now: datetime) -> bool:
     """Notes that a block came; ``False`` unless the snapshot takes blocks (pending and not sealed)."""
     open_ = (S.c.id == snapshot_id) & (S.c.state == PENDING) & S.c.changed_block_count.is_(None)

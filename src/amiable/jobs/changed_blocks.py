@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from amiable.blocks.nbd_client import DEPTH, NbdClient, Status
+from amiable.blocks.nbd_client import NbdClient, Status
 from amiable.blocks.store import BlockStore
 from amiable.database import blocks as rows
 from amiable.database.connect import Database
@@ -29,7 +29,7 @@ Checkpoint = Callable[[Connection, int], None]
 def changed_blocks(runs: Iterable[Changed], statuses: Iterable[Status]) -> Iterator[tuple[int, bool]]:
     """The index of each block of which the upper layer has a part, rising, and whether it reads as zeros all over.
 
-    ``runs`` are of the context DEPTH: only depth 1 is the upper layer's.
+    ``runs`` are of the context DEPTH, where only depth 1 is the upper layer's, or of a dirty bitmap, where 1 is what was written.
     """
     index, zeros, is_pending = -1, 0, False
     for offset, length, is_changed, is_zero in _split(runs, statuses):
@@ -86,10 +86,14 @@ class Inherited:
 class Copier:
     """Copies a disk's changed blocks into the snapshot; reads the next batch while the last one is being written."""
 
-    def __init__(self, blocks: BlockStore, inherited: Inherited, snapshot_id: str, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, blocks: BlockStore, inherited: Inherited, snapshot_id: str, context: bytes, checkpoint: Checkpoint
+    ) -> None:
+        """``context`` is that of the NBD server which tells what was changed."""
         self._blocks = blocks
         self._inherited = inherited
         self._snapshot_id = snapshot_id
+        self._context = context
         self._checkpoint = checkpoint
 
     def copy(self, client: NbdClient, start: int, *, stopped: Callable[[], None]) -> None:
@@ -110,7 +114,7 @@ class Copier:
                 writing.result()
 
     def _wanted(self, client: NbdClient, start: int) -> Iterator[tuple[int, bool]]:
-        for index, is_zero in changed_blocks(client.runs(DEPTH), client.statuses()):
+        for index, is_zero in changed_blocks(client.runs(self._context), client.statuses()):
             if index >= start and (not is_zero or self._inherited.has_bytes(index)):
                 yield index, is_zero
 

@@ -56,11 +56,10 @@ def _shut_down_and_take(context: JobContext) -> None:
             is_off = power_off(context, directory, POWER_OFF_SECONDS_MAX)
             if not is_off:
                 context.go_on()
-    tag = moments.tag_of(context.data["items"][0][1])
-    moment = moments.take(context, tag, lambda: take_snapshots.volumes_of(context))
+    moment = moments.take(context, context.data["items"], lambda: take_snapshots.volumes_of(context))
     now = services.now()
     with services.database.write() as c:
-        take_snapshots.begin(services, c, context.data)
+        moment = take_snapshots.begin(services, c, context.data, moment)
         handed = {**context.data, "moment": moment.as_data(), "next": {}, "is_clean": is_off}
         context.save(c, {**handed, "must_start": moment.is_running}, progress_percent=50)
         key = f"{context.data['items'][0][1]}:{take_snapshots.KIND}"

@@ -10,13 +10,15 @@ What a job must remember of it is a :class:`Moment`, which its checkpoint holds.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from amiable.blocks.nbd_client import DEPTH, NbdClient
+from amiable.blocks.nbd_client import DEPTH, NbdClient, bitmap_context
+from amiable.database import snapshots
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import export, facts_of, unexport
+from amiable.model import ids
 from amiable.model.instance import State
 from amiable.model.volume import AttachmentState, Volume
 from amiable.rules.hardware import disk_of
@@ -24,6 +26,7 @@ from amiable.services import Services
 from amiable.services.volume_place import Place, VolumePlace, open_place, place_of
 from amiable.vm import disk_export, machine
 from amiable.vm.directory import Directory, locked
+from amiable.vm.dirty_bitmaps import SINCE
 from amiable.vm.disk_export import DiskBusy, Reading
 from amiable.vm.machine import MachineFailed
 from amiable.vm.process import Process
@@ -35,13 +38,17 @@ BUSY_SECONDS_MAX: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment that was taken.  ``boot`` is the instance's count of boots then; ``instance_id`` None: the volumes are detached."""
+    """A moment that was taken.  ``boot`` is the instance's count of boots then; ``instance_id`` None: the volumes are detached.
+
+    ``since``: for each volume the id of the snapshot since which a bitmap tells what was written; ``""`` without one.
+    """
 
     tag: str
     volume_ids: tuple[str, ...]  # those that have a disk, in the order of their numbers
     instance_id: str | None = None
     is_running: bool = False
     boot: int = 0
+    since: tuple[str, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """For a job's checkpoint."""
@@ -50,7 +57,15 @@ class Moment:
     @classmethod
     def of_data(cls, data: dict[str, Any]) -> "Moment":
         """From a job's checkpoint."""
-        return cls(**{**data, "volume_ids": tuple(data["volume_ids"])})
+        return cls(**{**data, "volume_ids": tuple(data["volume_ids"]), "since": tuple(data["since"])})
+
+    def since_of(self, volume_id: str) -> str:
+        """The snapshot on which one of the volume may build; ``""`` where its base is all that is known."""
+        return dict(zip(self.volume_ids, self.since, strict=False)).get(volume_id, "")
+
+    def without(self, snapshot_ids: Collection[str]) -> "Moment":
+        """The moment, building on none of these."""
+        return replace(self, since=tuple("" if each in snapshot_ids else each for each in self.since))
 
 
 class MomentLost(MachineFailed):
@@ -62,17 +77,17 @@ def tag_of(resource_id: str) -> str:
     return resource_id.rpartition("-")[2]
 
 
-def take(context: JobContext, tag: str, volumes: Callable[[], Sequence[Volume]]) -> Moment:
+def take(context: JobContext, items: Sequence[tuple[str, str]], volumes: Callable[[], Sequence[Volume]]) -> Moment:
     """The moment is now: all of one instance's volumes, or one that is detached.  Waits while they cannot be read yet.
 
-    ``volumes`` reads their rows.
+    ``items`` are volumes and their snapshots to come; ``volumes`` reads their rows.
 
     Raises MachineFailed; what the context raises where the job shall end.
     """
     deadline = time.monotonic() + BUSY_SECONDS_MAX
     while True:
         try:
-            taken = _try(context.services, tag, volumes())
+            taken = _try(context.services, dict(items), volumes())
         except DiskBusy:
             taken = None
             if time.monotonic() > deadline:
@@ -83,8 +98,9 @@ def take(context: JobContext, tag: str, volumes: Callable[[], Sequence[Volume]])
             context.go_on()
 
 
-def _try(services: Services, tag: str, volumes: Sequence[Volume]) -> Moment | None:
+def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]) -> Moment | None:
     """None while the instance or a volume is between two states."""
+    tag = tag_of(next(iter(items.values())))
     if any(volume.attachment_state not in (None, AttachmentState.ATTACHED) for volume in volumes):
         return None
     places = {volume.id: place_of(services.data, volume) for volume in volumes}
@@ -105,8 +121,9 @@ def _try(services: Services, tag: str, volumes: Sequence[Volume]) -> Moment | No
             qemu = machine.find_machine(directory)
             if qemu is None:
                 return None  # it has ended, and is about to be stopping
-            disk_export.hold_running(directory, qemu, reading)
-            return Moment(tag, names, instance.id, is_running=True, boot=instance.boot_count)
+            since = disk_export.hold_running(directory, qemu, _marked(services, reading, held, items))
+            on = tuple("" if each is None else f"{ids.SNAPSHOT}-{each}" for each in since)
+            return Moment(tag, names, instance.id, is_running=True, boot=instance.boot_count, since=on)
         if instance.state is State.STOPPED:
             with locked(directory):
                 if facts_of(services, instance.id).instance.state is not State.STOPPED:
@@ -116,6 +133,13 @@ def _try(services: Services, tag: str, volumes: Sequence[Volume]) -> Moment | No
         if instance.state is State.TERMINATED:
             raise MachineFailed(f"the instance {instance.id} was terminated")
     return None
+
+
+def _marked(services: Services, reading: Reading, held: Sequence[Volume], items: Mapping[str, str]) -> Reading:
+    """The reading with the snapshots to come, and those on which they may build."""
+    with services.database.read() as c:
+        known = tuple(frozenset(map(tag_of, snapshots.completed_of(c, volume.id))) for volume in held)
+    return replace(reading, marks=tuple(tag_of(items[volume.id]) for volume in held), known=known)
 
 
 def _hold_still(services: Services, directory: Directory, reading: Reading, volumes: Sequence[Volume]) -> None:
@@ -158,7 +182,13 @@ def opened(services: Services, moment: Moment, volume_id: str) -> Iterator[NbdCl
         server = _server(directory, moment)
         socket_name = disk_export.SOCKET if moment.is_running else disk_export.still_socket(moment.tag)
         with disk_export.connected(directory, server, socket_name) as connection:
-            yield NbdClient(connection, reading.name(disk_export.EXPORT, number), context=DEPTH)
+            yield NbdClient(connection, reading.name(disk_export.EXPORT, number), context=context_of(moment, volume_id))
+
+
+def context_of(moment: Moment, volume_id: str) -> bytes:
+    """The NBD context that tells what the volume has changed."""
+    since = moment.since_of(volume_id)
+    return bitmap_context(SINCE + tag_of(since)) if since else DEPTH
 
 
 def _server(directory: Directory, moment: Moment) -> Process:

@@ -107,22 +107,26 @@ def _moment(context: JobContext) -> Moment:
 def take_moment(context: JobContext) -> Moment:
     """Takes it, and lets each snapshot begin with the blocks of its volume's base, in the transaction that remembers it."""
     services = context.services
-    moment = moments.take(context, moments.tag_of(context.data["items"][0][1]), lambda: volumes_of(context))
+    moment = moments.take(context, context.data["items"], lambda: volumes_of(context))
     with services.database.write() as c:
-        begin(services, c, context.data)
+        moment = begin(services, c, context.data, moment)
         context.save(c, {**context.data, "moment": moment.as_data(), "next": {}})
     return moment
 
 
-def begin(services: Services, c: Connection, data: dict[str, Any]) -> None:
-    """Lets each snapshot hold its volume's base and nothing else."""
+def begin(services: Services, c: Connection, data: dict[str, Any], moment: Moment) -> Moment:
+    """Lets each snapshot hold the one on which it builds, or its volume's base, and nothing else; the moment as it is to be read."""
+    on = {each: snapshots.get(c, each) for each in moment.since if each}
+    moment = moment.without([each for each, found in on.items() if found is None])
     for volume_id, snapshot_id in data["items"]:
         volume, snapshot = volumes.get_volume(c, volume_id), snapshots.get(c, snapshot_id)
         if volume is None or snapshot is None or snapshot.state != PENDING:
             continue
         services.blocks.drop(c, snapshot_id)
-        if volume.snapshot_id is not None:
-            services.blocks.inherit(c, snapshot_id, volume.snapshot_id)
+        base = moment.since_of(volume_id) or volume.snapshot_id
+        if base is not None:
+            services.blocks.inherit(c, snapshot_id, base)
+    return moment
 
 
 def _let_go(context: JobContext) -> None:
@@ -147,7 +151,8 @@ def _copy(context: JobContext, moment: Moment, snapshot: Snapshot) -> None:
 
     inherited = Inherited(services.database, snapshot.id)
     with moments.opened(services, moment, volume_id) as client:
-        copier = Copier(services.blocks, inherited, snapshot.id, checkpoint)
+        changes = moments.context_of(moment, volume_id)
+        copier = Copier(services.blocks, inherited, snapshot.id, changes, checkpoint)
         with suppress(NotFound):  # it was deleted meanwhile
             copier.copy(client, context.data["next"].get(snapshot.id, 0), stopped=context.go_on)
 

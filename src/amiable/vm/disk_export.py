@@ -7,6 +7,8 @@ The guest stands still for some milliseconds, between stop and cont: that is the
 bytes of what it writes go to files beside the overlays first; where such a file cannot grow the *snapshot* breaks, never the guest's
 write.  Both programs have the rights of the disk's uid, are told the bases (no file says them), and write nothing.
 
+Where a snapshot is made, a dirty bitmap begins at the moment (``vm/dirty_bitmaps``), and the one before is exported with the disk.
+
 Every name holds the *tag* of who reads, so all of it is found, gone on with or taken away by name, also by a later server; the moment
 lasts until :func:`release_running` or the end of QEMU.
 """
@@ -21,11 +23,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from amiable.model.hardware import Disk
 from amiable.vm import machine, process
 from amiable.vm.directory import LOG, Directory, peer_pid
+from amiable.vm.dirty_bitmaps import SINCE, mark, node_of
 from amiable.vm.machine import MachineFailed
 from amiable.vm.process import Process
 from amiable.vm.qmp import Qmp, QmpError
@@ -48,7 +51,7 @@ QCOW2_EXTERNAL_DATA: Final = 4
 QMP_SECONDS_MAX: Final = 60.0
 LOOK_SECONDS: Final = 0.02
 CONNECTIONS_MAX: Final = 64
-
+T = TypeVar("T")
 _server = threading.Lock()
 """Whoever starts or ends the NBD server of a QEMU; one process at a time works on a data directory."""
 
@@ -59,10 +62,15 @@ class DiskBusy(MachineFailed):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Which disks are read, and the tag of who reads them: hex digits of an id of its own."""
+    """Which disks are read, and the tag of who reads them: hex digits of an id of its own.
+
+    For each disk, where snapshots are made: ``marks``, the digits of the snapshot to come, and ``known``, those of its completed ones.
+    """
 
     tag: str
     disks: tuple[Disk, ...]
+    marks: tuple[str, ...] = ()
+    known: tuple[frozenset[str], ...] = ()
 
     def __post_init__(self) -> None:
         assert _TAG.fullmatch(self.tag)
@@ -228,8 +236,11 @@ def connected(directory: Directory, server: Process, name: str) -> Iterator[sock
 # ── disks of a machine that runs ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def hold_running(directory: Directory, qemu: Process, reading: Reading) -> None:
-    """Takes the moment: all the disks as they are now, and the guest goes on.  Raises DiskBusy where another reads one of them."""
+def hold_running(directory: Directory, qemu: Process, reading: Reading) -> tuple[str | None, ...]:
+    """Takes the moment: all the disks as they are now, and the guest goes on.  Raises DiskBusy where another reads one of them.
+
+    For each disk the digits of the known snapshot since which a bitmap of what was written is exported with it; None without one.
+    """
     release_running(directory, qemu, reading.tag)
     with contextlib.ExitStack() as undo:
         undo.callback(release_running, directory, qemu, reading.tag)
@@ -241,9 +252,10 @@ def hold_running(directory: Directory, qemu: Process, reading: Reading) -> None:
                 file = {"driver": "file", "filename": copies_file(reading, number)}
                 node = reading.name(COPIES, number)
                 qmp.execute("blockdev-add", driver="qcow2", node_name=node, file=file, discard="unmap")
-            _stand_still(qmp, lambda: _put_filters(qmp, reading, found))
-            _serve(qmp, reading)
+            since = _stand_still(qmp, lambda: _put_filters(qmp, reading, found))
+            _serve(qmp, reading, since)
         undo.pop_all()
+    return since
 
 
 def is_held(directory: Directory, qemu: Process, reading: Reading) -> bool:
@@ -284,27 +296,31 @@ def _make_copies_file(directory: Directory, name: str, disk: Disk) -> None:
     machine.run_tool(directory, [program, "create", "-q", "-f", "qcow2", name, str(disk.size_bytes)])
 
 
-def _stand_still(qmp: Qmp, work: Callable[[], None]) -> None:
+def _stand_still(qmp: Qmp, work: Callable[[], T]) -> T:
     """Does ``work`` while the guest stands still and all it wrote is in its disks; one that stood still already is left so."""
     if qmp.execute("query-status")["status"] != "running":
-        work()
-        return
+        return work()
     qmp.execute("stop")
     try:
-        work()
+        return work()
     finally:
         qmp.execute("cont")
 
 
-def _put_filters(qmp: Qmp, reading: Reading, found: list[tuple[str, str]]) -> None:
+def _put_filters(qmp: Qmp, reading: Reading, found: list[tuple[str, str]]) -> tuple[str | None, ...]:
     for number, (device, node) in enumerate(found):
         name, target = reading.name(FILTER, number), reading.name(COPIES, number)
         copying: dict[str, Any] = {"on_cbw_error": "break-snapshot", "cbw_timeout": COPY_SECONDS_MAX}
         qmp.execute("blockdev-add", driver="copy-before-write", node_name=name, file=node, target=target, **copying)
         qmp.execute("qom-set", path=device, property="drive", value=name)
+    if not reading.marks:
+        return (None,) * len(reading.disks)
+    nodes = qmp.execute("query-named-block-nodes", flat=True)
+    each = zip(reading.disks, reading.marks, reading.known, strict=True)
+    return tuple(mark(qmp, node_of(nodes, disk), begun, known) for disk, begun, known in each)
 
 
-def _serve(qmp: Qmp, reading: Reading) -> None:
+def _serve(qmp: Qmp, reading: Reading, since: tuple[str | None, ...]) -> None:
     if not qmp.execute("query-block-exports"):
         address = {"type": "unix", "data": {"path": SOCKET}}
         qmp.execute("nbd-server-start", addr=address, max_connections=CONNECTIONS_MAX)
@@ -312,6 +328,10 @@ def _serve(qmp: Qmp, reading: Reading) -> None:
         node, name = reading.name(MOMENT, number), reading.name(EXPORT, number)
         qmp.execute("blockdev-add", driver="snapshot-access", node_name=node, file=reading.name(FILTER, number))
         about: dict[str, Any] = {"writable": False, "allocation_depth": True}
+        begun = since[number]
+        if begun is not None:
+            overlay = node_of(qmp.execute("query-named-block-nodes", flat=True), reading.disks[number])
+            about["bitmaps"] = [{"node": overlay["node-name"], "name": SINCE + begun}]
         qmp.execute("block-export-add", type="nbd", id=name, node_name=node, name=name, **about)
 
 
