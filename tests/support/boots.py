@@ -1,4 +1,7 @@
-"""What a run booted, for the boot matrix: tests note it, a worker of xdist sends it with its report, the controller keeps or compares it."""
+"""What a run booted, for the boot matrix: tests note it, a worker of xdist sends it with its report, the controller keeps or compares it.
+
+``--record-boots`` keeps it: anew after a run of all boots (``make boot-matrix``), else beside what is on record.
+"""
 
 import json
 import time
@@ -11,6 +14,7 @@ from scripts.boot_matrix import Boot, differences, read_boots, unknown, write_bo
 from tests.support.proofs import WHOLE, chosen_marks
 
 PROPERTY = "boot"
+ALL_BOOTS = "(boot or slow) and not torture"
 Note = Callable[[Boot], None]
 
 
@@ -51,7 +55,9 @@ class Boots:
         if hasattr(self.config, "workerinput"):
             return
         if self.config.getoption("record_boots"):
-            write_boots([*read_boots(), *self.seen])
+            is_anew = session.exitstatus == 0 and chosen_marks(self.config) == ALL_BOOTS
+            kept = [boot for boot in read_boots() if boot.is_torture or not is_anew]
+            write_boots([*kept, *self.seen])
         elif session.exitstatus == 0 and chosen_marks(self.config) in WHOLE:
             self.words = differences(read_boots(), self.seen)
             if self.words:
