@@ -1,5 +1,6 @@
 """The client's own refusals: an endpoint that is none, an answer of someone else, a rehearsal."""
 
+import base64
 import http.server
 import os
 import threading
@@ -183,6 +184,19 @@ def test_an_image_that_is_not_shared_says_who_must_share_it(
         assert main(["launch", image.id]) == 1
     said = capsys.readouterr().err
     assert f"amiable image share {image.id} --account" in said and "access key" not in said
+
+
+def test_a_launch_with_a_role_whose_user_data_is_encoded_already_says_so(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account, principal = make_account(services, "owner")
+    image = make_image(services, principal)
+    file = tmp_path / "script.b64"
+    file.write_bytes(base64.b64encode(b"#!/bin/sh\n"))
+    with running_edge(services, account) as edge, speaking_for(edge, monkeypatch):
+        assert main(["launch", image.id, "--user-data", str(file), "--role", "absent"]) == 1
+        said = capsys.readouterr().err
+        assert f"warning: {file} looks like base64" in said and "Invalid IAM Instance Profile name" in said
 
 
 def test_user_data_that_is_too_large_is_refused_by_name_and_size(

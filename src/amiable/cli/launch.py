@@ -27,6 +27,7 @@ def launch(
     count: Annotated[int, Parameter(help="How many.")] = 1,
     name: Annotated[str | None, Parameter(help="Tag Name of the instances.")] = None,
     profile: Annotated[str | None, Parameter(help="Hardware profile instead of the one chosen for the image.")] = None,
+    role: Annotated[str | None, Parameter(help="Instance profile whose role's credentials the guest gets.")] = None,
     wait: Annotated[bool, Parameter(help="Wait until they run.", negative=())] = False,
     output: Output = "id",
 ) -> None:
@@ -35,6 +36,8 @@ def launch(
     request: dict[str, Any] = {"ImageId": image, "InstanceType": type, "MinCount": count, "MaxCount": count}
     optional = {"KeyName": key, "KernelId": kernel, "RamdiskId": ramdisk}
     request |= {field: value for field, value in optional.items() if value is not None}
+    if role is not None:
+        request["IamInstanceProfile"] = {"Name": role}
     if user_data is not None:
         request["UserData"] = read_user_data(user_data)
     if root_size is not None:
@@ -58,8 +61,9 @@ def launch(
 
 
 def read_user_data(file: Path) -> bytes:
-    """The file's bytes; refuses more than RunInstances takes, before anything is sent."""
+    """The file's bytes; refuses more than RunInstances takes, before anything is sent, and warns of what is encoded already."""
     from amiable.rules.launch import USER_DATA_BYTES_MAX
+    from amiable.rules.user_data import looks_encoded
 
     data = file.read_bytes()
     if len(data) > USER_DATA_BYTES_MAX:
@@ -67,6 +71,8 @@ def read_user_data(file: Path) -> bytes:
             f"{file} has {len(data)} bytes; user data is limited to {USER_DATA_BYTES_MAX}",
             hint="let a short script fetch the rest, or put it into the image",
         )
+    if looks_encoded(data):
+        say(f"warning: {file} looks like base64: the guest gets it as it stands and runs nothing of it")
     return data
 
 
