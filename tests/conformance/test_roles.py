@@ -6,8 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.server.edge import Edge, running_edge
 from tests.support.clock import Clock, sign_by
@@ -248,6 +253,68 @@ def test_what_a_role_may_do_to_one_object_it_may_not_do_to_another(edge: Edge) -
     ):
         assert refusal(call, Bucket="shared-things", **words)[0] == "AccessDenied", call
     assert len(owner.list_objects_v2(Bucket="shared-things")["Contents"]) == 2
+
+
+def test_a_presigned_address_and_a_form_are_asked_like_any_request(edge: Edge) -> None:
+    owner = edge.client("s3")
+    owner.create_bucket(Bucket="by-address")
+    for key in ("open", "closed"):
+        owner.put_object(Bucket="by-address", Key=key, Body=key.encode())
+    arn = make_role(edge, "signer", allow(["s3:GetObject", "s3:PutObject"], "arn:aws:s3:::by-address/open"))
+    s3 = assume(edge, arn)("s3")
+
+    def get(key: str) -> int:
+        url = s3.generate_presigned_url("get_object", Params={"Bucket": "by-address", "Key": key})
+        return edge.send("GET", url.removeprefix(edge.endpoint)).status
+
+    def post(key: str) -> int:
+        posted = s3.generate_presigned_post("by-address", key)
+        parts = [*posted["fields"].items(), ("file", "text")]
+        body = "".join(
+            f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in parts
+        )
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        return edge.send("POST", "/by-address", f"{body}--x--\r\n".encode(), headers).status
+
+    assert (get("open"), get("closed")) == (200, 403)
+    assert (post("open"), post("closed")) == (204, 403)
+    assert owner.get_object(Bucket="by-address", Key="open")["Body"].read() == b"text"
+    assert owner.get_object(Bucket="by-address", Key="closed")["Body"].read() == b"closed"
+
+
+def test_a_role_gets_no_way_into_a_guest_unless_a_policy_opens_it(edge: Edge) -> None:
+    path = "/amiable/v1/instances/i-0123456789abcdef0/tunnel?port=22"
+
+    def knock(arn: str) -> str:
+        said = edge.client("sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
+        signed = AWSRequest("GET", edge.endpoint + path)
+        keys = Credentials(said["AccessKeyId"], said["SecretAccessKey"], said["SessionToken"])
+        SigV4QueryAuth(keys, "amiable", "us-east-1", expires=60).add_auth(signed)
+        with pytest.raises(InvalidStatus) as refused, connect("ws" + str(signed.url).removeprefix("http")):
+            pass
+        return str(json.loads(refused.value.response.body)["Code"])
+
+    assert knock(make_role(edge, "barred", allow(["ec2:*", "s3:*"]))) == "UnauthorizedOperation"
+    let_in = make_role(edge, "let-in", allow("amiable:GET", "arn:aws:amiable:*:*:amiable/v1/instances/*"))
+    assert knock(let_in) == "InvalidInstanceID.NotFound"
+
+
+def test_a_token_with_one_byte_changed_or_of_another_kind_is_none(edge: Edge) -> None:
+    arn = make_role(edge, "tampered", allow("ec2:*"))
+    said = edge.client("sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
+    other = edge.client("sts").get_session_token()["Credentials"]
+    token = said["SessionToken"]
+    middle = len(token) // 2
+    changed = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
+    for bad in (changed, token[:-4], other["SessionToken"], "x" * 20_000, "not base64"):
+        client = edge.client(
+            "sts",
+            config=LENIENT,
+            aws_access_key_id=said["AccessKeyId"],
+            aws_secret_access_key=said["SecretAccessKey"],
+            aws_session_token=bad,
+        )
+        assert refusal(client.get_caller_identity)[0] in ("InvalidClientTokenId", "RequestEntityTooLarge"), bad[:20]
 
 
 def test_a_change_of_policy_binds_a_running_session_and_its_end_ends_it(
