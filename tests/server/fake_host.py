@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from amiable.model.hardware import Disk, Hardware
+from amiable.model.hardware import Disk, Hardware, Profile
 from amiable.services import Services
 from amiable.vm import exporter, fabric, hotplug, machine
 from amiable.vm.directory import Directory, open_directory
@@ -36,7 +36,7 @@ class Guest:
     instance_id: str
     boot: int
     boot_of_host: int
-    disks: tuple[str, ...]
+    disks: list[str]
     is_deaf: bool
     status: str = "running"
     is_alive: bool = True
@@ -68,7 +68,7 @@ class Monitor:
     """A QMP connection to a guest."""
 
     def __init__(self, host: "Host", guest: Guest) -> None:
-        self._host, self._guest = host, guest
+        self._host, self.guest = host, guest
         self._ends = socket.socketpair()
 
     def fileno(self) -> int:
@@ -79,11 +79,11 @@ class Monitor:
             each.close()
 
     def event(self, wait_seconds: float) -> dict[str, Any] | None:
-        return self._guest.events.pop(0) if self._guest.events else None
+        return self.guest.events.pop(0) if self.guest.events else None
 
     def execute(self, command: str, **arguments: Any) -> Any:
         self._host.step()
-        guest = self._guest
+        guest = self.guest
         if not guest.is_alive:
             raise MachineFailed("QEMU ended")
         if command == "system_powerdown" and not guest.is_deaf:
@@ -158,17 +158,48 @@ class Host:
         for disk in hardware.disks:
             self.check(directory.exists(disk.overlay), f"{disk.volume_id} has no file")
             self.check(not disk.has_base or disk.volume_id in self.exports, f"{disk.volume_id} is not served")
-        disks = tuple(disk.volume_id for disk in hardware.disks)
-        busy = [each.instance_id for each in self.live() if set(each.disks) & set(disks)]
-        self.check(not busy, f"a disk of {instance_id} is open in {busy}")
+        disks = [disk.volume_id for disk in hardware.disks]
+        for each in disks:
+            self.check_closed(each)
         guest = Guest(len(self.guests), instance_id, boot, self.boot, disks, self.is_deaf)
         directory.write(QEMU_RECORD, json.dumps({"number": guest.number}).encode())
         self.guests.append(guest)
-        for disk in hardware.disks:  # the guest writes at once
-            self.written[disk.volume_id] = self.written.get(disk.volume_id, 0) + 1
-            directory.write(disk.overlay, self.content(disk.volume_id))
+        for each in disks:
+            self.guest_writes(guest, each)
         self.step()
         return self._process(guest)
+
+    def guest_writes(self, guest: Guest, volume_id: str) -> None:
+        """A guest writes to a disk as soon as it has it."""
+        self.written[volume_id] = self.written.get(volume_id, 0) + 1
+        path = self.services.data / "instances" / guest.instance_id / f"{volume_id}.qcow2"
+        self.check(path.exists(), f"{volume_id} has no file where its guest runs")
+        path.write_bytes(self.content(volume_id))
+
+    def check_closed(self, volume_id: str) -> None:
+        busy = [each.instance_id for each in self.live() if volume_id in each.disks]
+        self.check(not busy, f"{volume_id} is open in {busy}")
+
+    def plug(self, qmp: Monitor, disk: Disk, profile: Profile) -> None:
+        self.step()
+        guest = qmp.guest
+        if disk.volume_id not in guest.disks:
+            self.check_closed(disk.volume_id)
+            guest.disks.append(disk.volume_id)
+            self.guest_writes(guest, disk.volume_id)
+        self.step()
+
+    def unplug(self, qmp: Monitor, disk: Disk, *, wait_seconds: float) -> bool:
+        self.step()
+        if qmp.guest.is_deaf and disk.volume_id in qmp.guest.disks:
+            return False
+        self.empty(qmp, disk)
+        return True
+
+    def empty(self, qmp: Monitor, disk: Disk) -> None:
+        self.step()
+        if disk.volume_id in qmp.guest.disks:
+            qmp.guest.disks.remove(disk.volume_id)
 
     def content(self, volume_id: str) -> bytes:
         """What a volume's file must hold: a qcow2's head, and how often a guest wrote to it."""
@@ -262,6 +293,8 @@ class Host:
         patch.setattr(fabric, "metadata_listener", self.metadata_listener)
         patch.setattr(exporter, "add_export", self.add_export)
         patch.setattr(exporter, "remove_export", self.remove_export)
+        for name in ("plug", "unplug", "empty"):
+            patch.setattr(hotplug, name, getattr(self, name))
         patch.setattr(hotplug, "limit", lambda *_: None)
         self._write = self.services.database.write
         patch.setattr(self.services.database, "write", self.write)

@@ -19,8 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import select, update
 
 from amiable.api.ec2 import instance_states as api
+from amiable.api.ec2.volume_attachments import attach_volume, detach_volume
+from amiable.api.ec2.volumes import create_volume, delete_volume
 from amiable.database import instances, schema, volumes
-from amiable.jobs import boot, moments, reboot, stop, terminate
+from amiable.jobs import boot, moments, reboot, stop, terminate, volume_machine
 from amiable.model.errors import Refusal
 from amiable.model.image import Image
 from amiable.model.instance import Instance, State
@@ -40,6 +42,15 @@ from tests.support.services import make_account, open_services
 
 EXAMPLES, STEPS = int(os.environ.get("AMIABLE_LIFE_EXAMPLES", "25")), 30
 INSTANCES_MAX: Final = 3
+VOLUMES_MAX: Final = 2
+VOLUME_REFUSALS: Final = {
+    "IncorrectInstanceState",
+    "IncorrectState",
+    "InvalidParameterValue",
+    "InvalidVolume.NotFound",
+    "UnsupportedOperation",
+    "VolumeInUse",
+}
 SETTLE_ROUNDS_MAX: Final = 60
 FINAL: Final = (State.RUNNING, State.STOPPED, State.TERMINATED)
 WHICH = st.integers(0, INSTANCES_MAX - 1)
@@ -86,7 +97,7 @@ class Life(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.host = Host(self.services)
         self.host.stand_in(self.patch)
-        for module in (boot, moments, stop, terminate, sweep):
+        for module in (boot, moments, stop, terminate, volume_machine, sweep):
             self.patch.setattr(module, "locked", self.locked)
         for module, name, value in (
             (stop, "POWER_OFF_SECONDS_MAX", 0.02),
@@ -96,6 +107,7 @@ class Life(RuleBasedStateMachine):
         ):
             self.patch.setattr(module, name, value)
         self.ids: list[str] = []
+        self.volume_ids: list[str] = []
         self.seen: dict[str, State] = {}
         self.workers, self.supervisor = Workers(self.services), Supervisor(self.services)
 
@@ -155,6 +167,36 @@ class Life(RuleBasedStateMachine):
         """A call, and all that follows from it."""
         self.ask(which, verb)
         while self.run_one():
+            pass
+
+    @rule(
+        which=WHICH,
+        volume=st.integers(0, VOLUMES_MAX - 1),
+        verb=st.sampled_from(["attach", "attach", "detach", "force", "delete"]),
+        waits=st.booleans(),
+    )
+    def ask_of_volume(self, which: int, volume: int, verb: str, waits: bool) -> None:
+        """A volume of its own comes and goes; the call may be refused."""
+        if volume >= len(self.volume_ids):
+            made = create_volume(
+                self.services, self.principal, ec2.CreateVolumeRequest(availability_zone="us-east-1a", size=1)
+            )
+            assert made.volume_id is not None
+            self.volume_ids.append(made.volume_id)
+            volume = len(self.volume_ids) - 1
+        named = self.volume_ids[volume]
+        try:
+            if verb == "attach" and which < len(self.ids):
+                words: dict[str, Any] = {"instance_id": self.ids[which], "device": f"/dev/sd{'hij'[volume]}"}
+                attach_volume(self.services, self.principal, ec2.AttachVolumeRequest(volume_id=named, **words))
+            elif verb in ("detach", "force"):
+                request = ec2.DetachVolumeRequest(volume_id=named, force=verb == "force")
+                detach_volume(self.services, self.principal, request)
+            elif verb == "delete":
+                delete_volume(self.services, self.principal, ec2.DeleteVolumeRequest(volume_id=named))
+        except Refusal as refusal:
+            assert refusal.code in VOLUME_REFUSALS, refusal.code
+        while waits and self.run_one():
             pass
 
     @rule(count=st.integers(1, 4))
@@ -265,10 +307,15 @@ class Life(RuleBasedStateMachine):
             if volume_id in self.host.written:
                 (path,) = self.host.file_of(volume_id)
                 assert path.read_bytes() == self.host.content(volume_id), volume_id
+        for guest in self.host.live():
+            for volume_id in guest.disks:
+                assert [path.parent.name for path in self.host.file_of(volume_id)] == [guest.instance_id]
 
     def settle(self) -> None:
         """Nothing more goes wrong: what is under way comes to its end."""
-        self.host.fails_to_start, self.host.plan = False, None
+        self.host.fails_to_start, self.host.is_deaf, self.host.plan = False, False, None
+        for guest in self.host.live():
+            guest.is_deaf = False
         for _ in range(SETTLE_ROUNDS_MAX):
             self.look()
             worked = False
@@ -328,6 +375,7 @@ class Life(RuleBasedStateMachine):
             assert path.stem in rows
         for row in rows.values():
             assert (row.instance_id is None) == (row.state == VolumeState.AVAILABLE.value)
+            assert row.attachment_state in (None, "attached")
 
     def forget(self) -> None:
         """The next example begins without this one's volumes and jobs."""
