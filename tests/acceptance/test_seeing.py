@@ -1,6 +1,7 @@
 """A real guest seen from outside: its screen, its console live and afterwards, its boots in time, the password it prints."""
 
 import base64
+import json
 import os
 import pty
 import select
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.support import journey
 from tests.support.guests import tiny_guest
@@ -144,8 +146,6 @@ def talk_on_the_console(server: Server, ec2: Any, instance: str) -> None:
 
 
 def follow_the_boots(server: Server, ec2: Any, instance: str) -> None:
-    import json
-
     def told() -> dict[str, Any] | None:
         (boot,) = json.loads(journey.amiable(server, "instance", "timeline", instance, "--output", "json").stdout)
         return boot if "ssh" in [mark["Stage"] for mark in boot["Marks"]] else None
@@ -189,3 +189,35 @@ def keep_what_it_said(server: Server, ec2: Any, instance: str) -> None:
     assert plain == latest and "NMI" in plain
     whole = journey.amiable(server, "instance", "console", instance, "--all").stdout
     assert "GRUB" in whole and len(whole) > 400_000
+
+
+@pytest.mark.boot
+def test_a_kernel_without_the_disks_driver_is_told_with_the_modules_name(server: Server) -> None:
+    words = ("--kernel", str(tiny_guest().kernel), "--name", "driverless", "--output", "id")
+    kernel = journey.amiable(server, "kernel", "add", *words).stdout.strip()
+    how = ("--name", "driverless", "--virtualization", "paravirtual", "--kernel", kernel)
+    image = journey.amiable(server, "image", "import", str(tiny_guest().pv), *how).stdout.strip()
+    ec2 = server.client("ec2")
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "amiable:hardware-profile", "Value": "direct"}]}]
+    launch = {"ImageId": image, "InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1, "TagSpecifications": tags}
+    instance = ec2.run_instances(**launch)["Instances"][0]["InstanceId"]
+
+    def reason() -> str | None:
+        found: dict[str, str] = journey.describe(ec2, instance).get("StateReason", {})
+        return found["Message"] if found.get("Code") == "Client.InstanceBootFailure" else None
+
+    told = journey.wait_until("the reason", reason)
+    assert "Neither the kernel nor its initial ramdisk has the driver of the machine's disks: virtio_blk." in told
+    assert "Unable to mount root fs" in ec2.get_console_output(InstanceId=instance, Latest=True)["Output"]
+
+    def again() -> bool | None:  # it panics and resets itself after 5 s
+        boots = json.loads(journey.amiable(server, "instance", "timeline", instance, "--output", "json").stdout)
+        return (
+            True if [boot["Cause"] and boot["Cause"]["Fault"] for boot in boots][:2] == ["no-disk-driver"] * 2 else None
+        )
+
+    journey.wait_until("the second try", again)
+    assert "virtio_blk" in str(reason()), "the reason stays while it tries again"
+    with pytest.raises(ClientError, match="paravirtual: it has no screen"):
+        ec2.get_console_screenshot(InstanceId=instance)
+    journey.terminate(server, instance)

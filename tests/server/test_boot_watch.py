@@ -2,6 +2,7 @@
 
 import base64
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from amiable.database import boots, consoles, instances
 from amiable.database.boots import BOOTS_MAX
@@ -225,3 +227,24 @@ def test_a_log_that_is_a_link_is_an_error_that_the_supervisor_survives(
     place.log.symlink_to(tmp_path)
     with pytest.raises(OSError):
         place.look()
+
+
+def test_what_a_full_disk_does_not_take_is_kept_once_there_is_room(
+    make: Callable[..., Place], services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> object:
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    text = base64.b64encode(bytes(256))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(services.database), "write", lambda _self: full())
+        place = make()
+        with place.log.open("ab") as file:
+            file.write(KERNEL + b"<Password>" + text + b"</Password>\n")
+        place.watch.look(place.row())
+    assert place.boots() == []
+    place.watch.look(place.row())
+    (boot,) = place.boots()
+    assert [mark.stage for mark in boot.marks] == [Stage.KERNEL]
+    with services.database.read() as c:
+        assert consoles.find_password(c, place.instance_id) is not None

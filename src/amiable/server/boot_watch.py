@@ -18,6 +18,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy.exc import OperationalError
+
 from amiable.database import boots, consoles, instances
 from amiable.database.consoles import Password
 from amiable.model.boot import Boot, Cause, Fault, Mark, Stage
@@ -136,8 +138,12 @@ class BootWatch:
     def _begin(self, *, is_reset: bool) -> Boot:
         began_at = self._services.now() - timedelta(seconds=max(0.0, _uptime() - self._zero))
         fresh = Boot(0, self._machine, is_reset, began_at)
-        with self._services.database.write() as c:
-            return boots.begin_boot(c, self._instance.id, fresh)
+        try:
+            with self._services.database.write() as c:
+                return boots.begin_boot(c, self._instance.id, fresh)
+        except OperationalError as error:  # a full disk: its row is made with its first mark
+            log.warning("%s: its boot cannot be kept yet: %s", self._instance.id, error.orig)
+            return fresh
 
     def begin_again(self) -> None:
         """The guest was reset: what it prints from now on belongs to another boot.
@@ -158,9 +164,15 @@ class BootWatch:
         self._position = size_bytes
 
     def look(self, instance: Instance | None = None) -> None:
-        """Reads what is new; ``instance`` is the row, where it was just read."""
+        """Reads what is new; ``instance`` is the row, where it was just read.  What a full disk does not take is tried again."""
         if instance is not None:
             self._instance = instance
+        try:
+            self._look()
+        except OperationalError as error:
+            log.debug("%s: what was seen cannot be kept yet: %s", self._instance.id, error.orig)
+
+    def _look(self) -> None:
         text = console.read(self._directory, self._position, TEXT_BYTES_MAX)
         if text:
             self._heard_at = _uptime()
@@ -176,9 +188,8 @@ class BootWatch:
         self._is_late = self._is_late and len(text) == TEXT_BYTES_MAX
 
     def _read(self, text: bytes) -> None:
-        before, self._reading = self._reading, read_on(self._reading, text)
+        before, after = self._reading, read_on(self._reading, text)
         start = max(0, self._position - PASSWORD_BYTES)
-        self._position += len(text)
         if END in before.rest[-len(END) :] + text:
             found = last_password(console.read(self._directory, start, PASSWORD_BYTES + len(text)))
             if found is not None:
@@ -186,8 +197,10 @@ class BootWatch:
                     known = consoles.find_password(c, self._instance.id)
                     if known is None or known.text != found:
                         consoles.put_password(c, self._instance.id, Password(self._services.now(), found))
-        if before.cause != self._reading.cause:
-            self._keep(replace(self._boot, cause=self._reading.cause))
+        if before.cause != after.cause:
+            self._keep(replace(self._boot, cause=after.cause))
+        self._position += len(text)
+        self._reading = after
 
     def _mark(self, reached: Iterable[Stage]) -> None:
         new = set(reached) - {mark.stage for mark in self._boot.marks}
@@ -207,9 +220,11 @@ class BootWatch:
         return Mark(stage, seconds, self._is_late)
 
     def _keep(self, boot: Boot) -> None:
-        self._boot = boot
         with self._services.database.write() as c:
+            if boot.position == 0:
+                boot = boots.begin_boot(c, self._instance.id, boot)
             boots.put_course(c, self._instance.id, boot)
+        self._boot = boot
 
     def _look_for_post(self) -> None:
         """Posts once a boot, when its console has come to rest."""
