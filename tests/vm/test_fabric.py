@@ -5,13 +5,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from amiable.rules.firewall import tap_name
 from amiable.vm import fabric, process
+from amiable.vm.directory import open_directory
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process
 from tests.support.fabrics import (
@@ -210,6 +211,22 @@ def holder_of(tap: int) -> Iterator[Process]:
         yield process.identity_of(started.pid)
     finally:
         started.communicate()
+
+
+def test_a_server_that_comes_back_after_the_agent_died_gets_the_metadata_socket_of_a_guest_all_the_same(
+    net: Net,
+) -> None:
+    web = interface(4)
+    (a,) = net.boot([web], OUT)
+    instance = net.data / "instances" / "i-4"
+    instance.mkdir(parents=True)
+    first = net.process()
+    assert first is not None and first.end(wait_seconds=WAIT_SECONDS_MAX)
+    with holder_of(a.tap) as qemu, open_directory(net.data, "i-4") as directory:
+        machine = replace(qemu, facts={"link": asdict(a.link)})
+        with fabric.metadata_listener(directory, machine) as listener, a.dial("169.254.169.254", 80):
+            listener.settimeout(WAIT_SECONDS_MAX)
+            listener.accept()[0].close()
 
 
 def test_an_agent_whose_taps_are_all_gone_ends_and_the_next_guest_gets_another(net: Net) -> None:

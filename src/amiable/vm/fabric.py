@@ -26,7 +26,7 @@ from amiable.model.link import Link
 from amiable.rules.firewall import CLOSED, ruleset
 from amiable.rules.qemu_command import TAP_DESCRIPTOR
 from amiable.vm import network, process
-from amiable.vm.directory import Directory, locked
+from amiable.vm.directory import Directory, DirectoryBusy, locked
 from amiable.vm.fabric_agent import PACKET_BYTES_MAX, SOCKET
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process
@@ -77,10 +77,11 @@ def add_tap(data: Path, link: Link) -> int:
 
 def revive_agent(data: Path, vpc_id: str, qemus: Sequence[Process]) -> Process:
     """The VPC's agent, started in the namespace that the tap of one of ``qemus`` leads to where there is none.  Raises NetworkFailed."""
-    with open_fabric(data, vpc_id) as fabric, locked(fabric, wait_seconds=0) as lock:
+    with open_fabric(data, vpc_id) as fabric, contextlib.ExitStack() as stack:
         found = find_agent(fabric)
         if found is not None:
             return found
+        lock = stack.enter_context(locked(fabric, wait_seconds=0))
         failure = NetworkFailed("none of its machines lives")
         for qemu in qemus:
             try:
@@ -230,11 +231,9 @@ class Agent:
     def _ask(self, request: dict[str, Any], given: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
         try:
             socket.send_fds(self._socket, [json.dumps(request).encode()], list(given))
-            body, passed, _flags, _address = socket.recv_fds(self._socket, PACKET_BYTES_MAX, 1)
+            body, passed, _flags, _address = socket.recv_fds(self._socket, PACKET_BYTES_MAX, 1, socket.MSG_CMSG_CLOEXEC)
         except OSError as error:
             raise NetworkFailed(f"the network agent does not answer: {error}") from None
-        for descriptor in passed:
-            os.set_inheritable(descriptor, False)
         reply: dict[str, Any] = json.loads(body) if body else {"ok": False, "error": "the network agent ended"}
         if not reply["ok"]:
             for descriptor in passed:
@@ -244,12 +243,23 @@ class Agent:
 
 
 def metadata_listener(directory: Directory, qemu: Process) -> socket.socket:
-    """The socket on which the machine's metadata connections are accepted, in whatever mode it is; raises NetworkFailed."""
+    """The socket on which the machine's metadata connections are accepted, in whatever mode it is.
+
+    An agent that ended while no server lived is started again for it.  Raises NetworkFailed.
+    """
     link = link_of(qemu)
     if link is None:
         return network.metadata_listener(directory, qemu)
-    with open_fabric(directory.path.parents[1], link.vpc_id) as fabric, Agent(fabric) as agent:
-        return agent.metadata_listener(link.tap)
+    data = directory.path.parents[1]
+    with open_fabric(data, link.vpc_id) as fabric:
+        try:
+            revive_agent(data, link.vpc_id, [qemu])
+        except DirectoryBusy:
+            raise NetworkFailed("its fabric is being worked on") from None
+        with Agent(fabric) as agent:
+            if link.tap not in agent.state()["taps"]:
+                agent.keep(link, None)
+            return agent.metadata_listener(link.tap)
 
 
 def digest(text: str) -> str:

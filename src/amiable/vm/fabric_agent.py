@@ -117,7 +117,9 @@ class Agent:
     def _reply(self, client: socket.socket) -> None:
         given: list[int] = []
         try:
-            packet, given, _flags, _address = socket.recv_fds(client, PACKET_BYTES_MAX, DESCRIPTORS_MAX)
+            packet, given, _flags, _address = socket.recv_fds(
+                client, PACKET_BYTES_MAX, DESCRIPTORS_MAX, socket.MSG_CMSG_CLOEXEC
+            )
             if not packet:
                 raise ConnectionResetError
             body, passed = self._do(packet, given)
