@@ -53,16 +53,30 @@ fi
 
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 is older than 3.11" "use Debian 12 or later"
 
-# The checkout's path belongs to the stamp: an editable installation names it.
-wanted=$({ pwd && python3 --version && cat pyproject.toml constraints.txt; } | sha256sum | cut -d ' ' -f 1)
-if [ "$(cat .venv/amiable-setup 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c 'import amiable' 2>/dev/null; then
-	say "the Python environment is there"
-	exit 0
+# environment FOLDER STAMP PIP-ARGUMENTS…: makes a Python environment where its stamp is not the one wanted.
+environment() {
+	folder=$1 wanted=$2
+	shift 2
+	if [ "$(cat "$folder/amiable-setup" 2>/dev/null)" = "$wanted" ]; then
+		say "$folder is there"
+		return
+	fi
+	if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
+		say "making $folder"
+		python3 -m venv --clear "$folder"
+	fi
+	say "installing Python packages in $folder"
+	"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2
+	echo "$wanted" >"$folder/amiable-setup"
+}
+
+# The checkout's path belongs to the stamps: an editable installation, and programs' first lines, name it.
+stamp() { { pwd && python3 --version && cat "$@"; } | sha256sum | cut -d ' ' -f 1; }
+
+.venv/bin/python -c 'import amiable' 2>/dev/null || rm -f .venv/amiable-setup
+environment .venv "$(stamp pyproject.toml constraints.txt)" --constraint constraints.txt --editable '.[dev]'
+
+# Ansible is a program that the tests run, with an environment of its own: nothing of it is imported.
+if [ "${1:-}" = test ]; then
+	environment .venv-ansible "$(stamp scripts/ansible-requirements.txt)" --requirement scripts/ansible-requirements.txt
 fi
-if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-	say "making .venv"
-	python3 -m venv --clear .venv
-fi
-say "installing Python packages"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' >&2
-echo "$wanted" >.venv/amiable-setup
