@@ -21,7 +21,7 @@ from sqlalchemy import select, update
 from amiable.api.ec2 import instance_states as api
 from amiable.api.ec2.volume_attachments import attach_volume, detach_volume
 from amiable.api.ec2.volumes import create_volume, delete_volume
-from amiable.database import instances, schema, volumes
+from amiable.database import instances, interfaces, schema, volumes
 from amiable.jobs import boot, moments, reboot, stop, terminate, volume_machine
 from amiable.model.errors import Refusal
 from amiable.model.image import Image
@@ -351,6 +351,8 @@ class Life(RuleBasedStateMachine):
             live = self.host.live(row.id)
             with self.services.database.read() as c:
                 held = volumes.volumes_of(c, row.id)
+                (wired,) = interfaces.interfaces_of(c, [row.id]).values()
+            assert len(wired) == (row.state is not State.TERMINATED)
             assert [guest.boot for guest in live] == ([row.boot_count] if row.state is State.RUNNING else [])
             if row.state is State.TERMINATED:
                 assert not held and not exists(self.services, row.id)
