@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from amiable.database import instances, jobs, volume_modifications, volumes
+from amiable.database import instances, jobs, snapshots, volume_modifications, volumes
 from amiable.jobs import attach_volume, delete_volume, detach_volume, stop, terminate
 from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JOBS
@@ -20,6 +20,7 @@ from amiable.services import Services, volume_work
 from amiable.services.volume_place import Place, VolumePlace, open_place, place_of
 from amiable.vm import machine, volume_files
 from amiable.vm.volume_files import file_name
+from tests.api.ec2.launching import make_snapshot
 from tests.jobs.test_machine_jobs import context as machine_context
 from tests.jobs.test_machine_jobs import launch
 from tests.rules.volumes import VOLUME
@@ -113,6 +114,23 @@ def test_an_attachment_that_a_crash_cut_off_is_gone_on_with(
     attach_volume.attach_volume(JobContext(services, job))
     assert found(services, volume).attachment_state is AttachmentState.ATTACHED
     assert (folder / file_name(volume.id)).read_bytes() == b"bytes"
+
+
+def test_a_volume_that_a_snapshot_is_being_made_of_waits(services: Services, principal: Principal) -> None:
+    instance, _ = stopped(services, principal)
+    volume = make(services, principal, size_gib=1, size_bytes=GIB)
+    ask_to_attach(services, volume, instance)
+    snapshot_id = make_snapshot(services, principal, state="pending", volume_id=volume.id)
+    with services.database.write() as c:
+        volume_modifications.insert_modification(c, _change(services, volume))
+    for kind in ("attach-volume", "modify-volume"):
+        run(services, volume, kind)
+    assert found(services, volume).attachment_state is AttachmentState.ATTACHING
+    with services.database.write() as c:
+        snapshots.fail(c, snapshot_id, "over")
+    for kind in ("attach-volume", "modify-volume"):
+        run(services, volume, kind)
+    assert (found(services, volume).attachment_state, found(services, volume).size_gib) == (AttachmentState.ATTACHED, 2)
 
 
 def test_what_cannot_be_attached_is_available_again(services: Services, principal: Principal) -> None:

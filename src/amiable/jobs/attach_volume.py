@@ -1,6 +1,7 @@
 """The work of AttachVolume: the volume's file into its instance's directory, and the disk into the machine if that runs.
 
-Safe to run twice: a file that has moved stays, a device that is there is left.  What cannot be attached is available again.
+Safe to run twice: a file that has moved stays, a device that is there is left.  What cannot be attached is available again.  A volume
+that a snapshot is being made of waits for that: the supervisor asks again.
 """
 
 import logging
@@ -8,7 +9,7 @@ import logging
 from amiable.database import volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, unexport, words
-from amiable.jobs.volume_machine import held, locked_directory, plug, running
+from amiable.jobs.volume_machine import held, is_being_read, locked_directory, plug, running
 from amiable.model.volume import AttachmentState, Volume
 from amiable.services import Services
 from amiable.vm import volume_files
@@ -20,7 +21,7 @@ log = logging.getLogger("amiable.volumes")
 def attach_volume(context: JobContext) -> None:
     """Runs the job; data: volume_id."""
     volume = _attaching(context.services, context.data["volume_id"])
-    if volume is None or volume.instance_id is None:
+    if volume is None or volume.instance_id is None or is_being_read(context.services, volume.id):
         return
     try:
         _attach(context, volume.instance_id)

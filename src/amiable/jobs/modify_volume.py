@@ -1,6 +1,7 @@
 """The work of ModifyVolume: the disk grows where it is, its machine is told the new rates, and the volume is what was asked for.
 
-Safe to run twice: a disk that is long enough is left.
+Safe to run twice: a disk that is long enough is left.  A volume that a snapshot is being made of waits for that: the supervisor asks
+again.
 """
 
 from dataclasses import replace
@@ -8,7 +9,7 @@ from dataclasses import replace
 from amiable.database import volume_modifications, volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, words
-from amiable.jobs.volume_machine import Held, held, locked_directory, running
+from amiable.jobs.volume_machine import Held, held, is_being_read, locked_directory, running
 from amiable.model.units import GIB
 from amiable.model.volume import Volume
 from amiable.model.volume_modification import Modification, ModificationState
@@ -23,7 +24,7 @@ def modify_volume(context: JobContext) -> None:
     services, volume_id = context.services, context.data["volume_id"]
     change = _under_way(services, volume_id)
     it = held(services, volume_id)
-    if change is None or it is None:
+    if change is None or it is None or is_being_read(services, volume_id):
         return
     try:
         if it.volume.instance_id is None:

@@ -49,6 +49,12 @@ def held(services: Services, volume_id: str) -> Held | None:
     return Held(volume, instance)
 
 
+def is_being_read(services: Services, volume_id: str) -> bool:
+    """Whether a snapshot is being made of the volume: its file can neither be opened for writing nor grow."""
+    with services.database.read() as c:
+        return volumes.is_being_read(c, volume_id)
+
+
 @contextmanager
 def locked_directory(services: Services, instance_id: str) -> Iterator[Directory | None]:
     """The instance's directory, its lock held; None where there is none: it was never booted, or has ended."""
