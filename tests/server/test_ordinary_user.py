@@ -50,7 +50,12 @@ def user_server() -> Iterator[Server]:
         "USER_ID": str(UID),
         "USER_HOME": str(home),
     }
-    server = Server(home / "data", environment=environment, prefix=("unshare", "-m", "bash", "-c", AS_USER, "as-user"))
+    server = Server(
+        home / "data",
+        environment=environment,
+        arguments=("--network", "namespace"),
+        prefix=("unshare", "-m", "bash", "-c", AS_USER, "as-user"),
+    )
     try:
         yield server
     finally:

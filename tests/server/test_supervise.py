@@ -31,6 +31,17 @@ READY = "amiable-tiny: ready"
 
 
 @pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Each guest with a holder of its own; routed ones: ``tests/acceptance/test_routed_journey.py``."""
+    running = Server(tmp_path_factory.mktemp("s") / "data", arguments=("--network", "namespace")).start()
+    try:
+        yield running
+    finally:
+        left = running.close()
+    assert left == [], left
+
+
+@pytest.fixture(scope="module")
 def image_id(server: Server) -> str:
     return amiable(server, "image", "import", str(tiny_guest().hvm), "--name", "tiny", "--output", "id").stdout.split()[
         -1

@@ -12,7 +12,7 @@ import pytest
 
 from amiable.rules.firewall import tap_name
 from amiable.vm import fabric, process
-from amiable.vm.directory import open_directory
+from amiable.vm.directory import locked, open_directory
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process
 from tests.support.fabrics import (
@@ -237,6 +237,17 @@ def test_an_agent_whose_taps_are_all_gone_ends_and_the_next_guest_gets_another(n
     net.guest(web)
     second = net.process()
     assert first is not None and second is not None and first.pid != second.pid
+
+
+def test_an_agent_whose_server_died_before_it_made_a_tap_ends(net: Net) -> None:
+    with fabric.open_fabric(net.data, VPC) as folder:
+        with locked(folder) as lock:
+            fabric._start_agent(folder, lock, [])
+            with net.agent() as agent:  # it lives while the lock is held, for whoever is about to make one
+                assert answers_state(agent) == []
+        with net.agent() as agent, contextlib.suppress(NetworkFailed):
+            agent.state()
+    wait_until(lambda: net.process() is None)
 
 
 def test_two_vpcs_with_the_same_addresses_do_not_meet(net: Net, tmp_path: Path) -> None:

@@ -45,8 +45,6 @@ PACKET_BYTES_MAX = 4096
 RULES_BYTES_MAX = 16 << 20
 DESCRIPTORS_MAX = 2
 LOOK_SECONDS = 5.0
-UNUSED_SECONDS_MAX = 60.0
-"""How long an agent stays that never had a tap."""
 RTMGRP_LINK = 1
 NEWS_BYTES_MAX = 65536
 
@@ -69,14 +67,12 @@ class Served:
 class Agent:
     """:meth:`serve` returns when the fabric has no tap left."""
 
-    def __init__(self, control: socket.socket, uid: int, *, is_revived: bool = False) -> None:
+    def __init__(self, control: socket.socket, uid: int) -> None:
         self._control = control
         self._uid = uid
         self._served: dict[str, Served] = {}
         self._rules = ""
         self._clients = 0
-        self._used = is_revived
-        self._began_at = time.monotonic()
         self._waiting = selectors.DefaultSelector()
         self._news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         self._news.bind((0, RTMGRP_LINK))
@@ -93,16 +89,14 @@ class Agent:
                     key.data(key.fileobj)
 
     def _is_over(self) -> bool:
+        """Whether there is no tap, and nobody who holds the lock to make one."""
         if self._served or links.taps():
-            return False
-        if not self._used and time.monotonic() - self._began_at < UNUSED_SECONDS_MAX:
             return False
         lock = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            self._used, self._began_at = False, time.monotonic()
             return False
         return True  # the lock is held to the end
 
@@ -198,7 +192,6 @@ class Agent:
             self._waiting.register(asked, selectors.EVENT_READ, served)
             undo.pop_all()
         self._served[link.tap] = served
-        self._used = True
 
     def _look(self, news: socket.socket) -> None:
         """Forgets the taps that are gone."""
@@ -257,7 +250,7 @@ def main(text: str) -> None:
     os.umask(0o077)
     control.bind(SOCKET)
     control.listen(CLIENTS_MAX)
-    agent = Agent(control, os.getuid(), is_revived=bool(what["namespaces"]))
+    agent = Agent(control, os.getuid())
     os.write(launcher.READY, b"ready\n")
     os.close(launcher.READY)
     os.close(launcher.DIRECTORY)
