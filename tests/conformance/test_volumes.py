@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from amiable.api.products import Asked, create_product
 from amiable.database import instances, product_codes, snapshots
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode, ProductCodeType
@@ -407,6 +408,27 @@ def test_product_codes_follow_a_volume_to_a_stopped_instance(
     run_jobs(edge.services)
     found = ec2.describe_instances(InstanceIds=[stopped])["Reservations"][0]["Instances"][0]
     assert found["ProductCodes"] == codes
+    ec2.detach_volume(VolumeId=volume_id)
+    run_jobs(edge.services)
+    assert one(ec2, volume_id)["State"] == "available"
+
+
+def test_a_lapsed_subscription_keeps_nobody_from_reading_a_volume(
+    edge: Edge, ec2: Any, owner: Principal, stopped: str
+) -> None:
+    _, seller = make_account(edge.services, "seller")
+    code = create_product(edge.services, seller, Asked("0.10"), name="Sold", currency="USD").product.code
+    volume_id = make(ec2)
+    (root,) = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [stopped]}])["Volumes"]
+    with edge.services.database.write() as c:
+        product_codes.put_codes(c, volume_id, [ProductCode(code, ProductCodeType.MARKETPLACE)])
+    ec2.attach_volume(VolumeId=volume_id, InstanceId=stopped, Device="/dev/sdf")
+    run_jobs(edge.services)
+    assert ec2.start_instances(InstanceIds=[stopped])["StartingInstances"][0]["CurrentState"]["Name"] == "pending"
+    happen(edge, stopped, Event.BOOTED, Event.STOP_ASKED, Event.STOPPED)
+    with edge.services.database.write() as c:
+        product_codes.put_codes(c, root["VolumeId"], [ProductCode(code, ProductCodeType.MARKETPLACE)])
+    assert refused(ec2.start_instances, InstanceIds=[stopped])[0] == "OptInRequired"
     ec2.detach_volume(VolumeId=volume_id)
     run_jobs(edge.services)
     assert one(ec2, volume_id)["State"] == "available"
