@@ -15,8 +15,9 @@ from amiable.api.ec2.tags import create_tags
 from amiable.database import boots, instances
 from amiable.model.boot import Boot, Mark, Stage
 from amiable.model.errors import Refusal
+from amiable.model.instance import Reason
 from amiable.model.principal import Principal
-from amiable.rules.lifecycle import Event
+from amiable.rules.lifecycle import Event, user_initiated
 from amiable.services import Services
 from amiable.vm.launcher import boot_id, start_ticks
 from amiable.vm.process import QEMU_RECORD
@@ -249,3 +250,28 @@ def test_statuses_can_be_filtered(services: Services, principal: Principal) -> N
     assert not statuses(services, principal, filters=wanted("instance-status.status", "ok"))
     with pytest.raises(Refusal):
         statuses(services, principal, filters=wanted("event.colour", "x"))
+
+
+def test_every_transition_says_when(moving: tuple[Services, Clock]) -> None:
+    services, clock = moving
+    principal = make_account(services)[1]
+    asked, crashed = (run_one(services, principal, make_image(services, principal)) for _ in range(2))
+    move(services, asked, Event.BOOTED)
+    move(services, crashed, Event.BOOTED)
+    clock[0] += timedelta(minutes=1)
+    with services.database.write() as c:
+        for instance_id, event, reason in (
+            (asked, Event.STOP_ASKED, user_initiated(Event.STOP_ASKED, services.now())),
+            (crashed, Event.PROCESS_DIED, Reason("Server.InternalError", "QEMU ended", "Server.InternalError")),
+        ):
+            instances.set_state(c, instance_id, event, now=services.now(), reason=reason)
+    answer = api.describe_instances(services, principal, ec2.DescribeInstancesRequest())
+    told = {
+        each.instance_id: each.state_transition_reason
+        for group in answer.reservations or []
+        for each in group.instances or []
+    }
+    assert told == {
+        asked: f"User initiated ({clock[0]:%Y-%m-%d %H:%M:%S} GMT)",
+        crashed: f"Server.InternalError ({clock[0]:%Y-%m-%d %H:%M:%S} GMT)",
+    }

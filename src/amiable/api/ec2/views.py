@@ -86,6 +86,12 @@ def instance_state(state: State) -> ec2.InstanceState:
     return ec2.InstanceState(code=CODES[state], name=state.value)
 
 
+def transition_reason(instance: Instance) -> str:
+    """Why the instance came into its state, and when: a person's call says when it came, all else when the state did."""
+    told, at = instance.transition_reason, instance.state_changed_at
+    return f"{told} ({at:%Y-%m-%d %H:%M:%S} GMT)" if told and at is not None and "(" not in told else told
+
+
 def billed_as(instance: Instance) -> tuple[str, str]:
     """The guest's system as EC2 bills it, and the operation."""
     return PLATFORM_DETAILS[instance.platform]
@@ -119,7 +125,7 @@ def instance_of(view: View) -> ec2.Instance:
         state=instance_state(it.state),
         private_dns_name=private_dns_name(it.private_ip, it.region) if view.is_placed else "",
         public_dns_name="",
-        state_transition_reason=it.transition_reason,
+        state_transition_reason=transition_reason(it),
         state_reason=_reason(it),
         key_name=it.key_name,
         ami_launch_index=it.launch_index,
