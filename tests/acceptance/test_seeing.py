@@ -195,7 +195,7 @@ def keep_what_it_said(server: Server, ec2: Any, instance: str) -> None:
 def test_a_kernel_without_the_disks_driver_is_told_with_the_modules_name(server: Server) -> None:
     words = ("--kernel", str(tiny_guest().kernel), "--name", "driverless", "--output", "id")
     kernel = journey.amiable(server, "kernel", "add", *words).stdout.strip()
-    how = ("--name", "driverless", "--virtualization", "paravirtual", "--kernel", kernel)
+    how = ("--name", "without its driver", "--virtualization", "paravirtual", "--kernel", kernel)
     image = journey.amiable(server, "image", "import", str(tiny_guest().pv), *how).stdout.strip()
     ec2 = server.client("ec2")
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "amiable:hardware-profile", "Value": "direct"}]}]
