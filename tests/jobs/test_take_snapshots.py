@@ -10,7 +10,7 @@ import pytest
 from amiable.api.ec2.create_image import create_image
 from amiable.api.ec2.create_snapshots import create_snapshot
 from amiable.blocks.store import BlockStore
-from amiable.database import images, instances, schema, snapshots, volumes
+from amiable.database import images, instances, jobs, schema, snapshots, volumes
 from amiable.jobs import moments, take_snapshots
 from amiable.jobs.changed_blocks import BATCH_BLOCKS
 from amiable.jobs.context import Interrupted, JobContext
@@ -80,8 +80,6 @@ class Still:
 
     def context(self, kind: str = take_snapshots.KIND) -> JobContext:
         """The job that waits, picked."""
-        from amiable.database import jobs
-
         with self.services.database.write() as c:
             job = jobs.pick(
                 c, kinds=[kind], owner="test:1", host=self.services.host, token="t", now=self.services.now()
@@ -240,3 +238,15 @@ def test_a_boot_waits_while_a_disk_is_read(still: Still) -> None:
     context.stop = Stop()  # type: ignore[assignment]
     moments.wait_until_unread(context, still.instance.id)
     assert context.stop.looks == 2  # type: ignore[attr-defined]
+
+
+def test_a_moment_of_a_qemu_that_has_ended_leaves_nothing(still: Still) -> None:
+    made = still.ask()
+    context = still.context()
+    moment = moments.Moment(moments.tag_of(made), (still.volume.id,), still.instance.id, is_running=True)
+    context.checkpoint({**context.data, "moment": moment.as_data(), "next": {}})
+    for name in ("disks.nbd", f"copies-{moment.tag}-0.qcow2"):
+        (still.folder / name).write_bytes(b"left by a QEMU that was killed")
+    take_snapshots.take_snapshots(context)
+    assert still.snapshot(made).state == "completed", "it was taken anew, of the disk at rest"
+    assert not any(path.name.startswith(("disks", "copies")) for path in still.folder.iterdir())

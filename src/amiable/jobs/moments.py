@@ -211,6 +211,8 @@ def let_go(services: Services, moment: Moment, volumes: Sequence[Volume]) -> Non
                 return
             with locked(directory):
                 disk_export.release_still(directory, moment.tag)
+                if moment.is_running:  # QEMU ended with the moment
+                    directory.unlink(disk_export.SOCKET)
                 if moment.instance_id is None or _is_stopped(services, moment.instance_id):
                     unexport(services, tuple(held))
     except FileNotFoundError:
