@@ -99,9 +99,9 @@ def test_what_has_no_function_is_absent_whatever_is_on_record() -> None:
     built = api_coverage.answered()["ec2"]
     depths = {
         name: api_coverage.depth("ec2", name, built, proved)
-        for name in ("CreateFpgaImage", "DescribeImages", "DescribeVpcs")
+        for name in ("CreateFpgaImage", "DescribeImages", "DescribeRouteTables")
     }
-    assert depths == {"CreateFpgaImage": "absent", "DescribeImages": "real", "DescribeVpcs": "record-only"}
+    assert depths == {"CreateFpgaImage": "absent", "DescribeImages": "real", "DescribeRouteTables": "record-only"}
     assert api_coverage.depth("ec2", "DescribeImages", built, {}) == "unproved"
 
 
