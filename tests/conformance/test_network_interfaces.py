@@ -269,12 +269,21 @@ def test_attributes_of_an_interface_are_changed_one_at_a_time(ec2: Any, instance
     change(NetworkInterfaceId=interface_id, Attachment={**stays, "DeleteOnTermination": True})
 
 
-def test_an_interface_is_in_five_groups_at_most(ec2: Any, image_id: str, interface_id: str) -> None:
+def test_an_interface_is_in_five_groups_at_most(
+    ec2: Any, image_id: str, interface_id: str, instance: dict[str, Any]
+) -> None:
     made = [group(ec2, f"one of six {number}") for number in range(6)]
     text = "The maximum number of security groups per interface has been reached: 5."
     expected = ("SecurityGroupsPerInterfaceLimitExceeded", text)
     assert refused(ec2.modify_network_interface_attribute, NetworkInterfaceId=interface_id, Groups=made) == expected
     assert refused(ec2.run_instances, ImageId=image_id, SecurityGroupIds=made, **TINY) == expected
+    assert refused(ec2.modify_instance_attribute, InstanceId=instance["InstanceId"], Groups=made) == expected
+    ec2.modify_instance_attribute(InstanceId=instance["InstanceId"], Groups=made[:1])
+    mine = told(ec2, instance["NetworkInterfaces"][0]["NetworkInterfaceId"])
+    assert [each["GroupId"] for each in mine["Groups"]] == made[:1]
+    ec2.modify_instance_attribute(
+        InstanceId=instance["InstanceId"], Groups=[each["GroupId"] for each in instance["SecurityGroups"]]
+    )
     for group_id in made:
         ec2.delete_security_group(GroupId=group_id)
 

@@ -24,6 +24,7 @@ from amiable.model.instance_errors import InvalidInstanceAttributeValue, Unsuppo
 from amiable.model.instance_type import InstanceType, find_type
 from amiable.model.volume import Volume
 from amiable.rules.kernel_choice import PARAVIRTUAL
+from amiable.rules.security_group import check_groups
 
 ANY_TIME: Final = frozenset(
     {
@@ -147,11 +148,13 @@ def choose_sriov(instance: Instance, value: str) -> str:
 
 
 def choose_groups(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """The groups named, each once; at least one.  ``known`` are those of the instance's VPC, and are named wrongly by nobody."""
+    """The groups named, each once; at least one, and not more than an interface takes.  ``known``: those of the instance's VPC."""
     if not wanted:
         raise InvalidParameterValue(parameter="GroupId", value="", why="At least one security group must be named.")
     assert set(wanted) <= set(known)
-    return tuple(dict.fromkeys(wanted))
+    chosen = tuple(dict.fromkeys(wanted))
+    check_groups(chosen)
+    return chosen
 
 
 def choose_volume(volumes: Sequence[Volume], device_name: str | None, volume_id: str | None) -> Volume:
