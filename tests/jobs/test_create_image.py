@@ -1,0 +1,74 @@
+"""The job that shuts a guest down for its image, where there is no machine: what it hands on, and what it leaves when it cannot."""
+
+from typing import Any
+
+from amiable.database import instances, jobs
+from amiable.jobs.context import JobContext
+from amiable.jobs.registry import JOBS
+from amiable.rules.lifecycle import Event
+from tests.conformance.test_create_image import BOOTED, Hand, hands, owner
+from tests.support.work import run_jobs
+
+__all__ = ["hands", "owner"]  # fixtures
+
+KIND = "create-image"
+
+
+def begun(owner: Hand, name: str) -> tuple[str, str, JobContext]:
+    """A running instance, an image that is being made of it, and the picked job."""
+    instance = owner.instance(events=BOOTED)
+    image = owner.ec2.create_image(InstanceId=instance, Name=name)["ImageId"]
+    with owner.services.database.write() as c:
+        host = owner.services.host
+        job = jobs.pick(c, kinds=[KIND], owner="test:1", host=host, token="t", now=owner.services.now())
+    assert job is not None and job.key == f"{instance}:reboot", "the supervisor takes a power-off for the job's own"
+    return instance, image, JobContext(owner.services, job)
+
+
+def finish(owner: Hand, context: JobContext) -> None:
+    with owner.services.database.write() as c:
+        jobs.finish(c, context.job, now=owner.services.now())
+
+
+def image_of(owner: Hand, image: str) -> dict[str, Any]:
+    found: dict[str, Any] = owner.ec2.describe_images(ImageIds=[image])["Images"][0]
+    return found
+
+
+def test_an_instance_that_was_stopped_meanwhile_is_imaged_as_it_lies(owner: Hand) -> None:
+    instance, image, context = begun(owner, "stopped meanwhile")
+    with owner.services.database.write() as c:
+        for event in (Event.STOP_ASKED, Event.STOPPED):
+            instances.set_state(c, instance, event, now=owner.services.now())
+    JOBS[KIND].run(context)
+    assert image_of(owner, image)["State"] == "pending"
+    JOBS[KIND].run(context)  # twice is once
+    finish(owner, context)
+    run_jobs(owner.services)
+    assert image_of(owner, image)["State"] == "available"
+
+
+def test_an_instance_that_was_terminated_meanwhile_fails_its_image(owner: Hand) -> None:
+    instance, image, context = begun(owner, "terminated meanwhile")
+    folder = owner.services.data / "instances" / instance
+    folder.mkdir()
+    for volume in owner.volumes(instance).values():
+        (folder / f"{volume.id}.qcow2").write_bytes(b"")
+    with owner.services.database.write() as c:
+        for event in (Event.TERMINATE_ASKED, Event.TERMINATED):
+            instances.set_state(c, instance, event, now=owner.services.now())
+    JOBS[KIND].run(context)
+    finish(owner, context)
+    found = image_of(owner, image)
+    assert found["State"] == "failed" and f"the instance {instance} was terminated" in found["StateReason"]["Message"]
+
+
+def test_a_job_that_is_given_up_fails_the_image_with_the_words(owner: Hand) -> None:
+    _, image, context = begun(owner, "given up")
+    JOBS[KIND].give_up(context, "five tries")
+    finish(owner, context)
+    found = image_of(owner, image)
+    assert (found["State"], found["StateReason"]["Code"]) == ("failed", "Server.InternalError")
+    assert found["StateReason"]["Message"] == "Server.InternalError: five tries"
+    snapshot = owner.snapshot(found["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"])
+    assert (snapshot["State"], snapshot["StateMessage"]) == ("error", "five tries")
