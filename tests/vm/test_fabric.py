@@ -239,6 +239,16 @@ def test_an_agent_whose_taps_are_all_gone_ends_and_the_next_guest_gets_another(n
     assert first is not None and second is not None and first.pid != second.pid
 
 
+def test_the_agent_has_rights_over_the_network_and_no_others(net: Net) -> None:
+    net.guest(interface(4))
+    agent = net.process()
+    assert agent is not None
+    status = Path(f"/proc/{agent.pid}/status").read_text().splitlines()
+    held = {line.split()[0]: int(line.split()[1], 16) for line in status if line.startswith("Cap")}
+    assert held["CapEff:"] == held["CapPrm:"] == held["CapBnd:"] == 1 << 10 | 1 << 12 | 1 << 13
+    assert "NoNewPrivs:\t1" in status
+
+
 def test_an_agent_whose_server_died_before_it_made_a_tap_ends(net: Net) -> None:
     with fabric.open_fabric(net.data, VPC) as folder:
         with locked(folder) as lock:

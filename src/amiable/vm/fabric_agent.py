@@ -244,6 +244,7 @@ def main(text: str) -> None:
     for descriptor in what["namespaces"]:
         os.close(descriptor)
     links.prepare()
+    links.keep_network_rights()
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(SOCKET)  # noqa: PTH108 - pathlib is not loaded here

@@ -20,6 +20,7 @@ def probe() -> tuple[bool, str]:
         links.enter_namespace([])
         step = "the namespace cannot be set up"
         links.prepare()
+        links.keep_network_rights()
         step = "no firewall rules can be set"
         links.apply_rules(ruleset(CLOSED, SAMPLE.vpc_id))
         step = f"no tap can be made with {links.TUN}"

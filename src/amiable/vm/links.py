@@ -5,6 +5,7 @@ A tap lives as long as somebody holds its descriptor: with its QEMU's end the ke
 """
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import select
@@ -21,6 +22,9 @@ TUN = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 SO_NO_CHECK = 11
+CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW = 10, 12, 13
+CAPABILITY_VERSION_3 = 0x20080522
+PR_CAPBSET_DROP = 24
 PROGRAM_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 PROGRAM_SECONDS_MAX = 20
 WORDS_BYTES_MAX = 1000
@@ -44,6 +48,21 @@ def enter_namespace(namespaces: list[int]) -> None:
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
+
+
+def keep_network_rights() -> None:
+    """Gives up every capability but those over the network, also for the programs that are started: what a guest sends is read here."""
+    kept = 1 << CAP_NET_BIND_SERVICE | 1 << CAP_NET_ADMIN | 1 << CAP_NET_RAW
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        last = int(file.read())
+    for capability in range(last + 1):
+        if not kept >> capability & 1:
+            launcher.libc_call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
+    halves = struct.pack("6I", kept, kept, 0, 0, 0, 0)
+    if ctypes.CDLL(None, use_errno=True).capset(header, halves) != 0:
+        raise OSError(ctypes.get_errno(), "capset: " + os.strerror(ctypes.get_errno()))
+    launcher.libc_call("prctl", launcher.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def prepare() -> None:
