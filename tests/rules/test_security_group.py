@@ -60,7 +60,7 @@ def test_what_is_no_network_is_refused_by_name(text: str) -> None:
         except InvalidParameterValue as refusal:
             assert "is malformed" in refusal.message
         else:
-            assert ip_network(kept)
+            assert str(ip_network(kept)) == kept
 
 
 def test_a_description_does_not_tell_rules_apart() -> None:
