@@ -15,7 +15,9 @@ from tests.support.server import Server
 WORDS = "these bytes go with their volume"
 GIB_SECTORS = 1 << 21
 LAUNCH = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1, "KeyName": "volumes"}
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 PROFILE = "amiable:hardware-profile"
+BOOTS = [("virtio", "legacy-bios", "/dev/vda1")]
 LIST_DISKS = (
     "for d in /sys/block/vd* /sys/block/nvme*; do [ -e $d ] || continue; "
     "s=$(cat $d/serial 2>/dev/null || cat $d/device/serial); echo ${s%% *} /dev/${d##*/} $(cat $d/size); done"
@@ -35,6 +37,19 @@ class Guest:
     def run(self, command: str) -> str:
         """What ``command`` prints in the guest."""
         return journey.ssh(self.server, self.id, self.key, command).strip()
+
+    def reboot(self) -> None:
+        """Restarts the guest; it answers again."""
+        boot = self.run(BOOT_ID)
+        self.ec2.reboot_instances(InstanceIds=[self.id])
+
+        def look() -> bool | None:
+            try:
+                return self.run(BOOT_ID) != boot or None
+            except AssertionError:  # its host keys are not known yet
+                return None
+
+        journey.wait_until(f"{self.id} to come back", look)
 
     def disks(self) -> dict[str, tuple[str, int]]:
         """Serial → device and sectors."""
@@ -160,3 +175,32 @@ def test_volumes_come_and_go_while_guests_run_and_carry_their_bytes(server: Serv
         ec2.delete_volume(VolumeId=volume_id)
     journey.wait_until("no volumes", lambda: not ec2.describe_volumes()["Volumes"] or None, 60)
     assert list((server.data / "volumes").glob("*.qcow2")) == []
+
+
+@pytest.mark.boot
+@pytest.mark.slow
+@pytest.mark.parametrize(("profile", "boot_mode", "root"), BOOTS)
+def test_the_root_is_the_boot_disk_beside_a_clone_of_itself(
+    server: Server, imported: Imported, profile: str, boot_mode: str, root: str
+) -> None:
+    ec2 = server.client("ec2")
+    device = {"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": imported.snapshot}}
+    words = {
+        "Architecture": "x86_64",
+        "VirtualizationType": "hvm",
+        "RootDeviceName": "/dev/sda1",
+        "BootMode": boot_mode,
+    }
+    image = ec2.register_image(Name=f"clones by {boot_mode}", BlockDeviceMappings=[device], **words)["ImageId"]
+    guest = Guest(server, image, imported.key, profile)
+    zone = journey.describe(ec2, guest.id)["Placement"]["AvailabilityZone"]
+    clone = ec2.create_volume(AvailabilityZone=zone, SnapshotId=imported.snapshot)["VolumeId"]
+    # What boots tells by its own menu; the guest is told the first disk, as both have the label that it looks for.
+    guest.run(f"sed -i 's,root=LABEL=[^ ]*,root={root} own=root,' /boot/grub/grub.cfg; sync")
+    attach(guest, clone, "/dev/sda2")  # its name stands before every other's
+    guest.reboot()
+    assert "own=root" in guest.run("cat /proc/cmdline")
+    assert guest.disks()[serial(root_of(guest))][0] == root.rstrip("1").removesuffix("p")
+    journey.terminate(server, guest.id)
+    wait(ec2, clone, "available")
+    ec2.delete_volume(VolumeId=clone)
