@@ -250,7 +250,7 @@ def test_the_agent_has_rights_over_the_network_and_no_others(net: Net) -> None:
 
 
 def test_an_agent_whose_server_died_before_it_made_a_tap_ends(net: Net) -> None:
-    with fabric.open_fabric(net.data, VPC) as folder:
+    with fabric.open_fabric(net.data, VPC, make=True) as folder:
         with locked(folder) as lock:
             fabric._start_agent(folder, lock, [])
             with net.agent() as agent:  # it lives while the lock is held, for whoever is about to make one

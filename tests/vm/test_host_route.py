@@ -162,7 +162,7 @@ def test_what_was_noted_is_read_back_while_the_agent_lives(net: Net) -> None:
         HostRoute(VPC, SUBNET, ""),
         HostRoute(VPC, "172.31.16.0/20", "the host has a route to 172.31.0.0/16 by own"),
     ]
-    with fabric.open_fabric(net.data, VPC) as folder:
+    with fabric.open_fabric(net.data, VPC, make=True) as folder:
         assert host_route.note_routes(folder, noted) and not host_route.note_routes(folder, noted)
         assert host_route.known_routes(net.data) == []
         net.boot([interface(4)], OUT)

@@ -44,10 +44,11 @@ _NS_GET_USERNS: Final = 0xB701
 
 
 @contextlib.contextmanager
-def open_fabric(data: Path, vpc_id: str) -> Iterator[Directory]:
-    """The VPC's directory, made where it is not there."""
+def open_fabric(data: Path, vpc_id: str, *, make: bool = False) -> Iterator[Directory]:
+    """The VPC's directory; raises FileNotFoundError where it is not there and not to be made."""
     path = data / FOLDER / vpc_id
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if make:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield Directory(path, descriptor, None)
@@ -66,7 +67,7 @@ def add_tap(data: Path, link: Link) -> int:
 
     Nothing passes through it before the rules say so.  Raises NetworkFailed, DirectoryBusy.
     """
-    with open_fabric(data, link.vpc_id) as fabric, locked(fabric) as lock:
+    with open_fabric(data, link.vpc_id, make=True) as fabric, locked(fabric) as lock:
         if find_agent(fabric) is None:
             _start_agent(fabric, lock, [])
         with Agent(fabric) as agent:
@@ -141,16 +142,6 @@ def _start_agent(fabric: Directory, lock: int, namespaces: Sequence[int]) -> Pro
     with contextlib.suppress(OSError):
         process.identity_of(pid).end(wait_seconds=5)
     raise NetworkFailed(f"the network agent: {word.decode(errors='replace').strip() or 'it ended without a word'}")
-
-
-def end_agent(fabric: Directory) -> bool:
-    """Ends the agent and forgets it; whether it has ended."""
-    found = process.read_record(fabric.descriptor, RECORD)
-    if found is not None and not found.end(wait_seconds=ANSWER_SECONDS_MAX):
-        return False
-    process.remove_record(fabric.descriptor, RECORD)
-    fabric.unlink(SOCKET)
-    return True
 
 
 class Agent:
