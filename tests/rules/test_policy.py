@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from amiable.model.errors import IamRefusal
 from amiable.model.policy import Policy
+from amiable.rules.filters import tokenize, wildcard_match
 from amiable.rules.policy import (
     UNRESOLVED,
     Asked,
@@ -141,6 +142,18 @@ def test_what_a_call_names_otherwise_than_by_id_is_denied_where_any_is_and_allow
     denied = [statement(), statement("Deny", resource=one)]
     assert said(denied, "ec2:DeleteSecurityGroup", UNRESOLVED) is DENIED
     assert said(denied, "ec2:DescribeSecurityGroups", "*") is ALLOWED
+    all_but_one = [statement(resource=None, NotResource=one)]
+    assert said(all_but_one, "ec2:DeleteSecurityGroup", UNRESOLVED) is NOT_ALLOWED, "it may be that one"
+    assert said([statement(), statement("Deny", resource=None, NotResource=one)], "ec2:X", UNRESOLVED) is DENIED
+
+
+@given(st.text("ab*?\\.\n", max_size=12), st.text("ab*?\\.\n", max_size=12))
+def test_patterns_match_as_those_of_filters_without_escapes(pattern: str, asked: str) -> None:
+    assert is_match(pattern, asked) is wildcard_match(tokenize(pattern.replace("\\", "\\\\")), asked)
+
+
+def test_a_pattern_of_many_stars_is_decided_in_steps_that_grow_no_faster_than_the_text() -> None:
+    assert not is_match("*a" * 2000 + "b", "a" * 4000), "a matcher that goes back would not end"
 
 
 def test_the_policies_of_a_role_are_one_and_one_deny_is_enough() -> None:

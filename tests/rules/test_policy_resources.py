@@ -41,6 +41,12 @@ ID = "0" * 17
         (ec2.DeleteSecurityGroupRequest(group_name="web"), ("?",)),
         (ec2.CreateSecurityGroupRequest(group_name="web", description="d"), (f"{MINE}security-group/*",)),
         (ec2.DisassociateAddressRequest(association_id=f"eipassoc-{ID}"), ("?",)),
+        (ec2.ReleaseAddressRequest(public_ip="198.51.100.1"), ("?",)),
+        (
+            ec2.DescribeInstanceAttributeRequest(instance_id=f"i-{ID}", attribute="userData"),
+            (f"{MINE}instance/i-{ID}",),
+        ),
+        (ec2.StopInstancesRequest(instance_ids=[f"i-{number:017x}" for number in range(1001)]), ("?",)),
         (ec2.GetImageBlockPublicAccessStateRequest(), ("*",)),
         (ec2.StopInstancesRequest(instance_ids=["nonsense", "x-1"]), ("*",)),
     ],

@@ -40,6 +40,12 @@ def test_traffic_is_refused_or_stays_as_it_came_out(protocol: str, first: int | 
     assert kept[0] not in NAMES and kept[0] == kept[0].lower()
 
 
+@pytest.mark.parametrize("protocol", ["256", "1" * 5000, "٢٢", "-2", "tcp\n"], ids=len)
+def test_a_protocol_that_is_none_is_refused(protocol: str) -> None:
+    with pytest.raises(InvalidParameterValue, match="Unknown protocol"):
+        traffic_of(protocol, 1, 1)
+
+
 @given(st.ip_addresses(v=4), st.integers(0, 32))
 def test_an_ipv4_network_loses_its_host_bits_and_stays(address: object, bits: int) -> None:
     kept = ipv4_network(f"{address}/{bits}")

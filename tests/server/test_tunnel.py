@@ -126,7 +126,10 @@ def _quiet(place: Place) -> Iterator[None]:
 # ── refusals ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "-1", "ssh", "", "22x", "٢٢", "99999999999999999999"])
+@pytest.mark.parametrize(
+    "port",
+    ["0", "65536", "-1", "ssh", "", "22x", "٢٢", "99999999999999999999", pytest.param("1" * 4400, id="4400 digits")],
+)
 def test_a_port_that_is_none_is_refused(place: Place, port: str) -> None:
     status, code, message = place.knock(place.url(port=port))
     assert (status, code) == (400, "InvalidParameterValue") and "port" in message

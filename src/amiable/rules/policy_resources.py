@@ -61,8 +61,21 @@ MADE: Final[Mapping[str, tuple[str, ...]]] = {
     "CreateReplaceRootVolumeTask": ("replace-root-volume-task",),
 }
 
-BY_NAME: Final = frozenset({"group_name", "launch_template_name", "security_groups", "source_security_group_name"})
-"""What names a resource otherwise than by its id.  RunInstances asks again, about the groups that it found."""
+BY_NAME: Final = frozenset(
+    {"group_name", "launch_template_name", "public_ip", "security_groups", "source_security_group_name"}
+)
+"""What names a resource otherwise than by its id."""
+NAMES_MADE: Final = frozenset(
+    {
+        ("CreateSecurityGroup", "group_name"),
+        ("CreateLaunchTemplate", "launch_template_name"),
+        ("RunInstances", "launch_template_name"),
+        ("RunInstances", "security_groups"),
+    }
+)
+"""The names of what is made; and RunInstances asks again, about the template and the groups that it found."""
+RESOURCES_MAX: Final = 1000
+"""As many as a request may tag.  One that names more may do what is allowed on all."""
 
 _ID: Final = re.compile(r"[a-z]+(-[a-z]+)*-[0-9a-f]{8,17}", re.ASCII)
 
@@ -85,8 +98,8 @@ class Home:
 
 
 def ec2_resources(home: Home, action: str, request: msgspec.Struct) -> tuple[str, ...]:
-    """The ARNs that an EC2 request is about, at least one."""
-    if action.startswith("Describe"):
+    """The ARNs that an EC2 request is about, at least one; of the Describe calls those of one resource's attribute are about that."""
+    if action.startswith("Describe") and not action.endswith("Attribute"):
         return ("*",)
     arns = [home.ec2(kind, "*") for kind in MADE.get(action, ())]
     for name, text in _texts(request):
@@ -95,9 +108,10 @@ def ec2_resources(home: Home, action: str, request: msgspec.Struct) -> tuple[str
         elif _holds_ids(name) and _ID.fullmatch(text):
             kind = KINDS.get(ids.prefix_of(text))
             arns.append(UNRESOLVED if kind is None else home.ec2(kind, text))
-        elif name in BY_NAME and action not in MADE:
+        elif name in BY_NAME and (action, name) not in NAMES_MADE:
             arns.append(UNRESOLVED)
-    return tuple(dict.fromkeys(arns)) or ("*",)
+    found = tuple(dict.fromkeys(arns)) or ("*",)
+    return found if len(found) <= RESOURCES_MAX else (UNRESOLVED,)
 
 
 def _holds_ids(name: str) -> bool:

@@ -26,6 +26,7 @@ GROUPS_PER_INTERFACE_MAX: Final = 5
 TEXT_CHARACTERS_MAX: Final = 255
 PORT_MAX: Final = 65_535
 ICMP_MAX: Final = 255
+PROTOCOL_DIGITS_MAX: Final = 3
 
 NAMES: Final = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6"}
 """Protocols that EC2 calls by name, whichever way they are asked for."""
@@ -86,8 +87,8 @@ def traffic_of(protocol: str | None, from_port: int | None, to_port: int | None)
         return name, *_types(name, from_port, to_port)
     if name in (ALL_PROTOCOLS, "all"):
         return ALL_PROTOCOLS, None, None
-    if not (name.isascii() and name.isdigit() and int(name) <= ICMP_MAX):
-        raise InvalidParameterValue(f"Invalid value '{protocol}' for IP protocol. Unknown protocol.")
+    if not (name.isascii() and name.isdigit() and len(name) <= PROTOCOL_DIGITS_MAX and int(name) <= ICMP_MAX):
+        raise InvalidParameterValue(f"Invalid value '{protocol[:40]}' for IP protocol. Unknown protocol.")
     return str(int(name)), None, None
 
 

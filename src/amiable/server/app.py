@@ -261,7 +261,7 @@ async def _serve_websocket(services: Services, scope: Scope, receive: Receive, s
         claim = sigv4.find_claim(signed)
         if claim is None:
             raise Unauthenticated("missing", "The request carries no signature.")
-        found = WEBSOCKETS.fullmatch(signed.raw_path)
+        found = WEBSOCKETS.fullmatch(websocket.url.path)
         if claim.scope.service != "amiable" or found is None:
             raise UnsupportedOperation("No WebSocket is served there.")
         caller = await authenticate_websocket(services, signed, claim, request_id)

@@ -4,6 +4,7 @@ Every handler in ``AUTHORIZING`` asks here; ``server/app`` refuses a role's sess
 """
 
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -96,9 +97,9 @@ def check_s3_object(principal: Principal, action: str, name: str) -> None:
 
 
 def check_amiable(principal: Principal, method: str, path: str) -> None:
-    """Refuses a request of Amiable's own API: its action is ``amiable:GET`` …, its resource the path."""
+    """Refuses a request of Amiable's own API: its action is ``amiable:GET`` …, its resource the path, as it is read."""
     if principal.role is not None:
-        check_allowed(principal, f"amiable:{method}", (_home(principal).arn("amiable", path.lstrip("/")),))
+        check_allowed(principal, f"amiable:{method}", (_home(principal).arn("amiable", unquote(path).lstrip("/")),))
 
 
 def _home(principal: Principal) -> Home:

@@ -70,7 +70,7 @@ def connect_guest(services: Services, principal: Principal, instance_id: str, po
     """A connection to the port of the caller's running instance; QEMU accepts before the guest does, so an early one just ends."""
     if not ids.is_well_formed(ids.INSTANCE, instance_id):
         raise Malformed("instance", instance_id, ids.INSTANCE)
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
         raise InvalidParameterValue(parameter="port", value=port, why="Give a port from 1 to 65535.")
     with services.database.read() as c:
         instance = instances.get_instance(c, instance_id)

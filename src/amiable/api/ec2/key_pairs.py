@@ -27,9 +27,11 @@ from amiable.model.key_pair_errors import KeyPairLimitExceeded
 from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.rules.identifiers import check_form
+from amiable.rules.policy_resources import Home
 from amiable.rules.ppk import PrivateKey, ppk_of
 from amiable.rules.public_key import created_rsa_fingerprint, imported_fingerprint, openssh_line, read_public_key
 from amiable.services import Services
+from amiable.services.authorization import check_allowed
 from amiable.wire.generated import ec2
 
 NAME_LENGTH_MAX: Final = 255
@@ -222,6 +224,8 @@ def delete_key_pair(
         ]
         if request.key_pair_id and not found:
             raise NotFound("key_pair", [request.key_pair_id])
+        home = Home(principal.account_id, principal.region)  # policies say its name, whichever the request says
+        check_allowed(principal, "ec2:DeleteKeyPair", [home.ec2("key-pair", pair.name) for pair in found])
         raise_if_dry_run(request)
         for pair in found:
             key_pairs.delete_key_pair(c, pair.id)

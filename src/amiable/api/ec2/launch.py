@@ -18,7 +18,7 @@ from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.image_alias import resolve_image
 from amiable.api.ec2.instance_profiles import associate, profile_of_launch
 from amiable.api.ec2.launch_place import Counts, Place, choose_place, new_mac, place_interfaces
-from amiable.api.ec2.launch_templates import from_template
+from amiable.api.ec2.launch_templates import TEMPLATE_TAG, from_template
 from amiable.api.ec2.tags import birth_tags
 from amiable.api.idempotency import check_token, recall, remember
 from amiable.api.products import check_subscribed
@@ -54,7 +54,7 @@ from amiable.rules.hardware_profile import TAG
 from amiable.rules.instance_type_rule import check_type
 from amiable.rules.launch import Asked, Known, Plan
 from amiable.rules.metadata_options import check_tag_keys
-from amiable.rules.policy_resources import Home
+from amiable.rules.policy_resources import Home, ec2_resources
 from amiable.services import Services, name_guard
 from amiable.services.allowed_images import check_allowed
 from amiable.services.authorization import check_allowed as check_role
@@ -104,7 +104,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         )
         place = choose_place(c, services, principal, asked_place, Counts(request.min_count, request.max_count, count))
         name_guard.check_launch(services, c, principal, image, is_dry=is_dry)
-        _check_role(principal, image, place)
+        _check_role(principal, request, image, place, of_template)
         raise_if_dry_run(request)
         launched = list(_instances(services, principal, request, plan, place, key_pair))
         _insert(c, services, launched, plan, born)
@@ -127,11 +127,19 @@ def _made_before(c: Connection, principal: Principal, instance_ids: Sequence[str
     return views.reservations(views.views_of(c, principal, here))[0]
 
 
-def _check_role(principal: Principal, image: Image, place: Place) -> None:
-    """A role launches only what its policies allow: also the image of a template, and the subnet and groups by default."""
+def _check_role(
+    principal: Principal,
+    request: ec2.RunInstancesRequest,
+    image: Image,
+    place: Place,
+    of_template: Mapping[str, str],
+) -> None:
+    """A role launches only what its policies allow: also the template and all that it says, and the subnet and groups by default."""
     home = Home(principal.account_id, principal.region)
-    arns = [home.ec2("image", image.id), home.ec2("subnet", place.subnet.id)]
-    check_role(principal, f"ec2:{ACTION}", [*arns, *(home.ec2("security-group", each) for each in place.group_ids)])
+    arns = [*ec2_resources(home, ACTION, request), home.ec2("image", image.id), home.ec2("subnet", place.subnet.id)]
+    arns += [home.ec2("security-group", each) for each in place.group_ids]
+    arns += [home.ec2("launch-template", each) for name, each in of_template.items() if name == TEMPLATE_TAG]
+    check_role(principal, f"ec2:{ACTION}", arns)
 
 
 def _find_image(c: Connection, principal: Principal, image_id: str) -> Image:
