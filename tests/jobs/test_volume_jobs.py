@@ -1,5 +1,7 @@
 """The four jobs of volumes without a machine: files move once however often they are asked, and what a crash leaves is put right."""
 
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from amiable.server.volume_sweep import sweep_volumes
 from amiable.services import Services, volume_work
 from amiable.services.volume_place import Place, VolumePlace, open_place, place_of
 from amiable.vm import machine, volume_files
+from amiable.vm.directory import open_directory
+from amiable.vm.machine import MachineFailed
 from amiable.vm.volume_files import file_name
 from tests.api.ec2.launching import make_snapshot
 from tests.jobs.test_machine_jobs import context as machine_context
@@ -155,6 +159,43 @@ def test_a_guests_link_in_a_volumes_place_is_not_taken_for_its_file(services: Se
     with pytest.raises(OSError):
         detach_volume.detach_volume(context(services, volume, "detach-volume"))
     assert volume_files.list_detached(services.data) == [] and secret.read_bytes() == b"secret"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="started by an ordinary user, the server is whom the guests run as")
+def test_a_file_that_a_guest_holds_open_for_writing_is_not_detached(services: Services, principal: Principal) -> None:
+    instance, folder = stopped(services, principal)
+    volume = make(services, principal)
+    ask_to_attach(services, volume, instance)
+    path = folder / file_name(volume.id)
+    path.write_bytes(b"bytes")
+    with services.database.write() as c:
+        volumes.set_attachment(c, volume.id, AttachmentState.DETACHING)
+    with path.open("r+b"), pytest.raises(MachineFailed, match="still open to a process that can write to it"):
+        run(services, volume, "detach-volume")
+    assert found(services, volume).attachment_state is AttachmentState.DETACHING
+    with volume_files.open_volumes(services.data) as outside, open_directory(services.data, instance.id) as directory:
+        volume_files.move_out(services.data, directory, volume.id)
+        assert (outside.path / file_name(volume.id)).read_bytes() == b"bytes", "once it is let go it goes on"
+
+
+def test_a_file_that_leads_a_tool_of_ours_to_another_is_refused_and_the_other_left(
+    services: Services, principal: Principal
+) -> None:
+    volume = make(services, principal, size_gib=1, size_bytes=GIB)
+    other = services.data / "other"
+    other.write_bytes(b"of the host")
+    with volume_files.open_volumes(services.data) as outside:
+        elsewhere = f"data_file={other},data_file_raw=on"
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", elsewhere, file_name(volume.id), "1M"]
+        subprocess.run(argv, cwd=outside.path, check=True)
+    other.write_bytes(b"of the host")
+    with services.database.write() as c:
+        volume_modifications.insert_modification(c, replace(_change(services, volume), target_size_gib=3))
+    run(services, volume, "modify-volume")
+    assert found(services, volume).size_gib == 1 and other.read_bytes() == b"of the host"
+    with services.database.read() as c:
+        (change,) = volume_modifications.list_modifications(c, volume.id)
+    assert change.state is ModificationState.FAILED and "is not as it was made" in (change.message or "")
 
 
 def test_a_volume_that_is_leaving_stays_when_its_instance_ends(services: Services, principal: Principal) -> None:

@@ -123,9 +123,9 @@ def test_the_last_viewer_to_leave_lets_the_port_go_and_the_next_one_takes_it(pla
     edge, instance_id, guest = place
     for count in (1, 2):
         with look(edge, instance_id) as viewer:
+            guest.wait_for(lambda count=count: len(guest.connections) == count)
             guest.speak(b"here\n")
             read(viewer, b"here")
-            assert len(guest.connections) == count
         guest.wait_for(lambda: True)
         with contextlib.suppress(OSError):
             guest.connections[-1].settimeout(WAIT_SECONDS)

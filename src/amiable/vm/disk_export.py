@@ -18,7 +18,6 @@ import json
 import os
 import re
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from amiable.model.hardware import Disk
-from amiable.vm import machine, process
+from amiable.vm import machine, process, volume_files
 from amiable.vm.directory import LOG, Directory, peer_pid
 from amiable.vm.dirty_bitmaps import SINCE, mark, node_of
 from amiable.vm.machine import MachineFailed
@@ -45,9 +44,6 @@ COPY_SECONDS_MAX: Final = 30
 START_SECONDS_MAX: Final = 30.0
 ANSWER_SECONDS_MAX: Final = 300.0
 """How long one read may take: the exporter may be starting again."""
-QCOW2_HEAD: Final = struct.Struct(">4s68xQ")
-"""The magic, and the incompatible features at offset 72."""
-QCOW2_EXTERNAL_DATA: Final = 4
 QMP_SECONDS_MAX: Final = 60.0
 LOOK_SECONDS: Final = 0.02
 CONNECTIONS_MAX: Final = 64
@@ -101,7 +97,7 @@ def hold_still(directory: Directory, reading: Reading) -> Process:
             raise DiskBusy(f"{disk.overlay} is being read already")
     program = machine.find_program("qemu-storage-daemon", "qemu-system-common")
     for disk in reading.disks:
-        _check_overlay(directory, disk)
+        volume_files.virtual_size(directory, disk.overlay)
     return _start_server(directory, reading, [program, *_arguments(reading)])
 
 
@@ -175,17 +171,6 @@ def _arguments(reading: Reading) -> list[str]:
         options = f"type=nbd,id={name},node-name=overlay-{number},name={name},writable=off,allocation-depth=on"
         exports += ["--export", options]
     return words + exports
-
-
-def _check_overlay(directory: Directory, disk: Disk) -> None:
-    """Refuses an overlay whose data are in another file: only a guest that broke out of QEMU makes one."""
-    with os.fdopen(directory.open(disk.overlay, os.O_RDONLY), "rb") as file:
-        head = file.read(QCOW2_HEAD.size)
-    if len(head) < QCOW2_HEAD.size:
-        raise MachineFailed(f"{disk.overlay} is cut short")
-    magic, features = QCOW2_HEAD.unpack(head)
-    if magic != b"QFI\xfb" or features & QCOW2_EXTERNAL_DATA:
-        raise MachineFailed(f"{disk.overlay} is not as it was made")
 
 
 def _start_server(directory: Directory, reading: Reading, argv: list[str]) -> Process:

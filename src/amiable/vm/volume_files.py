@@ -6,11 +6,17 @@
 
 A move is one rename, and a change of owner that is made again where it was not finished: both may be asked for twice.  They are
 called with the instance's lock held.  The file grows with its volume (:func:`fit`), in the header first.
+
+A guest that broke out of QEMU may have written the file, and may hold it open: the server's own tools are led nowhere by it
+(:func:`check_header`), and it is detached once nobody can write to it.
 """
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
+import signal
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +27,9 @@ from amiable.vm import machine
 from amiable.vm.directory import Directory
 from amiable.vm.machine import MachineFailed
 
-QCOW2_HEAD: Final = struct.Struct(">4s20xQ")
-"""The magic, and the virtual size at offset 24."""
+QCOW2_HEAD: Final = struct.Struct(">4s20xQ40xQ")
+"""The magic, the virtual size at offset 24, and the incompatible features at offset 72."""
+QCOW2_EXTERNAL_DATA: Final = 4
 
 
 def file_name(volume_id: str) -> str:
@@ -65,6 +72,21 @@ def move_out(data: Path, directory: Directory, volume_id: str) -> None:
             os.fsync(directory.descriptor)
         if os.geteuid() == 0 and folder.exists(name):
             _give(folder, name, 0)
+            _check_let_go(folder, name)
+
+
+def _check_let_go(directory: Directory, name: str) -> None:
+    """Refuses a file that another process can write to: the kernel then gives no lease of it."""
+    descriptor = directory.open(name, os.O_RDONLY)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # ignored; what says that a lease ends would end us
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            raise MachineFailed(f"{name} is still open to a process that can write to it") from None
+        # a file system without leases
+    finally:
+        os.close(descriptor)  # and with it the lease
 
 
 def _give(directory: Directory, name: str, uid: int) -> None:
@@ -103,12 +125,16 @@ def fit(directory: Directory, volume_id: str, size_bytes: int) -> None:
 
 
 def virtual_size(directory: Directory, name: str) -> int:
-    """How long the disk in the qcow2 file is, in bytes."""
+    """How long the disk in the qcow2 file is, in bytes; refuses what :func:`check_header` refuses."""
     with os.fdopen(directory.open(name, os.O_RDONLY), "rb") as file:
-        head = file.read(QCOW2_HEAD.size)
+        return check_header(name, file.read(QCOW2_HEAD.size))
+
+
+def check_header(name: str, head: bytes) -> int:
+    """The disk's bytes, from the beginning of its file; refuses one whose data are in another file: it could be any of the host's."""
     if len(head) < QCOW2_HEAD.size:
         raise MachineFailed(f"{name} is cut short")
-    magic, size_bytes = QCOW2_HEAD.unpack(head)
-    if magic != b"QFI\xfb":
+    magic, size_bytes, features = QCOW2_HEAD.unpack(head)
+    if magic != b"QFI\xfb" or features & QCOW2_EXTERNAL_DATA:
         raise MachineFailed(f"{name} is not as it was made")
     return int(size_bytes)
