@@ -248,3 +248,13 @@ def test_what_a_full_disk_does_not_take_is_kept_once_there_is_room(
     assert [mark.stage for mark in boot.marks] == [Stage.KERNEL]
     with services.database.read() as c:
         assert consoles.find_password(c, place.instance_id) is not None
+
+
+def test_a_guest_that_prints_without_end_is_read_behind_and_told_of_all_the_same(make: Callable[..., Place]) -> None:
+    place = make()
+    place.print(KERNEL + b"x\n" * boot_watch.LOOK_BYTES_MAX + PANIC)
+    assert place.watch._position == boot_watch.LOOK_BYTES_MAX
+    for _ in range(3):
+        place.look()
+    (boot,) = place.boots()
+    assert boot.cause is not None and boot.cause.fault is Fault.KERNEL_PANIC

@@ -170,6 +170,23 @@ def test_an_error_that_the_guest_was_told_of_pauses_nothing(place: Place) -> Non
     assert place.row().state_reason_code is None and "cont" not in place.monitor.told
 
 
+def test_a_guest_that_makes_events_without_end_is_read_behind_and_not_written_of(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    error = {"event": "BLOCK_IO_ERROR", "data": {"nospace": False, **NO_SPACE, "action": "report"}}
+    reset = {"event": "RESET", "data": {"guest": True, "reason": "guest-reset"}}
+    flood = [error] * (2 * supervise.EVENTS_MAX) + [reset]
+    place.monitor.clients[-1].sendall(b"".join(json.dumps(each).encode() + b"\n" for each in flood))
+    watch = place.supervisor._watches[place.instance_id]
+    rounds = 0
+    while place.row().rebooted_at is None:
+        place.supervisor._wait(WAIT_SECONDS_MAX)
+        rounds += 1
+    assert rounds == 3 and not watch.is_behind, "others have their turn in between"
+    assert "BLOCK_IO_ERROR" not in caplog.text and "RESET" in caplog.text
+
+
 def test_a_guest_that_is_heard_of_at_last_is_well_again(place: Place) -> None:
     with place.services.database.write() as c:
         instances.set_reason(c, place.instance_id, Reason(BOOT_FAILURE, "silent"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from amiable.model.boot import Cause, Fault, Stage
-from amiable.rules.boot_stage import LINE_BYTES_MAX, lines_of, stages_of
+from amiable.rules.boot_stage import LINE_BYTES_MAX, STAGES, lines_of, stages_of
 
 TEXT_BYTES_MAX: Final = 256 * 1024
 """Of one piece; of a longer one the end is read."""
@@ -94,16 +94,31 @@ _DRIVER_WORDS: Final = {
 }
 
 
+_TELLING: Final = re.compile(
+    b"|".join(
+        b"(?:%s)" % pattern.pattern
+        for pattern in (
+            *(pattern for _, pattern in STAGES),
+            *(pattern for _, pattern in FAULTS),
+            *_DRIVER_WORDS.values(),
+            _MISSING,
+            _TRIES_NEXT,
+        )
+    )
+)
+"""Any of all: most lines tell nothing, and a guest may print very many of them."""
+
+
 def read_on(reading: Reading, text: bytes) -> Reading:
     """The reading after more of the boot's text: ``text`` follows what was read before."""
     whole = reading.rest + text[-TEXT_BYTES_MAX:]
     at = max(whole.rfind(b"\n"), whole.rfind(b"\r")) + 1
     for line in lines_of(whole[:at]):
-        if line:
+        if _TELLING.search(line):
             reading = _read_line(reading, line)
     rest = whole[at:][: 2 * LINE_BYTES_MAX]
     for prompt in lines_of(rest):  # a prompt ends no line
-        reading = _read_line(reading, prompt) if prompt else reading
+        reading = _read_line(reading, prompt) if _TELLING.search(prompt) else reading
     return replace(reading, rest=rest)
 
 

@@ -50,6 +50,8 @@ PROBE_PAUSE_SECONDS: Final = 2.0
 BANNER_SECONDS_MAX: Final = 5.0
 PROBES_MAX: Final = 8
 """At once, of all guests."""
+LOOK_BYTES_MAX: Final = 32 * 1024
+"""Of the console, read at one look: a guest that prints without end is read behind, and the others are looked at meanwhile."""
 PASSWORD_BYTES: Final = 4096
 """How far back a password's block may begin before what is new."""
 
@@ -173,7 +175,7 @@ class BootWatch:
             log.debug("%s: what was seen cannot be kept yet: %s", self._instance.id, error.orig)
 
     def _look(self) -> None:
-        text = console.read(self._directory, self._position, TEXT_BYTES_MAX)
+        text = console.read(self._directory, self._position, LOOK_BYTES_MAX)
         if text:
             self._heard_at = _uptime()
             self._read(text)
@@ -185,7 +187,7 @@ class BootWatch:
         self._mark(reached)
         self._look_for_ssh(reached)
         self._look_for_post()
-        self._is_late = self._is_late and len(text) == TEXT_BYTES_MAX
+        self._is_late = self._is_late and len(text) == LOOK_BYTES_MAX
 
     def _read(self, text: bytes) -> None:
         before, after = self._reading, read_on(self._reading, text)

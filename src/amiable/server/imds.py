@@ -31,6 +31,7 @@ log = logging.getLogger("amiable.imds")
 
 HEAD_BYTES_MAX: Final = 8192
 BODY_BYTES_MAX: Final = 4096
+LENGTH_DIGITS_MAX: Final = 10
 REQUEST_SECONDS_MAX: Final = 10.0
 IDLE_SECONDS_MAX: Final = 5.0
 CONNECTIONS_MAX: Final = 16
@@ -240,7 +241,7 @@ def read_request(connection: socket.socket, rest: bytes) -> tuple[Request | None
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
         raise Malformed(400)
-    if int(length) > BODY_BYTES_MAX:
+    if len(length) > LENGTH_DIGITS_MAX or int(length) > BODY_BYTES_MAX:
         raise Malformed(413)
     while len(rest) < int(length):
         chunk = connection.recv(BODY_BYTES_MAX)

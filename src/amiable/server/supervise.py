@@ -60,6 +60,8 @@ GLANCE_SECONDS: Final = 0.2
 """Between two glances at the consoles."""
 SWEEP_SECONDS: Final = 60.0
 ATTACH_SECONDS_MAX: Final = 1.0
+EVENTS_MAX: Final = 200
+"""Of one machine, read at once: a guest that makes them without end is read on after the others were."""
 STOP_SECONDS_MAX: Final = 20.0
 SPACE_BYTES_MIN: Final = 16 * MIB
 """How much must be free before a guest that ran out of space goes on."""
@@ -87,6 +89,7 @@ class Watch:
     listener: socket.socket | None = None
     has_reason: bool = False
     waits_for_space: bool = False
+    is_behind: bool = False  # there may be more events than were read
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -275,7 +278,10 @@ class Supervisor:
     def _wait(self, wait_seconds: float) -> None:
         """Serves what is ready."""
         full: list[socket.socket] = []
-        for key, _ in self._waiting.select(wait_seconds):
+        behind = [each for each in self._watches.values() if each.is_behind]
+        for each in behind:
+            self._read_events(each)
+        for key, _ in self._waiting.select(0 if behind else wait_seconds):
             watch: Watch = key.data
             if self._watches.get(watch.instance_id) is not watch:
                 continue
@@ -290,13 +296,17 @@ class Supervisor:
             time.sleep(0.02)  # its guest has all its places: the kernel queues the rest
 
     def _read_events(self, watch: Watch) -> None:
-        """Handles all that has come: what QEMU sent in one piece makes the socket readable once."""
+        """Handles what has come, up to a number: what QEMU sent in one piece makes the socket readable once."""
         assert watch.events is not None
         has_powered_off = has_reset = has_begun = has_crashed = has_let_go = False
         try:
-            while (event := watch.events.event(0)) is not None:
-                log.info("%s: %s %s", watch.instance_id, event["event"], event.get("data", ""))
+            came = watch.events.all_events(EVENTS_MAX)
+            watch.is_behind = len(came) == EVENTS_MAX
+            for event in came:
                 facts = event.get("data", {})
+                is_told_to_guest = event["event"] == "BLOCK_IO_ERROR" and facts.get("action") == "report"
+                level = logging.DEBUG if is_told_to_guest else logging.INFO  # the guest makes as many as it likes
+                log.log(level, "%s: %s %s", watch.instance_id, event["event"], facts or "")
                 if event["event"] == "BLOCK_IO_ERROR" and facts.get("nospace") and facts.get("action") == "stop":
                     watch.waits_for_space, watch.has_reason = True, False
                 has_begun |= event["event"] == "RESET"

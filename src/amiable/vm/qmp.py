@@ -74,6 +74,13 @@ class Qmp:
             return None
         return message if "event" in message else None
 
+    def all_events(self, events_max: int) -> list[dict[str, Any]]:
+        """What has come, up to ``events_max``."""
+        came: list[dict[str, Any]] = []
+        while len(came) < events_max and (event := self.event(0)) is not None:
+            came.append(event)
+        return came
+
     def monitor(self, line: str) -> str:
         """What the human monitor prints for ``line`` (for what QMP has no command)."""
         return str(self.execute("human-monitor-command", command_line=line))
