@@ -36,7 +36,9 @@ class Place:
         return Credentials(self.edge.account.access_key_id, secret or self.edge.account.secret)
 
     def open(self, secret: str | None = None) -> Tunnel:
-        return open_tunnel(self.edge.endpoint, self.credentials(secret), "us-east-1", self.instance_id, "tunnel?port=22")
+        return open_tunnel(
+            self.edge.endpoint, self.credentials(secret), "us-east-1", self.instance_id, "tunnel?port=22"
+        )
 
     def environment(self) -> dict[str, str]:
         return {

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
@@ -54,7 +55,8 @@ def create_snapshot(services: Services, principal: Principal, request: ec2.Creat
         enqueue(services, c, [(volume, made)])
         account = accounts.find_account(c, principal.account_id)
     services.wake()
-    return element(Seen(made, tags, None if account is None else account.owner_alias))
+    told = element(Seen(made, tags, None if account is None else account.owner_alias))
+    return replace(told, tags=told.tags or [])  # EC2 always tells them here; Ansible relies on it
 
 
 def create_snapshots(
@@ -201,7 +203,7 @@ def enqueue(
 def _info(made: Snapshot, tags: Mapping[str, str]) -> ec2.SnapshotInfo:
     return ec2.SnapshotInfo(
         description=made.description,
-        tags=tag_set(tags),
+        tags=tag_set(tags) or [],
         encrypted=False,
         volume_id=made.volume_id,
         state=made.state,

@@ -59,8 +59,8 @@ def _resource(name: str, *more: Any) -> None:
         op.create_index(op.f(f"ix_{name}_account_id"), name, ["account_id"])
 
 
-def _foreign(table: str, column: str, other: str, **how: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint([column], [f"{other}.id"], name=op.f(f"fk_{table}_{column}"), **how)
+def _foreign(table: str, column: str, other: str, ondelete: str | None = None) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint([column], [f"{other}.id"], name=op.f(f"fk_{table}_{column}"), ondelete=ondelete)
 
 
 def _make_parts_of_vpcs() -> None:
@@ -138,10 +138,7 @@ def _make_rules() -> None:
 
 
 def _make_interfaces() -> None:
-    attached = {
-        "sqlite_where": sa.text("instance_id IS NOT NULL"),
-        "postgresql_where": sa.text("instance_id IS NOT NULL"),
-    }
+    attached = sa.text("instance_id IS NOT NULL")
     _resource(
         "network_interface",
         sa.Column("zone", sa.String(length=32), nullable=False),
@@ -167,7 +164,14 @@ def _make_interfaces() -> None:
         op.create_index(op.f(f"ix_network_interface_{column}"), "network_interface", [column])
     op.create_index("ix_network_interface_account_region", "network_interface", ["account_id", "region"])
     name = "uq_network_interface_device"
-    op.create_index(name, "network_interface", ["instance_id", "device_index"], unique=True, **attached)
+    op.create_index(
+        name,
+        "network_interface",
+        ["instance_id", "device_index"],
+        unique=True,
+        sqlite_where=attached,
+        postgresql_where=attached,
+    )
     op.create_table(
         "network_interface_group",
         sa.Column("interface_id", sa.String(length=32), nullable=False),
