@@ -1,3 +1,3 @@
 """Amiable: machine images you own."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
