@@ -4,6 +4,7 @@ It speaks to the server by its public settings alone (an endpoint, keys, a regio
 """
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -14,13 +15,17 @@ from typing import Any
 
 import pytest
 
+from amiable.model.hardware import NetworkKind
+from amiable.vm.network_kind import prove
 from tests.acceptance.test_boto3_journey import import_by_ebs_direct, register
 from tests.support import journey
 from tests.support.guests import tiny_guest
+from tests.support.ordinary_user import ordinary_server
 from tests.support.server import Server, shell_environment
 
 PACKER_SECONDS_MAX = 900
 PROXY_SECONDS_MAX = 60
+CIDR = "10.73.0.0/24"
 
 
 @contextmanager
@@ -87,8 +92,8 @@ def run_packer(server: Server, folder: Path, body: dict[str, Any]) -> str:
     return done.stdout
 
 
-def check_made(server: Server, folder: Path, name: str, source: str) -> None:
-    """The image is there with tags and snapshot, boots and carries the change; of the build nothing else is left."""
+def check_made(server: Server, name: str, source: str) -> str:
+    """The image is there with its tags and its snapshot's, and of the build nothing else is left; its id."""
     ec2 = server.client("ec2")
     [image] = ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [name]}])["Images"]
     assert image["State"] == "available" and image["Description"] == "made by Packer"
@@ -97,7 +102,7 @@ def check_made(server: Server, folder: Path, name: str, source: str) -> None:
     [snapshot] = ec2.describe_snapshots(SnapshotIds=[mapping["Ebs"]["SnapshotId"]])["Snapshots"]
     assert {"Key": "Of", "Value": name} in snapshot["Tags"]
     assert ec2.describe_key_pairs()["KeyPairs"] == []
-    assert [each["GroupName"] for each in ec2.describe_security_groups()["SecurityGroups"]] == ["default"]
+    assert {each["GroupName"] for each in ec2.describe_security_groups()["SecurityGroups"]} == {"default"}
     assert ec2.describe_volumes()["Volumes"] == []
     states = {
         each["State"]["Name"]
@@ -105,11 +110,17 @@ def check_made(server: Server, folder: Path, name: str, source: str) -> None:
         for each in reservation["Instances"]
     }
     assert states == {"terminated"}
+    return str(image["ImageId"])
+
+
+def check_boots(server: Server, folder: Path, image: str) -> None:
+    """An instance of the image has an identity of its own and the provisioner's file."""
+    ec2 = server.client("ec2")
     key, public = journey.make_key(folder)
     ec2.import_key_pair(KeyName="after", PublicKeyMaterial=public.encode())
-    launched = ec2.run_instances(
-        ImageId=image["ImageId"], MinCount=1, MaxCount=1, InstanceType="amiable.tiny", KeyName="after"
-    )["Instances"][0]["InstanceId"]
+    launched = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, InstanceType="amiable.tiny", KeyName="after")[
+        "Instances"
+    ][0]["InstanceId"]
     assert journey.ssh(server, launched, key, "cat", "/etc/marker").strip() == "made-by-packer"
     assert journey.facts(server, launched, key)["instance-id"] == launched
     ec2.terminate_instances(InstanceIds=[launched])
@@ -119,11 +130,31 @@ def check_made(server: Server, folder: Path, name: str, source: str) -> None:
 @pytest.mark.boot
 @pytest.mark.slow
 @pytest.mark.proves("ec2", "CreateImage", "RunInstances", "StopInstances", "CreateSecurityGroup", "CreateKeyPair")
-def test_packer_makes_an_image_that_carries_its_change(server: Server, tmp_path: Path) -> None:
-    image = register(server.client("ec2"), import_by_ebs_direct(server, tiny_guest().hvm), "tiny for packer")
+def test_packer_of_an_ordinary_user_makes_an_image_through_the_proxy(tmp_path: Path) -> None:
+    with ordinary_server() as server:
+        server.start()
+        source = register(server.client("ec2"), import_by_ebs_direct(server, tiny_guest().hvm), "tiny for packer")
+        name = f"packed {uuid.uuid4().hex[:8]}"
+        with socks_proxy(server) as (host, port):
+            way = {"ssh_interface": "private_ip", "ssh_proxy_host": host, "ssh_proxy_port": int(port)}
+            said = run_packer(server, tmp_path, template(server, source, name, way))
+        assert "Builds finished" in said
+        check_boots(server, tmp_path, check_made(server, name, source))
+
+
+@pytest.mark.boot
+@pytest.mark.slow
+def test_packer_of_root_dials_the_private_address(server: Server, tmp_path: Path) -> None:
+    found = prove()
+    if os.geteuid() != 0 or found.kind is not NetworkKind.ROUTED:  # then the host has no way in, and it is said why
+        assert found.kind is NetworkKind.ROUTED or f"{found.kind} (" in found.words
+        return
+    ec2 = server.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock=CIDR)["Vpc"]["VpcId"]  # the default one's addresses may be another server's here
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=CIDR)["Subnet"]["SubnetId"]
+    source = register(ec2, import_by_ebs_direct(server, tiny_guest().hvm), "tiny for packer")
     name = f"packed {uuid.uuid4().hex[:8]}"
-    with socks_proxy(server) as (host, port):
-        way = {"ssh_interface": "private_ip", "ssh_proxy_host": host, "ssh_proxy_port": int(port)}
-        said = run_packer(server, tmp_path, template(server, image, name, way))
+    way = {"ssh_interface": "private_ip", "vpc_id": vpc, "subnet_id": subnet}
+    said = run_packer(server, tmp_path, template(server, source, name, way))
     assert "Builds finished" in said
-    check_made(server, tmp_path, name, image)
+    check_made(server, name, source)
