@@ -11,6 +11,7 @@ from amiable.api.products import Asked, create_product
 from amiable.database import instances, product_codes, snapshots
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode, ProductCodeType
+from amiable.rules import volume as volume_rules
 from amiable.rules.lifecycle import Event
 from tests.api.ec2.launching import make_image, make_snapshot, run_one
 from tests.server.edge import Edge, running_edge
@@ -181,6 +182,15 @@ def test_a_snapshot_that_is_not_completed_makes_no_volume(edge: Edge, ec2: Any, 
         "IncorrectState",
         f"Snapshot '{snapshot_id}' is not in the 'completed' state: it is pending.",
     )
+
+
+def test_an_account_has_so_many_volumes_and_no_more(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = len(ec2.describe_volumes()["Volumes"])
+    monkeypatch.setattr(volume_rules, "VOLUMES_MAX", there + 1)
+    kept = ec2.create_volume(AvailabilityZone=ZONE, Size=1, ClientToken="the last")["VolumeId"]
+    wanted = f"You have reached the maximum number of volumes in this region: {there + 1}."
+    assert refused(ec2.create_volume, AvailabilityZone=ZONE, Size=1) == ("VolumeLimitExceeded", wanted)
+    assert ec2.create_volume(AvailabilityZone=ZONE, Size=1, ClientToken="the last")["VolumeId"] == kept
 
 
 def test_a_dry_run_makes_nothing(ec2: Any) -> None:

@@ -120,6 +120,28 @@ def test_an_image_or_a_snapshot_of_a_root_is_put_in_and_the_old_root_deleted(own
     assert (tell(owner, task)["SnapshotId"], new.snapshot_id, new.size_gib) == (made, made, 3)
 
 
+def test_an_image_that_the_accounts_settings_hide_is_no_root_either(hands: tuple[Hand, Hand]) -> None:
+    owner, other = hands
+    instance = owner.instance(events=BOOTED)
+    image = other.image()
+    other.ec2.modify_image_attribute(ImageId=image, LaunchPermission={"Add": [{"UserId": owner.account_id}]})
+    with refused("DryRunOperation", "would have succeeded"):
+        ask(owner, instance, ImageId=image, DryRun=True)
+    owner.ec2.enable_allowed_images_settings(AllowedImagesSettingsState="enabled")
+    try:
+        with refused("InvalidAMIID.NotFound", image):
+            ask(owner, instance, ImageId=image)
+    finally:
+        owner.ec2.disable_allowed_images_settings()
+
+
+def test_a_dry_run_with_the_token_of_a_task_tells_of_no_task(owner: Hand) -> None:
+    instance = owner.instance(events=BOOTED)
+    ask(owner, instance, ClientToken="once")
+    with refused("IncorrectState", "is being replaced"):
+        ask(owner, instance, ClientToken="once", DryRun=True)
+
+
 @pytest.mark.proves("ec2", "DescribeReplaceRootVolumeTasks")
 def test_a_root_that_does_not_start_is_taken_out_again(owner: Hand) -> None:
     instance = owner.instance(events=BOOTED)

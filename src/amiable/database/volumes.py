@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from amiable.database.product_codes import forget_codes
 from amiable.database.schema import snapshot as S
@@ -65,6 +65,12 @@ def list_volumes(c: Connection, account_id: str, region: str, *, ids: Sequence[s
     if ids is not None:
         query = query.where(is_one_of(V.c.id, ids))
     return [_volume(row) for row in c.execute(query.order_by(V.c.id))]
+
+
+def count_volumes(c: Connection, account_id: str, region: str) -> int:
+    """How many volumes the account has in the region; instance-store disks are none."""
+    mine = (V.c.account_id == account_id) & (V.c.region == region) & V.c.is_instance_store.is_(False)
+    return int(c.execute(select(func.count()).select_from(V).where(mine)).scalar_one())
 
 
 def find_own(c: Connection, account_id: str, region: str, volume_id: str) -> Volume | None:

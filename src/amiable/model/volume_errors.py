@@ -24,6 +24,11 @@ class AttachmentLimitExceeded(Refusal):
     template = "The instance '{instance_id}' has {disks_max} disks already, which is as many as there may be."
 
 
+class VolumeLimitExceeded(Refusal):
+    code = "VolumeLimitExceeded"
+    template = "You have reached the maximum number of volumes in this region: {volumes_max}."
+
+
 class InvalidAttachmentNotFound(Refusal):
     code = "InvalidAttachment.NotFound"
 

@@ -28,6 +28,7 @@ from amiable.model.volume_errors import (
     InvalidVolumeZoneMismatch,
     VolumeAttached,
     VolumeInUse,
+    VolumeLimitExceeded,
     VolumeModificationRateExceeded,
 )
 from amiable.model.volume_modification import Modification, ModificationState
@@ -35,6 +36,8 @@ from amiable.rules.devices import DISKS_MAX
 from amiable.rules.register import check_device_name
 from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, VOLUME_TYPES, Figures, check_figures
 
+VOLUMES_MAX: Final = 5000
+"""An account in a region; those that launches make are counted, but a launch is bounded by the host."""
 CHANGES_MAX: Final = 4
 CHANGES_HOURS: Final = 24
 _PARTITION: Final = re.compile(r"\d+$")
@@ -56,6 +59,12 @@ def plan(asked: Figures, size_gib: int | None, snapshot: Snapshot | None) -> Fig
     planned = Figures(asked.volume_type, size, asked.iops, asked.throughput)
     check_figures(planned)
     return planned
+
+
+def check_room(count: int) -> None:
+    """Refuses one more volume to an account that has ``count``."""
+    if count >= VOLUMES_MAX:
+        raise VolumeLimitExceeded(volumes_max=VOLUMES_MAX)
 
 
 def check_delete(volume: Volume) -> None:

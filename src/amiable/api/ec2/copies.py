@@ -115,7 +115,7 @@ def copy_image(services: Services, principal: Principal, request: ec2.CopyImageR
     copying.check_options(_options(request))
     tags = birth_tags(request.tag_specifications, ("image", "snapshot"))
     with services.database.write() as c:
-        made = recall(c, services, principal, "CopyImage", request)
+        made = None if request.dry_run else recall(c, services, principal, "CopyImage", request)
         if made is not None:
             return ec2.CopyImageResult(image_id=made[0])
         source = _source(c, principal, request)

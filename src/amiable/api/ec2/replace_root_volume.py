@@ -18,6 +18,7 @@ from amiable.database import tags as tag_rows
 from amiable.database.product_codes import inherit_codes
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, NotFound, UnsupportedOperation
+from amiable.model.image import Image
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
 from amiable.model.root_replacement import ReplacementState, RootReplacement
@@ -27,7 +28,8 @@ from amiable.rules import filters, permission
 from amiable.rules import root_replacement as rules
 from amiable.rules.create_image import find_root
 from amiable.rules.identifiers import check_form
-from amiable.services import Services
+from amiable.services import Services, name_guard
+from amiable.services.allowed_images import check_allowed
 from amiable.wire.generated import ec2
 from amiable.wire.scalars import write_timestamp
 
@@ -44,8 +46,9 @@ def create_replace_root_volume_task(
     if request.volume_id is not None or request.volume_initialization_rate is not None:
         raise UnsupportedOperation("VolumeId and VolumeInitializationRate are not supported by Amiable.")
     tags = birth_tags(request.tag_specifications, (TYPE,)).get(TYPE, {})
-    with services.database.write() as c:
-        made = recall(c, services, principal, "CreateReplaceRootVolumeTask", request)
+    is_dry = bool(request.dry_run)
+    with name_guard.recording_refusals(services, principal, is_dry=is_dry), services.database.write() as c:
+        made = None if is_dry else recall(c, services, principal, "CreateReplaceRootVolumeTask", request)
         if made is not None:
             task = root_replacements.get_task(c, made[0])
             assert task is not None
@@ -55,7 +58,14 @@ def create_replace_root_volume_task(
         old = find_root(instance, volumes.volumes_of(c, instance.id))
         if old is None:
             raise InvalidParameterValue(f"The instance '{instance.id}' has no volume at its root device.")
-        snapshot = _source(c, principal, request, instance, old)
+        image = _find_image(services, c, principal, request)
+        if image is not None:
+            rules.check_image(instance, image)
+            name_guard.check_launch(services, c, principal, image, is_dry=is_dry)
+            assert image.root_device is not None
+            snapshot = _found(c, image.root_device.snapshot_id)
+        else:
+            snapshot = _source(c, principal, request, instance, old)
         check_subscribed(c, principal.account_id, instance.product_codes)
         raise_if_dry_run(request)
         task = _begin(services, c, request, old=old, snapshot=snapshot)
@@ -73,6 +83,21 @@ def create_replace_root_volume_task(
     return ec2.CreateReplaceRootVolumeTaskResult(replace_root_volume_task=_view(task, tags))
 
 
+def _find_image(
+    services: Services, c: Connection, principal: Principal, request: ec2.CreateReplaceRootVolumeTaskRequest
+) -> Image | None:
+    """The image that is named, which the account may launch as far as its own settings say too."""
+    if request.image_id is None:
+        return None
+    check_image_id(request.image_id)
+    image = images.get(c, principal.region, request.image_id, viewer=principal.account_id)
+    if image is None:
+        raise NotFound("image", [request.image_id])
+    permission.check_launch(image, principal.account_id)
+    check_allowed(services, c, principal, image)
+    return image
+
+
 def _source(
     c: Connection,
     principal: Principal,
@@ -80,16 +105,7 @@ def _source(
     instance: Instance,
     old: Volume,
 ) -> Snapshot:
-    """The snapshot that the new root is made of."""
-    if request.image_id is not None:
-        check_image_id(request.image_id)
-        image = images.get(c, principal.region, request.image_id, viewer=principal.account_id)
-        if image is None:
-            raise NotFound("image", [request.image_id])
-        permission.check_launch(image, principal.account_id)
-        rules.check_image(instance, image)
-        assert image.root_device is not None and image.root_device.snapshot_id is not None
-        return _found(c, image.root_device.snapshot_id)
+    """The snapshot that the new root is made of where no image is named."""
     launched_from = images.root_snapshot_of(c, instance.region, instance.image_id)
     if request.snapshot_id is None:
         known = None if launched_from is None else snapshots.get(c, launched_from)

@@ -76,6 +76,7 @@ def create_volume(services: Services, principal: Principal, request: ec2.CreateV
         snapshot = _find_snapshot(c, principal, request.snapshot_id)
         asked = Figures(rules.default_type(request.volume_type), 0, request.iops, request.throughput)
         planned = rules.plan(asked, request.size, snapshot)
+        rules.check_room(volumes.count_volumes(c, principal.account_id, principal.region))
         raise_if_dry_run(request)
         volume = Volume(
             id=services.mint(ids.VOLUME),
