@@ -137,6 +137,9 @@ def test_a_role_has_policies_of_its_own_up_to_a_size(edge: Edge, iam: Any) -> No
     large = document(allow([f"ec2:Describe{'x' * 100}{number}" for number in range(100)]))
     over = ("LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role policed")
     assert refusal(iam.put_role_policy, RoleName="policed", PolicyName="c", PolicyDocument=large) == over
+    spaces = document(allow("ec2:*")) + " " * 130_900
+    wide = ("LimitExceeded", "Maximum policy size of 131072 bytes exceeded for role policed")
+    assert refusal(iam.put_role_policy, RoleName="policed", PolicyName="c", PolicyDocument=spaces) == wide
     conflict = ("DeleteConflict", "Cannot delete entity, must delete policies first.")
     assert refusal(iam.delete_role, RoleName="policed") == conflict
     for name in ("a", "b"):

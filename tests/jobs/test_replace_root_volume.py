@@ -138,7 +138,7 @@ def test_an_image_that_the_accounts_settings_hide_is_no_root_either(hands: tuple
 def test_a_dry_run_with_the_token_of_a_task_tells_of_no_task(owner: Hand) -> None:
     instance = owner.instance(events=BOOTED)
     ask(owner, instance, ClientToken="once")
-    with refused("IncorrectState", "is being replaced"):
+    with refused("DryRunOperation", "would have succeeded"):
         ask(owner, instance, ClientToken="once", DryRun=True)
 
 

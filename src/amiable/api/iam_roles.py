@@ -16,6 +16,7 @@ from amiable.model.errors import IamRefusal, UnsupportedOperation
 from amiable.model.principal import Principal
 from amiable.model.role import (
     ROLE_POLICIES_CHARACTERS_MAX,
+    ROLE_POLICIES_LENGTH_MAX,
     ROLE_PREFIX,
     ROLES_MAX,
     SESSION_SECONDS_DEFAULT,
@@ -100,11 +101,13 @@ def put_role_policy(services: Services, principal: Principal, request: iam.PutRo
     with services.database.write() as c:
         role = find(c, principal, request.role_name)
         after = {**roles.policies_of(c, role.id), request.policy_name: request.policy_document}
-        if sum(len("".join(text.split())) for text in after.values()) > ROLE_POLICIES_CHARACTERS_MAX:
-            raise IamRefusal(
-                "LimitExceeded",
-                f"Maximum policy size of {ROLE_POLICIES_CHARACTERS_MAX} bytes exceeded for role {role.name}",
-            )
+        texts = after.values()
+        for size, most in (
+            (sum(len("".join(text.split())) for text in texts), ROLE_POLICIES_CHARACTERS_MAX),
+            (sum(map(len, texts)), ROLE_POLICIES_LENGTH_MAX),
+        ):
+            if size > most:
+                raise IamRefusal("LimitExceeded", f"Maximum policy size of {most} bytes exceeded for role {role.name}")
         roles.put_policy(c, role.id, request.policy_name, request.policy_document)
 
 

@@ -115,8 +115,9 @@ def copy_image(services: Services, principal: Principal, request: ec2.CopyImageR
     copying.check_options(_options(request))
     tags = birth_tags(request.tag_specifications, ("image", "snapshot"))
     with services.database.write() as c:
-        made = None if request.dry_run else recall(c, services, principal, "CopyImage", request)
+        made = recall(c, services, principal, "CopyImage", request)
         if made is not None:
+            raise_if_dry_run(request)
             return ec2.CopyImageResult(image_id=made[0])
         source = _source(c, principal, request)
         disks = _disks(c, principal, source)

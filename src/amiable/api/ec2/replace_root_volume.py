@@ -48,8 +48,9 @@ def create_replace_root_volume_task(
     tags = birth_tags(request.tag_specifications, (TYPE,)).get(TYPE, {})
     is_dry = bool(request.dry_run)
     with name_guard.recording_refusals(services, principal, is_dry=is_dry), services.database.write() as c:
-        made = None if is_dry else recall(c, services, principal, "CreateReplaceRootVolumeTask", request)
+        made = recall(c, services, principal, "CreateReplaceRootVolumeTask", request)
         if made is not None:
+            raise_if_dry_run(request)
             task = root_replacements.get_task(c, made[0])
             assert task is not None
             return ec2.CreateReplaceRootVolumeTaskResult(replace_root_volume_task=_view(task, tags))

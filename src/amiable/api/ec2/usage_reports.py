@@ -62,7 +62,7 @@ def create_image_usage_report(
     types, accounts = _types(request.resource_types), _accounts(request.account_ids)
     tags = birth_tags(request.tag_specifications, (RESOURCE_TYPE,)).get(RESOURCE_TYPE, {})
     with services.database.write() as c:
-        made = None if request.dry_run else recall(c, services, principal, "CreateImageUsageReport", request)
+        made = recall(c, services, principal, "CreateImageUsageReport", request)
         if made is not None:
             raise_if_dry_run(request)
             return ec2.CreateImageUsageReportResult(report_id=made[0])
