@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -366,3 +367,71 @@ def test_a_large_snapshot_is_completed_by_a_job(
             None,
             "the disk burned",
         }
+
+
+def changed(
+    services: Services, principal: Principal, first: str, second: str, **how: Any
+) -> ebs.ListChangedBlocksResponse:
+    """A page of ListChangedBlocks."""
+    request = ebs.ListChangedBlocksRequest(first_snapshot_id=first, second_snapshot_id=second, **how)
+    return api.OPERATIONS["ListChangedBlocks"](services, principal, request)  # type: ignore[no-any-return]
+
+
+def test_changed_blocks_are_those_that_differ_with_a_token_where_they_are(
+    services: Services, principal: Principal
+) -> None:
+    parent = start(services, principal, volume_size=2)
+    for index in (0, 1, 2049):
+        put(services, principal, parent, index, ONES)
+    complete(services, principal, parent, 3)
+    child = start(services, principal, parent_snapshot_id=parent, volume_size=2)
+    for index, data in ((0, ONES), (1, ZERO_BLOCK), (7, ONES)):  # the same again, another, and a new one
+        put(services, principal, child, index, data)
+    complete(services, principal, child, 3)
+    page = changed(services, principal, parent, child)
+    blocks = page.changed_blocks or []
+    assert [block.block_index for block in blocks] == [1, 7]
+    assert (page.volume_size, page.block_size, page.next_token) == (2, BLOCK_BYTES, None)
+    other, new = blocks
+    assert get(services, principal, parent, 1, other.first_block_token or "") == ONES
+    assert get(services, principal, child, 1, other.second_block_token or "") == ZERO_BLOCK
+    assert new.first_block_token is None and new.second_block_token is not None
+    back = changed(services, principal, child, parent).changed_blocks or []
+    assert back[1].second_block_token is None and back[1].first_block_token is not None
+    assert changed(services, principal, parent, parent).changed_blocks == []
+    later = changed(services, principal, parent, child, starting_block_index=2).changed_blocks or []
+    assert [block.block_index for block in later] == [7]
+
+
+def test_pages_of_changed_blocks_are_bound_to_both_snapshots(services: Services, principal: Principal) -> None:
+    parent = start(services, principal)
+    complete(services, principal, parent, 0)
+    child = start(services, principal, parent_snapshot_id=parent)
+    services.blocks.write(child, [(index, ZERO_BLOCK) for index in range(250)])
+    services.blocks.complete(child)
+    seen, token = [], None
+    for _ in range(3):
+        page = changed(services, principal, parent, child, max_results=1, next_token=token)
+        seen += [block.block_index for block in page.changed_blocks or []]
+        token = page.next_token
+        if token is not None:
+            swapped = partial(changed, services, principal, child, parent, next_token=token)
+            assert refused(swapped)[1] == "INVALID_PAGE_TOKEN"
+    assert seen == list(range(250)) and token is None
+
+
+def test_what_cannot_be_compared_is_refused_by_its_reason(
+    services: Services, principal: Principal, other_principal: Principal
+) -> None:
+    one, two = start(services, principal), start(services, principal)
+    for each in (one, two):
+        complete(services, principal, each, 0)
+    waiting = start(services, principal, parent_snapshot_id=one)
+    assert refused(lambda: changed(services, principal, one, two))[1] == "UNRELATED_SNAPSHOTS"
+    assert refused(lambda: changed(services, principal, one, waiting))[1] == "INVALID_SNAPSHOT_ID"
+    assert refused(lambda: changed(services, principal, one, one, max_results=10_001))[1] == "INVALID_PARAMETER_VALUE"
+    assert refused(lambda: changed(services, other_principal, one, one))[1] == "UNAUTHORIZED_ACCOUNT"
+    alone = ebs.ListChangedBlocksRequest(second_snapshot_id=one)
+    assert (
+        refused(lambda: api.OPERATIONS["ListChangedBlocks"](services, principal, alone))[1] == "INVALID_PARAMETER_VALUE"
+    )

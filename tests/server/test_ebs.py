@@ -143,7 +143,36 @@ def test_a_page_of_less_than_a_hundred_blocks_has_a_hundred(edge: Edge) -> None:
 
 
 def test_what_is_not_built_says_so(edge: Edge) -> None:
-    target = "/snapshots/snap-0123456789abcdef0/changedblocks"
+    target = "/snapshots/snap-0123456789abcdef0/restores"
     answer = edge.send("GET", target, headers=edge.sign("GET", target, service="ebs"))
     assert answer.status == 400
     assert "Amiable" in json.loads(answer.body)["Message"]
+
+
+@pytest.mark.proves("ebs", "ListChangedBlocks")
+def test_what_changed_since_a_parent_is_listed_and_read(ebs: Any) -> None:
+    def put(snapshot: str, index: int, body: bytes) -> None:
+        checksum = base64.b64encode(sha256(body).digest()).decode()
+        ebs.put_snapshot_block(
+            SnapshotId=snapshot,
+            BlockIndex=index,
+            BlockData=body,
+            DataLength=BLOCK_BYTES,
+            Checksum=checksum,
+            ChecksumAlgorithm="SHA256",
+        )
+
+    parent = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]
+    put(parent, 0, b"a" * BLOCK_BYTES)
+    ebs.complete_snapshot(SnapshotId=parent, ChangedBlocksCount=1)
+    child = ebs.start_snapshot(VolumeSize=1, ParentSnapshotId=parent)["SnapshotId"]
+    put(child, 3, b"b" * BLOCK_BYTES)
+    ebs.complete_snapshot(SnapshotId=child, ChangedBlocksCount=1)
+    [block] = ebs.list_changed_blocks(FirstSnapshotId=parent, SecondSnapshotId=child)["ChangedBlocks"]
+    assert block["BlockIndex"] == 3 and "FirstBlockToken" not in block
+    answer = ebs.get_snapshot_block(SnapshotId=child, BlockIndex=3, BlockToken=block["SecondBlockToken"])
+    assert answer["BlockData"].read() == b"b" * BLOCK_BYTES
+    lonely = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]
+    ebs.complete_snapshot(SnapshotId=lonely, ChangedBlocksCount=0)
+    call = lambda: ebs.list_changed_blocks(FirstSnapshotId=parent, SecondSnapshotId=lonely)  # noqa: E731
+    assert refused(call) == ("ValidationException", "UNRELATED_SNAPSHOTS", 400)

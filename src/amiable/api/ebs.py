@@ -1,6 +1,6 @@
 """EBS direct: snapshots written and read block by block.
 
-    StartSnapshot ─▶ pending ──PutSnapshotBlock…──▶ CompleteSnapshot ─▶ completed ─▶ ListSnapshotBlocks, GetSnapshotBlock
+    StartSnapshot ─▶ pending ──PutSnapshotBlock…──▶ CompleteSnapshot ─▶ completed ─▶ ListSnapshotBlocks, GetSnapshotBlock, ListChangedBlocks
                         └─ timeout · wrong count · wrong aggregate ─▶ error
 
 A snapshot of up to 64 GiB written is completed within the call; a larger one by the job ``complete-snapshot``.  Only the owning
@@ -10,14 +10,23 @@ Source: EBS direct API reference 2019-11-02.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from amiable.api.ebs_changes import list_changed_blocks
 from amiable.api.ebs_snapshots import invalid, not_found, owned, readable, usable
-from amiable.api.ebs_tokens import BLOCK, PAGE, open_token, seal_token
+from amiable.api.ebs_tokens import (
+    BLOCK,
+    BLOCK_TOKEN_LIFE,
+    PAGE,
+    PAGE_TOKEN_LIFE,
+    open_token,
+    page_size,
+    seal_token,
+    unseal_page,
+)
 from amiable.api.idempotency import recall, remember
 from amiable.database import blocks as rows
 from amiable.database import jobs as queue
@@ -39,11 +48,8 @@ from amiable.rules.tags import check_tag, merge
 from amiable.services import Services
 from amiable.wire.generated import ebs
 
-BLOCK_TOKEN_LIFE: Final = timedelta(days=7)
-PAGE_TOKEN_LIFE: Final = timedelta(minutes=60)
 VOLUME_GIB_MAX: Final = 65_536
 TIMEOUT_MINUTES: Final = 60
-PAGE_MIN, PAGE_MAX = 100, 10_000
 INLINE_BLOCKS_MAX: Final = 64 * LEAF_BLOCKS
 """Written blocks that a call turns into leaves itself: about a second's work."""
 INLINE_GIB_MAX: Final = 1024
@@ -287,8 +293,8 @@ def list_snapshot_blocks(
         snapshot = readable(c, principal, request.snapshot_id)
     start = request.starting_block_index or 0
     if request.next_token:
-        start = _unseal_page(services, snapshot.id, request.next_token)
-    size = _page_size(request.max_results)
+        start = unseal_page(services, snapshot.id, request.next_token)
+    size = page_size(request.max_results)
     found = services.blocks.blocks_of(snapshot.id, start, size + 1)
     now = services.now()
     next_token = None
@@ -327,20 +333,6 @@ def get_snapshot_block(
 # ── tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _page_size(asked: int | None) -> int:
-    """Blocks on a page; EBS takes fewer than :data:`PAGE_MIN` as that many."""
-    if asked is not None and asked > PAGE_MAX:
-        raise invalid("INVALID_PARAMETER_VALUE", f"maxResults is {asked}; it is {PAGE_MAX} at most.")
-    return PAGE_MAX if asked is None else max(asked, PAGE_MIN)
-
-
-def _unseal_page(services: Services, snapshot_id: str, text: str) -> int:
-    token = open_token(services, PAGE, text)
-    if token is None or token.snapshot_id != snapshot_id:
-        raise invalid("INVALID_PAGE_TOKEN", "The page token is not valid for this snapshot, or has expired.")
-    return token.index
-
-
 def _check_block_token(services: Services, snapshot_id: str, index: int, text: str) -> None:
     token = open_token(services, BLOCK, text)
     if token is None or (token.snapshot_id, token.index) != (snapshot_id, index):
@@ -371,5 +363,6 @@ OPERATIONS: Final[dict[str, Callable[[Services, Principal, Any], Any]]] = {
     "PutSnapshotBlock": put_snapshot_block,
     "CompleteSnapshot": complete_snapshot,
     "ListSnapshotBlocks": list_snapshot_blocks,
+    "ListChangedBlocks": list_changed_blocks,
     "GetSnapshotBlock": get_snapshot_block,
 }

@@ -2,18 +2,22 @@
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 
+from amiable.api.ebs_snapshots import invalid
 from amiable.database.connect import milliseconds
 from amiable.services import Services
 
 PAGE: Final = "ebs-page"
 BLOCK: Final = "ebs-block"
 TOKEN_CHARACTERS_MAX: Final = 256
+BLOCK_TOKEN_LIFE: Final = timedelta(days=7)
+PAGE_TOKEN_LIFE: Final = timedelta(minutes=60)
+PAGE_MIN, PAGE_MAX = 100, 10_000
 
 
 class Token(msgspec.Struct, array_like=True):
@@ -42,3 +46,18 @@ def open_token(services: Services, purpose: str, text: str) -> Token | None:
     except (binascii.Error, InvalidTag, ValueError):
         return None
     return token if token.expires_ms > milliseconds(services.now()) else None
+
+
+def page_size(asked: int | None) -> int:
+    """Blocks on a page; EBS takes fewer than :data:`PAGE_MIN` as that many."""
+    if asked is not None and asked > PAGE_MAX:
+        raise invalid("INVALID_PARAMETER_VALUE", f"maxResults is {asked}; it is {PAGE_MAX} at most.")
+    return PAGE_MAX if asked is None else max(asked, PAGE_MIN)
+
+
+def unseal_page(services: Services, snapshot_ids: str, text: str) -> int:
+    """The index at which the page begins that a token of this snapshot, or of these two, asks for."""
+    token = open_token(services, PAGE, text)
+    if token is None or token.snapshot_id != snapshot_ids:
+        raise invalid("INVALID_PAGE_TOKEN", "The page token is not valid for this snapshot, or has expired.")
+    return token.index

@@ -71,6 +71,31 @@ def blocks_of(c: Connection, snapshot_id: str, *, start: int, limit: int) -> lis
     return found[:limit]
 
 
+def changed_blocks(
+    c: Connection, first_id: str, second_id: str, *, start: int, limit: int
+) -> list[tuple[int, bytes | None, bytes | None]]:
+    """Up to ``limit`` blocks from ``start`` on in which two completed snapshots differ: index, digest in the first, in the second.
+
+    Leaves of the same name hold the same: they are not read.
+    """
+    found: list[tuple[int, bytes | None, bytes | None]] = []
+    names = [rows.leaf_names(c, each, start=start // LEAF_BLOCKS) for each in (first_id, second_id)]
+    for position in sorted({*names[0], *names[1]}):
+        if names[0].get(position) == names[1].get(position):
+            continue
+        bodies = [rows.get_leaf(c, each, position) for each in (first_id, second_id)]
+        one, two = (decode_leaf(body) if body is not None else {} for body in bodies)
+        begin = position * LEAF_BLOCKS
+        found.extend(
+            (begin + place, one.get(place), two.get(place))
+            for place in sorted({*one, *two})
+            if begin + place >= start and one.get(place) != two.get(place)
+        )
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
 def all_blocks(c: Connection, snapshot_id: str) -> Iterator[tuple[int, bytes]]:
     """Every block of a completed snapshot, ascending by index, a leaf at a time."""
     for position in rows.positions(c, snapshot_id):

@@ -182,6 +182,13 @@ class BlockStore:
         with self._database.read() as c:
             return maps.blocks_of(c, snapshot_id, start=start, limit=limit)
 
+    def changed_blocks(
+        self, first_id: str, second_id: str, start: int, limit: int
+    ) -> list[tuple[int, bytes | None, bytes | None]]:
+        """The blocks from ``start`` on in which two completed snapshots differ: index, digest in the first, in the second."""
+        with self._database.read() as c:
+            return maps.changed_blocks(c, first_id, second_id, start=start, limit=limit)
+
     def export_map(self, snapshot_id: str, path: Path) -> None:
         """Writes the exporter's map of a completed snapshot to ``path``: durable, whole or not at all.
 

@@ -218,6 +218,12 @@ def positions(c: Connection, snapshot_id: str, *, start: int = 0) -> list[int]:
     return list(c.execute(query.order_by(SL.c.position)).scalars())
 
 
+def leaf_names(c: Connection, snapshot_id: str, *, start: int = 0) -> dict[int, bytes]:
+    """Position → name of each leaf of the snapshot, from the position ``start`` on."""
+    query = select(SL.c.position, SL.c.leaf).where(SL.c.snapshot_id == snapshot_id, SL.c.position >= start)
+    return {row.position: row.leaf for row in c.execute(query)}
+
+
 def inherit_leaves(c: Connection, snapshot_id: str, parent_id: str) -> None:
     """Gives the snapshot its parent's leaves: a reference of its own, so that the parent may go."""
     columns = ["snapshot_id", "position", "leaf"]

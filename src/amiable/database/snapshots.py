@@ -11,10 +11,13 @@ from sqlalchemy import Connection, String, bindparam, delete, func, insert, sele
 
 from amiable.database.product_codes import forget_codes
 from amiable.database.schema import snapshot as S
+from amiable.database.schema import volume as V
 from amiable.database.sharing import sees_snapshot
 from amiable.database.text_match import OneOf, texts
 from amiable.model.snapshot import COMPLETED, ERROR, PENDING, Snapshot
 
+LINEAGE_MAX: Final = 10_000
+"""Ancestors of a snapshot that are looked at."""
 COLUMNS: Final = tuple(S.c[name] for name in Snapshot.__dataclass_fields__)
 
 _OWN: Final = (
@@ -132,3 +135,19 @@ def expire(c: Connection, *, now: datetime) -> list[str]:
 def publish(c: Connection, snapshot_id: str) -> None:
     """Shows an internal snapshot to its account from now on."""
     c.execute(update(S).where(S.c.id == snapshot_id).values(is_internal=False))
+
+
+def lineage_of(c: Connection, snapshot: Snapshot) -> set[str]:
+    """What the snapshot descends from, itself among them: parents, the volume it is of, and the snapshots that volume was made of."""
+    found: set[str] = set()
+    above: str | None = snapshot.id
+    while above is not None and above not in found and len(found) < LINEAGE_MAX:
+        found.add(above)
+        at = get(c, above)
+        if at is None:  # it is gone, and with it what was above it
+            break
+        above = at.parent_id
+        if at.volume_id is not None:
+            found.add(at.volume_id)
+            above = c.execute(select(V.c.snapshot_id).where(V.c.id == at.volume_id)).scalar()
+    return found

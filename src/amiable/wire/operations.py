@@ -190,6 +190,7 @@ EBS: Final = (
     "PutSnapshotBlock",
     "CompleteSnapshot",
     "ListSnapshotBlocks",
+    "ListChangedBlocks",
     "GetSnapshotBlock",
 )
 

@@ -16,6 +16,12 @@ class Block(msgspec.Struct, kw_only=True, frozen=True):
     block_token: str | None = None
 
 
+class ChangedBlock(msgspec.Struct, kw_only=True, frozen=True):
+    block_index: int | None = None
+    first_block_token: str | None = None
+    second_block_token: str | None = None
+
+
 class CompleteSnapshotRequest(msgspec.Struct, kw_only=True, frozen=True):
     snapshot_id: str
     changed_blocks_count: int
@@ -39,6 +45,22 @@ class GetSnapshotBlockResponse(msgspec.Struct, kw_only=True, frozen=True):
     block_data: bytes | None = None
     checksum: str | None = None
     checksum_algorithm: str | None = None
+
+
+class ListChangedBlocksRequest(msgspec.Struct, kw_only=True, frozen=True):
+    first_snapshot_id: str | None = None
+    second_snapshot_id: str
+    next_token: str | None = None
+    max_results: int | None = None
+    starting_block_index: int | None = None
+
+
+class ListChangedBlocksResponse(msgspec.Struct, kw_only=True, frozen=True):
+    changed_blocks: list[ChangedBlock] | None = None
+    expiry_time: datetime | None = None
+    volume_size: int | None = None
+    block_size: int | None = None
+    next_token: str | None = None
 
 
 class ListSnapshotBlocksRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -112,6 +134,12 @@ SHAPES: Final[dict[str, Shape]] = {
     'BlockToken': Scalar('string', maximum=256, pattern='^[A-Za-z0-9+/=]+$'),
     'Blocks': ListOf('Block', 'item'),
     'Boolean': Scalar('boolean'),
+    'ChangedBlock': Structure(ChangedBlock, (
+        Member('block_index', 'BlockIndex', 'BlockIndex', 'BlockIndex'),
+        Member('first_block_token', 'FirstBlockToken', 'FirstBlockToken', 'BlockToken'),
+        Member('second_block_token', 'SecondBlockToken', 'SecondBlockToken', 'BlockToken'),
+    )),
+    'ChangedBlocks': ListOf('ChangedBlock', 'item'),
     'ChangedBlocksCount': Scalar('integer', minimum=0),
     'Checksum': Scalar('string', maximum=64, pattern='^[A-Za-z0-9+/=]+$'),
     'ChecksumAggregationMethod': Scalar('string', maximum=32, pattern='^[A-Za-z0-9]+$', enum=frozenset({'LINEAR'})),
@@ -141,6 +169,20 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'IdempotencyToken': Scalar('string', maximum=255, pattern='^[\\S]+$'),
     'KmsKeyArn': Scalar('string', minimum=1, maximum=2048, pattern='arn:aws[a-z\\-]*:kms:.*:[0-9]{12}:key/.*'),
+    'ListChangedBlocksRequest': Structure(ListChangedBlocksRequest, (
+        Member('first_snapshot_id', 'firstSnapshotId', 'firstSnapshotId', 'SnapshotId', location='query'),
+        Member('second_snapshot_id', 'secondSnapshotId', 'secondSnapshotId', 'SnapshotId', required=True, location='uri'),
+        Member('next_token', 'pageToken', 'pageToken', 'PageToken', location='query'),
+        Member('max_results', 'maxResults', 'maxResults', 'MaxResults', location='query'),
+        Member('starting_block_index', 'startingBlockIndex', 'startingBlockIndex', 'BlockIndex', location='query'),
+    )),
+    'ListChangedBlocksResponse': Structure(ListChangedBlocksResponse, (
+        Member('changed_blocks', 'ChangedBlocks', 'ChangedBlocks', 'ChangedBlocks'),
+        Member('expiry_time', 'ExpiryTime', 'ExpiryTime', 'TimeStamp'),
+        Member('volume_size', 'VolumeSize', 'VolumeSize', 'VolumeSize'),
+        Member('block_size', 'BlockSize', 'BlockSize', 'BlockSize'),
+        Member('next_token', 'NextToken', 'NextToken', 'PageToken'),
+    )),
     'ListSnapshotBlocksRequest': Structure(ListSnapshotBlocksRequest, (
         Member('snapshot_id', 'snapshotId', 'snapshotId', 'SnapshotId', required=True, location='uri'),
         Member('next_token', 'pageToken', 'pageToken', 'PageToken', location='query'),
@@ -214,6 +256,7 @@ OPERATIONS: Final = {
     'PutSnapshotBlock': Operation('PutSnapshotBlock', 'PutSnapshotBlockRequest', 'PutSnapshotBlockResponse', 'PUT', '/snapshots/{snapshotId}/blocks/{blockIndex}', status=201),
     'CompleteSnapshot': Operation('CompleteSnapshot', 'CompleteSnapshotRequest', 'CompleteSnapshotResponse', 'POST', '/snapshots/completion/{snapshotId}', status=202),
     'ListSnapshotBlocks': Operation('ListSnapshotBlocks', 'ListSnapshotBlocksRequest', 'ListSnapshotBlocksResponse', 'GET', '/snapshots/{snapshotId}/blocks'),
+    'ListChangedBlocks': Operation('ListChangedBlocks', 'ListChangedBlocksRequest', 'ListChangedBlocksResponse', 'GET', '/snapshots/{secondSnapshotId}/changedblocks'),
     'GetSnapshotBlock': Operation('GetSnapshotBlock', 'GetSnapshotBlockRequest', 'GetSnapshotBlockResponse', 'GET', '/snapshots/{snapshotId}/blocks/{blockIndex}'),
 }
 
