@@ -48,6 +48,7 @@ class Monitor:
     status: str = "running"
     told: list[str] = field(default_factory=list)
     clients: list[socket.socket] = field(default_factory=list)
+    answer: str | None = None  # in place of one that QEMU gives
 
     def talk(self, client: socket.socket) -> None:
         client.sendall(b'{"QMP": {}}\n')
@@ -58,7 +59,8 @@ class Monitor:
                 self.told.append(command)
                 if command == "cont":
                     self.status = "running"
-                client.sendall(json.dumps({"return": {"status": self.status}}).encode() + b"\n")
+                answer = self.answer or json.dumps({"status": self.status})
+                client.sendall(f'{{"return": {answer}}}\n'.encode())
 
     def send(self, event: str, **data: object) -> None:
         self.clients[-1].sendall(json.dumps({"event": event, "data": data}).encode() + b"\n")
@@ -185,6 +187,25 @@ def test_a_guest_that_makes_events_without_end_is_read_behind_and_not_written_of
         rounds += 1
     assert rounds == 3 and not watch.is_behind, "others have their turn in between"
     assert "BLOCK_IO_ERROR" not in caplog.text and "RESET" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"[]", b"{", b"[" * 100_000, b'{"event": "RESET", "data": []}', b'{"event": 1, "data": 7}', b"\xff\xfe"],
+    ids=["list", "cut", "deep", "data", "number", "bytes"],
+)
+def test_a_monitor_that_a_guest_took_over_ends_its_own_watch_and_nothing_else(place: Place, said: bytes) -> None:
+    place.monitor.clients[-1].sendall(said + b"\n")
+    place.look_until(lambda: len(place.monitor.clients) == 2)
+    assert place.row().state is State.RUNNING
+
+
+@pytest.mark.parametrize("said", ["[]", '{"status": 7}', "null"])
+def test_a_status_that_is_none_keeps_no_other_from_being_looked_at(place: Place, said: str) -> None:
+    place.supervisor._drop(place.instance_id)
+    place.monitor.answer = said
+    place.supervisor.look()
+    place.supervisor._wait(0.01)
 
 
 def test_a_guest_that_is_heard_of_at_last_is_well_again(place: Place) -> None:

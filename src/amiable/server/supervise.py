@@ -334,7 +334,7 @@ class Supervisor:
         """A power-off that happened while no server looked is still to be seen."""
         assert watch.events is not None
         try:
-            status = watch.events.execute("query-status")["status"]
+            status = watch.events.status()
         except (QmpGone, QmpError, TimeoutError):
             return
         if status in ("shutdown", "guest-panicked"):

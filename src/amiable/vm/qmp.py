@@ -1,6 +1,7 @@
 """QEMU's monitor protocol: a blocking client of one socket, one thread at a time.
 
-QEMU answers commands in order; events may stand between.  A message is one line of JSON.  Source: QEMU's qmp-spec.
+QEMU answers commands in order; events may stand between.  A message is one line of JSON.  A guest may have taken over its QEMU: what is
+no such message ends the connection.  Source: QEMU's qmp-spec.
 """
 
 import json
@@ -12,6 +13,8 @@ from typing import Any
 
 MESSAGE_BYTES_MAX = 4 << 20
 EVENTS_MAX = 1000
+OBJECTS = ("data", "error")
+"""Members of a message that are objects, where it has them."""
 
 
 UNDERSCORED = ("block_set_io_throttle",)
@@ -74,6 +77,13 @@ class Qmp:
             return None
         return message if "event" in message else None
 
+    def status(self) -> str:
+        """Whether the guest runs, in QEMU's word."""
+        found = self.execute("query-status")
+        if not isinstance(found, dict) or not isinstance(found.get("status"), str):
+            raise QmpGone("the monitor does not speak QMP")
+        return str(found["status"])
+
     def all_events(self, events_max: int) -> list[dict[str, Any]]:
         """What has come, up to ``events_max``."""
         came: list[dict[str, Any]] = []
@@ -100,8 +110,12 @@ class Qmp:
                 raise QmpGone("QEMU closed its monitor")
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message = json.loads(line)
-        assert isinstance(message, dict)
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            raise QmpGone("the monitor does not speak JSON") from None
+        if not isinstance(message, dict) or not all(isinstance(message.get(name, {}), dict) for name in OBJECTS):
+            raise QmpGone("the monitor does not speak QMP")
         return message
 
 
