@@ -148,7 +148,7 @@ class Host:
 
     # ── the boundary ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def start_machine(self, directory: Directory, lock: int, hardware: Hardware, qemu: str, *, boot: int) -> Process:
+    def start_machine(self, directory: Directory, lock: int, hardware: Hardware, *, boot: int, **_: Any) -> Process:
         self.step()
         instance_id = directory.path.name
         if self.fails_to_start:
@@ -291,6 +291,7 @@ class Host:
             patch.setattr(machine, name, getattr(self, name))
         patch.setattr(machine, "find_program", lambda name, package: name)
         patch.setattr(fabric, "metadata_listener", self.metadata_listener)
+        patch.setattr(fabric, "making_tap", lambda *_: contextlib.nullcontext(list))
         patch.setattr(exporter, "add_export", self.add_export)
         patch.setattr(exporter, "remove_export", self.remove_export)
         for name in ("plug", "unplug", "empty"):

@@ -1,11 +1,12 @@
 """Routed mode in namespaces that the tests make: agents, taps and rules are real, guests are namespaces of their own."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -223,7 +224,7 @@ def test_a_server_that_comes_back_after_the_agent_died_gets_the_metadata_socket_
     first = net.process()
     assert first is not None and first.end(wait_seconds=WAIT_SECONDS_MAX)
     with holder_of(a.tap) as qemu, open_directory(net.data, "i-4") as directory:
-        machine = replace(qemu, facts={"link": asdict(a.link)})
+        machine = replace(qemu, facts={"link": a.link._asdict()})
         with fabric.metadata_listener(directory, machine) as listener, a.dial("169.254.169.254", 80):
             listener.settimeout(WAIT_SECONDS_MAX)
             listener.accept()[0].close()
@@ -281,7 +282,7 @@ def test_a_tap_that_is_there_is_not_made_again_and_an_unknown_one_is_not_served(
         with pytest.raises(NetworkFailed, match="there is no 't9'"):
             agent.metadata_listener("t9")
         with pytest.raises(NetworkFailed, match="there is no t9"):
-            agent.keep(replace(link(web), tap="t9"), None)
+            agent.keep(link(web)._replace(tap="t9"), None)
         with pytest.raises(NetworkFailed, match="nft: "):
             agent.enforce("nonsense")
         assert answers_state(agent) == [tap_name(web.id)]
@@ -301,3 +302,30 @@ def test_many_clients_at_once_are_bounded_and_the_agent_goes_on(net: Net) -> Non
     with net.agent() as agent:
         assert answers_state(agent) == ["t00000000000004"]
     assert [path.name for path in (net.data / "networks").iterdir()] == [VPC]
+
+
+def test_a_tap_made_meanwhile_goes_with_a_caller_that_fails(net: Net) -> None:
+    of = link(interface(4, (WEB,)))
+    with pytest.raises(RuntimeError), fabric.making_tap(net.data, of) as taps:
+        (tap,) = taps()
+        with net.agent() as agent:
+            assert agent.state()["taps"] == [of.tap]
+        raise RuntimeError
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(tap)
+    wait_until(lambda: net.process() is None)
+
+
+def test_a_tap_that_cannot_be_made_is_said_where_it_is_needed(net: Net, tmp_path: Path) -> None:
+    (tmp_path / "networks").write_bytes(b"")
+    with fabric.making_tap(tmp_path, link(interface(4, (WEB,)))) as taps:
+        pass
+    with fabric.making_tap(tmp_path, link(interface(4, (WEB,)))) as taps, pytest.raises(NotADirectoryError):
+        taps()
+    (tmp_path / "networks").unlink()
+    net.guest(interface(4, (WEB,)))
+
+
+def test_without_a_link_there_is_no_tap(tmp_path: Path) -> None:
+    with fabric.making_tap(tmp_path, None) as taps:
+        assert taps() == []

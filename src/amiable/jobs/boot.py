@@ -27,7 +27,7 @@ from amiable.rules.volume import root_of
 from amiable.rules.volume_type import limits_of
 from amiable.services import Services
 from amiable.services.roots import drop_unused_roots
-from amiable.vm import firmware, hotplug, machine, volume_files
+from amiable.vm import fabric, firmware, hotplug, machine, volume_files
 from amiable.vm.accelerator import choose_accelerator
 from amiable.vm.directory import Directory, DirectoryBusy, locked, make_directory, open_directory, remove_directory
 from amiable.vm.machine import MachineFailed
@@ -89,13 +89,13 @@ def start(services: Services, facts: Facts) -> None:
                 _hold_to_rates(qmp, facts)
             return
         machine.end_machine(directory)
-        with contextlib.ExitStack() as undo:
+        hardware = _hardware(services, directory, facts, xen)
+        with fabric.making_tap(services.data, hardware.link) as taps, contextlib.ExitStack() as undo:
             undo.callback(unexport, services, facts.volumes)
-            hardware = _hardware(services, directory, facts, xen)
             _prepare(services, directory, facts, hardware)
             if xen is not None:
                 place_xen_parts(directory, xen, hardware)
-            started = machine.start_machine(directory, lock, hardware, settings.qemu, boot=this_boot)
+            started = machine.start_machine(directory, lock, hardware, qemu=settings.qemu, boot=this_boot, taps=taps)
             with machine.monitor(directory, started, wait_seconds=machine.START_SECONDS_MAX) as qmp:
                 _hold_to_rates(qmp, facts)
             undo.pop_all()

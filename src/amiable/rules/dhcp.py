@@ -9,9 +9,8 @@ Sources: RFC 2131, RFC 2132.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import Final
+from typing import Final, NamedTuple
 
 from amiable.model.link import Link
 
@@ -29,8 +28,7 @@ _PAD, _MASK, _ROUTER, _RESOLVER, _HOSTNAME, _DOMAIN, _MTU, _BROADCAST = 0, 1, 3,
 _WANTED, _SECONDS, _TYPE, _SERVER, _END = 50, 51, 53, 54, 255
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A packet for port 68 of ``address``."""
 
     packet: bytes

@@ -13,12 +13,10 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 from typing import Final
 
+from amiable.model.link import TAP_PREFIX
 from amiable.model.network import Firewall, NetworkInterface, SecurityGroupRule
 
 TABLE: Final = "inet amiable"
-TAP_PREFIX: Final = "t"
-HOST_LINK: Final = "host0"
-"""The fabric's end of the way from the host."""
 METADATA_ADDRESS: Final = "169.254.169.254"
 CLOSED: Final = Firewall((), {}, {})
 """No interface: nothing passes."""

@@ -17,8 +17,8 @@ import os
 import select
 import socket
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,6 +74,24 @@ def add_tap(data: Path, link: Link) -> int:
             if not agent.state()["rules"]:
                 agent.enforce(ruleset(CLOSED, link.vpc_id))
             return agent.add(link)
+
+
+@contextlib.contextmanager
+def making_tap(data: Path, link: Link | None) -> Iterator[Callable[[], list[int]]]:
+    """A tap that is made while the caller does something else; the function waits for it.  Its descriptor is closed at the end.
+
+    The function answers nothing where there is no ``link``, and raises what :func:`add_tap` raises.
+    """
+    if link is None:
+        yield list
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="tap") as thread:
+        made = thread.submit(add_tap, data, link)
+        try:
+            yield lambda: [made.result()]
+        finally:
+            with contextlib.suppress(NetworkFailed, DirectoryBusy, OSError):
+                os.close(made.result())
 
 
 def revive_agent(data: Path, vpc_id: str, qemus: Sequence[Process]) -> Process:
@@ -185,11 +203,11 @@ class Agent:
 
     def add(self, link: Link) -> int:
         """A new tap's descriptor."""
-        return self._descriptor({"do": "add", "link": asdict(link)})
+        return self._descriptor({"do": "add", "link": link._asdict()})
 
     def keep(self, link: Link, listener: socket.socket | None) -> None:
         """Has a tap served that there is already; ``listener`` is its metadata socket where the caller has it."""
-        self._ask({"do": "keep", "link": asdict(link)}, [] if listener is None else [listener.fileno()])
+        self._ask({"do": "keep", "link": link._asdict()}, [] if listener is None else [listener.fileno()])
 
     def metadata_listener(self, tap: str) -> socket.socket:
         """The socket that takes the metadata connections of the tap's guest."""

@@ -31,7 +31,6 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from amiable.model.link import Link
@@ -52,16 +51,16 @@ DHCP_BURST = 20
 DHCP_PER_SECOND = 5.0
 
 
-@dataclass(slots=True)
 class Served:
     """One tap with its sockets, and how many DHCP packets its guest may send now; ``asleep`` until it may again."""
 
-    link: Link
-    dhcp: socket.socket
-    metadata: socket.socket
-    places: float = DHCP_BURST
-    counted_at: float = 0.0
-    asleep: bool = False
+    def __init__(self, link: Link, asked: socket.socket, metadata: socket.socket) -> None:
+        self.link = link
+        self.dhcp = asked
+        self.metadata = metadata
+        self.places: float = DHCP_BURST
+        self.counted_at = time.monotonic()
+        self.asleep = False
 
 
 class Agent:
@@ -188,7 +187,7 @@ class Agent:
         with contextlib.ExitStack() as undo:
             asked = undo.enter_context(links.open_dhcp(link.tap))
             metadata = undo.enter_context(listener if listener is not None else links.listen_metadata(link.tap))
-            served = Served(link, asked, metadata, counted_at=time.monotonic())
+            served = Served(link, asked, metadata)
             self._waiting.register(asked, selectors.EVENT_READ, served)
             undo.pop_all()
         self._served[link.tap] = served

@@ -19,7 +19,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
-from amiable.rules.firewall import HOST_LINK
+from amiable.model.link import HOST_LINK
 from amiable.vm import fabric, links
 from amiable.vm.directory import Directory
 from amiable.vm.fabric import Agent

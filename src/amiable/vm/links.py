@@ -13,8 +13,7 @@ import signal
 import socket
 import struct
 
-from amiable.model.link import Link
-from amiable.rules.firewall import HOST_LINK, TAP_PREFIX
+from amiable.model.link import HOST_LINK, TAP_PREFIX, Link
 from amiable.vm import launcher
 from amiable.vm.holder import METADATA, raise_loopback
 

@@ -11,14 +11,13 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from amiable.model.hardware import AcceleratorKind, Disk, Hardware, NetworkKind
 from amiable.rules.qemu_command import APPLIANCE_LOG, SERCON_BYTES, SERCON_FILE, TAP_DESCRIPTOR, qemu_arguments
-from amiable.vm import fabric, network, process, tpm
+from amiable.vm import network, process, tpm
 from amiable.vm.directory import LOG, Directory, peer_pid
 from amiable.vm.launcher import boot_id
 from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process
@@ -90,8 +89,12 @@ def run_tool(directory: Directory, argv: list[str]) -> None:
         )
 
 
-def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str, *, boot: int) -> Process:
+def start_machine(
+    directory: Directory, lock: int, hardware: Hardware, *, qemu: str, boot: int, taps: Callable[[], list[int]] = list
+) -> Process:
     """QEMU running with its monitor answering.  ``boot`` counts the instance's boots and goes into the record.
+
+    ``taps`` answers the tap of ``hardware.link``, which the caller closes.
 
     Raises MachineFailed or NetworkFailed; whatever was started is ended again.
     """
@@ -115,8 +118,7 @@ def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str
             network.start_holder(directory, lock, log)
             with network.Holder(directory) as holder:
                 namespaces = holder.namespaces()
-        taps = [] if hardware.link is None else [fabric.add_tap(directory.path.parents[1], hardware.link)]
-        for descriptor in (*namespaces, *taps):
+        for descriptor in namespaces:
             undo.callback(os.close, descriptor)
         if hardware.tpm is not None:
             try:
@@ -127,7 +129,7 @@ def start_machine(directory: Directory, lock: int, hardware: Hardware, qemu: str
             directory,
             lock,
             [program, *qemu_arguments(hardware)],
-            [*namespaces, *taps],
+            [*namespaces, *taps()],
             log,
             boot=boot,
             hardware=hardware,
@@ -149,7 +151,7 @@ def _spawn_qemu(
         "address": hardware.interface.address,
         "accelerator": hardware.accelerator.value,
         "network": hardware.network.value,
-        "link": None if hardware.link is None else asdict(hardware.link),
+        "link": None if hardware.link is None else hardware.link._asdict(),
     }
     what = {
         "argv": argv,
