@@ -19,6 +19,10 @@ def test_defaults_follow_from_other_settings() -> None:
     assert settings.zones == ("eu-west-1a",)
     assert settings.database_url == "sqlite:////d/amiable.db"
     assert resolve({}, {}, {"zones": ["a", "b"]}, default_data="/d").zones == ("a", "b")
+    for given in ("10.0.0.0/8, 172.31.0.0/16", ["10.0.0.0/8", "172.31.0.0/16"]):
+        found = resolve({}, {}, {"host_routes": given}, default_data="/d").host_routes
+        assert found == "10.0.0.0/8,172.31.0.0/16"
+    assert resolve({"host_routes": ""}, {}, {}, default_data="/d").host_routes == ""
 
 
 def test_every_region_has_zones_and_the_first_one_those_that_no_other_name_begins() -> None:
@@ -36,6 +40,7 @@ def test_every_region_has_zones_and_the_first_one_those_that_no_other_name_begin
         ({"listen": "nowhere"}, {}, {}, "--listen"),
         ({"listen": "127.0.0.1:70000"}, {}, {}, "--listen"),
         ({}, {"AMIABLE_WORKERS": "none"}, {}, "AMIABLE_WORKERS"),
+        ({"host_routes": "10.0.0.1/8"}, {}, {}, "--host-routes"),
         ({}, {}, {"workers": 0}, "workers in the configuration file"),
         ({}, {}, {"wrokers": 2}, "wrokers"),
         ({"accelerator": "hvf"}, {}, {}, "--accelerator"),

@@ -30,6 +30,23 @@ SUBNET = "172.31.0.0/20"
 ROUTED = [HostRoute(VPC, SUBNET, "")]
 
 
+@pytest.mark.parametrize(
+    ("ranges", "may"),
+    [
+        ("172.31.0.0/16", ["172.31.0.0/20"]),
+        ("", []),
+        ("10.0.0.0/8,172.31.0.0/20", ["10.1.0.0/16", "172.31.0.0/20"]),
+        ("172.31.0.0/24", []),
+    ],
+)
+def test_what_an_account_calls_its_own_elsewhere_gets_no_route(ranges: str, may: list[str]) -> None:
+    subnets = ["8.8.8.0/24", "172.31.0.0/20", "10.1.0.0/16"]
+    found, others = host_route.divide(VPC, subnets, ranges)
+    assert found == may
+    assert {each.subnet for each in others} == set(subnets) - set(may)
+    assert all(f"host_routes ({ranges or 'none'})" in each.words for each in others)
+
+
 class Host:
     """A network namespace in place of the host's; :meth:`run` works inside it."""
 

@@ -58,6 +58,7 @@ def serve(
     accelerator: Annotated[str | None, Parameter(help=_HELP["accelerator"])] = None,
     network: Annotated[str | None, Parameter(help=_HELP["network"])] = None,
     elastic_range: Annotated[str | None, Parameter(help=_HELP["elastic_range"])] = None,
+    host_routes: Annotated[str | None, Parameter(help=_HELP["host_routes"])] = None,
     compression: Annotated[str | None, Parameter(help=_HELP["compression"])] = None,
     workers: Annotated[str | None, Parameter(help=_HELP["workers"])] = None,
     host_restart: Annotated[str | None, Parameter(help=_HELP["host_restart"])] = None,

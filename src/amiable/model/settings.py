@@ -31,6 +31,14 @@ def _network(value: str) -> str:
         raise ValueError("expected an IPv4 network such as 203.0.113.0/24") from None
 
 
+def _networks(value: str) -> str:
+    """Networks, separated by commas; none in an empty text."""
+    try:
+        return ",".join(str(IPv4Network(each)) for each in _words(value))
+    except ValueError:
+        raise ValueError("expected IPv4 networks such as 172.31.0.0/16, space- or comma-separated") from None
+
+
 def _choice(*words: str) -> Callable[[str], str]:
     def read(value: str) -> str:
         if value not in words:
@@ -107,6 +115,13 @@ SETTINGS: Final = (
         "203.0.113.0/24",
         "IPv4 network out of which elastic addresses are given; they are records, unless something of yours routes them.",
     ),
+    Setting(
+        "host_routes",
+        _networks,
+        "172.31.0.0/16",
+        "Started by root: the networks within which the host gets routes to guests' subnets. Accounts choose the addresses of their "
+        "VPCs: name none through which the host reaches anything else.",
+    ),
     Setting("compression", _choice("zstd-1", "none"), "zstd-1", "How blocks are stored."),
     Setting("workers", _positive, 4, "Jobs that run at once."),
     Setting(
@@ -147,6 +162,7 @@ class Settings:
     accelerator: str
     network: str
     elastic_range: str
+    host_routes: str  # networks, separated by commas
     compression: str
     workers: int
     host_restart: str

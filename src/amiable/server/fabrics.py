@@ -88,10 +88,13 @@ class Fabrics:
         vpc_id = folder.path.name
         if self._routed.get(vpc_id) == (process.pid, subnets) or time.monotonic() < self._route_at.get(vpc_id, 0.0):
             return
-        routes = host_route.keep_routes(agent, process, vpc_id, sorted(subnets))
+        may, others = host_route.divide(vpc_id, subnets, self._services.settings.host_routes)
+        routes = host_route.keep_routes(agent, process, vpc_id, may)
+        has_all = not any(route.why_not for route in routes)
+        routes = sorted([*routes, *others], key=lambda route: route.subnet)
         if host_route.note_routes(folder, routes):
             log.info("%s: %s", vpc_id, "; ".join(f"{route.subnet}: {route.words}" for route in routes))
-        if any(route.why_not for route in routes):
-            self._route_at[vpc_id] = time.monotonic() + PAUSE_SECONDS
-        else:
+        if has_all:
             self._routed[vpc_id] = process.pid, subnets
+        else:
+            self._route_at[vpc_id] = time.monotonic() + PAUSE_SECONDS

@@ -58,6 +58,17 @@ def link_name(vpc_id: str) -> str:
     return "amv" + vpc_id.removeprefix("vpc-")[-12:]
 
 
+def divide(vpc_id: str, subnets: Iterable[str], ranges: str) -> tuple[list[str], list[HostRoute]]:
+    """The subnets that lie within one of ``ranges``, networks separated by commas; and why the others get no way.
+
+    Accounts choose the addresses of their VPCs: without ranges anyone could lead the host's own connections to a guest.
+    """
+    networks = [IPv4Network(each) for each in ranges.split(",") if each]
+    may = [each for each in sorted(subnets) if any(IPv4Network(each).subnet_of(network) for network in networks)]
+    why = f"it is not within the setting host_routes ({ranges or 'none'})"
+    return may, [HostRoute(vpc_id, each, why) for each in sorted(set(subnets) - set(may))]
+
+
 def keep_routes(agent: Agent, process: Process, vpc_id: str, subnets: Iterable[str]) -> list[HostRoute]:
     """What became of the way to each of ``subnets``, made where it was not there."""
     try:
