@@ -1,8 +1,6 @@
 """Consoles, passwords and the serial console's switch as stock boto3 asks for them, its waiters included."""
 
 import base64
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,24 +11,9 @@ from amiable.database.consoles import Password, Post
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
 from tests.api.ec2.launching import make_image, run_one
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
+from tests.server.edge import Edge
 
 NOW = {"WaiterConfig": {"Delay": 0, "MaxAttempts": 1}}
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with open_services(tmp_path_factory.mktemp("edge") / "data") as services:
-        account, _ = make_account(services, "edge")
-        with running_edge(services, account) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture

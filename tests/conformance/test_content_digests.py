@@ -23,12 +23,6 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
-
-
 def snapshot_of(edge: Edge, content: bytes, region: str = "us-east-1") -> str:
     """A snapshot of 1 GiB that begins with ``content``, imported from a bucket."""
     name = f"disks-{region}-{len(content)}-{content[0]}"

@@ -28,12 +28,6 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
-
-
 def volumes(*snapshot_ids: str) -> list[dict[str, Any]]:
     """A map of one volume of each."""
     names = [ROOT, "/dev/sdf", "/dev/sdg", "/dev/sdh"]

@@ -1,7 +1,6 @@
 """Every id of a list that is refused stands in our own element, ``Ids``; EC2's text names what EC2 names."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +40,6 @@ CALLS: dict[str, tuple[str, Callable[[Any, list[str]], Any]]] = {
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     with publishing_edge(Path(tmp_path_factory.mktemp("ids"))) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.mark.parametrize("name", CALLS)

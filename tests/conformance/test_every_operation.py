@@ -12,20 +12,11 @@ from sqlalchemy import select
 from amiable.database.schema import metadata
 from amiable.services import Services
 from amiable.wire import operations
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
+from tests.server.edge import Edge
 from tests.wire import oracle
 
 ED25519 = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5kZK0tNVhO5zlGUZQwNhkVqHTyr0mEc7xTbYvcvY3d someone"
 SEEDS = range(4)
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with open_services(tmp_path_factory.mktemp("edge") / "data") as services:
-        account, _ = make_account(services, "edge")
-        with running_edge(services, account) as running:
-            yield running
 
 
 def facts(services: Services) -> dict[str, list[Any]]:

@@ -47,12 +47,6 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
 
 
 @pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def elsewhere(edge: Edge) -> Iterator[Any]:
     """The account's client in the other region."""
     with closing(edge.client("ec2", region_name=FAR)) as client:

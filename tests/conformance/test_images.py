@@ -8,25 +8,11 @@ import pytest
 from botocore.exceptions import ClientError, WaiterError
 
 from amiable.model.units import BLOCK_BYTES
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
+from tests.server.edge import Edge
+from tests.support.services import make_account
 from tests.support.work import run_jobs
 
 SOON = {"Delay": 0, "MaxAttempts": 2}
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with open_services(tmp_path_factory.mktemp("edge") / "data") as services:
-        account, _ = make_account(services, "edge")
-        with running_edge(services, account) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

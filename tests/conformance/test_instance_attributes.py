@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -27,12 +26,6 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         account, _ = make_account(services, "edge")
         with running_edge(services, account) as running:
             yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """Every filter of DescribeInstances finds what the answer shows, and nothing else; pages, ids and credits as boto3 asks for them."""
 
 import re
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,24 +12,9 @@ from amiable.database import instances
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
 from tests.api.ec2.launching import make_image
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
+from tests.server.edge import Edge
 
 TINY = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with open_services(tmp_path_factory.mktemp("edge") / "data") as services:
-        account, _ = make_account(services, "edge")
-        with running_edge(services, account) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

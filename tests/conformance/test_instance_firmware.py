@@ -2,8 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -22,22 +20,7 @@ from tests.api.ec2.launching import make_image, run_one
 from tests.conformance.test_instances import refused
 from tests.rules.test_tpm_commands import rsa_public
 from tests.rules.uefi import ORDER, PLATFORM_KEY, uefi_data
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with open_services(tmp_path_factory.mktemp("edge") / "data") as services:
-        account, _ = make_account(services, "edge")
-        with running_edge(services, account) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
+from tests.server.edge import Edge
 
 
 def instance(edge: Edge, **facts: Any) -> str:

@@ -1,7 +1,5 @@
 """DescribeInstanceTypes and DescribeInstanceTypeOfferings as stock boto3 asks them."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -10,22 +8,7 @@ from amiable.model.instance_type import INSTANCE_TYPES
 from amiable.model.principal import Principal
 from tests.api.ec2.launching import make_image
 from tests.conformance.test_instances import refused
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with open_services(tmp_path_factory.mktemp("edge") / "data") as services:
-        account, _ = make_account(services, "edge")
-        with running_edge(services, account) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
+from tests.server.edge import Edge
 
 
 def wanted(name: str, *values: str) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Which instance types may launch an image, as its owner says so through boto3 and as RunInstances heeds it."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ pytestmark = pytest.mark.proves("ec2", "ReplaceImageInstanceTypeSpecification")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     with publishing_edge(tmp_path_factory.mktemp("types")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

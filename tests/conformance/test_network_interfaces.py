@@ -1,7 +1,6 @@
 """Network interfaces and elastic addresses through boto3: on their own, and as part of instances."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -22,12 +21,6 @@ TINY = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     with network_edge(tmp_path_factory.mktemp("edge")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -37,12 +37,6 @@ def ssm(edge: Edge) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def stranger(edge: Edge) -> Iterator[Any]:
     with closing(client_of(edge, "ssm", "stranger")) as client:
         yield client

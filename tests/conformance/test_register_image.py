@@ -39,12 +39,6 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
 
 
 @pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def snapshot_id(edge: Edge) -> str:
     return new_snapshot(edge, size_gib=2)
 

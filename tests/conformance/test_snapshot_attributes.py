@@ -35,12 +35,6 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
 
 
 @pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def stranger(edge: Edge) -> Iterator[Any]:
     """A second account's clients: EC2, with EBS direct as ``client.ebs``."""
     account, _ = make_account(edge.services, "sharee")

@@ -1,7 +1,6 @@
 """Volumes as stock boto3 makes, moves and changes them; every machine of these tests is a row, and its volumes' files are bytes."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -39,12 +38,6 @@ def edge(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Edg
         account, _ = make_account(services, "edge")
         with running_edge(services, account) as running:
             yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """VPCs, subnets and what every VPC has, through boto3."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ NOWHERE = "0" * 17
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     with network_edge(tmp_path_factory.mktemp("edge")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture

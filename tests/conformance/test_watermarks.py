@@ -1,7 +1,6 @@
 """Watermarks as stock boto3 attaches, detaches and sees them."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +18,6 @@ pytestmark = pytest.mark.proves("ec2", "AttachImageWatermark", "DetachImageWater
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     with publishing_edge(tmp_path_factory.mktemp("watermarks")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
