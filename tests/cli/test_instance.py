@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 
 from amiable.cli import instance, tunnel
+from amiable.cli.main import main
 from amiable.model.errors import LocalRefusal
 
 
@@ -49,3 +50,38 @@ def test_a_refusal_that_no_waiting_mends_is_told_at_once(monkeypatch: pytest.Mon
 def test_after_the_wait_ssh_itself_tells_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     dialling(monkeypatch, [b""])
     instance.wait_for_daemon("i-0123456789abcdef0", 0)
+
+
+def test_a_guest_without_power_is_not_waited_for() -> None:
+    with pytest.raises(LocalRefusal, match=r"^i-0123456789abcdef0 is stopped$") as refused:
+        instance.refuse_without_power("stopped", "i-0123456789abcdef0")
+    assert refused.value.advice == "amiable instance start i-0123456789abcdef0 --wait"
+    with pytest.raises(LocalRefusal, match="is terminated") as ended:
+        instance.refuse_without_power("terminated", "i-0123456789abcdef0")
+    assert not ended.value.advice
+    for state in ("pending", "running"):
+        instance.refuse_without_power(state, "i-0123456789abcdef0")
+
+
+@pytest.mark.parametrize("words", ["wget http://169.254.169.254/", "", "i-0123"], ids=["command", "nothing", "short"])
+@pytest.mark.parametrize("command", ["show", "ssh", "console", "timeline", "stop", "reboot"])
+def test_what_is_no_instance_id_is_refused_before_anything_is_asked(
+    command: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["instance", command, words]) != 0
+    said = capsys.readouterr()
+    assert said.out == "" and f'Invalid id: "{words}" (expecting "i-...")' in said.err
+
+
+def test_an_instance_begins_with_what_a_person_looks_for() -> None:
+    told = {
+        "Architecture": "x86_64",
+        "InstanceId": "i-1",
+        "State": {"Code": 80, "Name": "stopped"},
+        "StateReason": {"Code": "Client.X", "Message": "Client.X: why"},
+        "Tags": [{"Key": "a", "Value": "b"}, {"Key": "Name", "Value": "web"}],
+    }
+    shown = instance.flat(told)
+    assert list(shown)[:4] == ["InstanceId", "Name", "State", "Reason"]
+    assert (shown["Name"], shown["State"], shown["Reason"]) == ("web", "stopped", "Client.X: why")
+    assert set(shown) == {*told, "Name", "Reason"}

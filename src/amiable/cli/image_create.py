@@ -11,6 +11,7 @@ from amiable.model.errors import LocalRefusal
 WAIT_SECONDS_MAX: Final = 4 * 3600.0
 
 Name = Annotated[str, Parameter(help="Name of the image.")]
+Wait = Annotated[bool, Parameter(help="Wait until it is available.", negative=())]
 Description = Annotated[str | None, Parameter(help="Description of the image.")]
 
 
@@ -25,9 +26,11 @@ def create(
     ] = False,
     leave_out: Annotated[
         tuple[str, ...],
-        Parameter(name="--leave-out", help="Device (/dev/sdf) that the image shall not have; again for more."),
+        Parameter(
+            name="--leave-out", help="Device (/dev/sdf) that the image shall not have; again for more.", negative=()
+        ),
     ] = (),
-    wait: Annotated[bool, Parameter(help="Wait until it is available.", negative=())] = False,
+    wait: Wait = False,
     output: Output = "id",
 ) -> None:
     """Makes an image of all of an instance's volumes, as they are at one moment.  Prints the image id.
@@ -67,6 +70,7 @@ def copy(
     source_region: Annotated[str | None, Parameter(help="Region of the image. Default: the region called.")] = None,
     description: Annotated[str | None, Parameter(help="Default: that of the image.")] = None,
     tags: Annotated[bool, Parameter(help="Copy your own tags of it too.", negative=())] = False,
+    wait: Wait = False,
     output: Output = "id",
 ) -> None:
     """Copies an image into the region called (AWS_REGION).  Its blocks are shared, so it is there at once.  Prints the image id."""
@@ -76,4 +80,5 @@ def copy(
     if description is not None:
         request["Description"] = description
     made = ec2.copy_image(**request)["ImageId"]
-    show_one(ec2.describe_images(ImageIds=[made])["Images"][0], output, identifier="ImageId")
+    found = wait_until_made(ec2, made) if wait else ec2.describe_images(ImageIds=[made])["Images"][0]
+    show_one(found, output, identifier="ImageId")

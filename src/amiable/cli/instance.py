@@ -5,21 +5,36 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from textwrap import shorten
+from typing import Annotated, Any, Final
 
 import cyclopts
 from cyclopts import Parameter
 
 from amiable.cli.client import call, client, rehearse, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
+from amiable.model import ids
 from amiable.model.errors import LocalRefusal
+from amiable.rules.identifiers import check_form
 
-app = cyclopts.App(name="instance", help="Instances: list, show, console, ssh, stop, start, terminate.")
+app = cyclopts.App(
+    name="instance", help="Instances: list, show, console, timeline, ssh, stop, start, reboot, terminate."
+)
 
 STATE_SECONDS_MAX = 180.0
+REASON_WIDTH: Final = 80
+FIRST_FIELDS: Final = (
+    "InstanceId", "Name", "State", "Reason", "ImageId", "InstanceType", "PrivateIpAddress", "KeyName", "LaunchTime",
+)  # fmt: skip
 SSH_PORT = 22
 
-InstanceId = Annotated[str, Parameter(help="Instance id (i-…).")]
+
+def is_instance_id(_type: object, identifier: str) -> None:
+    """Refuses what is no instance id before it comes into a path: a command's words, say, where the id was forgotten."""
+    check_form("instance", ids.INSTANCE, [identifier])
+
+
+InstanceId = Annotated[str, Parameter(help="Instance id (i-…).", validator=is_instance_id)]
 Wait = Annotated[bool, Parameter(help="Wait until it is done.", negative=())]
 
 
@@ -33,8 +48,13 @@ def list_(
     pages = client("ec2").get_paginator("describe_instances").paginate()
     found = [i for page in pages for reservation in page["Reservations"] for i in reservation["Instances"]]
     rows = [flat(instance) for instance in found if all_ or instance["State"]["Name"] != "terminated"]
+    if output == "table":
+        rows = [
+            row | {"Reason": row["Reason"] and shorten(row["Reason"], REASON_WIDTH, placeholder=" …")} for row in rows
+        ]
     columns = {
         "instance": "InstanceId",
+        "name": "Name",
         "state": "State",
         "image": "ImageId",
         "type": "InstanceType",
@@ -119,6 +139,7 @@ def ssh(
     """Logs in through a tunnel of the signed API; the host key is compared with what the guest printed on its console."""
     if shutil.which("ssh") is None:
         raise LocalRefusal("ssh is not installed", hint="apt-get install openssh-client", exit_code=69)
+    refuse_without_power(call("GET", f"/instances/{instance}/hardware")["State"], instance)
     known = host_keys(instance, wait)
     if wait:
         wait_for_daemon(instance, wait)
@@ -140,6 +161,13 @@ def ssh(
     ]
     argv += ["-i", str(identity)] if identity is not None else []
     os.execvp("ssh", [*argv, f"{login}@{instance}", *command])
+
+
+def refuse_without_power(state: str, instance: str) -> None:
+    """Refuses what needs a guest that runs, or is about to, where ssh would only tell of a closed connection."""
+    if state not in ("pending", "running"):
+        hint = f"amiable instance start {instance} --wait" if state == "stopped" else ""
+        raise LocalRefusal(f"{instance} is {state}", hint=hint)
 
 
 def wait_for_daemon(instance: str, seconds: float) -> None:
@@ -220,6 +248,13 @@ def start(instance: InstanceId, /, *, wait: Wait = False) -> None:
 
 
 @app.command
+def reboot(instance: InstanceId, /) -> None:
+    """Reboots a running instance: its address, volumes and local disks stay."""
+    client("ec2").reboot_instances(InstanceIds=[instance])
+    say(f"{instance} is rebooting\n\nnext: amiable instance timeline {instance}")
+
+
+@app.command
 def terminate(
     instance: InstanceId,
     /,
@@ -259,6 +294,14 @@ def describe(ec2: Any, instance: str) -> dict[str, Any]:
 
 
 def flat(instance: dict[str, Any]) -> dict[str, Any]:
-    """The instance with its state and reason as plain text, for a table."""
-    reason = instance.get("StateReason", {}).get("Message")
-    return {**instance, "State": instance["State"]["Name"], "Reason": reason}
+    """The instance with its state, reason and name as plain text, what a person looks for first."""
+    names = [tag["Value"] for tag in instance.get("Tags", []) if tag["Key"] == "Name"]
+    plain = {
+        "State": instance["State"]["Name"],
+        "Reason": instance.get("StateReason", {}).get("Message"),
+        "Name": names[0] if names else None,
+    }
+    first: dict[str, Any] = {
+        key: plain.get(key, instance.get(key)) for key in FIRST_FIELDS if key in plain or key in instance
+    }
+    return {**first, **instance, **plain}

@@ -47,7 +47,7 @@ app.command(
 )
 app.command("amiable.cli.launch:launch", name="launch", help="Launch instances of an image.")
 app.command(
-    "amiable.cli.instance:app", name="instance", help="Instances: list, show, console, ssh, stop, start, terminate."
+    "amiable.cli.instance:app", name="instance", help="Instances: list, show, console, ssh, stop, start, reboot, …"
 )
 app.command(
     "amiable.cli.instance_identity:app",

@@ -36,7 +36,7 @@ def _host(services: Services, _request: Authenticated, _id: str, _body: bytes) -
 
 def _hardware(services: Services, request: Authenticated, instance_id: str, _body: bytes) -> Answer:
     found = amiable.hardware_of(services, request.principal, instance_id)
-    return {"Profile": found.hardware_profile, "Why": found.hardware_profile_why}
+    return {"Profile": found.hardware_profile, "Why": found.hardware_profile_why, "State": found.state.value}
 
 
 def _ssh_host_keys(services: Services, request: Authenticated, instance_id: str, _body: bytes) -> Answer:

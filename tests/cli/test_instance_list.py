@@ -1,0 +1,44 @@
+"""Instances from the command line, over a real edge: what a person reads of them, and what is refused at once."""
+
+from pathlib import Path
+
+import pytest
+
+from amiable.cli.main import main
+from amiable.database import instances
+from amiable.model.principal import Principal
+from amiable.rules.lifecycle import Event
+from tests.api.ec2.launching import make_image, run_one
+from tests.server.edge import running_edge
+from tests.support.services import make_account, open_services
+
+
+def test_a_stopped_instance_is_listed_by_its_name_and_takes_neither_ssh_nor_a_reboot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_services(tmp_path / "data") as services:
+        account, _ = make_account(services, "administrator", administrator=True)
+        owner = Principal(account.account_id, account.access_key_id, "us-east-1")
+        instance_id = run_one(services, owner, make_image(services, owner))
+        with services.database.write() as c:
+            instances.set_state(c, instance_id, Event.BOOTED, now=services.now())
+        with running_edge(services, account) as edge:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", edge.endpoint)
+            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
+            edge.client("ec2").create_tags(Resources=[instance_id], Tags=[{"Key": "Name", "Value": "web"}])
+            assert main(["instance", "reboot", instance_id]) == 0
+            assert f"{instance_id} is rebooting" in capsys.readouterr().err
+            for event in (Event.STOP_ASKED, Event.STOPPED):
+                with services.database.write() as c:
+                    instances.set_state(c, instance_id, event, now=services.now())
+            assert main(["instance", "list"]) == 0
+            heading, row = capsys.readouterr().out.splitlines()
+            assert heading.split()[:3] == ["INSTANCE", "NAME", "STATE"]
+            assert row.split()[:3] == [instance_id, "web", "stopped"]
+            assert main(["instance", "ssh", instance_id, "true"]) == 1
+            said = capsys.readouterr().err
+            assert said == f"error: {instance_id} is stopped\n\nhint: amiable instance start {instance_id} --wait\n"
+            assert main(["instance", "reboot", instance_id]) == 1
+            assert "IncorrectInstanceState" in capsys.readouterr().err
