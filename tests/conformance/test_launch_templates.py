@@ -1,7 +1,6 @@
 """Launch templates as stock boto3 asks for them: versions, defaults, launches, what they keep, and every refusal in EC2's words."""
 
 import base64
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -12,25 +11,12 @@ from amiable.database import instances
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
 from tests.api.ec2.launching import make_image
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
+from tests.conformance.test_roles import EC2_TRUST
+from tests.server.edge import Edge
+from tests.support.services import make_account
 
 ONE = {"MinCount": 1, "MaxCount": 1}
 ABSENT = "lt-0123456789abcdef0"
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with open_services(tmp_path_factory.mktemp("edge") / "data") as services:
-        account, _ = make_account(services, "edge")
-        with running_edge(services, account) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -185,17 +171,28 @@ def test_an_image_may_be_resolved_at_the_launch_and_shown_resolved(edge: Edge, e
 @pytest.mark.proves("ec2", "GetLaunchTemplateData")
 def test_an_instance_gives_the_data_that_launches_its_like(edge: Edge, ec2: Any, image_id: str) -> None:
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "model"}]}]
+    with closing(edge.client("iam")) as iam:
+        profile = iam.create_instance_profile(InstanceProfileName="model")["InstanceProfile"]["Arn"]
+        iam.create_role(RoleName="model", AssumeRolePolicyDocument=EC2_TRUST)
+        iam.add_role_to_instance_profile(InstanceProfileName="model", RoleName="model")
     (made,) = ec2.run_instances(
-        ImageId=image_id, InstanceType="amiable.tiny", UserData="hello", TagSpecifications=tags, **ONE
+        ImageId=image_id,
+        InstanceType="amiable.tiny",
+        UserData="hello",
+        TagSpecifications=tags,
+        IamInstanceProfile={"Name": "model"},
+        **ONE,
     )["Instances"]
-    end(edge, made["InstanceId"])
     data = ec2.get_launch_template_data(InstanceId=made["InstanceId"])["LaunchTemplateData"]
     assert (data["ImageId"], data["InstanceType"]) == (image_id, "amiable.tiny")
     assert base64.b64decode(data["UserData"]) == b"hello"
+    assert data["IamInstanceProfile"] == {"Arn": profile}
+    end(edge, made["InstanceId"])
     data.pop("NetworkInterfaces")[0].pop("PrivateIpAddresses", None)
     ec2.create_launch_template(LaunchTemplateName="like", LaunchTemplateData=data)
     (like,) = ec2.run_instances(LaunchTemplate={"LaunchTemplateName": "like"}, **ONE)["Instances"]
     assert like["ImageId"] == image_id and {"Key": "Name", "Value": "model"} in like["Tags"]
+    assert like["IamInstanceProfile"]["Arn"] == profile
     end(edge, like["InstanceId"])
 
 

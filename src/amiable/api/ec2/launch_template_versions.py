@@ -15,7 +15,7 @@ from amiable.api.ec2.launch_templates import find, find_version
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.idempotency import check_token, recall, remember
 from amiable.api.paging import cut_page, open_page
-from amiable.database import launch_templates, tags, volumes
+from amiable.database import launch_templates, profile_associations, tags, volumes
 from amiable.model.errors import (
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -254,8 +254,12 @@ def get_launch_template_data(
         (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
         disks = volumes.volumes_of(c, instance.id)
         tagged = tags.tags_of(c, principal.account_id, [instance.id]).get(instance.id, {})
+        profile = profile_associations.associations_of(c, [instance.id]).get(instance.id)
     raise_if_dry_run(request)
-    return ec2.GetLaunchTemplateDataResult(launch_template_data=response_of(_data_of(instance, disks, tagged)))
+    data = _data_of(instance, disks, tagged)
+    if profile is not None:
+        data["iam_instance_profile"] = {"arn": profile.profile_arn}
+    return ec2.GetLaunchTemplateDataResult(launch_template_data=response_of(data))
 
 
 def _data_of(instance: Instance, disks: Sequence[Volume], tagged: Mapping[str, str]) -> dict[str, Any]:
