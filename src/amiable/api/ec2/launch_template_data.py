@@ -4,17 +4,18 @@ The three have the same members under the same names, but for the few in ``RENAM
 and what the other has no place for is refused by name, never dropped.
 """
 
-import base64
-import binascii
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from amiable.model.errors import InvalidUserDataMalformed, UnsupportedOperation
+from amiable.model.errors import InvalidParameterValue, UnsupportedOperation
 from amiable.rules.image_alias import read_alias
+from amiable.rules.launch import decode_user_data
 from amiable.wire.generated import ec2
 
 T = TypeVar("T")
+DATA_BYTES_MAX: Final = 128 * 1024
+"""As it is kept: an account may keep many versions, and a Describe tells all of them."""
 RENAMED: Final = {"ram_disk_id": "ramdisk_id"}
 """Members of a template that RunInstances calls otherwise."""
 
@@ -60,11 +61,9 @@ def check_data(data: ec2.RequestLaunchTemplateData) -> None:
     """Refuses data that no launch could take, as far as that is told by its form."""
     if data.image_id is not None:
         read_alias(data.image_id)
-    if data.user_data is not None:
-        try:
-            base64.b64decode(data.user_data, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise InvalidUserDataMalformed(why=str(error)) from None
+    decode_user_data(data.user_data)
+    if len(write_data(values_of(data))) > DATA_BYTES_MAX:
+        raise InvalidParameterValue(f"The data of a launch template is limited to {DATA_BYTES_MAX} bytes.")
     request_of(_plain(data), ec2.RunInstancesRequest(min_count=1, max_count=1))
 
 
