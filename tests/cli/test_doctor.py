@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from amiable.cli.doctor import server, xen
+from amiable.cli.doctor import _accelerator_hint, _network_hint, server, xen
 from amiable.services import Services
 from tests.server.edge import running_edge
 from tests.support.services import make_account
@@ -85,3 +85,12 @@ def test_an_appliance_that_apt_cannot_give_is_a_note_with_apts_words(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     (finding,) = xen(tmp_path / "appliance")
     assert finding.verdict == "note" and "Unable to locate package" in finding.words
+
+
+def test_a_device_that_is_closed_to_the_server_is_told_with_what_opens_it() -> None:
+    assert "usermod -aG kvm" in _accelerator_hint("TCG (/dev/kvm: Permission denied); guests run translated")
+    assert _accelerator_hint("TCG (/dev/kvm: No such file or directory)") == _accelerator_hint("TCG, as set") == ""
+    closed = "namespace (no tap can be made with /dev/net/tun: Permission denied): each guest alone"
+    assert "/dev/net/tun" in _network_hint("namespace", closed)
+    assert _network_hint("namespace", "namespace, as set: each guest alone") == _network_hint("routed", "routed") == ""
+    assert "user namespaces" in _network_hint("guestfwd", "guestfwd")

@@ -3,12 +3,13 @@
 It asks the host directly (programs, kernel, rights) and the running server through its API.
 """
 
+import errno
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -157,7 +158,17 @@ def _route(route: dict[str, str]) -> Finding:
     )
 
 
-def _network_hint(kind: str) -> str:
+def _accelerator_hint(words: str) -> str:
+    """What opens a KVM that is there."""
+    if f"/dev/kvm: {os.strerror(errno.EACCES)}" in words:
+        return "as root: usermod -aG kvm USER, of the server's user; log in again and start the server"
+    return ""
+
+
+def _network_hint(kind: str, words: str) -> str:
+    """What makes the network a better one, where it is known."""
+    if kind == "namespace" and f"/dev/net/tun: {os.strerror(errno.EACCES)}" in words:
+        return "for guests that see each other: chmod 0666 /dev/net/tun, which is Debian's own, or start the server as root"
     if kind in ("routed", "namespace"):
         return ""
     return "let the server make network namespaces: run it as root, or allow user namespaces (sysctl user.max_user_namespaces)"
@@ -185,14 +196,23 @@ def server() -> list[Finding]:
         return [Finding("server", "broken", str(error), 'eval "$(amiable env)"')]
     except BotoCoreError:  # the many kinds of "cannot connect"
         return [Finding("server", "broken", f"no answer at {endpoint()}", "amiable serve")]
-    found = [Finding("server", "ok", f"{endpoint()}, version {facts['Version']}")]
+    return [Finding("server", "ok", f"{endpoint()}, version {facts['Version']}"), *_told(facts)]
+
+
+def _told(facts: dict[str, Any]) -> list[Finding]:
+    """What a server's word on its host means."""
+    found: list[Finding] = []
     if not facts["QemuInstalled"]:
         hint = "apt-get install qemu-system-x86, or start the server with another --qemu"
         found.append(
             Finding("server's QEMU", "broken", f"{facts['Qemu']} is not installed: no launch can succeed", hint)
         )
-    found.append(Finding("accelerator", "ok" if facts["Accelerator"] == "kvm" else "note", facts["AcceleratorWords"]))
-    found.append(Finding("network", "note", facts["NetworkWords"], _network_hint(facts["Network"])))
+    words = facts["AcceleratorWords"]
+    found.append(
+        Finding("accelerator", "ok" if facts["Accelerator"] == "kvm" else "note", words, _accelerator_hint(words))
+    )
+    kind, words = facts["Network"], facts["NetworkWords"]
+    found.append(Finding("network", "ok" if kind == "routed" else "note", words, _network_hint(kind, words)))
     found += [_route(route) for route in facts["HostRoutes"]]
     reclaimable = facts["ReclaimableBytes"]
     words = f"{human_bytes(facts['StoredBytes'])} stored, {human_bytes(reclaimable)} reclaimable"
