@@ -205,3 +205,20 @@ def test_the_serial_console_is_off_until_it_is_switched_on_for_one_account_and_r
     assert status(elsewhere) is False
     off = api.disable_serial_console_access(services, principal, ec2.DisableSerialConsoleAccessRequest())
     assert off.serial_console_access_enabled is False and status(principal) is False
+
+
+def test_a_machine_is_asked_by_one_call_and_few_machines_at_once(
+    services: Services, principal: Principal, instance_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happen(services, instance_id, Event.BOOTED)
+    make_folder(services, instance_id)
+    interrupt = ec2.SendDiagnosticInterruptRequest(instance_id=instance_id)
+
+    def asked() -> str:
+        return refusal(lambda: api.send_diagnostic_interrupt(services, principal, interrupt))[0]
+
+    for others in ({instance_id}, {f"i-{number}" for number in range(api.MACHINES_MAX)}):
+        monkeypatch.setattr(api, "_asked", set(others))
+        assert asked() == "Unavailable" and api._asked == others
+    monkeypatch.setattr(api, "_asked", set())
+    assert asked() == "IncorrectInstanceState" and api._asked == set(), "it is let go whatever came of it"

@@ -5,25 +5,33 @@ a start or a reset of the guest, at a stop, at the end; that stays for an hour, 
 """
 
 import base64
+import contextlib
+import threading
+from collections.abc import Iterator
 from typing import Final
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.instance_ids import find_named
 from amiable.database import consoles
-from amiable.model.errors import IncorrectInstanceState, UnsupportedOperation
+from amiable.model.errors import IncorrectInstanceState, Unavailable, UnsupportedOperation
 from amiable.model.hardware import Profile
 from amiable.model.instance import Instance, State
 from amiable.model.principal import Principal
 from amiable.services import Services
 from amiable.services.consoles import POST_BYTES_MAX
 from amiable.vm import console, machine, screen
-from amiable.vm.directory import open_directory
+from amiable.vm.directory import Directory, open_directory
 from amiable.vm.machine import MachineFailed
+from amiable.vm.qmp import Qmp
 from amiable.wire.generated import ec2
 
 SCREENLESS: Final = (Profile.XEN_PV.value, Profile.DIRECT.value, Profile.DIRECT_NVME.value)
 WAKE_KEY: Final = "ctrl"
 """Wakes a screen, and types nothing."""
+MACHINES_MAX: Final = 4
+"""Asked at once by calls."""
+_asked: set[str] = set()
+_asking = threading.Lock()
 
 
 def _find(services: Services, principal: Principal, instance_id: str) -> Instance:
@@ -74,17 +82,35 @@ def get_console_screenshot(
         )
     raise_if_dry_run(request)
     try:
-        with open_directory(services.data, instance.id) as directory:
-            qemu = machine.find_machine(directory)
-            if qemu is None:
-                raise IncorrectInstanceState(instance_id=instance.id, verb="photographed")
-            with machine.monitor(directory, qemu) as qmp:
-                if request.wake_up:
-                    screen.press(qmp, WAKE_KEY)
-                jpeg = screen.photograph(directory, qmp)
+        with _machine(services, instance, "photographed") as (directory, qmp):
+            if request.wake_up:
+                screen.press(qmp, WAKE_KEY)
+            jpeg = screen.photograph(directory, qmp)
     except (MachineFailed, FileNotFoundError) as error:
         raise UnsupportedOperation(f"The screen of '{instance.id}' cannot be read: {error}") from None
     return ec2.GetConsoleScreenshotResult(instance_id=instance.id, image_data=base64.b64encode(jpeg).decode())
+
+
+@contextlib.contextmanager
+def _machine(services: Services, instance: Instance, verb: str) -> Iterator[tuple[Directory, Qmp]]:
+    """The machine's directory and its monitor, which takes one client: a second call for it is refused, not kept waiting.
+
+    So calls about one machine, which may not answer, never hold all of the server's threads.
+    """
+    with _asking:
+        if instance.id in _asked or len(_asked) >= MACHINES_MAX:
+            raise Unavailable(f"The machine of '{instance.id}' is being asked already. Try again.")
+        _asked.add(instance.id)
+    try:
+        with open_directory(services.data, instance.id) as directory:
+            qemu = machine.find_machine(directory)
+            if qemu is None:
+                raise IncorrectInstanceState(instance_id=instance.id, verb=verb)
+            with machine.monitor(directory, qemu) as qmp:
+                yield directory, qmp
+    finally:
+        with _asking:
+            _asked.discard(instance.id)
 
 
 def _check_running(instance: Instance, verb: str) -> None:
@@ -127,12 +153,8 @@ def send_diagnostic_interrupt(
         )
     raise_if_dry_run(request)
     try:
-        with open_directory(services.data, instance.id) as directory:
-            qemu = machine.find_machine(directory)
-            if qemu is None:
-                raise IncorrectInstanceState(instance_id=instance.id, verb="interrupted")
-            with machine.monitor(directory, qemu) as qmp:
-                qmp.execute("inject-nmi")
+        with _machine(services, instance, "interrupted") as (_, qmp):
+            qmp.execute("inject-nmi")
     except (MachineFailed, FileNotFoundError) as error:
         raise UnsupportedOperation(f"The instance '{instance.id}' cannot be interrupted: {error}") from None
 
