@@ -1,8 +1,6 @@
 """Instances, key pairs, types and networks as stock boto3 asks for them: its serialiser, its parsers, its paginators, its errors."""
 
 import base64
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,25 +12,10 @@ from amiable.model.kernel import KernelKind
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
 from tests.api.ec2.launching import make_image, make_kernel
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
+from tests.server.edge import Edge
 from tests.wire import oracle
 
 TINY = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    with open_services(tmp_path_factory.mktemp("edge") / "data") as services:
-        account, _ = make_account(services, "edge")
-        with running_edge(services, account) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def ec2(edge: Edge) -> Iterator[Any]:
-    with closing(edge.client("ec2")) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +72,8 @@ def test_a_launch_takes_plain_user_data_as_boto3_encodes_it(edge: Edge, ec2: Any
     "GetConsoleOutput",
 )
 def test_the_life_of_an_instance_as_a_client_sees_it(edge: Edge, ec2: Any, image_id: str) -> None:
-    instance_id = ec2.run_instances(ImageId=image_id, **TINY)["Instances"][0]["InstanceId"]
+    launched = ec2.run_instances(ImageId=image_id, **TINY)["Instances"][0]
+    instance_id = launched["InstanceId"]
 
     def happen(event: Event) -> None:
         with edge.services.database.write() as c:
@@ -103,6 +87,9 @@ def test_the_life_of_an_instance_as_a_client_sees_it(edge: Edge, ec2: Any, image
     happen(Event.STOPPED)
     ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 0, "MaxAttempts": 1})
     (found,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+    (zone,) = ec2.describe_availability_zones(ZoneNames=[found["Placement"]["AvailabilityZone"]])["AvailabilityZones"]
+    for told in (launched, found):
+        assert told["Placement"]["AvailabilityZoneId"] == zone["ZoneId"]
     assert found["StateTransitionReason"].startswith("User initiated (")
     assert found["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
     (change,) = ec2.start_instances(InstanceIds=[instance_id])["StartingInstances"]

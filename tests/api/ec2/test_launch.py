@@ -290,11 +290,9 @@ def test_bad_input_is_refused_by_its_code_and_writes_nothing(
     ("name", "parameters"),
     [
         ("Monitoring", {"monitoring": ec2.RunInstancesMonitoringEnabled(enabled=True)}),
-        ("IamInstanceProfile", {"iam_instance_profile": ec2.IamInstanceProfileSpecification(name="x")}),
         ("Placement", {"placement": ec2.Placement(tenancy="dedicated")}),
         ("Placement", {"placement": ec2.Placement(host_id="h-1")}),
         ("HibernationOptions", {"hibernation_options": ec2.HibernationOptionsRequest(configured=True)}),
-        ("MetadataOptions", {"metadata_options": ec2.InstanceMetadataOptionsRequest(http_protocol_ipv6="enabled")}),
         (
             "NetworkInterface.1.Ipv6AddressCount",
             {"network_interfaces": [ec2.InstanceNetworkInterfaceSpecification(ipv6_address_count=1)]},

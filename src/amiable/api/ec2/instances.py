@@ -3,17 +3,13 @@
 RunInstances is ``launch``; what changes a state is ``instance_states``; checks are ``instance_status``, filters ``instance_filters``.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Final
-
-from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import views
 from amiable.api.ec2.instance_filters import FIELDS, shown
 from amiable.api.ec2.instance_ids import check_ids, find_visible, refuse_page_of_ids
-from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.ec2.views import View
 from amiable.api.paging import cut_page, open_page
@@ -39,16 +35,10 @@ def describe_instances(
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = find_visible(c, principal, wanted_ids, now=services.now())
-        seen = _views(c, services, principal, found)
+        seen = views.zoned_views_of(c, services, principal, found)
     chosen = sorted((view for view in seen if not request.filters or wanted(shown(view))), key=_page_key)
     page_of, token = cut_page(services, principal, "DescribeInstances", request, page, chosen, _page_key)
     return ec2.DescribeInstancesResult(reservations=views.reservations(page_of), next_token=token)
-
-
-def _views(c: Connection, services: Services, principal: Principal, found: Sequence[Instance]) -> list[View]:
-    """The instances with what their answer and their filters need."""
-    zone_ids = {zone.name: zone.id for zone in zones_of(services, principal.region)}
-    return [replace(view, zone_id=zone_ids.get(view.instance.zone)) for view in views.views_of(c, principal, found)]
 
 
 def _page_key(view: View) -> str:

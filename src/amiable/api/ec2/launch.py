@@ -84,7 +84,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
     with name_guard.recording_refusals(services, principal, is_dry=is_dry), services.database.write() as c:
         made = None if request.dry_run else recall(c, services, principal, ACTION, sent)
         if made is not None:
-            return _made_before(c, principal, made)
+            return _made_before(c, services, principal, made)
         image = _find_image(c, principal, resolve_image(c, principal, request.image_id, now=services.now()))
         check_allowed(services, c, principal, image)
         known = _look_up(c, principal, image, asked)
@@ -113,18 +113,20 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
             for instance in launched:
                 associate(c, services, instance, profile)
         remember(c, services, principal, ACTION, sent, [instance.id for instance in launched])
-        answer = views.reservations(views.views_of(c, principal, launched))[0]
+        answer = views.reservations(views.zoned_views_of(c, services, principal, launched))[0]
     services.wake()
     return answer
 
 
-def _made_before(c: Connection, principal: Principal, instance_ids: Sequence[str]) -> ec2.Reservation:
+def _made_before(
+    c: Connection, services: Services, principal: Principal, instance_ids: Sequence[str]
+) -> ec2.Reservation:
     found = [instances.get_instance(c, instance_id) for instance_id in instance_ids]
     here = [instance for instance in found if instance is not None]
     ended = [instance.id for instance in here if instance.state in (State.SHUTTING_DOWN, State.TERMINATED)]
     if ended or len(here) < len(found):
         raise IdempotentInstanceTerminated(instance_ids=", ".join(ended or instance_ids))
-    return views.reservations(views.views_of(c, principal, here))[0]
+    return views.reservations(views.zoned_views_of(c, services, principal, here))[0]
 
 
 def _check_role(

@@ -5,7 +5,7 @@ A terminated instance has no place on the network and no devices any more.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy import Connection
@@ -14,6 +14,7 @@ from amiable.api.ec2 import metadata_options
 from amiable.api.ec2.describe_images import PLATFORM_DETAILS
 from amiable.api.ec2.instance_profiles import profiles_said
 from amiable.api.ec2.interface_views import InterfaceView, instance_interface, interface_views, private_dns_name
+from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import tag_set
 from amiable.database import interfaces, network, tags, volumes
@@ -22,6 +23,7 @@ from amiable.model.instance_type import type_of
 from amiable.model.network import Address
 from amiable.model.principal import Principal
 from amiable.model.volume import Volume
+from amiable.services import Services
 from amiable.wire.generated import ec2
 
 HYPERVISOR: Final = "xen"
@@ -57,6 +59,14 @@ class View:
     @property
     def ebs_volumes(self) -> list[Volume]:
         return [volume for volume in self.volumes if not volume.is_instance_store] if self.is_placed else []
+
+
+def zoned_views_of(
+    c: Connection, services: Services, principal: Principal, instances: Sequence[Instance]
+) -> list[View]:
+    """As :func:`views_of`, each with the id of its zone."""
+    ids = {zone.name: zone.id for zone in zones_of(services, principal.region)}
+    return [replace(view, zone_id=ids.get(view.instance.zone)) for view in views_of(c, principal, instances)]
 
 
 def views_of(c: Connection, principal: Principal, instances: Sequence[Instance]) -> list[View]:
@@ -132,7 +142,9 @@ def instance_of(view: View) -> ec2.Instance:
         product_codes=product_codes(it.product_codes),
         instance_type=it.instance_type,
         launch_time=it.launched_at,
-        placement=ec2.Placement(availability_zone=it.zone, group_name="", tenancy="default"),
+        placement=ec2.Placement(
+            availability_zone=it.zone, availability_zone_id=view.zone_id, group_name="", tenancy="default"
+        ),
         kernel_id=it.kernel_id,
         ramdisk_id=it.ramdisk_id,
         monitoring=ec2.Monitoring(state="disabled"),
