@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import subprocess
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
@@ -19,13 +20,14 @@ from amiable.model.instance import Instance, Reason, State
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode
 from amiable.rules.lifecycle import DISK_FULL
-from amiable.server import supervise
+from amiable.server import disk_space, supervise
 from amiable.server.boot_watch import BOOT_FAILURE
 from amiable.server.supervise import Supervisor
 from amiable.services import Services
+from amiable.vm import tpm
 from amiable.vm.console import LOG_BYTES_MAX
 from amiable.vm.host_keys import BEGIN, END
-from amiable.vm.process import QEMU_RECORD
+from amiable.vm.process import QEMU_RECORD, identity_of
 from tests.server.fake_machine import running_instance, serving
 from tests.support.services import make_account, open_services
 from tests.support.steady import SimulatedHost
@@ -123,7 +125,7 @@ def test_a_full_disk_pauses_with_a_reason_and_space_resumes_without_one(
     place: Place, monkeypatch: pytest.MonkeyPatch, is_found_later: bool
 ) -> None:
     free = [0]
-    monkeypatch.setattr(supervise.shutil, "disk_usage", lambda _: Usage(1, 1, free[0]))
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: Usage(1, 1, free[0]))
     place.monitor.status = "io-error"
     if is_found_later:  # the server was away when it happened
         place.supervisor._drop(place.instance_id)
@@ -132,9 +134,28 @@ def test_a_full_disk_pauses_with_a_reason_and_space_resumes_without_one(
         place.monitor.send("STOP")
     place.look_until(lambda: place.row().state_reason_code == DISK_FULL)
     assert "cont" not in place.monitor.told and place.row().state is State.RUNNING
-    free[0] = supervise.SPACE_BYTES_MIN
+    free[0] = disk_space.SPACE_BYTES_MIN
     place.look_until(lambda: place.row().state_reason_code is None)
     assert place.monitor.told.count("cont") == 1 and place.monitor.status == "running"
+
+
+def test_a_tpm_that_ends_alone_is_named_once_and_its_guest_goes_on(place: Place) -> None:
+    folder = place.services.data / "instances" / place.instance_id
+    with subprocess.Popen(["sleep", "600"]) as swtpm:
+        record = identity_of(swtpm.pid)
+        about = {"pid": record.pid, "start_ticks": record.start_ticks, "boot_id": record.boot_id}
+        (folder / tpm.RECORD).write_text(json.dumps(about))
+        place.supervisor.look()
+        assert place.row().state_reason_code is None
+        swtpm.kill()
+    place.supervisor.look()
+    row = place.row()
+    assert row.state is State.RUNNING and row.state_reason_code == "Server.InternalError"
+    assert "Its TPM (swtpm) ended by itself" in str(row.state_reason_message)
+    with place.services.database.write() as c:
+        instances.set_reason(c, place.instance_id, None)
+    place.supervisor.look()
+    assert place.row().state_reason_code is None, "said once"
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,10 @@ NO_MEMORY: Final = ("Cannot allocate memory", "cannot set up guest memory")
 DISK_FULL: Final = "Server.InsufficientVolumeCapacity"
 """The reason's code while a guest stands still because its disk cannot grow on the host's."""
 
+_TPM_WORDS: Final = "Its TPM (swtpm) ended by itself; the guest runs on without it. Stop and start the instance: its TPM's state is kept."
+TPM_ENDED: Final = Reason("Server.InternalError", f"Server.InternalError: {_TPM_WORDS}")
+"""A running instance's reason."""
+
 
 def user_initiated(event: Event, now: datetime) -> Reason:
     """The reason EC2 writes for a call of the owner; the transition reason carries the time."""

@@ -9,6 +9,7 @@
     guest: a reset of its own          → its first words are awaited anew
     holder: gone                       → started again in the namespace that QEMU still holds; no request is lost
     routed guests                      → ``server/fabrics``: their agents kept, the rules of their groups enforced
+    swtpm: its process ends            → a state reason; the guest is without it until its next start
     exporter: gone                     → started again on the same exports; QEMU reconnects
     a directory without an instance    → its processes are ended, it is removed
 
@@ -20,7 +21,6 @@ import contextlib
 import logging
 import os
 import selectors
-import shutil
 import socket
 import threading
 import time
@@ -28,23 +28,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy.exc import OperationalError
-
 from amiable.database import instances, jobs, metering, snapshots
-from amiable.model.errors import StorageFull
 from amiable.model.hardware import NetworkKind
-from amiable.model.instance import Instance, Reason, State
-from amiable.model.units import MIB
+from amiable.model.instance import Instance, State
 from amiable.rules import lifecycle
-from amiable.rules.lifecycle import DISK_FULL, Ending
+from amiable.rules.lifecycle import Ending
 from amiable.rules.qemu_command import APPLIANCE_FAILED, APPLIANCE_LOG
+from amiable.server import disk_space
 from amiable.server.boot_watch import BootWatch, wait_for_probes
 from amiable.server.fabrics import Fabrics
 from amiable.server.imds import MetadataService
 from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
 from amiable.server.volume_sweep import let_go, sweep_volumes
 from amiable.services import Services, recycle_bin
-from amiable.vm import console, exporter, fabric, machine, network
+from amiable.vm import console, exporter, fabric, machine, network, tpm
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
 from amiable.vm.host_keys import Search
 from amiable.vm.machine import MachineFailed
@@ -63,16 +60,10 @@ ATTACH_SECONDS_MAX: Final = 1.0
 EVENTS_MAX: Final = 200
 """Of one machine, read at once: a guest that makes them without end is read on after the others were."""
 STOP_SECONDS_MAX: Final = 20.0
-SPACE_BYTES_MIN: Final = 16 * MIB
-"""How much must be free before a guest that ran out of space goes on."""
-RESERVE: Final = "reserve"
-RESERVE_BYTES: Final = 2 * MIB
-"""Taken beforehand, given up when a full disk would not even let the reason be written."""
 REVIVE_PAUSE_SECONDS: Final = 10.0
 """Between two tries to start a holder again."""
 TAIL_BYTES: Final = 4096
 TAIL_LINES: Final = 8
-STANDS_STILL: Final = "The guest stands still where it wanted to write, and goes on once there is space."
 
 
 @dataclass(slots=True)
@@ -89,6 +80,7 @@ class Watch:
     listener: socket.socket | None = None
     has_reason: bool = False
     waits_for_space: bool = False
+    has_lost_tpm: bool = False
     is_behind: bool = False  # there may be more events than were read
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -160,7 +152,7 @@ class Supervisor:
             resume(self._services, rows)
             sweep(self._services)
             sweep_volumes(self._services)
-            self._keep_reserve()
+            disk_space.keep_reserve(self._services.data)
             self._meter(rows)
             with self._services.database.write() as c:
                 snapshots.expire(c, now=self._services.now())
@@ -199,6 +191,7 @@ class Supervisor:
             watch.host_keys.begin_again()
             watch.boots.log_was_cut(console.KEPT_BYTES)
         self._keep_holder(watch.directory, watch.qemu, watch.listener)
+        self._look_at_tpm(watch)
         if watch.waits_for_space:
             self._look_at_space(watch)
             return
@@ -374,15 +367,9 @@ class Supervisor:
     def _look_at_space(self, watch: Watch) -> None:
         """Says why the guest stands still; lets it go on, its write tried again, once there is space."""
         assert watch.events is not None
-        has_space = shutil.disk_usage(self._services.data).free >= SPACE_BYTES_MIN
+        has_space = disk_space.has_space(self._services.data)
         if has_space or not watch.has_reason:
-            reason = None if has_space else Reason(DISK_FULL, f"{DISK_FULL}: {StorageFull().message} {STANDS_STILL}")
-            try:
-                with self._services.database.write() as c:
-                    instances.set_reason(c, watch.instance_id, reason, at=self._services.now())
-            except OperationalError as error:  # once more at the next look
-                log.warning("%s: %s; the reserve is given up", watch.instance_id, error.orig)
-                (self._services.data / RESERVE).unlink(missing_ok=True)
+            if not disk_space.say_whether(self._services, watch.instance_id, is_there=has_space):
                 return
             watch.has_reason = not has_space
         if has_space:
@@ -392,11 +379,14 @@ class Supervisor:
                 log.info("%s: goes on, there is space again", watch.instance_id)
             self._read_events(watch)
 
-    def _keep_reserve(self) -> None:
-        path = self._services.data / RESERVE
-        if not path.exists() and shutil.disk_usage(self._services.data).free >= SPACE_BYTES_MIN:
-            with contextlib.suppress(OSError), path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+    def _look_at_tpm(self, watch: Watch) -> None:
+        """Says so of a TPM that ended alone: QEMU takes no other one, so its guest has none until the next start."""
+        if watch.has_lost_tpm or not tpm.has_ended_alone(watch.directory):
+            return
+        watch.has_lost_tpm = True
+        log.error("%s: %s", watch.instance_id, lifecycle.TPM_ENDED.message)
+        with self._services.database.write() as c:
+            instances.set_reason(c, watch.instance_id, lifecycle.TPM_ENDED)
 
     def _keep_exporter(self) -> None:
         if exporter.find(self._services.data) is None and (self._services.data / "exporter" / "exports.json").exists():

@@ -72,6 +72,12 @@ def find_tpm(directory: Directory) -> Process | None:
     return found if found is not None and found.is_alive() else None
 
 
+def has_ended_alone(directory: Directory) -> bool:
+    """Whether a TPM of the instance ended that nobody ended here."""
+    found = process.read_record(directory.descriptor, RECORD)
+    return found is not None and not found.is_alive()
+
+
 def read_keys(directory: Directory) -> dict[str, bytes] | None:
     """TPMT_PUBLIC of each endorsement key, by EC2's name of its type; None before the first boot."""
     body = directory.kept(KEYS, KEYS_BYTES_MAX)
