@@ -11,21 +11,18 @@ from amiable.cli.output import Progress, say, show_one, show_rows
 ROWS = [
     {"ImageId": "ami-1", "Name": "a", "When": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)},
     {"ImageId": "ami-22", "Name": None},
-    {"ImageId": "ami-333", "Name": ""},
 ]
 COLUMNS = {"image": "ImageId", "name": "Name", "when": "When"}
 
 
 def test_a_table_lines_up_and_marks_what_is_absent(capsys: pytest.CaptureFixture[str]) -> None:
     show_rows(ROWS, COLUMNS, "table", identifier="ImageId")
-    assert capsys.readouterr().out == (
-        "IMAGE    NAME  WHEN\nami-1    a     2026-01-02 03:04:05\nami-22   -     -\nami-333  -     -\n"
-    )
+    assert capsys.readouterr().out == "IMAGE   NAME  WHEN\nami-1   a     2026-01-02 03:04:05\nami-22  -     -\n"
 
 
 def test_ids_alone_are_for_scripts_and_json_keeps_the_apis_keys(capsys: pytest.CaptureFixture[str]) -> None:
     show_rows(ROWS, COLUMNS, "id", identifier="ImageId")
-    assert capsys.readouterr().out == "ami-1\nami-22\nami-333\n"
+    assert capsys.readouterr().out == "ami-1\nami-22\n"
     show_rows(ROWS, COLUMNS, "json", identifier="ImageId")
     assert json.loads(capsys.readouterr().out)[0]["When"] == "2026-01-02T03:04:05+00:00"
 

@@ -81,3 +81,6 @@ def test_a_volume_is_made_attached_resized_detached_and_deleted(services: Servic
     assert run("delete", volume_id, "--yes")[0] == 0
     run_jobs(services)
     assert volume_id not in run("list", "--output", "id")[1]
+    empty = run("create", "--size", "1")[1].strip()
+    (row,) = [line.split() for line in run("list")[1].splitlines() if line.startswith(empty)]
+    assert row == [empty, "available", "1", "gp2", "us-east-1a", "-", "-", "-", "-"]

@@ -30,7 +30,7 @@ def show_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str], output: O
         for row in rows:
             print(row[identifier])
     else:
-        table = [[cell(row.get(key), key) or "-" for key in columns.values()] for row in rows]
+        table = [[cell(row.get(key), key) for key in columns.values()] for row in rows]
         widths = [max(len(cell) for cell in column) for column in zip(list(columns), *table, strict=True)]
         heading = "  ".join(name.upper().ljust(width) for name, width in zip(columns, widths, strict=True)).rstrip()
         print(_bold(heading))

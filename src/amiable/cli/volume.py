@@ -33,6 +33,8 @@ def list_(*, output: Output = "table") -> None:
     """Lists volumes, and which instance has each."""
     pages = client("ec2").get_paginator("describe_volumes").paginate()
     rows = [_flat(volume) for page in pages for volume in page["Volumes"]]
+    if output == "table":
+        rows = [row | {"SnapshotId": row["SnapshotId"] or None} for row in rows]  # EC2 says "" of none
     show_rows(sorted(rows, key=lambda row: row["CreateTime"]), COLUMNS, output, identifier="VolumeId")
 
 
