@@ -1,5 +1,6 @@
 """What is done about a data directory whose file system is full."""
 
+import shutil
 from collections import namedtuple
 
 import pytest
@@ -16,7 +17,7 @@ Usage = namedtuple("Usage", "total used free")
 
 def test_a_reserve_is_taken_once_there_is_space_for_it(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     free = [disk_space.SPACE_BYTES_MIN - 1]
-    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: Usage(1, 1, free[0]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1, 1, free[0]))
     reserve = services.data / disk_space.RESERVE
     disk_space.keep_reserve(services.data)
     assert not disk_space.has_space(services.data) and not reserve.exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -125,7 +126,7 @@ def test_a_full_disk_pauses_with_a_reason_and_space_resumes_without_one(
     place: Place, monkeypatch: pytest.MonkeyPatch, is_found_later: bool
 ) -> None:
     free = [0]
-    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: Usage(1, 1, free[0]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1, 1, free[0]))
     place.monitor.status = "io-error"
     if is_found_later:  # the server was away when it happened
         place.supervisor._drop(place.instance_id)

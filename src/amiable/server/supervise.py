@@ -33,8 +33,8 @@ from amiable.model.hardware import NetworkKind
 from amiable.model.instance import Instance, State
 from amiable.rules import lifecycle
 from amiable.rules.lifecycle import Ending
-from amiable.rules.qemu_command import APPLIANCE_FAILED, APPLIANCE_LOG
-from amiable.server import disk_space
+from amiable.rules.qemu_command import APPLIANCE_LOG
+from amiable.server import disk_space, endings
 from amiable.server.boot_watch import BootWatch, wait_for_probes
 from amiable.server.fabrics import Fabrics
 from amiable.server.imds import MetadataService
@@ -62,8 +62,6 @@ EVENTS_MAX: Final = 200
 STOP_SECONDS_MAX: Final = 20.0
 REVIVE_PAUSE_SECONDS: Final = 10.0
 """Between two tries to start a holder again."""
-TAIL_BYTES: Final = 4096
-TAIL_LINES: Final = 8
 
 
 @dataclass(slots=True)
@@ -209,7 +207,7 @@ class Supervisor:
             qemu = machine.find_machine(directory)
             pidfd = qemu.open() if qemu is not None else None
             if qemu is None or pidfd is None:
-                self._lost(instance, _ending_words(directory), with_host=machine.ended_with_host(directory))
+                self._lost(instance, endings.words_of(directory), with_host=machine.ended_with_host(directory))
                 return None
             stack.callback(os.close, pidfd)
             boots = BootWatch(self._services, instance, directory, qemu)
@@ -339,11 +337,15 @@ class Supervisor:
             instance = instances.get_instance(c, watch.instance_id)
             is_rebooting = jobs.is_live(c, f"{watch.instance_id}:reboot")
         if instance is not None and instance.state is State.RUNNING and not is_rebooting:
-            ending = _crash(watch, instance) if has_crashed else lifecycle.when_guest_powered_off(instance)
+            ending = (
+                endings.when_crashed(watch.directory, instance)
+                if has_crashed
+                else lifecycle.when_guest_powered_off(instance)
+            )
             self._write(instance.id, ending)
 
     def _ended(self, watch: Watch) -> None:
-        words = _ending_words(watch.directory)
+        words = endings.words_of(watch.directory)
         self._drop(watch.instance_id)
         self._end(watch.instance_id, words)
 
@@ -392,19 +394,3 @@ class Supervisor:
         if exporter.find(self._services.data) is None and (self._services.data / "exporter" / "exports.json").exists():
             log.warning("the block exporter ended; starting it again")
             exporter.ensure_running(self._services.data)
-
-
-def _crash(watch: Watch, instance: Instance) -> Ending:
-    """How a machine ended whose panic device was written to: by the guest's kernel, or by the appliance itself."""
-    own = console.readable(console.tail(watch.directory, TAIL_BYTES, APPLIANCE_LOG), TAIL_LINES)
-    if APPLIANCE_FAILED in own:
-        return lifecycle.when_guest_crashed(
-            instance, f"The Xen appliance failed. Its log ends with: {own}", is_ours=True
-        )
-    lines = console.readable(console.tail(watch.directory, TAIL_BYTES), TAIL_LINES)
-    what = f"The guest's kernel crashed. Its console ends with: {lines or '(nothing)'}"
-    return lifecycle.when_guest_crashed(instance, what, is_ours=False)
-
-
-def _ending_words(directory: Directory) -> str:
-    return f"QEMU ended: {machine.last_words(directory) or 'without a word (killed, or the host was restarted)'}"
