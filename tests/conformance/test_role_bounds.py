@@ -93,6 +93,24 @@ def test_what_a_template_says_is_asked_about_as_if_the_request_said_it(edge: Edg
     assert refusal(wide.run_instances, LaunchTemplate=template, DryRun=True, **ONE) == "DryRunOperation"
 
 
+def test_who_may_not_tag_makes_nothing_with_tags(edge: Edge, ec2: Any) -> None:
+    plain = as_role(edge, "plain", allow("ec2:*"), deny("ec2:CreateTags", arn(edge, "volume/*")))
+    asked = {"AvailabilityZone": "us-east-1a", "Size": 1, "DryRun": True}
+    tags = [{"Key": "k", "Value": "v"}]
+    specifications = [{"ResourceType": "volume", "Tags": tags}]
+    assert refusal(plain.create_volume, **asked) == "DryRunOperation"
+    assert refusal(plain.create_volume, TagSpecifications=specifications, **asked) == "UnauthorizedOperation"
+    keys = [{"ResourceType": "key-pair", "Tags": tags}]
+    plain.create_key_pair(KeyName="tagged", TagSpecifications=keys)
+    owner = Principal(edge.account.account_id, edge.account.access_key_id, "us-east-1")
+    data = {"ImageId": make_image(edge.services, owner).id, "InstanceType": "amiable.tiny"}
+    ec2.create_launch_template(
+        LaunchTemplateName="tagging", LaunchTemplateData={**data, "TagSpecifications": specifications}
+    )
+    template = {"LaunchTemplateName": "tagging"}
+    assert refusal(plain.run_instances, LaunchTemplate=template, DryRun=True, **ONE) == "UnauthorizedOperation"
+
+
 def test_a_key_pair_is_asked_about_by_its_name_whichever_way_it_is_named(edge: Edge, ec2: Any) -> None:
     kept = ec2.create_key_pair(KeyName="kept")
     narrow = as_role(edge, "cleaner", allow("ec2:*"), deny("ec2:DeleteKeyPair", arn(edge, "key-pair/kept")))

@@ -114,6 +114,13 @@ def ec2_resources(home: Home, action: str, request: msgspec.Struct) -> tuple[str
     return found if len(found) <= RESOURCES_MAX else (UNRESOLVED,)
 
 
+def tagged_at_birth(home: Home, request: msgspec.Struct) -> tuple[str, ...]:
+    """The ARNs of what a request tags as it makes it: for that the caller needs ``ec2:CreateTags``, as for what is there."""
+    kinds = [each.resource_type for each in getattr(request, "tag_specifications", None) or () if each.tags]
+    known = frozenset(KINDS.values())
+    return tuple(dict.fromkeys(home.ec2(kind, "*") if kind in known else UNRESOLVED for kind in kinds))
+
+
 def _holds_ids(name: str) -> bool:
     return name.endswith(("_id", "_ids")) or name in ("resources", "groups")
 

@@ -10,7 +10,14 @@ import msgspec
 
 from amiable.database import roles
 from amiable.model.principal import Principal
-from amiable.rules.policy_resources import Home, ebs_resources, ec2_resources, rbin_resources, ssm_resources
+from amiable.rules.policy_resources import (
+    Home,
+    ebs_resources,
+    ec2_resources,
+    rbin_resources,
+    ssm_resources,
+    tagged_at_birth,
+)
 from amiable.server.s3_request import Call
 from amiable.services import Services
 from amiable.services.authorization import check_allowed
@@ -48,6 +55,7 @@ def check_ec2(principal: Principal, action: str, request: msgspec.Struct) -> Non
     """Refuses with UnauthorizedOperation."""
     if principal.role is not None:
         check_allowed(principal, f"ec2:{action}", ec2_resources(_home(principal), action, request))
+        check_allowed(principal, "ec2:CreateTags", tagged_at_birth(_home(principal), request))
 
 
 def check_query(services: Services, principal: Principal, service: str, action: str, request: msgspec.Struct) -> None:

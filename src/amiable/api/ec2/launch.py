@@ -54,7 +54,7 @@ from amiable.rules.hardware_profile import TAG
 from amiable.rules.instance_type_rule import check_type
 from amiable.rules.launch import Asked, Known, Plan
 from amiable.rules.metadata_options import check_tag_keys
-from amiable.rules.policy_resources import Home, ec2_resources
+from amiable.rules.policy_resources import Home, ec2_resources, tagged_at_birth
 from amiable.services import Services, name_guard
 from amiable.services.allowed_images import check_allowed
 from amiable.services.authorization import check_allowed as check_role
@@ -142,6 +142,7 @@ def _check_role(
     arns += [home.ec2("security-group", each) for each in place.group_ids]
     arns += [home.ec2("launch-template", each) for name, each in of_template.items() if name == TEMPLATE_TAG]
     check_role(principal, f"ec2:{ACTION}", arns)
+    check_role(principal, "ec2:CreateTags", tagged_at_birth(home, request))
 
 
 def _find_image(c: Connection, principal: Principal, image_id: str) -> Image:
