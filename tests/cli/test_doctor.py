@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from amiable.cli.doctor import _accelerator_hint, _network_hint, server, xen
+from amiable.cli.doctor import _accelerator_hint, _network_hint, _route, server, xen
 from amiable.services import Services
+from amiable.vm.host_route import divide
 from tests.server.edge import running_edge
 from tests.support.services import make_account
 
@@ -94,3 +96,17 @@ def test_a_device_that_is_closed_to_the_server_is_told_with_what_opens_it() -> N
     assert "/dev/net/tun" in _network_hint("namespace", closed)
     assert _network_hint("namespace", "namespace, as set: each guest alone") == _network_hint("routed", "routed") == ""
     assert "user namespaces" in _network_hint("guestfwd", "guestfwd")
+
+
+def test_a_subnet_without_a_route_is_told_with_what_would_give_it_one() -> None:
+    def hint(words: str, is_missing: bool = True) -> str:
+        route: dict[str, Any] = {"VpcId": "vpc-1", "CidrBlock": "10.77.1.0/24", "IsMissing": is_missing, "Words": words}
+        return _route(route).hint
+
+    _, (outside,) = divide("vpc-1", ["10.77.1.0/24"], "172.31.0.0/16")
+    assert (
+        hint(outside.words)
+        == "amiable proxy reaches its guests; or let the server's --host-routes hold 10.77.1.0/24 too"
+    )
+    assert hint("no route: the host has a route to 10.77.0.0/16 by eth0").endswith("give the VPC addresses of its own")
+    assert hint("guests are dialled by their private addresses", is_missing=False) == ""

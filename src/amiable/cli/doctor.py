@@ -153,9 +153,11 @@ def _route(route: dict[str, str]) -> Finding:
     words = f"{route['CidrBlock']} of {route['VpcId']}: {route['Words']}"
     if not route["IsMissing"]:
         return Finding("host route", "ok", words)
-    return Finding(
-        "host route", "note", words, "amiable proxy reaches its guests; or give the VPC addresses of its own"
-    )
+    if "host_routes" in route["Words"]:
+        mends = f"let the server's --host-routes hold {route['CidrBlock']} too"
+    else:
+        mends = "give the VPC addresses of its own"
+    return Finding("host route", "note", words, f"amiable proxy reaches its guests; or {mends}")
 
 
 def _accelerator_hint(words: str) -> str:
