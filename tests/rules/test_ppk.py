@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import math
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -56,4 +57,4 @@ def test_an_rsa_file_holds_the_numbers_that_make_the_key() -> None:
     d, p, q, inverse = (int.from_bytes(each, "big", signed=True) for each in strings(private))
     kind, e, n = strings(public)
     assert kind == b"ssh-rsa" and int.from_bytes(e, "big") == 65537 and int.from_bytes(n, "big") == p * q
-    assert inverse * q % p == 1 and d * 65537 % ((p - 1) * (q - 1)) == 1
+    assert inverse * q % p == 1 and d * 65537 % math.lcm(p - 1, q - 1) == 1
