@@ -53,7 +53,7 @@ fuzz: setup
 	$(PYTHON) -m fuzz --seconds $(or $(SECONDS_EACH),60)
 
 bench: setup-test
-	@set -e; for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program; done
+	@failed=0; for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program || failed=1; done; exit $$failed
 
 docs: setup
 	$(PYTHON) scripts/generate_docs.py
