@@ -1,5 +1,6 @@
-"""Instances from the command line, over a real edge: what a person reads of them, and what is refused at once."""
+"""Instances from the command line, over a real edge: where they are launched, what a person reads of them, what is refused."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_a_stopped_instance_is_listed_by_its_name_and_takes_neither_ssh_nor_a_re
             edge.client("ec2").create_tags(Resources=[instance_id], Tags=[{"Key": "Name", "Value": "web"}])
             assert main(["instance", "reboot", instance_id]) == 0
             assert f"{instance_id} is rebooting" in capsys.readouterr().err
-            for event in (Event.STOP_ASKED, Event.STOPPED):
+            for event in (Event.STOP_ASKED, Event.STOPPED):  # the reboot is a job, and no worker runs here
                 with services.database.write() as c:
                     instances.set_state(c, instance_id, event, now=services.now())
             assert main(["instance", "list"]) == 0
@@ -42,3 +43,27 @@ def test_a_stopped_instance_is_listed_by_its_name_and_takes_neither_ssh_nor_a_re
             assert said == f"error: {instance_id} is stopped\n\nhint: amiable instance start {instance_id} --wait\n"
             assert main(["instance", "reboot", instance_id]) == 1
             assert "IncorrectInstanceState" in capsys.readouterr().err
+
+
+def test_an_instance_is_launched_into_a_subnet_and_groups_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_services(tmp_path / "data") as services:
+        account, _ = make_account(services, "administrator", administrator=True)
+        image_id = make_image(services, Principal(account.account_id, account.access_key_id, "us-east-1")).id
+        with running_edge(services, account) as edge, closing(edge.client("ec2")) as ec2:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", edge.endpoint)
+            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
+            vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+            subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.2.0/24")["Subnet"]["SubnetId"]
+            groups = [
+                ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"] for name in "ab"
+            ]
+            flags = [flag for each in groups for flag in ("--group", each)]
+            assert main(["launch", image_id, "--subnet", subnet, *flags]) == 0
+            instance_id = capsys.readouterr().out.strip()
+            (found,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+            assert (found["SubnetId"], found["PrivateIpAddress"]) == (subnet, "10.1.2.4")
+            assert {each["GroupId"] for each in found["SecurityGroups"]} == set(groups)

@@ -28,14 +28,21 @@ def launch(
     name: Annotated[str | None, Parameter(help="Tag Name of the instances.")] = None,
     profile: Annotated[str | None, Parameter(help="Hardware profile instead of the one chosen for the image.")] = None,
     role: Annotated[str | None, Parameter(help="Instance profile whose role's credentials the guest gets.")] = None,
+    subnet: Annotated[str | None, Parameter(help="Subnet (subnet-…) instead of the default one.")] = None,
+    group: Annotated[
+        tuple[str, ...],
+        Parameter(help="Security group (sg-…) instead of the VPC's default one; again for more.", negative=()),
+    ] = (),
     wait: Annotated[bool, Parameter(help="Wait until they run.", negative=())] = False,
     output: Output = "id",
 ) -> None:
     """Launches instances and prints their ids."""
     ec2 = client("ec2")
     request: dict[str, Any] = {"ImageId": image, "InstanceType": type, "MinCount": count, "MaxCount": count}
-    optional = {"KeyName": key, "KernelId": kernel, "RamdiskId": ramdisk}
+    optional = {"KeyName": key, "KernelId": kernel, "RamdiskId": ramdisk, "SubnetId": subnet}
     request |= {field: value for field, value in optional.items() if value is not None}
+    if group:
+        request["SecurityGroupIds"] = list(group)
     if role is not None:
         request["IamInstanceProfile"] = {"Name": role}
     if user_data is not None:
@@ -43,21 +50,24 @@ def launch(
     if root_size is not None:
         image = request["ImageId"] = image_id_of(image)
         request["BlockDeviceMappings"] = [{"DeviceName": root_device(ec2, image), "Ebs": {"VolumeSize": root_size}}]
-    tags = [{"Key": k, "Value": v} for k, v in (("Name", name), ("amiable:hardware-profile", profile)) if v is not None]
-    if tags:
-        request["TagSpecifications"] = [{"ResourceType": "instance", "Tags": tags}]
+    request |= tagged({"Name": name, "amiable:hardware-profile": profile})
     instances = ec2.run_instances(**request)["Instances"]
     ids = [instance["InstanceId"] for instance in instances]
     if wait:
         instances = [wait_until_running(ec2, instance_id) for instance_id in ids]
-    for instance in instances:
-        instance["State"] = instance["State"]["Name"]
+    rows = [instance | {"State": instance["State"]["Name"]} for instance in instances]
     columns = {"instance": "InstanceId", "state": "State", "type": "InstanceType", "address": "PrivateIpAddress"}
-    show_rows(instances, columns, output, identifier="InstanceId")
+    show_rows(rows, columns, output, identifier="InstanceId")
     hardware = call("GET", f"/instances/{ids[0]}/hardware")
     say(f"\nhardware profile {hardware['Profile']}: {hardware['Why']}")
     if not wait:
         say(f"next: amiable instance show {ids[0]}")
+
+
+def tagged(tags: dict[str, str | None]) -> dict[str, Any]:
+    """RunInstances' parameter for those of the instances' tags that have a value; nothing where none has."""
+    given = [{"Key": key, "Value": value} for key, value in tags.items() if value is not None]
+    return {"TagSpecifications": [{"ResourceType": "instance", "Tags": given}]} if given else {}
 
 
 def read_user_data(file: Path) -> bytes:
