@@ -253,14 +253,20 @@ def check(server: Server, known: Known) -> None:
         assert found["State"]["Name"] in right, (instance_id, right, found["State"], found.get("StateReason"))
     for image_id in known.made:
         assert images[image_id] in ("available", "failed"), (image_id, images[image_id])
-    check_processes(server, known)
+    check_processes(server)
 
 
-def check_processes(server: Server, known: Known) -> None:
+def living(server: Server) -> dict[str, str]:
+    """The state of each instance that is not terminated; one may be there that the server was killed before it could acknowledge."""
+    pages = server.client("ec2").get_paginator("describe_instances").paginate()
+    found = [each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"]]
+    states = {each["InstanceId"]: each["State"]["Name"] for each in found}
+    return {each: state for each, state in states.items() if state != "terminated"}
+
+
+def check_processes(server: Server) -> None:
     """One QEMU for each instance that runs, and none for another."""
-    running = {
-        each for each in known.instances if journey.describe(server.client("ec2"), each)["State"]["Name"] == "running"
-    }
+    running = {each for each, state in living(server).items() if state == "running"}
     words = [text for text in processes_of(server.data).values() if "qemu-system" in text]
     assert len(words) == len(running) and all(any(each in text for text in words) for each in running), (running, words)
 
@@ -297,18 +303,9 @@ def devices() -> set[str]:
     return {path.name for path in Path("/sys/class/net").iterdir()}
 
 
-def check_leaks(server: Server, known: Known) -> None:
+def check_leaks(server: Server) -> None:
     """Once the instances are terminated and the server has ended: no process, file, port or network device of theirs remains."""
-    ec2 = server.client("ec2")
-    pages = ec2.get_paginator("describe_instances").paginate()
-    alive = [
-        i["InstanceId"]
-        for page in pages
-        for r in page["Reservations"]
-        for i in r["Instances"]
-        if i["State"]["Name"] != "terminated"
-    ]
-    for instance_id in alive:
+    for instance_id in living(server):
         journey.terminate(server, instance_id)
     journey.wait_until(
         "guests to end", lambda: None if any("qemu" in w for w in processes_of(server.data).values()) else True
@@ -355,7 +352,7 @@ def rounds(tmp_path: Path, count: int) -> None:
             end_instances(server, known)
         if count >= len(PHASES):
             assert set(order) == set(PHASES)
-        check_leaks(server, known)
+        check_leaks(server)
         journey.wait_until("network devices to go", lambda: True if devices() <= before else None, LEFT_SECONDS_MAX)
     finally:
         server.close()
@@ -396,7 +393,7 @@ def prepare_server(server: Server, known: Known, folder: Path) -> str:
 
 def end_instances(server: Server, known: Known) -> None:
     """Terminates this round's instances: at most two guests run at once."""
-    for instance_id in sorted(known.instances):
+    for instance_id in sorted(living(server)):
         journey.terminate(server, instance_id)
     known.instances.clear()
 
