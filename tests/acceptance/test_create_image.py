@@ -120,6 +120,8 @@ def test_an_image_without_a_reboot_is_of_one_moment_over_all_disks_and_outlives_
     assert first > 0 and first - second in (0, 1), (first, second)
 
     again = made(server, InstanceId=instance, Name="live again", NoReboot=True)
+    for labelled in (found, again):
+        assert labelled["Tags"] == [{"Key": "amiable:consistency", "Value": "crash-consistent"}]
     later, second = (records(server, snapshot_of(again, device)) for device in ("/dev/sdf", "/dev/sdg"))
     assert later > first and later - second in (0, 1), (first, later, second)
 
@@ -137,6 +139,7 @@ def test_an_image_with_a_reboot_has_its_files_whole_and_launches_as_another_inst
         server, InstanceId=instance, Name="clean", BlockDeviceMappings=[{"DeviceName": "/dev/sdg", "NoDevice": ""}]
     )
     assert [each["DeviceName"] for each in clean["BlockDeviceMappings"]] == ["/dev/sda1", "/dev/sdf"]
+    assert "Tags" not in clean, "nothing is to be said of it"
     facts = journey.facts(server, instance, key)
     assert facts["boot-id"] != boot and facts["instance-id"] == instance, "shut down, and started again in its place"
 

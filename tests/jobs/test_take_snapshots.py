@@ -10,7 +10,7 @@ import pytest
 from amiable.api.ec2.create_image import create_image
 from amiable.api.ec2.create_snapshots import create_snapshot
 from amiable.blocks.store import BlockStore
-from amiable.database import images, instances, jobs, schema, snapshots, volumes
+from amiable.database import images, instances, jobs, schema, snapshots, tags, volumes
 from amiable.jobs import moments, take_snapshots
 from amiable.jobs.changed_blocks import BATCH_BLOCKS
 from amiable.jobs.context import Interrupted, JobContext
@@ -206,6 +206,43 @@ def test_a_moment_that_was_lost_fails_a_clean_image_and_is_taken_anew_for_a_snap
     assert "was lost with the end of what served its disks" in found.state_reason.message
     run_jobs(still.services)
     assert still.snapshot(other).state == "completed"
+
+
+@pytest.mark.parametrize(
+    ("is_running", "is_frozen", "is_off", "label"),
+    [
+        (True, False, False, "crash-consistent"),
+        (True, True, False, "frozen"),
+        (True, False, True, None),
+        (False, False, False, None),
+    ],
+    ids=["under its guest", "frozen", "shut down for it", "stopped"],
+)
+def test_an_image_made_under_a_running_guest_says_how_whole_it_is(
+    still: Still, is_running: bool, is_frozen: bool, is_off: bool, label: str | None
+) -> None:
+    image = image_of(still, "labelled")
+    context = still.context()
+    tag = moments.tag_of(context.data["items"][0][1])
+    names = (still.volume.id,)
+    moment = moments.Moment(tag, names, still.instance.id, is_running=is_running, is_frozen=is_frozen)
+    assert moments.Moment.of_data(moment.as_data()) == moment
+    with still.services.database.write() as c:
+        take_snapshots.begin(still.services, c, context.data, moment, is_off=is_off)
+        made = context.data["items"][0][1]
+        found = tags.tags_of(c, still.principal.account_id, [image, made])
+    assert found == ({} if label is None else {each: {"amiable:consistency": label} for each in (image, made)})
+
+
+def test_snapshots_of_volumes_alone_and_images_that_are_gone_get_no_label(still: Still) -> None:
+    still.ask()
+    context = still.context()
+    moment = moments.Moment("0", (still.volume.id,), still.instance.id, is_running=True)
+    with still.services.database.write() as c:
+        take_snapshots.begin(still.services, c, context.data, moment)
+        gone = {**context.data, "image_id": "ami-0123456789abcdef0", "region": still.instance.region}
+        take_snapshots.begin(still.services, c, gone, moment)
+        assert tags.tags_of(c, still.principal.account_id, [context.data["items"][0][1], gone["image_id"]]) == {}
 
 
 def test_a_disk_that_is_not_as_it_was_made_fails_the_snapshot_with_the_words(still: Still) -> None:

@@ -59,7 +59,7 @@ def _shut_down_and_take(context: JobContext) -> None:
     moment = moments.take(context, context.data["items"], lambda: take_snapshots.volumes_of(context))
     now = services.now()
     with services.database.write() as c:
-        moment = take_snapshots.begin(services, c, context.data, moment)
+        moment = take_snapshots.begin(services, c, context.data, moment, is_off=is_off)
         handed = {**context.data, "moment": moment.as_data(), "next": {}, "is_clean": is_off}
         context.save(c, {**handed, "must_start": moment.is_running}, progress_percent=50)
         key = f"{context.data['items'][0][1]}:{take_snapshots.KIND}"

@@ -24,7 +24,7 @@ from amiable.model.volume import AttachmentState, Volume
 from amiable.rules.hardware import disk_of
 from amiable.services import Services
 from amiable.services.volume_place import Place, VolumePlace, open_place, place_of
-from amiable.vm import disk_export, machine
+from amiable.vm import disk_export, guest_agent, machine
 from amiable.vm.directory import Directory, locked
 from amiable.vm.dirty_bitmaps import SINCE
 from amiable.vm.disk_export import DiskBusy, Reading
@@ -48,6 +48,7 @@ class Moment:
     instance_id: str | None = None
     is_running: bool = False
     boot: int = 0
+    is_frozen: bool = False  # by the guest's agent
     since: tuple[str, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
@@ -80,14 +81,15 @@ def tag_of(resource_id: str) -> str:
 def take(context: JobContext, items: Sequence[tuple[str, str]], volumes: Callable[[], Sequence[Volume]]) -> Moment:
     """The moment is now: all of one instance's volumes, or one that is detached.  Waits while they cannot be read yet.
 
-    ``items`` are volumes and their snapshots to come; ``volumes`` reads their rows.
+    ``items`` are volumes and their snapshots to come; ``volumes`` reads their rows.  For an image the agent of a running guest is asked
+    to hold its file systems still meanwhile.
 
     Raises MachineFailed; what the context raises where the job shall end.
     """
     deadline = time.monotonic() + BUSY_SECONDS_MAX
     while True:
         try:
-            taken = _try(context.services, dict(items), volumes())
+            taken = _try(context.services, dict(items), volumes(), is_asked=context.data.get("image_id") is not None)
         except DiskBusy:
             taken = None
             if time.monotonic() > deadline:
@@ -98,8 +100,8 @@ def take(context: JobContext, items: Sequence[tuple[str, str]], volumes: Callabl
             context.go_on()
 
 
-def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]) -> Moment | None:
-    """None while the instance or a volume is between two states."""
+def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume], *, is_asked: bool) -> Moment | None:
+    """None while the instance or a volume is between two states.  ``is_asked``: the guest's agent is."""
     tag = tag_of(next(iter(items.values())))
     if any(volume.attachment_state not in (None, AttachmentState.ATTACHED) for volume in volumes):
         return None
@@ -121,9 +123,8 @@ def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]
             qemu = machine.find_machine(directory)
             if qemu is None:
                 return None  # it has ended, and is about to be stopping
-            since = disk_export.hold_running(directory, qemu, _marked(services, reading, held, items))
-            on = tuple("" if each is None else f"{ids.SNAPSHOT}-{each}" for each in since)
-            return Moment(tag, names, instance.id, is_running=True, boot=instance.boot_count, since=on)
+            taken = Moment(tag, names, instance.id, is_running=True, boot=instance.boot_count)
+            return _hold_running(directory, qemu, _marked(services, reading, held, items), taken, is_asked=is_asked)
         if instance.state is State.STOPPED:
             with locked(directory):
                 if facts_of(services, instance.id).instance.state is not State.STOPPED:
@@ -133,6 +134,16 @@ def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]
         if instance.state is State.TERMINATED:
             raise MachineFailed(f"the instance {instance.id} was terminated")
     return None
+
+
+def _hold_running(directory: Directory, qemu: Process, reading: Reading, taken: Moment, *, is_asked: bool) -> Moment:
+    """The moment with what is known of it once it was."""
+    if is_asked:
+        disk_export.check_unread(directory, qemu, reading)
+    with guest_agent.frozen(directory, qemu) if is_asked else contextlib.nullcontext() as freeze:
+        since = disk_export.hold_running(directory, qemu, reading)
+    on = tuple("" if each is None else f"{ids.SNAPSHOT}-{each}" for each in since)
+    return replace(taken, since=on, is_frozen=freeze is not None and freeze.has_held)
 
 
 def _marked(services: Services, reading: Reading, held: Sequence[Volume], items: Mapping[str, str]) -> Reading:

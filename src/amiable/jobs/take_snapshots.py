@@ -4,7 +4,7 @@
 
     take the moment ═ each snapshot begins with its volume's base ─▶ changed blocks ─▶ let go ─▶ completed ═ image available
 
-Each batch checkpoints how far its snapshot is.  A job that was killed goes on with its moment where that lasts; else it begins anew at
+An image made under a running guest says so (``model/consistency``).  Each batch checkpoints how far its snapshot is.  A job that was killed goes on with its moment where that lasts; else it begins anew at
 a later one, unless the moment was one of a guest shut down for it (``is_clean``): then what it makes fails, and says so.
 """
 
@@ -17,12 +17,13 @@ from sqlalchemy import Connection
 from amiable.blocks.export_map import MapDamaged
 from amiable.blocks.nbd_client import NbdFailed
 from amiable.database import blocks as rows
-from amiable.database import images, snapshots, volumes
+from amiable.database import images, snapshots, tags, volumes
 from amiable.jobs import moments
 from amiable.jobs.changed_blocks import Copier, Inherited
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, words
 from amiable.jobs.moments import Moment
+from amiable.model.consistency import TAG, Consistency
 from amiable.model.errors import NotFound, SnapshotNotPending
 from amiable.model.image import ImageState, StateReason
 from amiable.model.snapshot import PENDING, Snapshot
@@ -114,8 +115,11 @@ def take_moment(context: JobContext) -> Moment:
     return moment
 
 
-def begin(services: Services, c: Connection, data: dict[str, Any], moment: Moment) -> Moment:
-    """Lets each snapshot hold the one on which it builds, or its volume's base, and nothing else; the moment as it is to be read."""
+def begin(services: Services, c: Connection, data: dict[str, Any], moment: Moment, *, is_off: bool = False) -> Moment:
+    """Lets each snapshot hold the one on which it builds, or its volume's base, and nothing else; the moment as it is to be read.
+
+    ``is_off``: the guest had shut down for it.
+    """
     on = {each: snapshots.get(c, each) for each in moment.since if each}
     moment = moment.without([each for each, found in on.items() if found is None])
     for volume_id, snapshot_id in data["items"]:
@@ -126,7 +130,23 @@ def begin(services: Services, c: Connection, data: dict[str, Any], moment: Momen
         base = moment.since_of(volume_id) or volume.snapshot_id
         if base is not None:
             services.blocks.inherit(c, snapshot_id, base)
+    if moment.is_running and not is_off:
+        _label(c, data, moment)
     return moment
+
+
+def _label(c: Connection, data: dict[str, Any], moment: Moment) -> None:
+    """Tags an image that was made under a running guest, and its snapshots, with how whole they are."""
+    image_id = data.get("image_id")
+    image = images.get(c, data["region"], image_id, viewer="") if image_id else None
+    if image is None or image.state is not ImageState.PENDING:
+        return
+    label = {TAG: (Consistency.FROZEN if moment.is_frozen else Consistency.CRASH_CONSISTENT).value}
+    whose: dict[str, Any] = {"account_id": image.account_id, "region": image.region, "tags": label}
+    tags.put(c, resource_id=image.id, resource_type="image", **whose)
+    for _, snapshot_id in data["items"]:
+        if snapshots.get(c, snapshot_id) is not None:
+            tags.put(c, resource_id=snapshot_id, resource_type="snapshot", **whose)
 
 
 def _let_go(context: JobContext) -> None:

@@ -56,6 +56,13 @@ PORT_PLACES: Final = (0x1B, 0x1C)
 SCREEN: Final = "VGA,id=screen,addr=0x2"
 """What GetConsoleScreenshot shows; a paravirtual kernel has no screen."""
 
+AGENT: Final = "agent"
+AGENT_SOCKET: Final = "agent.sock"
+AGENT_PORT: Final = "org.qemu.guest_agent.0"
+"""Where a guest's ``qemu-guest-agent`` looks for questions (``vm/guest_agent``)."""
+AGENT_PROFILES: Final = (Profile.VIRTIO, Profile.NITRO)
+"""The others show a guest what EC2 showed its kernel, and nothing else."""
+
 SERCON_FILE: Final = "sercon-port"
 SERCON_BYTES: Final = b"\xf8\x03"
 """The first serial port's address, as SeaBIOS reads it."""
@@ -139,6 +146,8 @@ def _pairs(hardware: Hardware) -> Iterator[tuple[str, ...]]:
     yield from _interface(hardware.interface, hardware.network, hardware.profile)
     yield ("-object", "rng-random,id=entropy,filename=/dev/urandom")
     yield ("-device", "virtio-rng-pci,rng=entropy,addr=0x1e")
+    if hardware.profile in AGENT_PROFILES:
+        yield from _agent()
 
 
 def _machine(hardware: Hardware) -> Iterator[tuple[str, ...]]:
@@ -178,6 +187,12 @@ def _monitors() -> Iterator[tuple[str, ...]]:
 def _serial() -> Iterator[tuple[str, ...]]:
     yield ("-chardev", "socket,id=serial,path=serial.sock,server=on,wait=off,logfile=console.log,logappend=on")
     yield ("-serial", "chardev:serial")
+
+
+def _agent() -> Iterator[tuple[str, ...]]:
+    yield ("-chardev", f"socket,id={AGENT},path={AGENT_SOCKET},server=on,wait=off")
+    yield ("-device", "virtio-serial-pci,id=ports,max_ports=2,addr=0x1d")
+    yield ("-device", f"virtserialport,bus=ports.0,nr=1,chardev={AGENT},name={AGENT_PORT}")
 
 
 def _appliance_log() -> Iterator[tuple[str, ...]]:

@@ -3,7 +3,7 @@
     instances/<id>/          0700, owned by the instance's uid (started by root), else by the server's user
       vol-….qcow2            overlays, written by QEMU          vol-….nbd      sockets of the exporter
       console.log            the serial port's output           qemu.log       QEMU's own words
-      qmp.sock qmp2.sock serial.sock holder.sock                process.json holder.json   records (the server's uid)
+      qmp.sock qmp2.sock serial.sock agent.sock holder.sock     process.json holder.json   records (the server's uid)
       kernel ramdisk         a paravirtual image's, copied      sercon-port uefi-variables.fd
       xen vmlinux            the Xen appliance's, linked        instance.cpio appliance.log
       host-keys              what the guest printed (the server's uid)

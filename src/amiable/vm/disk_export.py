@@ -243,6 +243,16 @@ def hold_running(directory: Directory, qemu: Process, reading: Reading) -> tuple
     return since
 
 
+def check_unread(directory: Directory, qemu: Process, reading: Reading) -> None:
+    """Raises DiskBusy where another reads one of the disks, so that nothing need be prepared for a moment in vain."""
+    with machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
+        mine = f"{FILTER}-{reading.tag}-"
+        if any(str(each["node-name"]).startswith(mine) for each in qmp.execute("query-named-block-nodes", flat=True)):
+            return
+        for disk in reading.disks:
+            _find_disk(qmp, filename=disk.overlay)
+
+
 def is_held(directory: Directory, qemu: Process, reading: Reading) -> bool:
     """Whether the moment of an earlier :func:`hold_running` lasts."""
     wanted = {reading.name(EXPORT, number) for number in range(len(reading.disks))}

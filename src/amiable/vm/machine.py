@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from amiable.model.hardware import AcceleratorKind, Disk, Hardware, NetworkKind
-from amiable.rules.qemu_command import APPLIANCE_LOG, SERCON_BYTES, SERCON_FILE, TAP_DESCRIPTOR, qemu_arguments
+from amiable.rules.qemu_command import (
+    AGENT_SOCKET,
+    APPLIANCE_LOG,
+    SERCON_BYTES,
+    SERCON_FILE,
+    TAP_DESCRIPTOR,
+    qemu_arguments,
+)
 from amiable.vm import network, process, tpm
 from amiable.vm.directory import LOG, Directory, peer_pid
 from amiable.vm.launcher import boot_id
@@ -102,7 +109,7 @@ def start_machine(
     if hardware.network is NetworkKind.GUESTFWD:
         find_program("socat", "socat")
     directory.write(SERCON_FILE, SERCON_BYTES)
-    for name in ("qmp.sock", "qmp2.sock", "serial.sock"):
+    for name in ("qmp.sock", "qmp2.sock", "serial.sock", AGENT_SOCKET):
         directory.unlink(name)
     directory.write(CONSOLE, b"")
     directory.write(LOG, b"")
