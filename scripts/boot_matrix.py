@@ -104,17 +104,30 @@ def unknown(boots: Iterable[Boot]) -> list[Boot]:
     return [boot for boot in boots if boot.guest not in GUESTS or (boot.profile, boot.boot_mode) not in COLUMNS]
 
 
-def differences(recorded: Iterable[Boot], shown: Iterable[Boot]) -> list[str]:
-    """What the record and a run without torture say differently, a sentence each; times may differ."""
-    claimed = {boot.place: boot.reached for boot in recorded if not boot.is_torture}
-    seen = {boot.place: boot.reached for boot in shown if not boot.is_torture}
-    words = []
-    for place in sorted({*claimed, *seen}):
-        if claimed.get(place) != seen.get(place):
-            words.append(
-                f"{', '.join(filter(None, place))}: {claimed.get(place)!r} on the page, {seen.get(place)!r} in this run"
-            )
-    return words
+def overclaims(recorded: Iterable[Boot], shown: Iterable[Boot]) -> list[str]:
+    """What the record claims and a run without torture did not show, a sentence each; times may differ."""
+    claimed, seen = _reached(recorded), _reached(shown)
+    return [
+        f"{_words(place)}: {claimed[place]!r} on the page, {seen.get(place)!r} in this run"
+        for place in sorted(claimed)
+        if claimed[place] != seen.get(place)
+    ]
+
+
+def unsaid(recorded: Iterable[Boot], shown: Iterable[Boot]) -> list[str]:
+    """What a run showed in places where the record has nothing: the page may say less than there is, not more."""
+    claimed, seen = _reached(recorded), _reached(shown)
+    return [
+        f"{_words(place)}: nothing on the page, {seen[place]!r} in this run" for place in sorted({*seen} - {*claimed})
+    ]
+
+
+def _reached(boots: Iterable[Boot]) -> dict[tuple[str, str, str], str]:
+    return {boot.place: boot.reached for boot in boots if not boot.is_torture}
+
+
+def _words(place: tuple[str, str, str]) -> str:
+    return ", ".join(filter(None, place))
 
 
 if __name__ == "__main__":

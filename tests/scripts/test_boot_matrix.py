@@ -9,10 +9,11 @@ from scripts.boot_matrix import (
     PAGE,
     UNTESTED,
     Boot,
-    differences,
+    overclaims,
     page,
     read_boots,
     unknown,
+    unsaid,
     write_boots,
 )
 
@@ -51,13 +52,18 @@ def test_a_record_keeps_the_last_boot_of_each_place_in_order(tmp_path: Path) -> 
 
 
 def test_times_may_differ_and_what_was_reached_may_not() -> None:
-    assert differences([A_BOOT], [replace(A_BOOT, seconds=99.0)]) == []
-    assert differences([A_BOOT], [replace(A_BOOT, reached="userspace")]) == [
+    assert overclaims([A_BOOT], [replace(A_BOOT, seconds=99.0)]) == []
+    assert overclaims([A_BOOT], [replace(A_BOOT, reached="userspace")]) == [
         "tiny, nitro, uefi: 'SSH' on the page, 'userspace' in this run"
     ]
-    assert differences([A_BOOT], []) == ["tiny, nitro, uefi: 'SSH' on the page, None in this run"]
-    assert differences([replace(A_BOOT, is_torture=True)], []) == []
-    assert differences([], [A_BOOT]) == ["tiny, nitro, uefi: None on the page, 'SSH' in this run"]
+    assert overclaims([A_BOOT], []) == ["tiny, nitro, uefi: 'SSH' on the page, None in this run"]
+    assert overclaims([replace(A_BOOT, is_torture=True)], []) == []
+
+
+def test_what_the_page_does_not_say_yet_is_told_and_is_no_false_claim() -> None:
+    assert overclaims([], [A_BOOT]) == []
+    assert unsaid([], [A_BOOT]) == ["tiny, nitro, uefi: nothing on the page, 'SSH' in this run"]
+    assert unsaid([A_BOOT], [A_BOOT]) == []
 
 
 def test_a_boot_without_a_place_on_the_page_is_unknown() -> None:

@@ -1,8 +1,8 @@
 """Which operations a run proved: the marks ``proves(service, *operations)`` of the tests that passed.
 
 A worker of xdist puts a test's marks into its report; the controller collects them.  An operation is proved when a marked test
-passed and none of its marked tests failed.  A whole run (all tests, nothing chosen) fails where ``docs/reference/proved.txt`` says
-anything else than the run; ``--record-proofs`` writes the file instead: anew after a run of all marked tests
+passed and none of its marked tests failed.  A whole run (all tests, nothing chosen) fails where ``docs/reference/proved.txt`` claims
+what the run did not show, and says what it showed beyond that; ``--record-proofs`` writes the file instead: anew after a run of all marked tests
 (``-m "proves and not torture"``), else adding what this run proved and taking away what it disproved.
 """
 
@@ -85,8 +85,9 @@ class Proofs:
             kept = {} if is_anew else {key: test for key, test in recorded.items() if key not in self.failed}
             api_coverage.write_proofs({**proved, **kept})
         elif session.exitstatus == 0 and chosen_marks(self.config) in WHOLE:
-            self.words = list(differences(recorded, proved))
-            if self.words:
+            false = list(overclaims(recorded, proved))
+            self.words = [*false, *unsaid(recorded, proved)]
+            if false:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -105,11 +106,16 @@ def chosen_marks(config: pytest.Config) -> str:
     return "partial" if is_partial else str(option.markexpr)
 
 
-def differences(recorded: dict[Key, str], proved: dict[Key, str]) -> Iterator[str]:
-    """What record and run say differently, a sentence each."""
-    for service, name in sorted({*recorded, *proved}):
-        claimed, shown = recorded.get((service, name)), proved.get((service, name))
-        if shown is None:
-            yield f"{service} {name} is called real by {claimed}, which did not prove it in this run"
-        elif claimed != shown:
+def overclaims(recorded: dict[Key, str], proved: dict[Key, str]) -> Iterator[str]:
+    """What the record claims and the run did not show, a sentence each."""
+    for service, name in sorted({*recorded} - {*proved}):
+        claimed = recorded[service, name]
+        yield f"{service} {name} is called real by {claimed}, which did not prove it in this run"
+
+
+def unsaid(recorded: dict[Key, str], proved: dict[Key, str]) -> Iterator[str]:
+    """What the run showed and the record does not say, a sentence each: the page may say less than there is, not more."""
+    for service, name in sorted(proved):
+        shown = proved[service, name]
+        if recorded.get((service, name)) != shown:
             yield f"{service} {name} was proved by {shown}, and the page does not say so"
