@@ -213,7 +213,8 @@ def test_volumes_are_found_by_their_instance_detached_and_deleted_with_their_tag
         assert volumes.volumes_of(c, instance.id) == [volume]
         assert volumes.volumes_of_many(c, [instance.id, "i-none"]) == {instance.id: [volume], "i-none": []}
         volumes.detach_volume(c, volume.id)
-        free = replace(volume, state=VolumeState.AVAILABLE, instance_id=None, device_name=None, attached_at=None)
+        gone = {"instance_id": None, "device_name": None, "attached_at": None, "delete_on_termination": False}
+        free = replace(volume, state=VolumeState.AVAILABLE, **gone)
         assert volumes.get_volume(c, volume.id) == free
         where = {"account_id": principal.account_id, "region": principal.region, "resource_id": volume.id}
         tags.put(c, **where, resource_type="volume", tags={"a": "b"})

@@ -110,6 +110,14 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def log_failure(to: logging.Logger, words: str, error: Exception) -> None:
+    """One line of what an outermost loop met, with its traceback; a full disk is nobody's mistake, and has none."""
+    if is_disk_full(error):
+        to.error("%s: the disk is full", words)
+    else:
+        to.error("%s", words, exc_info=error)
+
+
 def answer(service: str, refusal: Refusal, *, request_id: str, resource: str, region: str) -> Response:
     """``refusal`` in the words of ``service``; ``resource`` is the path, ``region`` the installation's, for S3's elements."""
     match service:

@@ -38,6 +38,7 @@ from amiable.server import disk_space, endings
 from amiable.server.boot_watch import BootWatch, wait_for_probes
 from amiable.server.fabrics import Fabrics
 from amiable.server.imds import MetadataService
+from amiable.server.refusals import log_failure
 from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
 from amiable.server.volume_sweep import let_go, sweep_volumes
 from amiable.services import Services, recycle_bin
@@ -126,8 +127,8 @@ class Supervisor:
                     self.look()
                 self._wait(0.2)
                 self._look_at_boots()
-            except Exception:  # the outermost loop of supervision
-                log.exception("supervision stumbled")
+            except Exception as error:  # noqa: BLE001  the outermost loop of supervision
+                log_failure(log, "supervision stumbled", error)
                 self._ending.wait(LOOK_SECONDS)
 
     def look(self) -> None:

@@ -15,7 +15,7 @@ from amiable.database.jobs import Cancelled, Job, Lost
 from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JOBS, JobKind
 from amiable.model.errors import StorageFull
-from amiable.server.refusals import is_disk_full
+from amiable.server.refusals import is_disk_full, log_failure
 from amiable.services import Services
 
 log = logging.getLogger("amiable.worker")
@@ -92,8 +92,8 @@ class Workers:
             try:
                 if self.run_one():
                     continue
-            except Exception:  # the outermost loop of jobs
-                log.exception("a worker could not run a job")
+            except Exception as error:  # noqa: BLE001  the outermost loop of jobs
+                log_failure(log, "a worker could not run a job", error)
             with self._woken:
                 if self._calls == calls and not self._ending.is_set():
                     self._woken.wait(POLL_SECONDS)
@@ -106,8 +106,8 @@ class Workers:
                 for context in [self._running.get(key) for key in cancelled]:
                     if context is not None:
                         context.stop.set()
-            except Exception:  # the outermost loop of leases
-                log.exception("leases could not be renewed")
+            except Exception as error:  # noqa: BLE001  the outermost loop of leases
+                log_failure(log, "leases could not be renewed", error)
 
     def _run(self, job: Job) -> None:
         kind = self.kinds[job.kind]
