@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from scripts.boot_matrix import Boot
 
@@ -131,7 +132,9 @@ def test_uefi_variables_go_from_the_image_into_the_instance_and_back_and_its_tpm
     for key_type in ("rsa-2048", "ecc-sec-p384"):
         answer = ec2.get_instance_tpm_ek_pub(InstanceId=instance, KeyType=key_type, KeyFormat="der")
         assert (answer["InstanceId"], answer["KeyType"], answer["KeyFormat"]) == (instance, key_type, "der")
-        keys[key_type] = load_der_public_key(base64.b64decode(answer["KeyValue"])).key_size  # type: ignore[union-attr]
+        key_read = load_der_public_key(base64.b64decode(answer["KeyValue"]))
+        assert isinstance(key_read, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
+        keys[key_type] = key_read.key_size
     assert keys == {"rsa-2048": 2048, "ecc-sec-p384": 384}
 
     # the server comes back to a machine whose TPM runs on, and ends both

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from amiable.api import ebs as api
+from amiable.api.ebs_changes import list_changed_blocks
 from amiable.database import jobs as queue
 from amiable.database import snapshots, tags
 from amiable.jobs.complete_snapshot import complete_snapshot as run_complete
@@ -374,7 +375,7 @@ def changed(
 ) -> ebs.ListChangedBlocksResponse:
     """A page of ListChangedBlocks."""
     request = ebs.ListChangedBlocksRequest(first_snapshot_id=first, second_snapshot_id=second, **how)
-    return api.OPERATIONS["ListChangedBlocks"](services, principal, request)  # type: ignore[no-any-return]
+    return list_changed_blocks(services, principal, request)
 
 
 def test_changed_blocks_are_those_that_differ_with_a_token_where_they_are(
@@ -432,6 +433,4 @@ def test_what_cannot_be_compared_is_refused_by_its_reason(
     assert refused(lambda: changed(services, principal, one, one, max_results=10_001))[1] == "INVALID_PARAMETER_VALUE"
     assert refused(lambda: changed(services, other_principal, one, one))[1] == "UNAUTHORIZED_ACCOUNT"
     alone = ebs.ListChangedBlocksRequest(second_snapshot_id=one)
-    assert (
-        refused(lambda: api.OPERATIONS["ListChangedBlocks"](services, principal, alone))[1] == "INVALID_PARAMETER_VALUE"
-    )
+    assert refused(lambda: list_changed_blocks(services, principal, alone))[1] == "INVALID_PARAMETER_VALUE"

@@ -60,8 +60,9 @@ def test_an_interface_goes_with_its_instance_or_stays_free_as_it_was_asked(
         interfaces.set_facts(c, kept.interface_id, delete_on_termination=False)
         for instance in (gone, kept):
             instances.set_state(c, instance.id, Event.LAUNCH_FAILED, now=services.now())
-        assert interfaces.get_interface(c, gone.interface_id) is None
-        left = interfaces.get_interface(c, kept.interface_id)
+        mine = {each.id: each for each in interfaces.list_interfaces(c, principal.account_id, principal.region)}
+        assert gone.interface_id not in mine
+        left = mine.get(kept.interface_id)
         assert firewall.interfaces_and_rules(c, "here").interfaces == ()
         (subnet,) = network.list_subnets(c, principal.account_id, principal.region)
         assert network.is_address_free(c, subnet, gone.private_ip)

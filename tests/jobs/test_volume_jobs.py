@@ -161,7 +161,6 @@ def test_a_guests_link_in_a_volumes_place_is_not_taken_for_its_file(services: Se
     assert volume_files.list_detached(services.data) == [] and secret.read_bytes() == b"secret"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="started by an ordinary user, the server is whom the guests run as")
 def test_a_file_that_a_guest_holds_open_for_writing_is_not_detached(services: Services, principal: Principal) -> None:
     instance, folder = stopped(services, principal)
     volume = make(services, principal)
@@ -170,6 +169,11 @@ def test_a_file_that_a_guest_holds_open_for_writing_is_not_detached(services: Se
     path.write_bytes(b"bytes")
     with services.database.write() as c:
         volumes.set_attachment(c, volume.id, AttachmentState.DETACHING)
+    if os.geteuid() != 0:  # then the guests run as the server itself, and there is nobody to guard it from
+        with path.open("r+b"):
+            run(services, volume, "detach-volume")
+        assert found(services, volume).attachment_state is None
+        return
     with path.open("r+b"), pytest.raises(MachineFailed, match="still open to a process that can write to it"):
         run(services, volume, "detach-volume")
     assert found(services, volume).attachment_state is AttachmentState.DETACHING

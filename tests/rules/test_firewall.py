@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,15 +39,13 @@ def interface(number: int, *groups: str, vpc: str = VPC, checked: bool = True) -
 
 
 def rule(
-    number: int, group: str, protocol: str = "-1", ports: tuple[int | None, int | None] = (None, None), **peer: object
+    number: int, group: str, protocol: str = "-1", ports: tuple[int | None, int | None] = (None, None), **peer: Any
 ) -> SecurityGroupRule:
-    facts: dict[str, object] = {"is_egress": False, **peer}
-    return SecurityGroupRule(
-        f"sgr-{number:03}", "123456789012", "us-east-1", group, protocol=protocol, from_port=ports[0], to_port=ports[1], **facts  # type: ignore[arg-type]
-    )  # fmt: skip
+    facts: dict[str, Any] = {"is_egress": False, "from_port": ports[0], "to_port": ports[1], **peer}
+    return SecurityGroupRule(f"sgr-{number:03}", "123456789012", "us-east-1", group, protocol=protocol, **facts)
 
 
-ALL = {"cidr_ipv4": "0.0.0.0/0"}
+ALL: dict[str, Any] = {"cidr_ipv4": "0.0.0.0/0"}
 EVERY_KIND = (
     rule(1, "sg-a", is_egress=True, **ALL),
     rule(2, "sg-a", "tcp", (22, 22), cidr_ipv4="10.0.0.0/8"),

@@ -1,6 +1,7 @@
 """Rules of security groups come into one spelling, whichever way they were asked for."""
 
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,9 +24,15 @@ from amiable.rules.security_group import (
 PORTS = st.none() | st.integers(-2, 65_537)
 
 
-def rule(number: int = 0, **facts: object) -> SecurityGroupRule:
-    values = {"protocol": "tcp", "from_port": 22, "to_port": 22, "cidr_ipv4": f"10.{number}.0.0/16", **facts}
-    return SecurityGroupRule("sgr-1", "1", "r", "sg-1", False, **values)  # type: ignore[arg-type]
+def rule(number: int = 0, **facts: Any) -> SecurityGroupRule:
+    values: dict[str, Any] = {
+        "protocol": "tcp",
+        "from_port": 22,
+        "to_port": 22,
+        "cidr_ipv4": f"10.{number}.0.0/16",
+        **facts,
+    }
+    return SecurityGroupRule("sgr-1", "1", "r", "sg-1", False, **values)
 
 
 @given(

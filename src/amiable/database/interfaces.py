@@ -66,12 +66,6 @@ def primary_of(instance: Instance, *, description: str = "", delete_on_terminati
     )
 
 
-def get_interface(c: Connection, interface_id: str) -> NetworkInterface | None:
-    """The interface, whoever owns it."""
-    found = _interfaces(c, select(N).where(N.c.id == interface_id))
-    return found[0] if found else None
-
-
 def list_interfaces(c: Connection, account_id: str, region: str) -> list[NetworkInterface]:
     """The account's interfaces, by id."""
     return _interfaces(c, select(N).where(N.c.account_id == account_id, N.c.region == region).order_by(N.c.id))

@@ -19,9 +19,7 @@ ROLE_POLICIES_CHARACTERS_MAX: Final = 10_240
 """All policies of one role together, spaces not counted."""
 ROLE_POLICIES_LENGTH_MAX: Final = 131_072
 """The same with spaces: each request of a session reads them all.  As long as IAM lets one document be."""
-SESSION_SECONDS_MIN: Final = 900
 SESSION_SECONDS_DEFAULT: Final = 3600
-SESSION_SECONDS_MAX: Final = 43_200
 CHAINED_SESSION_SECONDS_MAX: Final = 3600
 """Of a role that another role's session assumes."""
 TAGS_MAX: Final = 50
