@@ -24,7 +24,7 @@ PROOFS: Final = Path(__file__).parents[1] / "docs" / "reference" / "proved.txt"
 _ROUTES: Final = "kept and told; guests of a VPC reach each other and nothing leads out, whatever it says"
 _VPC: Final = "kept and told; a VPC is a network of its own where guests are routed, its settings change nothing"
 _ADDRESS: Final = "kept and told wherever EC2 tells it; leads to the guest only where your own network maps it so"
-RECORD_ONLY: Final = {
+EC2_RECORDS: Final = {
     **dict.fromkeys(
         (
             "CreateRouteTable",
@@ -50,6 +50,10 @@ RECORD_ONLY: Final = {
     "DescribeDhcpOptions": "EC2's defaults; cannot be changed",
     "AttachNetworkInterface": "refuses: an instance has one interface (`AttachmentLimitExceeded`)",
     "DetachNetworkInterface": "refuses: an instance's only interface is its primary one (`OperationNotPermitted`)",
+}
+RECORD_ONLY: Final = {
+    **{("ec2", name): why for name, why in EC2_RECORDS.items()},
+    ("iam", "ListAttachedRolePolicies"): "always empty: there are no managed policies",
 }
 NOTES: Final = {
     "s3": "path style; ACLs as canned names, and grants that amount to one; upload by POST form with a policy. The rest answers `NotImplemented`.",
@@ -111,14 +115,14 @@ def depth(service: str, name: str, built: frozenset[str], proofs: Mapping[Key, s
     """One operation's depth."""
     if name not in built:
         return "absent"
-    if service == "ec2" and name in RECORD_ONLY:
+    if (service, name) in RECORD_ONLY:
         return "record-only"
     return "real" if (service, name) in proofs else "unproved"
 
 
 def _row(service: str, name: str, tier: str, built: frozenset[str], proofs: Mapping[Key, str]) -> str:
     found = depth(service, name, built, proofs)
-    note = RECORD_ONLY.get(name, "") if found == "record-only" else proofs.get((service, name), "")
+    note = RECORD_ONLY.get((service, name), "") if found == "record-only" else proofs.get((service, name), "")
     words = f"`{note.removeprefix('tests/')}`" if found == "real" else note
     cells = [name, tier, f"**{found}**" if found == "real" else found, words]
     return "| " + " | ".join(cells) + " |"
