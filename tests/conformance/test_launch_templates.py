@@ -188,12 +188,106 @@ def test_an_instance_gives_the_data_that_launches_its_like(edge: Edge, ec2: Any,
     assert base64.b64decode(data["UserData"]) == b"hello"
     assert data["IamInstanceProfile"] == {"Arn": profile}
     end(edge, made["InstanceId"])
-    data.pop("NetworkInterfaces")[0].pop("PrivateIpAddresses", None)
     ec2.create_launch_template(LaunchTemplateName="like", LaunchTemplateData=data)
     (like,) = ec2.run_instances(LaunchTemplate={"LaunchTemplateName": "like"}, **ONE)["Instances"]
     assert like["ImageId"] == image_id and {"Key": "Name", "Value": "model"} in like["Tags"]
     assert like["IamInstanceProfile"]["Arn"] == profile
     end(edge, like["InstanceId"])
+
+
+def test_the_data_of_an_instance_says_all_that_its_launch_said(edge: Edge, ec2: Any, image_id: str) -> None:
+    said = {
+        "DisableApiTermination": True,
+        "DisableApiStop": True,
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "CreditSpecification": {"CpuCredits": "unlimited"},
+        "MaintenanceOptions": {"AutoRecovery": "disabled"},
+    }
+    interface = {"DeviceIndex": 0, "Description": "stays", "DeleteOnTermination": False}
+    disks: list[dict[str, Any]] = [
+        {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 3, "VolumeType": "gp3", "DeleteOnTermination": False}}
+    ]
+    (made,) = ec2.run_instances(
+        ImageId=image_id,
+        InstanceType="t2.micro",
+        NetworkInterfaces=[interface],
+        BlockDeviceMappings=disks,
+        MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 3},
+        **said,
+        **ONE,
+    )["Instances"]
+    data = ec2.get_launch_template_data(InstanceId=made["InstanceId"])["LaunchTemplateData"]
+    assert {name: data[name] for name in said} == said
+    assert data["EbsOptimized"] is False
+    (told,) = data["NetworkInterfaces"]
+    assert interface.items() <= told.items() and told["Groups"] and "PrivateIpAddress" not in told
+    assert {name: data["MetadataOptions"][name] for name in ("HttpTokens", "HttpPutResponseHopLimit")} == {
+        "HttpTokens": "required",
+        "HttpPutResponseHopLimit": 3,
+    }
+    by_name = {each["DeviceName"]: each["Ebs"] for each in data["BlockDeviceMappings"]}
+    assert disks[0]["Ebs"].items() <= by_name["/dev/sdf"].items()
+    assert "SnapshotId" not in by_name["/dev/sda1"]  # a launch takes the root's from the image
+
+    ec2.create_launch_template(LaunchTemplateName="all", LaunchTemplateData=data)
+    (like,) = ec2.run_instances(LaunchTemplate={"LaunchTemplateName": "all"}, **ONE)["Instances"]
+    again = ec2.get_launch_template_data(InstanceId=like["InstanceId"])["LaunchTemplateData"]
+    tags = again.pop("TagSpecifications", None)
+    assert again == data and tags is None
+    for each in (made, like):
+        end(edge, each["InstanceId"])
+
+
+def test_a_launch_lies_over_its_template_device_by_device_and_tag_by_tag(edge: Edge, ec2: Any, image_id: str) -> None:
+    template_id = make(
+        ec2,
+        "under",
+        ImageId=image_id,
+        BlockDeviceMappings=[
+            {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 5, "VolumeType": "gp3"}},
+            {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 2}},
+        ],
+        MetadataOptions={"HttpTokens": "required"},
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": "team", "Value": "a"}, {"Key": "stage", "Value": "test"}]},
+            {"ResourceType": "volume", "Tags": [{"Key": "team", "Value": "a"}]},
+        ],
+    )
+    (made,) = ec2.run_instances(
+        LaunchTemplate={"LaunchTemplateId": template_id},
+        BlockDeviceMappings=[
+            {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 6}},
+            {"DeviceName": "/dev/sdg", "Ebs": {"VolumeSize": 1}},
+        ],
+        MetadataOptions={"HttpPutResponseHopLimit": 2},
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "stage", "Value": "live"}]}],
+        **ONE,
+    )["Instances"]
+    mine = [{"Name": "attachment.instance-id", "Values": [made["InstanceId"]]}]
+    found = ec2.describe_volumes(Filters=mine)["Volumes"]
+    assert {each["Attachments"][0]["Device"]: (each["Size"], each["VolumeType"]) for each in found} == {
+        "/dev/sda1": (6, "gp3"),
+        "/dev/sdf": (2, "gp2"),
+        "/dev/sdg": (1, "gp2"),
+    }
+    assert all(each["Tags"] == [{"Key": "team", "Value": "a"}] for each in found)
+    own = {tag["Key"]: tag["Value"] for tag in made["Tags"] if not tag["Key"].startswith("aws:")}
+    assert own == {"team": "a", "stage": "live"}
+    assert (made["MetadataOptions"]["HttpTokens"], made["MetadataOptions"]["HttpPutResponseHopLimit"]) == (
+        "required",
+        2,
+    )
+    end(edge, made["InstanceId"])
+
+
+def test_a_token_answers_with_its_launch_though_the_template_is_gone(edge: Edge, ec2: Any, image_id: str) -> None:
+    template_id = make(ec2, "gone", ImageId=image_id)
+    asked = {"LaunchTemplate": {"LaunchTemplateId": template_id}, "ClientToken": "of a template", **ONE}
+    (made,) = ec2.run_instances(**asked)["Instances"]
+    ec2.delete_launch_template(LaunchTemplateId=template_id)
+    assert ec2.run_instances(**asked)["Instances"][0]["InstanceId"] == made["InstanceId"]
+    assert refused(ec2.run_instances, **{**asked, "ClientToken": "another"})[0] == "InvalidLaunchTemplateId.NotFound"
+    end(edge, made["InstanceId"])
 
 
 def test_one_token_makes_one_template_and_one_version(ec2: Any) -> None:

@@ -71,7 +71,10 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
 
     What the request leaves open comes from the launch template that it names.
     """
-    sent, (request, of_template) = request, from_template(services, principal, request)
+    sent, made = request, _recalled(services, principal, request)
+    if made is not None:
+        return made
+    request, of_template = from_template(services, principal, request)
     launch_request.refuse_unsupported(request)
     check_token(request)
     born = dict(birth_tags(request.tag_specifications, TAGGABLE))
@@ -82,18 +85,15 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         raise MissingParameter(parameter="ImageId")
     is_dry = bool(request.dry_run)
     with name_guard.recording_refusals(services, principal, is_dry=is_dry), services.database.write() as c:
-        made = None if request.dry_run else recall(c, services, principal, ACTION, sent)
-        if made is not None:
-            return _made_before(c, services, principal, made)
+        once = None if request.dry_run else recall(c, services, principal, ACTION, sent)
+        if once is not None:
+            return _made_before(c, services, principal, once)
         image = _find_image(c, principal, resolve_image(c, principal, request.image_id, now=services.now()))
         check_allowed(services, c, principal, image)
         known = _look_up(c, principal, image, asked)
         plan = launch.plan(image, asked, known, account_id=principal.account_id)
         check_type(image.instance_types, plan.instance_type.name, image_id=image.id)
-        for each in (image, *known.images.values()):
-            check_unchanged(services, c, each)
-        if plan.profile.needs_pv32:
-            check_pv32(services, plan.kernel_id)
+        _check_bytes(services, c, image, known, plan)
         check_subscribed(c, principal.account_id, plan.image.product_codes)
         if plan.metadata.instance_metadata_tags == "enabled":
             check_tag_keys(born.get("instance", {}))
@@ -116,6 +116,23 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         answer = views.reservations(views.zoned_views_of(c, services, principal, launched))[0]
     services.wake()
     return answer
+
+
+def _check_bytes(services: Services, c: Connection, image: Image, known: Known, plan: Plan) -> None:
+    """Refuses an image or kernel whose manifest is another by now, and a 32-bit kernel without its hypervisor."""
+    for each in (image, *known.images.values()):
+        check_unchanged(services, c, each)
+    if plan.profile.needs_pv32:
+        check_pv32(services, plan.kernel_id)
+
+
+def _recalled(services: Services, principal: Principal, request: ec2.RunInstancesRequest) -> ec2.Reservation | None:
+    """What the token made before, whatever became of the template since: the template is not looked for again."""
+    if request.launch_template is None or request.dry_run:
+        return None
+    with services.database.read() as c:
+        made = recall(c, services, principal, ACTION, request)
+        return None if made is None else _made_before(c, services, principal, made)
 
 
 def _made_before(

@@ -11,6 +11,7 @@ import msgspec
 from amiable.model.errors import InvalidParameterValue, UnsupportedOperation
 from amiable.rules.image_alias import read_alias
 from amiable.rules.launch import decode_user_data
+from amiable.rules.launch_template_data import lay_over
 from amiable.wire.generated import ec2
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ def response_of(data: dict[str, Any]) -> ec2.ResponseLaunchTemplateData:
 def request_of(data: dict[str, Any], request: ec2.RunInstancesRequest) -> ec2.RunInstancesRequest:
     """The request with what it does not say itself taken from the template's data."""
     renamed = {RENAMED.get(name, name): value for name, value in data.items()}
-    merged = over(renamed, _plain(request))
+    merged = lay_over(renamed, _plain(request))
     merged.pop("launch_template", None)
     return _as(merged, ec2.RunInstancesRequest)
 

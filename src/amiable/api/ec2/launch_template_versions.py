@@ -15,7 +15,7 @@ from amiable.api.ec2.launch_templates import find, find_version
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.idempotency import check_token, recall, remember
 from amiable.api.paging import cut_page, open_page
-from amiable.database import launch_templates, profile_associations, tags, volumes
+from amiable.database import interfaces, launch_templates, profile_associations, tags, volumes
 from amiable.model.errors import (
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -24,11 +24,13 @@ from amiable.model.errors import (
 from amiable.model.instance import Instance
 from amiable.model.launch_template import VERSIONS_DELETED_MAX, VERSIONS_MAX, LaunchTemplate, Version
 from amiable.model.launch_template_errors import MaxTemplateVersionLimitExceeded
+from amiable.model.network import NetworkInterface
 from amiable.model.principal import Principal
 from amiable.model.volume import Volume
 from amiable.rules import filters
 from amiable.rules.filters import boolean
 from amiable.rules.launch_template import DEFAULT, LATEST, Named, check_description, named, number_of, wanted_numbers
+from amiable.rules.volume import root_of
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
@@ -255,49 +257,73 @@ def get_launch_template_data(
         disks = volumes.volumes_of(c, instance.id)
         tagged = tags.tags_of(c, principal.account_id, [instance.id]).get(instance.id, {})
         profile = profile_associations.associations_of(c, [instance.id]).get(instance.id)
+        held = interfaces.interfaces_of(c, [instance.id])[instance.id]
     raise_if_dry_run(request)
-    data = _data_of(instance, disks, tagged)
+    data = _data_of(instance, disks, tagged) | _options_of(instance)
+    data["network_interfaces"] = [_interface_of(each) for each in held]
     if profile is not None:
         data["iam_instance_profile"] = {"arn": profile.profile_arn}
-    return ec2.GetLaunchTemplateDataResult(launch_template_data=response_of(data))
+    told = {name: value for name, value in data.items() if value not in (None, [])}
+    return ec2.GetLaunchTemplateDataResult(launch_template_data=response_of(told))
 
 
 def _data_of(instance: Instance, disks: Sequence[Volume], tagged: Mapping[str, str]) -> dict[str, Any]:
     own = [{"key": key, "value": value} for key, value in sorted(tagged.items()) if not key.startswith("aws:")]
-    options = instance.metadata
-    data = {
+    root = root_of(disks, instance.root_device_name)
+    return {
         "image_id": instance.image_id,
         "instance_type": instance.instance_type,
         "key_name": instance.key_name,
         "kernel_id": instance.kernel_id,
         "ram_disk_id": instance.ramdisk_id,
         "user_data": base64.b64encode(instance.user_data).decode() if instance.user_data else None,
-        "instance_initiated_shutdown_behavior": instance.shutdown_behavior,
-        "block_device_mappings": [_mapping_of(disk) for disk in disks if not disk.is_instance_store],
-        "network_interfaces": [
-            {
-                "device_index": 0,
-                "subnet_id": instance.subnet_id,
-                "groups": list(instance.security_group_ids),
-                "delete_on_termination": True,
-            }
+        "block_device_mappings": [
+            _mapping_of(disk, is_root=disk == root)
+            for disk in disks
+            if not disk.is_instance_store and not disk.is_leaving
         ],
         "placement": {"availability_zone": instance.zone, "tenancy": "default"},
+        "tag_specifications": [{"resource_type": "instance", "tags": own}] if own else None,
+    }
+
+
+def _options_of(instance: Instance) -> dict[str, Any]:
+    options = instance.metadata
+    return {
+        "instance_initiated_shutdown_behavior": instance.shutdown_behavior,
+        "disable_api_termination": instance.disable_api_termination,
+        "disable_api_stop": instance.disable_api_stop,
+        "ebs_optimized": instance.ebs_optimized,
+        "credit_specification": {"cpu_credits": instance.cpu_credits} if instance.cpu_credits else None,
+        "maintenance_options": {"auto_recovery": instance.auto_recovery},
         "metadata_options": {
             "http_tokens": options.http_tokens,
             "http_endpoint": options.http_endpoint,
             "http_put_response_hop_limit": options.http_hop_limit,
+            "http_protocol_ipv6": options.http_protocol_ipv6,
             "instance_metadata_tags": options.instance_metadata_tags,
         },
-        "tag_specifications": [{"resource_type": "instance", "tags": own}] if own else None,
     }
-    return {name: value for name, value in data.items() if value not in (None, [])}
 
 
-def _mapping_of(disk: Volume) -> dict[str, Any]:
+def _interface_of(interface: NetworkInterface) -> dict[str, Any]:
+    """The interface as a launch would make one like it: without its address."""
+    assert interface.attachment is not None, interface.id
+    told = {
+        "device_index": interface.attachment.device_index,
+        "subnet_id": interface.subnet_id,
+        "groups": list(interface.group_ids),
+        "description": interface.description or None,
+        "delete_on_termination": interface.attachment.delete_on_termination,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _mapping_of(disk: Volume, *, is_root: bool) -> dict[str, Any]:
+    """The entry that makes a volume like this; a launch takes the root's snapshot from the image, whatever root came since."""
     ebs = {
         "delete_on_termination": disk.delete_on_termination,
-        "snapshot_id": disk.snapshot_id,
+        "snapshot_id": None if is_root else disk.snapshot_id,
         "volume_size": disk.size_gib,
         "volume_type": disk.volume_type,
         "iops": disk.iops if disk.volume_type in PROVISIONED else None,
