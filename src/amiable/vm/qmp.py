@@ -15,8 +15,6 @@ MESSAGE_BYTES_MAX = 4 << 20
 EVENTS_MAX = 1000
 OBJECTS = ("data", "error")
 """Members of a message that are objects, where it has them."""
-
-
 UNDERSCORED = ("block_set_io_throttle",)
 """Commands of before QMP wrote its names with dashes."""
 
@@ -34,6 +32,7 @@ class Qmp:
 
     def __init__(self, connection: socket.socket, *, wait_seconds: float = 10.0) -> None:
         self._socket = connection
+        self._socket.settimeout(wait_seconds)  # what does not read its commands is not waited for either
         self._buffer = b""
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
         self.wait_seconds = wait_seconds
@@ -66,6 +65,8 @@ class Qmp:
             if "error" in message:
                 raise QmpError(f"{message['error'].get('class')}: {message['error'].get('desc')}")
             self._events.append(message)
+            if time.monotonic() > deadline:
+                raise TimeoutError("QEMU's monitor did not answer in time, but told of events")
 
     def event(self, wait_seconds: float) -> dict[str, Any] | None:
         """The next event, waiting up to ``wait_seconds``; None when none came."""
