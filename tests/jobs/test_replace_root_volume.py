@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from sqlalchemy import Connection, event
 
 from amiable.database import instances, jobs, root_replacements, volumes
 from amiable.jobs.context import JobContext
@@ -155,6 +156,31 @@ def test_a_root_that_does_not_start_is_taken_out_again(owner: Hand) -> None:
         made = root_replacements.list_tasks(c, owner.account_id, HERE, ids=[task["ReplaceRootVolumeTaskId"]])
         assert volumes.get_volume(c, made[0].new_volume_id) is None
     assert found is not None and found.state is State.PENDING, "it is started with its old root"
+
+
+@pytest.mark.parametrize("end", [Event.BOOTED, Event.START_FAILED], ids=lambda it: it.value)
+def test_no_row_frees_a_volume_whose_file_the_instances_end_would_take(owner: Hand, end: Event) -> None:
+    instance = owner.instance(events=BOOTED)
+    old = root(owner, instance)
+    folder = owner.services.data / "instances" / instance
+    folder.mkdir(mode=0o700)
+    (folder / f"{old.id}.qcow2").write_bytes(b"all that the guest wrote")
+    task = ask(owner, instance)
+    freed: dict[str, set[str]] = {}
+
+    def look(c: Connection) -> None:
+        free = c.exec_driver_sql("SELECT id FROM volume WHERE state = 'available'").scalars()
+        freed.update({each: {path.name for path in folder.iterdir()} for each in free if each not in freed})
+
+    event.listen(owner.services.database.engine, "commit", look)
+    try:
+        play(owner, instance, Event.STOPPED, end)
+    finally:
+        event.remove(owner.services.database.engine, "commit", look)
+    assert tell(owner, task)["TaskState"] == ("succeeded" if end is Event.BOOTED else "failed")
+    assert old.id in freed and all(f"{each}.qcow2" not in names for each, names in freed.items())
+    kept = owner.services.data / "volumes" if end is Event.BOOTED else folder
+    assert (kept / f"{old.id}.qcow2").read_bytes() == b"all that the guest wrote"
 
 
 def test_an_instance_that_goes_meanwhile_fails_the_task_and_leaves_no_volume(owner: Hand) -> None:

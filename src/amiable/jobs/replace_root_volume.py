@@ -1,12 +1,12 @@
 """replace-root-volume: a running instance stopped, its root swapped, started again; data {"task_id", "stage"?}.
 
-    running ─stage "stopping"▶ stopped ═ rows swapped, stage "swapped" ─▶ old file out ═ start asked, stage "starting" ─▶ running
+    running ─stage "stopping"▶ stopped ─▶ old file out ═ rows swapped, stage "swapped" ─▶ start asked, stage "starting" ─▶ running
 
-Stop and boot are the instance's own jobs.  The swap is one transaction under the instance's lock.  Where the new root does not start,
-the old one is put back, and the instance started with that.
+Stop and boot are the instance's own jobs.  The swap is under the instance's lock: a file goes out of the instance's directory before a
+row frees its volume, for the instance's end takes with it all that lies there; a boot takes in what it does not find.  Where the new
+root does not start, the old one is put back, and the instance started with that.
 """
 
-import contextlib
 from typing import Final
 
 from sqlalchemy import Connection
@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 from amiable.database import instances, jobs, root_replacements, volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import forget_volume
+from amiable.jobs.volume_machine import locked_directory
 from amiable.model.instance import Instance, Reason, State
 from amiable.model.root_replacement import LIVE, ReplacementState, RootReplacement
 from amiable.model.volume import VolumeState
 from amiable.rules.lifecycle import Event
 from amiable.vm import volume_files
-from amiable.vm.directory import locked, open_directory
 
 LOOK_SECONDS: Final = 0.5
 WHY: Final = Reason(
@@ -39,7 +39,6 @@ def replace_root_volume(context: JobContext) -> None:
         _end(context, task, ReplacementState.FAILED)
         return
     if context.data["stage"] == "swapped":
-        _move_out(context, task)
         _ask_to_start(context, task, "starting")
     if context.data["stage"] == "starting":
         if _wait_for(context, task, State.RUNNING).state is State.RUNNING:
@@ -47,7 +46,6 @@ def replace_root_volume(context: JobContext) -> None:
             return
         _put_back(context, task)
     if context.data["stage"] == "back":
-        _move_back(context, task)
         _ask_to_start(context, task, "back")
     _end(context, task, ReplacementState.FAILED)
 
@@ -100,29 +98,23 @@ def _wait_for(context: JobContext, task: RootReplacement, wanted: State) -> Inst
 def _swap(context: JobContext, task: RootReplacement) -> bool:
     """Once it is stopped the new root is attached and the old one is not; False where the instance has moved on."""
     _wait_for(context, task, State.STOPPED)
-    services, now = context.services, context.services.now()
-    with _locked(context, task), services.database.write() as c:
-        old = volumes.get_volume(c, task.old_volume_id)
-        if _get(c, task).state is not State.STOPPED or old is None or old.instance_id != task.instance_id:
-            return False
-        root_replacements.put_at(c, task.new_volume_id, old, now=now)
-        volumes.detach_volume(c, old.id)
-        context.save(c, {**context.data, "stage": "swapped", "goes": old.delete_on_termination}, 50)
+    services = context.services
+    with locked_directory(services, task.instance_id) as directory:
+        if directory is not None and _is_stopped(context, task):
+            volume_files.move_out(services.data, directory, task.old_volume_id)
+        with services.database.write() as c:
+            old = volumes.get_volume(c, task.old_volume_id)
+            if _get(c, task).state is not State.STOPPED or old is None or old.instance_id != task.instance_id:
+                return False
+            root_replacements.put_at(c, task.new_volume_id, old, now=services.now())
+            volumes.detach_volume(c, old.id)
+            context.save(c, {**context.data, "stage": "swapped"}, 50)
     return True
 
 
-def _locked(context: JobContext, task: RootReplacement) -> contextlib.ExitStack:
-    stack = contextlib.ExitStack()
-    with contextlib.suppress(FileNotFoundError):
-        stack.enter_context(locked(stack.enter_context(open_directory(context.services.data, task.instance_id))))
-    return stack
-
-
-def _move_out(context: JobContext, task: RootReplacement) -> None:
-    services = context.services
-    with contextlib.suppress(FileNotFoundError), open_directory(services.data, task.instance_id) as directory:
-        with locked(directory):
-            volume_files.move_out(services.data, directory, task.old_volume_id)
+def _is_stopped(context: JobContext, task: RootReplacement) -> bool:
+    with context.services.database.read() as c:
+        return _get(c, task).state is State.STOPPED
 
 
 def _ask_to_start(context: JobContext, task: RootReplacement, stage: str) -> None:
@@ -150,23 +142,20 @@ def _succeed(context: JobContext, task: RootReplacement) -> None:
 
 
 def _put_back(context: JobContext, task: RootReplacement) -> None:
-    """The old root is attached again where nobody took it meanwhile, and the instance started with it."""
-    services, now = context.services, context.services.now()
-    with _locked(context, task), services.database.write() as c:
-        new, old = volumes.get_volume(c, task.new_volume_id), volumes.get_volume(c, task.old_volume_id)
-        is_free = old is not None and old.instance_id is None and old.state is VolumeState.AVAILABLE
-        if new is None or not is_free or _get(c, task).state is not State.STOPPED:
-            return
-        root_replacements.put_at(c, task.old_volume_id, new, now=now)
-        volumes.detach_volume(c, new.id)
-        context.save(c, {**context.data, "stage": "back"}, 90)
-
-
-def _move_back(context: JobContext, task: RootReplacement) -> None:
+    """The old root is attached again where nobody took it meanwhile, and the instance is to be started with it."""
     services = context.services
-    with contextlib.suppress(FileNotFoundError), open_directory(services.data, task.instance_id) as directory:
-        with locked(directory):
+    with locked_directory(services, task.instance_id) as directory:
+        if directory is not None and _is_stopped(context, task):
             volume_files.move_out(services.data, directory, task.new_volume_id)
+        with services.database.write() as c:
+            new, old = volumes.get_volume(c, task.new_volume_id), volumes.get_volume(c, task.old_volume_id)
+            is_free = old is not None and old.instance_id is None and old.state is VolumeState.AVAILABLE
+            if new is None or not is_free or _get(c, task).state is not State.STOPPED:
+                return
+            root_replacements.put_at(c, task.old_volume_id, new, now=services.now())
+            volumes.detach_volume(c, new.id)
+            context.save(c, {**context.data, "stage": "back"}, 90)
+        if directory is not None:
             volume_files.move_in(services.data, directory, task.old_volume_id)
 
 
