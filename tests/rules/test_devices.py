@@ -21,8 +21,9 @@ from amiable.model.image import Image, ImageDevice, RootDeviceType
 from amiable.model.local_disks import local_disks_of
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import GIB
-from amiable.rules.devices import DISKS_MAX, AskedDevice, PlannedDisk, plan_disks
+from amiable.rules.devices import DISKS_MAX, AskedDevice, PlannedDisk, local_disks_after, plan_disks
 from tests.rules.images import AN_IMAGE
+from tests.rules.volumes import VOLUME
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROOT, DATA, OTHER = "snap-" + "1" * 17, "snap-" + "2" * 17, "snap-" + "3" * 17
@@ -193,6 +194,38 @@ def test_a_local_disk_is_one_of_twentyfour_and_in_one_place() -> None:
     assert "swap" in refusal(InvalidParameterValue, AskedDevice("/dev/sdc", virtual_name="swap"))
     with pytest.raises(InvalidBlockDeviceMapping, match="ephemeral0' is used in more than one"):
         local(AskedDevice("/dev/sdc", virtual_name="ephemeral0"), type_name="m1.small")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gone", "made"),
+    [
+        ("t2.micro", "m5d.4xlarge", [], [("ephemeral0", 300), ("ephemeral1", 300)]),
+        ("m5d.4xlarge", "t2.micro", ["ephemeral0", "ephemeral1"], []),
+        ("m5d.4xlarge", "m5d.large", ["ephemeral0", "ephemeral1"], [("ephemeral0", 75)]),
+        ("m5d.4xlarge", "r5d.4xlarge", [], []),
+        ("t2.micro", "m1.small", [], [("/dev/sdb", 160)]),
+        ("m1.small", "m1.large", ["/dev/sdb"], [("/dev/sdb", 420)]),
+        ("m1.large", "t2.micro", ["/dev/sdb"], []),
+        ("m1.large", "m5d.large", ["/dev/sdb"], [("ephemeral0", 75)]),
+        ("m5d.large", "m1.large", ["ephemeral0"], [("/dev/sdb", 420)]),
+    ],
+)
+def test_local_disks_follow_the_type(before: str, after: str, gone: list[str], made: list[tuple[str, int]]) -> None:
+    root = replace(VOLUME, device_name="/dev/sda1")
+    held = [root] + [
+        replace(VOLUME, device_name=disk.device_name, virtual_name=disk.virtual_name, size_gib=disk.size_gib)
+        for disk in plan_disks(EBS, (), {}, local_disks_of(before))
+        if disk.virtual_name is not None
+    ]
+    went, came = local_disks_after(held, EBS.devices, local_disks_of(after))
+    assert [each.device_name for each in went] == gone
+    assert [(each.device_name, each.size_gib) for each in came] == made
+    assert all(each.is_instance_store and each.virtual_name == "ephemeral0" for each in came[:1])
+
+
+def test_a_local_disk_does_not_take_a_volumes_place() -> None:
+    held = [replace(VOLUME, device_name=name) for name in ("/dev/sda1", "/dev/sdb")]
+    assert local_disks_after(held, EBS.devices, local_disks_of("m1.large")) == ([], [])
 
 
 def test_a_name_that_stands_twice_is_refused() -> None:

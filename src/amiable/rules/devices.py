@@ -26,6 +26,7 @@ from amiable.model.image import Image, ImageDevice, RootDeviceType, find_root_de
 from amiable.model.local_disks import NONE, LocalDisks
 from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.model.units import GIB, gib_ceil
+from amiable.model.volume import Volume
 from amiable.rules.qemu_command import PORTS
 from amiable.rules.register import check_device_name, check_virtual_name
 from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, Figures, check_figures
@@ -117,6 +118,36 @@ def _local_disks(
     if twice:
         raise InvalidBlockDeviceMapping(f"The local disk '{twice[0]}' is used in more than one block-device mapping")
     return [_local_disk(device, name, local) for device, name in wanted.items() if name in here]
+
+
+def local_disks_after(
+    held: Sequence[Volume], mapped: Sequence[ImageDevice], local: LocalDisks
+) -> tuple[list[Volume], list[PlannedDisk]]:
+    """Which local disks of an instance go, and which come, where its type becomes one that has ``local``.
+
+    ``held`` are all its disks, ``mapped`` its image's devices: the new type's disks are those that a launch would have given it, at the
+    places that they had.  Local disks are empty at every start, so nothing is lost that a stop did not lose.
+    """
+    taken = {volume.device_name for volume in held if volume.virtual_name is None}
+    places = {device.device_name: device.virtual_name for device in mapped if local.heeds_images}
+    places |= {volume.device_name or "": volume.virtual_name for volume in held if not _is_unmapped(volume)}
+    wanted = {device: name for device, name in places.items() if name is not None and device not in taken}
+    here = [f"ephemeral{number}" for number in range(local.count)]
+    if local.is_always_there:
+        wanted = dict(zip(here, here, strict=True))
+    disks: list[PlannedDisk] = []
+    for device, name in wanted.items():
+        if name in here and name not in {disk.virtual_name for disk in disks}:
+            disks.append(_local_disk(device, name, local))
+    stay = {(disk.device_name, disk.virtual_name, disk.size_gib) for disk in disks}
+    there = {(it.device_name, it.virtual_name, it.size_gib) for it in held}
+    gone = [it for it in held if it.virtual_name and (it.device_name, it.virtual_name, it.size_gib) not in stay]
+    return gone, [disk for disk in disks if (disk.device_name, disk.virtual_name, disk.size_gib) not in there]
+
+
+def _is_unmapped(volume: Volume) -> bool:
+    """Whether it is no local disk, or one of those that are there without a mapping."""
+    return volume.virtual_name is None or volume.virtual_name == volume.device_name
 
 
 def _local_disk(device: str, name: str, local: LocalDisks) -> PlannedDisk:

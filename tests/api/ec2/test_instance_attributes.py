@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from amiable.api import kernels
 from amiable.api.ec2.instance_attributes import describe_instance_attribute, modify_instance_attribute
-from amiable.database import instances, schema
+from amiable.database import instances, schema, volumes
 from amiable.database.tags import put
 from amiable.model import ids
 from amiable.model.errors import DryRunOperation, NotFound, Refusal
@@ -170,3 +170,28 @@ def test_a_running_instance_and_an_hvm_one_keep_what_they_have(
 
 def test_a_dry_run_changes_nothing(services: Services, principal: Principal, stopped: str, xenu: Image) -> None:
     assert isinstance(refusal(services, principal, stopped, kernel=xenu.id, dry_run=True), DryRunOperation)
+
+
+def test_another_type_brings_its_local_disks_and_takes_the_others(services: Services, principal: Principal) -> None:
+    instance_id = run_one(services, principal, make_image(services, principal, ena_support=True))
+    with services.database.write() as c:
+        for event in (Event.BOOTED, Event.STOP_ASKED, Event.STOPPED):
+            instances.set_state(c, instance_id, event, now=services.now())
+
+    def local() -> list[tuple[str | None, int]]:
+        with services.database.read() as c:
+            found = volumes.volumes_of(c, instance_id)
+        assert [each.device_name for each in found if not each.is_instance_store] == ["/dev/sda1"]
+        return [(each.virtual_name, each.size_gib) for each in found if each.is_instance_store]
+
+    assert local() == []
+    dry = {"instance_type": ec2.AttributeValue(value="m5d.4xlarge"), "dry_run": True}
+    with pytest.raises(DryRunOperation):
+        change(services, principal, instance_id, **dry)
+    assert local() == []
+    change(services, principal, instance_id, instance_type=ec2.AttributeValue(value="m5d.4xlarge"))
+    assert local() == [("ephemeral0", 300), ("ephemeral1", 300)]
+    change(services, principal, instance_id, attribute="instanceType", value="m5d.large")
+    assert local() == [("ephemeral0", 75)]
+    change(services, principal, instance_id, attribute="instanceType", value="t3.micro")
+    assert local() == []

@@ -17,6 +17,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2 import views
 from amiable.api.ec2.instance_ids import find_named
 from amiable.api.ec2.instance_kernels import KernelChange, change_flags, change_kernel, images_own
+from amiable.api.ec2.launch import volume_of
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.views import View
 from amiable.database import images, instances, interfaces, network, volumes
@@ -32,8 +33,12 @@ from amiable.model.errors import (
 from amiable.model.instance import Instance
 from amiable.model.instance_errors import InvalidInstanceID, UnsupportedInstanceAttribute
 from amiable.model.instance_type import type_of
+from amiable.model.local_disks import local_disks_of
 from amiable.model.principal import Principal
+from amiable.model.volume import Volume
+from amiable.model.volume_errors import AttachmentLimitExceeded
 from amiable.rules import instance_attributes as rules
+from amiable.rules.devices import DISKS_MAX, PlannedDisk, local_disks_after
 from amiable.rules.identifiers import check_form
 from amiable.rules.instance_options import check_optimizable, choose_credits
 from amiable.rules.instance_type_rule import check_type
@@ -221,8 +226,25 @@ def modify_instance_attribute(
         else:
             ((attribute, value),) = asked.items()
             facts = CHANGES[attribute](at, value)
+        local = _local_disks(at, facts.get("instance_type"))
         raise_if_dry_run(request)
         _write(c, instance, facts)
+        for volume in local[0]:
+            volumes.delete_volume(c, volume.id)
+        for disk in local[1]:
+            volumes.insert_volume(c, volume_of(services.mint(ids.VOLUME), instance, disk, services.now()))
+
+
+def _local_disks(at: Changing, type_name: str | None) -> tuple[list[Volume], list[PlannedDisk]]:
+    """The local disks that go, and those that come, with another type."""
+    if type_name is None:
+        return [], []
+    held = volumes.volumes_of(at.c, at.instance.id)
+    image = images.get(at.c, at.instance.region, at.instance.image_id, viewer=at.instance.account_id)
+    gone, made = local_disks_after(held, () if image is None else image.devices, local_disks_of(type_name))
+    if len(held) - len(gone) + len(made) > DISKS_MAX:
+        raise AttachmentLimitExceeded(instance_id=at.instance.id, disks_max=DISKS_MAX)
+    return gone, made
 
 
 def reset_instance_attribute(

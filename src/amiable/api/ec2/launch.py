@@ -296,7 +296,7 @@ def _insert(
         instances.insert_instance(c, instance)
         tags.put(c, **owner, resource_id=instance.id, resource_type="instance", tags=born.get("instance", {}))
         for disk in plan.disks:
-            volume = _volume(services.mint(ids.VOLUME), instance, disk, now)
+            volume = volume_of(services.mint(ids.VOLUME), instance, disk, now)
             volumes.insert_volume(c, volume)
             product_codes.put_codes(c, volume.id, _volume_codes(c, plan.image, disk))
             tagged = {} if disk.is_instance_store else born.get("volume", {})
@@ -312,7 +312,8 @@ def _volume_codes(c: Connection, image: Image, disk: PlannedDisk) -> tuple[Produ
     return united(image.product_codes if is_of_image else (), product_codes.codes_of(c, disk.snapshot_id))
 
 
-def _volume(volume_id: str, instance: Instance, disk: PlannedDisk, now: datetime) -> Volume:
+def volume_of(volume_id: str, instance: Instance, disk: PlannedDisk, now: datetime) -> Volume:
+    """The disk as a volume that the instance has."""
     return Volume(
         id=volume_id,
         account_id=instance.account_id,
