@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from amiable.cli.client import is_http_url
+from amiable.cli import doctor, events
+from amiable.cli.bundle.boot_images import EXIT_NO_SOURCE, source_images
+from amiable.cli.client import client, is_http_url
+from amiable.cli.image_build import deregister_after_failure
 from amiable.cli.main import main
+from amiable.cli.upload import delete_after_failure
+from amiable.model.errors import LocalRefusal
 from amiable.model.image import Image
 from amiable.model.kernel import KernelKind
 from amiable.model.principal import Principal
@@ -20,6 +25,7 @@ from tests.api.ec2.launching import make_image, make_kernel
 from tests.server.edge import Edge, running_edge
 from tests.server.fake_machine import running_instance
 from tests.support.services import make_account
+from tests.support.toy_server import BROKEN_OFF, answer, toy_server
 
 
 @pytest.fixture(autouse=True)
@@ -208,3 +214,56 @@ def test_user_data_that_is_too_large_is_refused_by_name_and_size(
     assert main(["launch", "ami-0123456789abcdef0", "--user-data", str(file)]) == 1
     said = capsys.readouterr().err
     assert str(file) in said and "16385 bytes" in said and "16384" in said
+
+
+@pytest.mark.parametrize("broken", BROKEN_OFF)
+def test_an_answer_that_breaks_off_is_told_as_a_lost_connection(
+    broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # botocore's pauses between its tries
+    with toy_server(BROKEN_OFF[broken]) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+        for words in (["image", "list"], ["account", "list"], ["bundle", "delete", "-b", "x", "-p", "y", "--no-retry"]):
+            assert main(words) == 69
+            said = capsys.readouterr().err
+            assert "Connection was closed" in said and "is the server running?" in said and "bug" not in said
+
+
+def test_an_answer_that_breaks_off_once_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    whole = answer(b"<DescribeImagesResponse><imagesSet/></DescribeImagesResponse>")
+    with toy_server(BROKEN_OFF["half a body"], whole) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+        assert main(["image", "list"]) == 0
+        assert server.asked == 2
+
+
+def test_the_doctor_and_a_followed_log_take_it_for_a_server_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = b'{"Events": [], "Last": 7}'
+    with toy_server(BROKEN_OFF["no body"], BROKEN_OFF["half a body"], answer(lines)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+        assert [(each.verdict, each.words) for each in doctor.server()] == [
+            ("broken", f"no answer at {server.endpoint}")
+        ]
+        assert events.page_after(3) == ([], 7)
+        assert "the server is away" in capsys.readouterr().err
+
+
+def test_what_a_failed_import_cannot_take_back_is_said_where_the_answer_breaks_off_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    for nothing in (BROKEN_OFF["no body"], answer(b"<html>hello<")):
+        with toy_server(nothing) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+            delete_after_failure(client("ec2"), "snap-1", "stays pending")
+            deregister_after_failure(client("ec2"), "ami-1")
+            said = capsys.readouterr().err
+            assert "snap-1 stays pending" in said and "ami-1 stays" in said
+            with pytest.raises(LocalRefusal) as caught:
+                source_images(client("ec2"), ["aki-1"])
+            assert caught.value.exit_code == EXIT_NO_SOURCE

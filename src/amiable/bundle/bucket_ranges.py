@@ -4,6 +4,7 @@ from botocore.exceptions import ClientError
 
 from amiable.bundle.random_access import RangeReader
 from amiable.bundle.transfer import S3, Patience, Place, is_absent
+from amiable.bundle.whole_answers import read_body
 from amiable.model.errors import BundleRefusal
 
 HTTP_RANGE_NOT_SATISFIABLE = 416
@@ -16,11 +17,10 @@ def bucket_ranges(s3: S3, place: Place, patience: Patience) -> RangeReader:
         def get() -> bytes:
             wanted = f"bytes={offset}-{offset + size - 1}"
             answer = s3.get_object(Bucket=place.bucket, Key=place.key(filename), Range=wanted)
-            with answer["Body"] as body:
-                if not str(answer.get("ContentRange", "")).startswith(f"bytes {offset}-"):
-                    raise BundleRefusal("parts", f"The server of s3://{place.location(filename)} answers no ranges.")
-                found: bytes = body.read(size)
-                return found
+            if not str(answer.get("ContentRange", "")).startswith(f"bytes {offset}-"):
+                answer["Body"].close()
+                raise BundleRefusal("parts", f"The server of s3://{place.location(filename)} answers no ranges.")
+            return read_body(answer["Body"], size)
 
         try:
             return patience.run(filename, get)

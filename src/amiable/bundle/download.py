@@ -19,6 +19,7 @@ from amiable.bundle.manifest_xml import MANIFEST_BYTES_MAX, read_manifest
 from amiable.bundle.new_file import new_file, write_at
 from amiable.bundle.parts import READ_BYTES
 from amiable.bundle.transfer import S3, WORKERS, Patience, Place, in_parallel, is_absent, is_part_name
+from amiable.bundle.whole_answers import read_body
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import Manifest, Part
 
@@ -62,9 +63,7 @@ def fetch_bytes(s3: S3, place: Place, filename: str, bytes_max: int, patience: P
     """The object's bytes; ``None`` where there is none.  Refuses more than ``bytes_max``."""
 
     def get() -> bytes:
-        with s3.get_object(Bucket=place.bucket, Key=place.key(filename))["Body"] as body:
-            found: bytes = body.read(bytes_max + 1)
-            return found
+        return read_body(s3.get_object(Bucket=place.bucket, Key=place.key(filename))["Body"], bytes_max + 1)
 
     try:
         found = patience.run(filename, get)

@@ -14,6 +14,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 
+from amiable.bundle.whole_answers import WholeAnswers
+
 ANSWER_CHARACTERS_MAX: Final = 2000
 _CODE: Final = re.compile(r"<Code>([A-Za-z0-9.]{1,100})</Code>")
 _MESSAGE: Final = re.compile(r"<Message>([^<]{1,1000})</Message>")
@@ -41,7 +43,7 @@ class FormUploads:
     def __init__(self, endpoint: str, permit: Permit, *, timeout_seconds: int = 300) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._permit = permit
-        self._session = URLLib3Session(timeout=timeout_seconds, max_pool_connections=64)
+        self._session = WholeAnswers(URLLib3Session(timeout=timeout_seconds, max_pool_connections=64))
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes | IO[bytes], ACL: str, **_: Any) -> dict[str, Any]:
         """Uploads the object; raises ClientError as a client of S3 does.  What else a client may be told is not sent."""

@@ -12,8 +12,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from amiable.bundle.assurance import sidecar_name, write_sidecar
 from amiable.bundle.delete import delete_keys, in_order, keys_of_name
 from amiable.bundle.dsse import load_signing_key
@@ -23,6 +21,7 @@ from amiable.bundle.recorder import Recorder
 from amiable.bundle.transfer import S3, Patience, Place
 from amiable.bundle.unbundle import Progress
 from amiable.bundle.upload import ACL, put_bytes
+from amiable.bundle.whole_answers import FAILURES
 from amiable.model.errors import LocalRefusal
 from amiable.model.manifest import Part
 
@@ -119,7 +118,7 @@ class _Bucket:
             delete_keys(
                 self._s3, place.bucket, in_order(map(place.key, self._names)), patience=patience, told=removed.append
             )
-        except (ClientError, BotoCoreError) as error:
+        except FAILURES as error:
             tell(f"{len(self._names) - len(removed)} objects may stay in {place.bucket}/{place.folder}: {error}")
         if removed:
             tell(f"removed the {len(removed)} objects that were uploaded to {place.bucket}/{place.folder}")

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
+from xml.etree.ElementTree import ParseError
 
 from botocore.exceptions import (
     ClientError,
@@ -25,6 +26,7 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as ConnectionLost,
 )
+from botocore.parsers import ResponseParserError
 
 from amiable.model.errors import LocalRefusal
 
@@ -32,7 +34,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 S3 = Any
-"""A boto3 client of S3."""
+"""A boto3 client of S3, of :func:`amiable.bundle.whole_answers.whole_answers`."""
 
 WORKERS: Final = 4
 KEYS_MAX: Final = 200_000
@@ -48,7 +50,13 @@ _PART_NAME: Final = re.compile(r"[A-Za-z0-9_][ -.0-~]{0,230}\.part\.[0-9]{1,6}")
 _LOCATION_ALIASES: Final = {"": DEFAULT_LOCATION, "US": DEFAULT_LOCATION, "EU": "eu-west-1"}
 _TRANSIENT_STATUS: Final = (429, 500, 502, 503, 504)
 _TRANSIENT_CODES: Final = frozenset({"RequestTimeout", "SlowDown", "BadDigest", "IncompleteBody", "OperationAborted"})
-_TRANSIENT_ERRORS: Final = (ConnectionLost, HTTPClientError, IncompleteReadError, ResponseStreamingError)
+_TRANSIENT_ERRORS: Final = (
+    ConnectionLost,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseParserError,
+    ResponseStreamingError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +228,8 @@ def bucket_region(s3: S3, name: str, patience: Patience) -> str:
         if _status(error) not in (403, 404, 405, 501):
             raise
         return ""
+    except ParseError:  # of botocore's own reader of this one answer
+        raise LocalRefusal(f"what answers for bucket {name} is no S3 server", exit_code=69) from None
 
 
 @dataclass(frozen=True, slots=True)

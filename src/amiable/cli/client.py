@@ -71,6 +71,8 @@ def client(service: str, *, credentials: Credentials | None = None, **config: An
     """A boto3 client of ``service`` at :func:`endpoint`."""
     from botocore.config import Config
 
+    from amiable.bundle.whole_answers import whole_answers
+
     settings: dict[str, Any] = {
         "connect_timeout": 5,
         "read_timeout": 300,
@@ -85,7 +87,9 @@ def client(service: str, *, credentials: Credentials | None = None, **config: An
             "aws_secret_access_key": credentials.secret,
             "aws_session_token": credentials.token,
         }
-    return session().client(service, endpoint_url=endpoint(), config=Config(**{**settings, **config}), **given)
+    return whole_answers(
+        session().client(service, endpoint_url=endpoint(), config=Config(**{**settings, **config}), **given)
+    )
 
 
 def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -93,6 +97,8 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.httpsession import URLLib3Session
+
+    from amiable.bundle.whole_answers import WholeAnswers
 
     made = session()
     credentials = made.get_credentials()
@@ -103,7 +109,7 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         method, f"{endpoint()}/amiable/v1{path}", headers={"Content-Type": "application/json"}, data=data
     )
     SigV4Auth(credentials.get_frozen_credentials(), "amiable", made.region_name or "us-east-1").add_auth(request)
-    answer = URLLib3Session(timeout=300).send(request.prepare())
+    answer = WholeAnswers(URLLib3Session(timeout=300)).send(request.prepare())
     try:
         found = json.loads(answer.content) if answer.content else {}
     except ValueError:

@@ -126,9 +126,9 @@ def publish(disk: Path, chosen: Recipe, name: str, credentials: Credentials) -> 
 
 def deregister_after_failure(ec2: Any, image: str) -> None:
     """Deregisters ``image``; where that fails too, says so and leaves the first error to be told."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from amiable.bundle.whole_answers import FAILURES
 
     try:
         ec2.deregister_image(ImageId=image)
-    except (BotoCoreError, ClientError):
+    except FAILURES:
         say(f"{image} stays, and is not public")

@@ -47,11 +47,11 @@ def upload_snapshot(file: Path, description: str, *, credentials: Credentials | 
 
 def delete_after_failure(ec2: Any, snapshot: str, then: str) -> None:
     """Deletes ``snapshot``; where that fails too, says what ``then`` becomes of it and leaves the first error to be told."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from amiable.bundle.whole_answers import FAILURES
 
     try:
         ec2.delete_snapshot(SnapshotId=snapshot)
-    except (BotoCoreError, ClientError):
+    except FAILURES:
         say(f"{snapshot} {then}")
 
 

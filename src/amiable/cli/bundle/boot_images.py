@@ -52,6 +52,7 @@ def _boot_image(row: dict[str, Any], own: dict[str, Any]) -> "BootImage":
 def source_images(ec2: Any, ids: list[str]) -> "list[BootImage]":
     """What the bundle's own cloud says of ``ids``; nothing of those that it does not know.  Exit code 7 where it does not answer."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     found: list[BootImage] = []
     for image_id in ids:
@@ -60,7 +61,7 @@ def source_images(ec2: Any, ids: list[str]) -> "list[BootImage]":
         except ClientError as error:
             if not error.response["Error"]["Code"].startswith("InvalidAMIID"):
                 raise
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             raise LocalRefusal(
                 f"the source does not answer: {error}",
                 hint="--source-url and --source-region name the bundle's own cloud; --kernel does without it",

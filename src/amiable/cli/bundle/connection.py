@@ -69,6 +69,8 @@ class Connection:
     def _client(self, service: str, profile: str | None = None, **config: Any) -> Any:
         from botocore.config import Config
 
+        from amiable.bundle.whole_answers import whole_answers
+
         if (self.access_key is None) != (self.secret_key is None):
             raise LocalRefusal("an access key and its secret go together", hint="-a KEY -s SECRET", exit_code=2)
         settings: dict[str, Any] = {
@@ -79,7 +81,7 @@ class Connection:
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",
         }
-        return session(profile).client(
+        made = session(profile).client(
             service,
             endpoint_url=self._endpoint(),
             region_name=self.region,
@@ -88,6 +90,7 @@ class Connection:
             aws_session_token=self.delegation_token,
             config=Config(**settings, **config),
         )
+        return whole_answers(made)
 
     def _endpoint(self) -> str:
         if self.url is None:
