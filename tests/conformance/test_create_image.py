@@ -370,6 +370,30 @@ def test_snapshots_of_an_instance_leave_out_what_is_excluded_and_take_over_tags(
     assert {owner.snapshot(each["SnapshotId"])["State"] for each in (*both, one, root)} == {"completed"}
 
 
+def test_what_is_copied_and_given_is_fifty_tags_at_most(owner: Hand) -> None:
+    instance = owner.instance()
+    data = owner.volumes(instance)["/dev/sdf"]
+    thirty = [{"Key": str(number), "Value": "v"} for number in range(30)]
+    others = [{"Key": f"other {number}", "Value": "v"} for number in range(21)]
+    owner.ec2.create_tags(Resources=[data.id], Tags=thirty)
+    image = owner.image()
+    owner.ec2.create_tags(Resources=[image], Tags=thirty)
+    wanted = {"InstanceSpecification": {"InstanceId": instance}, "CopyTagsFromSource": "volume"}
+    given = [{"ResourceType": "snapshot", "Tags": others}]
+    copy = {"SourceImageId": image, "SourceRegion": HERE, "Name": "many tags", "CopyImageTags": True}
+    named = [{"ResourceType": "image", "Tags": others}]
+    for is_dry in (False, True):
+        with refused("TagLimitExceeded", "maximum number of Tags"):
+            owner.ec2.create_snapshots(**wanted, TagSpecifications=given, DryRun=is_dry)
+        with refused("TagLimitExceeded", "maximum number of Tags"):
+            owner.ec2.copy_image(**copy, TagSpecifications=named, DryRun=is_dry)
+    given[0]["Tags"] = named[0]["Tags"] = others[:20]
+    made = owner.ec2.create_snapshots(**wanted, TagSpecifications=given)["Snapshots"]
+    assert len({each["VolumeId"]: each for each in made}[data.id]["Tags"]) == 50
+    owner.ec2.copy_image(**copy, TagSpecifications=named)
+    run_jobs(owner.services)
+
+
 @pytest.mark.proves("ec2", "CreateSnapshots")
 def test_the_root_is_excluded_by_its_own_parameter_and_something_must_be_left(owner: Hand) -> None:
     instance = owner.instance()

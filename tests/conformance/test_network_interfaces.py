@@ -172,6 +172,23 @@ def test_a_launch_takes_an_interface_that_is_there_and_leaves_it_behind(
     assert told(ec2, interface_id)["Status"] == "available"
 
 
+def test_groups_of_a_launch_are_of_its_network_and_named_by_id_beside_a_subnet(
+    ec2: Any, image_id: str, subnet_id: str
+) -> None:
+    elsewhere = ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
+    far = ec2.create_security_group(GroupName="far", Description="d", VpcId=elsewhere)["GroupId"]
+    differ = ("InvalidParameter", f"Security group {far} and subnet {subnet_id} belong to different networks.")
+    launch = {"ImageId": image_id, "SubnetId": subnet_id, **TINY}
+    assert refused(ec2.run_instances, SecurityGroupIds=[far], **launch) == differ
+    assert refused(ec2.create_network_interface, SubnetId=subnet_id, Groups=[far]) == differ
+    assert refused(ec2.run_instances, SecurityGroups=["default"], **launch) == (
+        "InvalidParameterCombination",
+        "The parameter groupName cannot be used with the parameter subnet",
+    )
+    ec2.delete_security_group(GroupId=far)
+    ec2.delete_vpc(VpcId=elsewhere)
+
+
 @pytest.mark.parametrize(
     ("interface", "more", "code", "text"),
     [

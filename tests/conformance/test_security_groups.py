@@ -285,6 +285,10 @@ def test_rules_are_revoked_by_what_they_say_or_by_id(ec2: Any, group_id: str) ->
         assert seen[0] == code
     both = {"SecurityGroupRuleIds": by_id, "IpPermissions": [ANYWHERE]}
     assert refused(ec2.revoke_security_group_egress, GroupId=group_id, **both)[0] == "InvalidParameterCombination"
+    for flat in ({"CidrIp": "10.0.0.0/8"}, {"FromPort": 22}, {"SourceSecurityGroupOwnerId": "1"}):
+        either = {"SecurityGroupRuleIds": by_id, **flat}
+        seen = refused(ec2.revoke_security_group_ingress, GroupId=group_id, **either)
+        assert seen[0] == "InvalidParameterCombination" and next(iter(flat)) in seen[1]
     assert refused(ec2.revoke_security_group_egress, GroupId=group_id)[0] == "MissingParameter"
     assert refused(ec2.describe_security_group_rules, SecurityGroupRuleIds=["sgr-" + "0" * 17])[1] == (
         "The security group rule ID 'sgr-00000000000000000' does not exist"

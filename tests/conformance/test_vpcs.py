@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from amiable.model.principal import Principal
 from amiable.rules.subnet import VPCS_MAX
+from tests.api.ec2.launching import make_image
 from tests.conformance.networks import ZONES, another_client, default_vpc, network_edge, refused, tagged, where
 from tests.server.edge import Edge
 
@@ -195,13 +197,25 @@ def test_a_default_network_that_was_deleted_is_made_again(edge: Edge) -> None:
         again = ec2.create_default_subnet(AvailabilityZone=ZONES[0])["Subnet"]
         assert (again["CidrBlock"], again["DefaultForAz"]) == (subnet["CidrBlock"], True)
         assert refused(ec2.create_default_subnet, AvailabilityZone="us-east-1z")[0] == "InvalidParameterValue"
+        caller = Principal(ec2.describe_vpcs()["Vpcs"][0]["OwnerId"], "", "us-east-1")
+        launch = {"ImageId": make_image(edge.services, caller).id, "MinCount": 1, "MaxCount": 1}
         for each in ec2.describe_subnets()["Subnets"]:
             ec2.delete_subnet(SubnetId=each["SubnetId"])
+        assert refused(ec2.run_instances, **launch, InstanceType="amiable.tiny") == (
+            "MissingInput",
+            f"No subnets found for the default VPC '{vpc_id}'. Please specify a subnet.",
+        )
+        zoned = {**launch, "InstanceType": "amiable.tiny", "Placement": {"AvailabilityZone": ZONES[1]}}
+        assert refused(ec2.run_instances, **zoned) == (
+            "InvalidInput",
+            f"No default subnet for availability zone: '{ZONES[1]}'.",
+        )
         (gateway,) = ec2.describe_internet_gateways()["InternetGateways"]
         assert refused(ec2.delete_vpc, VpcId=vpc_id)[0] == "DependencyViolation"
         ec2.detach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=vpc_id)
         ec2.delete_vpc(VpcId=vpc_id)
         assert refused(ec2.create_default_subnet, AvailabilityZone=ZONES[0])[0] == "DefaultVpcDoesNotExist"
+        assert refused(ec2.run_instances, **launch, InstanceType="amiable.tiny")[0] == "VPCIdNotSpecified"
         assert refused(ec2.create_security_group, GroupName="a", Description="d") == (
             "VPCIdNotSpecified",
             "No default VPC for this user",

@@ -153,10 +153,10 @@ def test_a_terminated_instance_gives_its_address_back(services: Services, princi
         subnet = network.get_subnet(c, instance.subnet_id)
         assert subnet is not None
         assert not network.is_address_free(c, subnet, instance.private_ip)
-        before = network.count_free_addresses(c, subnet)
+        before = network.count_free_addresses(c, [subnet])[subnet.id]
         instances.set_state(c, instance.id, Event.LAUNCH_FAILED, now=services.now())
         assert network.is_address_free(c, subnet, instance.private_ip)
-        assert network.count_free_addresses(c, subnet) == before + 1
+        assert network.count_free_addresses(c, [subnet]) == {subnet.id: before + 1}
 
 
 def test_the_five_addresses_that_ec2_keeps_are_never_given(services: Services, principal: Principal) -> None:

@@ -31,3 +31,9 @@ def test_a_resource_has_50_tags_at_most_and_replacing_one_needs_no_room() -> Non
     assert merge(full, {"0": "new"})["0"] == "new"
     with pytest.raises(TagLimitExceeded):
         merge(full, {"one more": "v"})
+
+
+def test_the_services_own_tags_take_no_room() -> None:
+    full = {str(number): "v" for number in range(50)}
+    launched = {**full, "aws:ec2launchtemplate:id": "lt-1"}
+    assert len(merge(launched, {"0": "new"})) == 51

@@ -50,7 +50,10 @@ def last_boots(c: Connection, instance_ids: Sequence[str]) -> dict[str, Boot]:
     """Instance id → its latest boot; no entry for one that never began to boot."""
     found: dict[str, Boot] = {}
     for some in batches(instance_ids):
-        query = select(B).where(B.c.instance_id.in_(some)).order_by(B.c.instance_id, B.c.position)
+        last = select(B.c.instance_id, func.max(B.c.position).label("position")).where(B.c.instance_id.in_(some))
+        newest = last.group_by(B.c.instance_id).subquery()
+        is_newest = (newest.c.instance_id == B.c.instance_id) & (newest.c.position == B.c.position)
+        query = select(B).join(newest, is_newest)
         found |= {row.instance_id: _boot(row) for row in c.execute(query)}
     return found
 

@@ -15,7 +15,7 @@ from amiable.database.connect import Instant
 from amiable.database.schema import instance as I
 from amiable.database.schema import reservation as R
 from amiable.database.schema import volume as V
-from amiable.database.tags import forget
+from amiable.database.tags import batches, forget
 from amiable.model.instance import TERMINATED_VISIBLE, Instance, MetadataOptions, Reason, Reservation, State
 from amiable.model.product import ProductCode
 from amiable.rules import lifecycle
@@ -154,6 +154,15 @@ def set_metadata_options(c: Connection, instance_id: str, options: MetadataOptio
             http_protocol_ipv6=options.http_protocol_ipv6,
         )
     )
+
+
+def tell_tags(c: Connection, instance_ids: Sequence[str]) -> bool:
+    """Whether the metadata of one of the instances tells its tags."""
+    for some in batches(instance_ids):
+        told = select(I.c.id).where(I.c.id.in_(some), I.c.instance_metadata_tags == "enabled").limit(1)
+        if c.execute(told).first() is not None:
+            return True
+    return False
 
 
 def set_reached_metadata(c: Connection, instance_id: str, at: datetime) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from amiable.database.schema import launch_template as T
 from amiable.database.schema import launch_template_version as V
@@ -70,6 +70,17 @@ def find_version(c: Connection, template_id: str, number: int) -> Version | None
     """One version."""
     row = c.execute(select(V).where(V.c.template_id == template_id, V.c.number == number)).first()
     return None if row is None else _version(row)
+
+
+def list_current(c: Connection, account_id: str, region: str) -> dict[tuple[str, int], Version]:
+    """(template id, number) → version, of the account's templates: the default and the latest of each."""
+    query = (
+        select(V)
+        .join(T, V.c.template_id == T.c.id)
+        .where(T.c.account_id == account_id, T.c.region == region)
+        .where(or_(V.c.number == T.c.default_version, V.c.number == T.c.latest_version))
+    )
+    return {(row.template_id, row.number): _version(row) for row in c.execute(query)}
 
 
 def count_versions(c: Connection, template_id: str) -> int:

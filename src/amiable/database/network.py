@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from amiable.database import routes, security_groups
 from amiable.database.schema import default_network as Z
@@ -19,7 +19,7 @@ from amiable.database.schema import network_interface as N
 from amiable.database.schema import security_group as G
 from amiable.database.schema import subnet as S
 from amiable.database.schema import vpc as V
-from amiable.database.tags import forget
+from amiable.database.tags import batches, forget
 from amiable.model import ids
 from amiable.model.network import (
     DhcpOptions,
@@ -197,9 +197,17 @@ def is_usable_address(subnet: Subnet, address: str) -> bool:
     return first <= place <= last
 
 
-def count_free_addresses(c: Connection, subnet: Subnet) -> int:
-    """How many interfaces the subnet still has addresses for."""
-    return IPv4Network(subnet.cidr).num_addresses - RESERVED_FIRST - RESERVED_LAST - len(_taken(c, subnet))
+def count_free_addresses(c: Connection, subnets: Sequence[Subnet]) -> dict[str, int]:
+    """Subnet id → how many interfaces it still has addresses for."""
+    taken: dict[str, int] = {}
+    for some in batches([subnet.id for subnet in subnets]):
+        live = select(I.c.subnet_id, I.c.private_ip).where(I.c.subnet_id.in_(some), I.c.terminated_at.is_(None))
+        held = select(N.c.subnet_id, N.c.private_ip).where(N.c.subnet_id.in_(some))
+        both = live.union(held).subquery()
+        counted = select(both.c.subnet_id, func.count().label("count")).group_by(both.c.subnet_id)
+        taken |= {row[0]: row[1] for row in c.execute(counted)}
+    sizes = {subnet.id: IPv4Network(subnet.cidr).num_addresses for subnet in subnets}
+    return {key: size - RESERVED_FIRST - RESERVED_LAST - taken.get(key, 0) for key, size in sizes.items()}
 
 
 def _subnet(row: Row[Any]) -> Subnet:

@@ -9,6 +9,29 @@ class VPCIdNotSpecified(Refusal):
     hint = "name a VPC, or make a default one with CreateDefaultVpc"
 
 
+class NoDefaultSubnet(Refusal):
+    """A zone is named that has none."""
+
+    code = "InvalidInput"
+    template = "No default subnet for availability zone: '{zone}'."
+    hint = "name a subnet with SubnetId, or make a default one with CreateDefaultSubnet"
+
+
+class NoSubnets(Refusal):
+    """No zone is named, and none has one."""
+
+    code = "MissingInput"
+    template = "No subnets found for the default VPC '{vpc_id}'. Please specify a subnet."
+    hint = NoDefaultSubnet.hint
+
+
+class DifferentNetworksOfLaunch(Refusal):
+    """A group of another VPC than the subnet's."""
+
+    code = "InvalidParameter"
+    template = "Security group {group_id} and subnet {subnet_id} belong to different networks."
+
+
 class DependencyViolation(Refusal):
     """Something is still needed by others: ``users`` are their ids."""
 

@@ -39,8 +39,8 @@ def check_tag(key: str, value: str) -> None:
 
 
 def merge(present: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
-    """The tags of one resource after ``added`` is put over ``present``; refuses more than a resource may have."""
+    """The tags of one resource after ``added`` is put over ``present``; refuses more than a resource may have, the service's not counted."""
     after = {**present, **added}
-    if len(after) > TAGS_PER_RESOURCE_MAX:
+    if sum(not key.startswith(RESERVED_PREFIX) for key in after) > TAGS_PER_RESOURCE_MAX:
         raise TagLimitExceeded()
     return after

@@ -25,6 +25,7 @@ from amiable.model.snapshot import Snapshot
 from amiable.rules import copying, permission, product, register
 from amiable.rules.attributes import check_description
 from amiable.rules.copying import CopyOptions
+from amiable.rules.tags import merge
 from amiable.services import Services
 from amiable.services.content_digests import digest_of
 from amiable.wire.generated import ec2
@@ -126,7 +127,7 @@ def copy_image(services: Services, principal: Principal, request: ec2.CopyImageR
         for old, new in pairs:  # before the image: its digest is made of theirs, and a refusal undoes them
             _insert(services, c, old, new, tags=tags.get("snapshot", {}))
         image = replace(image, content_digest=digest_of(c, image))
-        insert_image(services, c, request, image, {**own, **tags.get("image", {})})
+        insert_image(services, c, request, image, merge(own, tags.get("image", {})))
         watermarks.inherit(c, [source.id], image.id)
         remember(c, services, principal, "CopyImage", request, [image.id])
     return ec2.CopyImageResult(image_id=image.id)

@@ -29,6 +29,7 @@ from amiable.model.volume import Volume, VolumeState
 from amiable.rules.attributes import check_description
 from amiable.rules.create_image import find_root
 from amiable.rules.identifiers import check_form
+from amiable.rules.tags import merge
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
@@ -76,9 +77,10 @@ def create_snapshots(
         chosen = _choose(c, instance, wanted)
         for volume in chosen:
             check_room(c, volume)
-        raise_if_dry_run(request)
         pairs = [(volume, new_snapshot(services, volume, request.description or "")) for volume in chosen]
-        given = {made.id: _tags(c, volume, tags, request.copy_tags_from_source) for volume, made in pairs}
+        copied = {} if request.copy_tags_from_source is None else _tags_of(c, principal, chosen)
+        given = {made.id: merge(copied.get(volume.id, {}), tags) for volume, made in pairs}
+        raise_if_dry_run(request)
         insert_snapshots(c, [made for _, made in pairs], tags=given)
         enqueue(services, c, pairs, instance=instance)
     services.wake()
@@ -135,11 +137,8 @@ def _choose(c: Connection, instance: Instance, wanted: ec2.InstanceSpecification
     return chosen
 
 
-def _tags(c: Connection, volume: Volume, given: Mapping[str, str], source: str | None) -> dict[str, str]:
-    copied: Mapping[str, str] = {}
-    if source is not None:
-        copied = tag_rows.tags_of_type(c, volume.account_id, volume.region, "volume").get(volume.id, {})
-    return {**copied, **given}
+def _tags_of(c: Connection, principal: Principal, chosen: Sequence[Volume]) -> dict[str, dict[str, str]]:
+    return tag_rows.tags_of(c, principal.account_id, [volume.id for volume in chosen])
 
 
 # ── shared with CreateImage ─────────────────────────────────────────────────────────────────────────────────────────────

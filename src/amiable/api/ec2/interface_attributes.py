@@ -16,7 +16,7 @@ from amiable.api.ec2.launch_place import choose_groups
 from amiable.api.ec2.listing import the_one
 from amiable.api.ec2.network_interfaces import find_interface
 from amiable.api.ec2.unsupported import Check, anything, only, refuse_others
-from amiable.database import instances, interfaces
+from amiable.database import instances, interfaces, network
 from amiable.model import ids
 from amiable.model.errors import (
     InvalidParameterCombination,
@@ -124,7 +124,9 @@ def modify_network_interface_attribute(
     with services.database.write() as c:
         interface = find_interface(c, principal, request.network_interface_id)
         if request.groups:
-            group_ids = choose_groups(c, principal, interface.vpc_id, request.groups)
+            subnet = network.get_subnet(c, interface.subnet_id)
+            assert subnet is not None, interface
+            group_ids = choose_groups(c, principal, subnet, request.groups)
             raise_if_dry_run(request)
             interfaces.set_groups(c, interface, group_ids)
             return

@@ -19,7 +19,13 @@ from amiable.model.errors import (
 )
 from amiable.model.instance import Instance
 from amiable.model.network import NetworkInterface, Subnet
-from amiable.model.network_errors import InvalidNetworkInterfaceInUse
+from amiable.model.network_errors import (
+    DifferentNetworksOfLaunch,
+    InvalidNetworkInterfaceInUse,
+    NoDefaultSubnet,
+    NoSubnets,
+    VPCIdNotSpecified,
+)
 from amiable.model.principal import Principal
 from amiable.rules.identifiers import check_form
 from amiable.rules.security_group import check_groups
@@ -52,7 +58,7 @@ def choose_place(c: Connection, services: Services, principal: Principal, asked:
     if asked.interface_id is not None:
         return _place_of(c, principal, asked, counts)
     subnet = _choose_subnet(c, services, principal, asked)
-    group_ids = choose_groups(c, principal, subnet.vpc_id, asked.group_ids, names=asked.group_names)
+    group_ids = choose_groups(c, principal, subnet, asked.group_ids, names=asked.group_names)
     if asked.private_ip is not None and counts.maximum > 1:
         raise InvalidParameterCombination("A PrivateIpAddress can be given for one instance only.")
     addresses = choose_addresses(c, subnet, asked.private_ip, counts.chosen)
@@ -95,21 +101,25 @@ def _choose_subnet(c: Connection, services: Services, principal: Principal, aske
         for subnet in mine:
             if subnet.is_default and subnet.zone == zone:
                 return subnet
-    raise InvalidParameterValue(
-        f"There is no default subnet in {' or '.join(wanted)}.", hint="name a subnet with SubnetId"
-    )
+    vpc = network.find_default_vpc(c, principal.account_id, principal.region)
+    if vpc is None:
+        raise VPCIdNotSpecified()
+    raise NoSubnets(vpc_id=vpc.id) if asked.zone is None else NoDefaultSubnet(zone=asked.zone)
 
 
 def choose_groups(
-    c: Connection, principal: Principal, vpc_id: str, group_ids: Sequence[str], *, names: Sequence[str] = ()
+    c: Connection, principal: Principal, subnet: Subnet, group_ids: Sequence[str], *, names: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """The ids of the VPC's groups that are named by id or by name; its default group where none is."""
+    """The ids of the groups of the subnet's VPC that are named by id or by name; its default group where none is."""
     mine = network.list_security_groups(c, principal.account_id, principal.region)
-    here = [group for group in mine if group.vpc_id == vpc_id]
+    here = [group for group in mine if group.vpc_id == subnet.vpc_id]
     check_form("security_group", ids.SECURITY_GROUP, group_ids)
     known = {group.id: group.id for group in here} | {group.name: group.id for group in here}
     wanted = group_ids or names or (DEFAULT,)
     missing = [each for each in wanted if each not in known]
+    for each in missing:
+        if each in {group.id for group in mine}:
+            raise DifferentNetworksOfLaunch(group_id=each, subnet_id=subnet.id)
     if missing:
         raise NotFound("security_group", missing)
     chosen = tuple(dict.fromkeys(known[each] for each in wanted))

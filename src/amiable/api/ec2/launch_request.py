@@ -125,6 +125,10 @@ def place_of(request: ec2.RunInstancesRequest) -> AskedPlace:
     if not interfaces:
         if request.security_group_ids and request.security_groups:
             raise InvalidParameterCombination("The parameters groupId and groupName cannot be used together.")
+        if request.subnet_id and request.security_groups:
+            raise InvalidParameterCombination(
+                "The parameter groupName cannot be used with the parameter subnet", hint="give SecurityGroupId"
+            )
         return AskedPlace(
             subnet_id=request.subnet_id,
             zone=zone,

@@ -182,8 +182,9 @@ def _wanted(
 ) -> list[View]:
     if wanted is None:
         templates = launch_templates.list_templates(c, principal.account_id, principal.region)
+        current = launch_templates.list_current(c, principal.account_id, principal.region)
         return [
-            _view(each, find_version(c, each, number))
+            _view(each, current[each.id, number])
             for each in templates
             for number in sorted(wanted_numbers(request.versions or [], each), reverse=True)
         ]

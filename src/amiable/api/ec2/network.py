@@ -142,11 +142,9 @@ def subnet_views(
     """The subnets with their free addresses and tags, in the same order."""
     zone_ids = {zone.name: zone.id for zone in zones_of(services, principal.region)}
     tagged = tags.tags_of(c, principal.account_id, [subnet.id for subnet in subnets])
+    free = network.count_free_addresses(c, subnets)
     return [
-        SubnetView(
-            subnet, network.count_free_addresses(c, subnet), zone_ids.get(subnet.zone), tagged.get(subnet.id, {})
-        )
-        for subnet in subnets
+        SubnetView(subnet, free[subnet.id], zone_ids.get(subnet.zone), tagged.get(subnet.id, {})) for subnet in subnets
     ]
 
 

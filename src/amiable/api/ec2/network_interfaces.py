@@ -67,7 +67,7 @@ def create_network_interface(
         if made is not None:
             return _made(services, c, principal, request, made[0])
         subnet = the_one("subnet", ids.SUBNET, request.subnet_id, network.list_subnets(c, *owner))
-        group_ids = choose_groups(c, principal, subnet.vpc_id, request.groups or ())
+        group_ids = choose_groups(c, principal, subnet, request.groups or ())
         if len(interfaces.list_interfaces(c, *owner)) >= INTERFACES_MAX:
             raise NetworkInterfaceLimitExceeded(maximum=INTERFACES_MAX)
         addresses = choose_addresses(c, subnet, asked, 1)

@@ -39,18 +39,22 @@ class Flat(Protocol):
     def source_security_group_owner_id(self) -> str | None: ...
 
 
-def permissions_in(request: Flat) -> list[ec2.IpPermission]:
-    """The request's permissions; refuses none at all, and both forms at once."""
-    source = request.source_security_group_name
+def flat_in(request: Flat) -> list[str]:
+    """The names of the flat parameters of old that the request has."""
     flat = {
         "IpProtocol": request.ip_protocol,
         "FromPort": request.from_port,
         "ToPort": request.to_port,
         "CidrIp": request.cidr_ip,
-        "SourceSecurityGroupName": source,
+        "SourceSecurityGroupName": request.source_security_group_name,
         "SourceSecurityGroupOwnerId": request.source_security_group_owner_id,
     }
-    given = [name for name, value in flat.items() if value is not None]
+    return [name for name, value in flat.items() if value is not None]
+
+
+def permissions_in(request: Flat) -> list[ec2.IpPermission]:
+    """The request's permissions; refuses none at all, and both forms at once."""
+    source, given = request.source_security_group_name, flat_in(request)
     if request.ip_permissions:
         if given:
             raise InvalidParameterCombination(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.listing import Listing, Tagged, list_page, put_born_tags, those_named
-from amiable.api.ec2.permissions import PeerReader, permissions_in, rules_in
+from amiable.api.ec2.permissions import PeerReader, flat_in, permissions_in, rules_in
 from amiable.api.ec2.security_group_views import revoked, rule_of
 from amiable.api.ec2.security_groups import find_group
 from amiable.api.ec2.tags import birth_tags
@@ -124,9 +124,10 @@ def _revoke(
 ) -> list[ec2.RevokedSecurityGroupRule]:
     rule_ids = list(dict.fromkeys(request.security_group_rule_ids or []))
     check_form(NOUN, ids.SECURITY_GROUP_RULE, rule_ids)
-    if rule_ids and (request.ip_permissions or request.ip_protocol or request.source_security_group_name):
+    others = [*(["IpPermissions"] if request.ip_permissions else []), *flat_in(request)]
+    if rule_ids and others:
         raise InvalidParameterCombination(
-            "The parameters SecurityGroupRuleIds and IpPermissions cannot be used together."
+            f"The parameters SecurityGroupRuleIds and {others[0]} cannot be used together."
         )
     asked = [] if rule_ids else permissions_in(request)
     with services.database.write() as c:

@@ -75,8 +75,7 @@ def create_tags(services: Services, principal: Principal, request: ec2.CreateTag
 
 def _check_told(c: Connection, types: Mapping[str, str], keys: Iterable[str]) -> None:
     """Refuses keys that cannot stand in a path, where one of the resources is an instance whose metadata tells its tags."""
-    found = [instances.get_instance(c, each) for each, resource_type in types.items() if resource_type == "instance"]
-    if any(each is not None and each.metadata.instance_metadata_tags == "enabled" for each in found):
+    if instances.tell_tags(c, [each for each, resource_type in types.items() if resource_type == "instance"]):
         check_tag_keys(keys)
 
 
