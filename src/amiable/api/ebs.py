@@ -43,9 +43,11 @@ from amiable.model.errors import (
 from amiable.model.principal import Principal
 from amiable.model.snapshot import COMPLETED, ERROR, PENDING, Snapshot
 from amiable.model.units import BLOCK_BYTES, LEAF_BLOCKS
+from amiable.model.volume_errors import SnapshotLimitExceeded
 from amiable.rules import block_checksum
 from amiable.rules.tags import check_tag, merge
 from amiable.services import Services
+from amiable.services.quota import check_snapshot_room
 from amiable.wire.generated import ebs
 
 VOLUME_GIB_MAX: Final = 65_536
@@ -102,11 +104,20 @@ def _start(c: Connection, services: Services, principal: Principal, request: ebs
     )
     if request.parent_snapshot_id is not None:
         _check_parent(c, principal, request.parent_snapshot_id, request.volume_size)
+    _check_room(services, c, principal)
     snapshots.insert_snapshot(c, made)
     if request.parent_snapshot_id is not None:
         services.blocks.inherit(c, made.id, request.parent_snapshot_id)
         product_codes.inherit_codes(c, made.id, source_ids=[request.parent_snapshot_id])
     return made
+
+
+def _check_room(services: Services, c: Connection, principal: Principal) -> None:
+    try:
+        check_snapshot_room(services, c, principal)
+    except SnapshotLimitExceeded as refusal:
+        why = "DEPENDENCY_SERVICE_QUOTA_EXCEEDED"
+        raise EbsRefusal("ServiceQuotaExceededException", why, refusal.message) from None
 
 
 def _check_start(request: ebs.StartSnapshotRequest) -> None:

@@ -40,6 +40,7 @@ WORDS: Final = (
         "make others private, or start the server with a larger images_public_max",
     ),
     (r"images in this region and may have", "deregister images, or start the server with a larger images_max"),
+    (r"snapshots in this region and may have", "delete snapshots, or start the server with a larger snapshots_max"),
     (r"call the DisableImageBlockPublicAccess", "lift the account's guard first: amiable image public-access allow"),
     (
         r"call the DisableSnapshotBlockPublicAccess",

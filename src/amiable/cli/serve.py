@@ -64,6 +64,7 @@ def serve(
     host_restart: Annotated[str | None, Parameter(help=_HELP["host_restart"])] = None,
     instances_max: Annotated[str | None, Parameter(help=_HELP["instances_max"])] = None,
     images_max: Annotated[str | None, Parameter(help=_HELP["images_max"])] = None,
+    snapshots_max: Annotated[str | None, Parameter(help=_HELP["snapshots_max"])] = None,
     images_public_max: Annotated[str | None, Parameter(help=_HELP["images_public_max"])] = None,
     image_grantees_max: Annotated[str | None, Parameter(help=_HELP["image_grantees_max"])] = None,
     guest_uid_first: Annotated[str | None, Parameter(help=_HELP["guest_uid_first"])] = None,

@@ -132,6 +132,9 @@ SETTINGS: Final = (
     ),
     Setting("instances_max", _positive, 32, "Instances that may run at once on this host."),
     Setting("images_max", _positive, 50_000, "Images that an account may have in a region, binned ones counted."),
+    Setting(
+        "snapshots_max", _positive, 100_000, "Snapshots that an account may have in a region, binned ones counted."
+    ),
     Setting("images_public_max", _positive, 1_000, "Public images that an account may have in a region."),
     Setting(
         "image_grantees_max",
@@ -168,6 +171,7 @@ class Settings:
     host_restart: str
     instances_max: int
     images_max: int
+    snapshots_max: int
     images_public_max: int
     image_grantees_max: int
     guest_uid_first: int

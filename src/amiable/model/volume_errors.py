@@ -29,6 +29,12 @@ class VolumeLimitExceeded(Refusal):
     template = "You have reached the maximum number of volumes in this region: {volumes_max}."
 
 
+class SnapshotLimitExceeded(Refusal):
+    code = "SnapshotLimitExceeded"
+    template = "The account has {count} snapshots in this region and may have {snapshots_max}."
+    hint = "delete snapshots, or start the server with a larger snapshots_max"
+
+
 class InvalidAttachmentNotFound(Refusal):
     code = "InvalidAttachment.NotFound"
 

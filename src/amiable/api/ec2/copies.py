@@ -28,6 +28,7 @@ from amiable.rules.copying import CopyOptions
 from amiable.rules.tags import merge
 from amiable.services import Services
 from amiable.services.content_digests import digest_of
+from amiable.services.quota import check_snapshot_room
 from amiable.wire.generated import ec2
 
 
@@ -56,6 +57,7 @@ def copy_snapshot(services: Services, principal: Principal, request: ec2.CopySna
         copying.check_snapshot(source)
         if source.account_id != principal.account_id:
             product.check_copy(codes_of(c, source.id))
+        check_snapshot_room(services, c, principal)
         raise_if_dry_run(request)
         made = _copied(services, principal, source, request.description or "")
         _insert(services, c, source, made, tags=tags)
@@ -122,6 +124,7 @@ def copy_image(services: Services, principal: Principal, request: ec2.CopyImageR
             return ec2.CopyImageResult(image_id=made[0])
         source = _source(c, principal, request)
         disks = _disks(c, principal, source)
+        check_snapshot_room(services, c, principal, len(disks))
         image, pairs = _plan(services, c, principal, request, source=source, disks=disks)
         own = _own_tags(source, principal) if request.copy_image_tags else {}
         for old, new in pairs:  # before the image: its digest is made of theirs, and a refusal undoes them

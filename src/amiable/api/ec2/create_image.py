@@ -35,6 +35,7 @@ from amiable.rules.hardware import in_guest_order, starts_by_uefi
 from amiable.rules.uefi_data import LENGTH_MAX as UEFI_DATA_LENGTH_MAX
 from amiable.rules.uefi_data import UnreadableStore
 from amiable.services import Services
+from amiable.services.quota import check_snapshot_room
 from amiable.vm import firmware
 from amiable.wire.generated import ec2
 
@@ -60,6 +61,7 @@ def create_image(services: Services, principal: Principal, request: ec2.CreateIm
         if instance.state is State.RUNNING and not is_rebooted:
             rules.check_no_reboot(instance, images.count_pending_of(c, instance.id))
         image = _image(services, c, request, instance)
+        check_snapshot_room(services, c, principal, sum(entry.volume_id is not None for entry in entries))
         pairs = _pairs(services, c, held, entries, description=f"Created by CreateImage({instance.id}) for {image.id}")
         image = replace(image, devices=_devices(entries, pairs), product_codes=_codes(c, instance, entries))
         insert_image(services, c, request, image, tags.get("image", {}))

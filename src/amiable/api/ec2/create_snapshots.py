@@ -31,6 +31,7 @@ from amiable.rules.create_image import find_root
 from amiable.rules.identifiers import check_form
 from amiable.rules.tags import merge
 from amiable.services import Services
+from amiable.services.quota import check_snapshot_room
 from amiable.wire.generated import ec2
 
 JOB: Final = "take-snapshots"
@@ -50,6 +51,7 @@ def create_snapshot(services: Services, principal: Principal, request: ec2.Creat
     with services.database.write() as c:
         volume = _own_volume(c, principal, request.volume_id)
         check_room(c, volume)
+        check_snapshot_room(services, c, principal)
         raise_if_dry_run(request)
         made = new_snapshot(services, volume, request.description or "")
         insert_snapshots(c, [made], tags={made.id: tags})
@@ -77,6 +79,7 @@ def create_snapshots(
         chosen = _choose(c, instance, wanted)
         for volume in chosen:
             check_room(c, volume)
+        check_snapshot_room(services, c, principal, len(chosen))
         pairs = [(volume, new_snapshot(services, volume, request.description or "")) for volume in chosen]
         copied = {} if request.copy_tags_from_source is None else _tags_of(c, principal, chosen)
         given = {made.id: merge(copied.get(volume.id, {}), tags) for volume, made in pairs}

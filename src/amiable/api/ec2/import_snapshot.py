@@ -29,6 +29,7 @@ from amiable.rules.attributes import check_description
 from amiable.rules.identifiers import check_form
 from amiable.services import Services
 from amiable.services.objects import open_object
+from amiable.services.quota import check_snapshot_room
 from amiable.wire.generated import ec2
 
 JOB: Final = "import-snapshot"
@@ -95,6 +96,8 @@ def _start(
     with services.database.write() as c:
         made = recall(c, services, principal, "ImportSnapshot", request)
         known = import_tasks.get(c, made[0]) if made else None
+        if known is None:
+            check_snapshot_room(services, c, principal)
         raise_if_dry_run(request)
         if known is not None:
             task, tags = known, tag_rows.tags_of(c, principal.account_id, [known.id]).get(known.id, {})
