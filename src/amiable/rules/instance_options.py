@@ -16,7 +16,10 @@ CREDITS: Final = ("standard", "unlimited")
 RECOVERIES: Final = ("default", "disabled")
 STANDARD_FAMILIES: Final = ("t2",)
 """Burstable families whose credits are ``standard`` unless said; the newer ones are ``unlimited``."""
-NEVER_OPTIMIZED: Final = ("t1.", "t2.", "m1.small", "m1.medium", "m2.xlarge", "m3.medium", "m3.large", "c1.medium")
+NEVER_OPTIMIZED: Final = (
+    *("t1.", "t2.", "m1.small", "m1.medium", "m2.xlarge", "m3.medium", "m3.large", "c1.medium"),
+    *("c3.large", "c3.8xlarge", "r3.large", "r3.8xlarge", "i2.8xlarge"),
+)
 """Types of which EBS optimization cannot be asked, by how their names begin."""
 
 
@@ -59,9 +62,14 @@ def choose_options(image: Image, type_: InstanceType, asked: AskedOptions) -> Op
     )
 
 
+def is_optimizable(type_: InstanceType) -> bool:
+    """Whether EBS optimization can be asked for."""
+    return not type_.name.startswith(NEVER_OPTIMIZED)
+
+
 def check_optimizable(type_: InstanceType) -> None:
     """Refuses EBS optimization for a type that has it not."""
-    if type_.name.startswith(NEVER_OPTIMIZED):
+    if not is_optimizable(type_):
         raise Unsupported(
             f"EBS-optimized instances are not supported for your requested configuration: {type_.name} has no EBS optimization."
         )

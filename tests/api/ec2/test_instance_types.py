@@ -40,6 +40,8 @@ def test_every_type_but_our_own_agrees_with_ec2() -> None:
         assert type_.hypervisor == facts["Hypervisor"], name
         assert type_.is_burstable == facts["BurstablePerformanceSupported"], name
         assert type_.needs_ena == (facts["NetworkInfo"]["EnaSupport"] == "required"), name
+        can_be_optimized = facts["EbsInfo"]["EbsOptimizedSupport"] != "unsupported"
+        assert (api.ebs_optimized_support(type_) == "supported") == can_be_optimized, name
         if type_.is_supported:
             assert api.tpm_support(type_) == facts["NitroTpmSupport"], name
 

@@ -16,6 +16,7 @@ from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.rules.devices import DISKS_MAX
 from amiable.rules.filters import boolean
+from amiable.rules.instance_options import is_optimizable
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
@@ -49,6 +50,11 @@ def ena_support(type_: InstanceType) -> str:
     return "required" if type_.needs_ena else "supported"
 
 
+def ebs_optimized_support(type_: InstanceType) -> str:
+    """Whether EbsOptimized may be asked for; it is a record."""
+    return "supported" if is_optimizable(type_) else "unsupported"
+
+
 def tpm_support(type_: InstanceType) -> str:
     """Whether an image with TpmSupport starts."""
     return "supported" if type_.has_tpm else "unsupported"
@@ -60,13 +66,13 @@ def valid_cores(type_: InstanceType) -> list[int]:
 
 
 FIELDS: Final[Mapping[str, filters.Field[InstanceType]]] = {
-    "auto-recovery-supported": lambda it: ("false",),
+    "auto-recovery-supported": lambda it: ("true",),
     "bare-metal": lambda it: ("false",),
     "burstable-performance-supported": lambda it: (boolean(it.is_burstable),),
     "current-generation": lambda it: (boolean(it.is_current),),
     "dedicated-hosts-supported": lambda it: ("false",),
     "ebs-info.attachment-limit-type": lambda it: ("dedicated",),
-    "ebs-info.ebs-optimized-support": lambda it: ("unsupported",),
+    "ebs-info.ebs-optimized-support": lambda it: (ebs_optimized_support(it),),
     "ebs-info.encryption-support": lambda it: ("unsupported",),
     "ebs-info.maximum-ebs-attachments": lambda it: (str(DISKS_MAX),),
     "ebs-info.maximum-ebs-cards": lambda it: ("1",),
@@ -162,7 +168,7 @@ def _info(type_: InstanceType) -> ec2.InstanceTypeInfo:
         instance_storage_supported=local_disks_of(type_.name).count > 0,
         instance_storage_info=_storage(local_disks_of(type_.name)),
         ebs_info=ec2.EbsInfo(
-            ebs_optimized_support="unsupported",
+            ebs_optimized_support=ebs_optimized_support(type_),
             encryption_support="unsupported",
             nvme_support=nvme_support(type_),
             maximum_ebs_attachments=DISKS_MAX,
@@ -174,7 +180,7 @@ def _info(type_: InstanceType) -> ec2.InstanceTypeInfo:
         hibernation_supported=False,
         burstable_performance_supported=type_.is_burstable,
         dedicated_hosts_supported=False,
-        auto_recovery_supported=False,
+        auto_recovery_supported=True,
         supported_boot_modes=list(type_.boot_modes),
         nitro_enclaves_support="unsupported",
         nitro_tpm_support=tpm_support(type_),
