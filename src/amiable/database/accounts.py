@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from amiable.database.schema import access_key as K
 from amiable.database.schema import account as A
 from amiable.database.schema import signing_certificate as C
+from amiable.database.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ _CERTIFICATES = select(C.c.id, C.c.pem, C.c.state, C.c.created_at)
 _KEYS = select(K.c.id, K.c.account_id, K.c.secret_sealed, K.c.state, A.c.is_administrator, K.c.created_at).join(
     A, A.c.id == K.c.account_id
 )
-_KEY = _KEYS.where(K.c.id == bindparam("id"))  # put together once: every request asks it
+_KEY = Statement(_KEYS.where(K.c.id == bindparam("id")))
 
 _ACCOUNTS = select(
     A.c.id, A.c.name, A.c.is_administrator, A.c.created_at, func.coalesce(A.c.is_partner, False), A.c.owner_alias
@@ -60,7 +61,7 @@ _ACCOUNTS = select(
 
 def find_access_key(c: Connection, key_id: str) -> AccessKey | None:
     """The key of this id, active or not."""
-    row = c.execute(_KEY, {"id": key_id}).first()
+    row = _KEY.first(c, id=key_id)
     return None if row is None else AccessKey(*row)
 
 

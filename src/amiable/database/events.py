@@ -10,9 +10,10 @@ import msgspec
 from sqlalchemy import Connection, func, insert, select
 
 from amiable.database.schema import event as E
+from amiable.database.statement import Statement
 from amiable.model.event import Asker, Event, Outcome
 
-_INSERT = insert(E)
+_INSERT = Statement(insert(E))
 _ASKER = tuple(Asker.__dataclass_fields__)
 
 
@@ -31,7 +32,7 @@ def insert_event(c: Connection, event: Event) -> None:
     row = {name: getattr(event.asker, name) for name in _ASKER}
     row |= {name: getattr(event, name) for name in ("service", "action", "parameters", "error_code", "created_at")}
     row |= {"resource_ids": msgspec.json.encode(event.resource_ids).decode(), "outcome": event.outcome.value}
-    c.execute(_INSERT, row)
+    _INSERT.execute(c, row)
 
 
 def list_events(c: Connection, wanted: Wanted) -> list[Event]:

@@ -16,19 +16,21 @@ from amiable.database.schema import image_device as D
 from amiable.database.schema import instance as N
 from amiable.database.schema import launch_permission as P
 from amiable.database.schema import volume as V
+from amiable.database.statement import Statement
 from amiable.database.tags import batches
 from amiable.model.image import EVERYONE, Image, ImageState, ImageType, StateReason
 from amiable.model.kernel import KernelFacts
 
-_INSERT_IMAGE: Final = insert(I)
-_INSERT_DEVICE: Final = insert(D)
-_HOLDER: Final = select(I.c.id).where(
-    I.c.account_id == bindparam("account_id"),
-    I.c.region == bindparam("region"),
-    I.c.name == bindparam("name"),
-    I.c.deregistered_at.is_(None),
+_INSERT_IMAGE: Final = Statement(insert(I))
+_INSERT_DEVICE: Final = Statement(insert(D))
+_HOLDER: Final = Statement(
+    select(I.c.id).where(
+        I.c.account_id == bindparam("account_id"),
+        I.c.region == bindparam("region"),
+        I.c.name == bindparam("name"),
+        I.c.deregistered_at.is_(None),
+    )
 )
-"""Put together once: building a statement costs several times what running it does, and RegisterImage runs these."""
 KERNELS: Final = (ImageType.KERNEL.value, ImageType.RAMDISK.value)
 
 
@@ -44,19 +46,19 @@ def insert_image(c: Connection, image: Image) -> None:
         "kernel_kind": None if image.kernel_kind is None else image.kernel_kind.value,
         "ancestor_ami_ids": " ".join(image.ancestor_ami_ids) or None,
     }
-    c.execute(_INSERT_IMAGE, values)
+    _INSERT_IMAGE.execute(c, values)
     rows = [
         {"image_id": image.id, "position": position} | {name: getattr(device, name) for name in DEVICE_FIELDS}
         for position, device in enumerate(image.devices)
     ]
-    if rows:
-        c.execute(_INSERT_DEVICE, rows)
+    _INSERT_DEVICE.execute(c, *rows)
     product_codes.put_codes(c, image.id, image.product_codes)
 
 
 def find_name(c: Connection, account_id: str, region: str, name: str) -> str | None:
     """The id of the account's image that holds ``name``."""
-    return c.execute(_HOLDER, {"account_id": account_id, "region": region, "name": name}).scalar()
+    row = _HOLDER.first(c, account_id=account_id, region=region, name=name)
+    return None if row is None else str(row[0])
 
 
 def get(c: Connection, region: str, image_id: str, *, viewer: str) -> Image | None:

@@ -5,13 +5,20 @@ its end (:func:`forget_codes`).
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Final
 
-from sqlalchemy import Connection, Select, delete, insert, select
+from sqlalchemy import Connection, String, bindparam, delete, insert, select
 
 from amiable.database.schema import resource_product_code as C
-from amiable.database.tags import batches
+from amiable.database.statement import Statement
+from amiable.database.text_match import OneOf, texts
 from amiable.model.product import ProductCode, ProductCodeType, united
+
+_CODES: Final = Statement(
+    select(C.c.resource_id, C.c.code, C.c.type)
+    .where(OneOf(C.c.resource_id, bindparam("ids", type_=String)))
+    .order_by(C.c.resource_id, C.c.position)
+)
 
 
 def put_codes(c: Connection, resource_id: str, codes: Iterable[ProductCode]) -> None:
@@ -40,10 +47,10 @@ def codes_of(c: Connection, resource_id: str) -> tuple[ProductCode, ...]:
 
 def codes_of_many(c: Connection, resource_ids: Sequence[str]) -> dict[str, tuple[ProductCode, ...]]:
     """Resource id → its codes in order; a resource without any is not named."""
-    found: dict[str, tuple[ProductCode, ...]] = {}
-    for some in batches(list(resource_ids)):
-        found |= _read(c, select(C).where(C.c.resource_id.in_(some)))
-    return found
+    found: dict[str, list[ProductCode]] = {}
+    for resource_id, code, kind in _CODES.all(c, ids=texts(resource_ids)):
+        found.setdefault(resource_id, []).append(ProductCode(code, ProductCodeType(kind)))
+    return {resource_id: tuple(codes) for resource_id, codes in found.items()}
 
 
 def codes_of_all(c: Connection, resource_ids: Sequence[str]) -> tuple[ProductCode, ...]:
@@ -60,10 +67,3 @@ def inherit_codes(c: Connection, resource_id: str, *, source_ids: Sequence[str])
 def forget_codes(c: Connection, resource_id: str) -> None:
     """Takes a deleted resource's codes away."""
     c.execute(delete(C).where(C.c.resource_id == resource_id))
-
-
-def _read(c: Connection, query: Select[Any]) -> dict[str, tuple[ProductCode, ...]]:
-    found: dict[str, list[ProductCode]] = {}
-    for row in c.execute(query.order_by(C.c.resource_id, C.c.position)):
-        found.setdefault(row.resource_id, []).append(ProductCode(row.code, ProductCodeType(row.type)))
-    return {resource_id: tuple(codes) for resource_id, codes in found.items()}

@@ -16,6 +16,7 @@ from amiable.database.schema import create_volume_permission as V
 from amiable.database.schema import image as I
 from amiable.database.schema import launch_permission as P
 from amiable.database.schema import snapshot as S
+from amiable.database.statement import Statement
 from amiable.model.block_public_access import BLOCK_ALL_SHARING
 from amiable.model.image import EVERYONE, ImageState, ImageType
 
@@ -44,15 +45,14 @@ def is_granted(c: Connection, image_id: str, grantee: str) -> bool:
 _MINE = (I.c.account_id == bindparam("account_id")) & (I.c.region == bindparam("region"))
 _NAMED = select(func.count()).select_from(I).where(_MINE, I.c.name > "", I.c.deregistered_at.is_(None))
 _BINNED = select(func.count()).select_from(I).where(_MINE, text("state = 'binned'"), I.c.deregistered_at.is_not(None))
-_COUNTS = select(_NAMED.scalar_subquery(), _BINNED.scalar_subquery())
+_COUNTS = Statement(select(_NAMED.scalar_subquery(), _BINNED.scalar_subquery()))
 """Two counts, each answered by an index alone (of names in use, which a condition on the name has SQLite take; of what is binned):
 a row that is neither holds no name and is gone."""
 
 
 def count_images(c: Connection, account_id: str, region: str) -> int:
     """Images of the account in the region that are there: pending, failed, disabled and binned ones too."""
-    named, binned = c.execute(_COUNTS, {"account_id": account_id, "region": region}).one()
-    return int(named) + int(binned)
+    return sum(_COUNTS.all(c, account_id=account_id, region=region)[0])
 
 
 def count_public_images(c: Connection, account_id: str, region: str) -> int:

@@ -13,12 +13,14 @@ from amiable.database.product_codes import forget_codes
 from amiable.database.schema import snapshot as S
 from amiable.database.schema import volume as V
 from amiable.database.sharing import sees_snapshot
+from amiable.database.statement import Statement
 from amiable.database.text_match import OneOf, texts
 from amiable.model.snapshot import COMPLETED, ERROR, PENDING, Snapshot
 
 LINEAGE_MAX: Final = 10_000
 """Ancestors of a snapshot that are looked at."""
-COLUMNS: Final = tuple(S.c[name] for name in Snapshot.__dataclass_fields__)
+FIELDS: Final = tuple(Snapshot.__dataclass_fields__)
+COLUMNS: Final = tuple(S.c[name] for name in FIELDS)
 
 _OWN: Final = (
     select(*COLUMNS)
@@ -31,8 +33,7 @@ _OWN: Final = (
     )
     .order_by(S.c.id)
 )
-_OWN_NAMED: Final = _OWN.where(OneOf(S.c.id, bindparam("ids", type_=String)))
-"""Put together once: RegisterImage asks it each time."""
+_OWN_NAMED: Final = Statement(_OWN.where(OneOf(S.c.id, bindparam("ids", type_=String))))
 
 
 def insert_snapshot(c: Connection, snapshot: Snapshot) -> None:
@@ -62,12 +63,11 @@ def list_snapshots(
     limit: int | None = None,
 ) -> list[Snapshot]:
     """The account's snapshots in id order, ``ids`` only if given, internal and binned ones never."""
-    query, values = _OWN, {"account_id": account_id, "region": region, "after": after}
+    values = {"account_id": account_id, "region": region, "after": after}
     if ids is not None:
-        query, values = _OWN_NAMED, {**values, "ids": texts(ids)}
-    if limit is not None:
-        query = query.limit(limit)
-    return [Snapshot(**row._mapping) for row in c.execute(query, values)]
+        named = _OWN_NAMED.all(c, **values, ids=texts(ids))
+        return [Snapshot(**dict(zip(FIELDS, row, strict=True))) for row in named[:limit]]
+    return [Snapshot(**row._mapping) for row in c.execute(_OWN.limit(limit), values)]
 
 
 def find_seen(c: Connection, viewer: str, region: str, snapshot_id: str) -> Snapshot | None:

@@ -1,0 +1,106 @@
+"""Statements that are put together once, and that SQLite's driver then runs itself.
+
+SQLAlchemy takes ten times as long over a small statement as SQLite does.  What requests run again and again stands as one of these
+at the top of its module: SQLAlchemy writes the text and says how values are converted, once; from then on the driver gets the text
+and the values in its order, in the transaction that SQLAlchemy began.  On PostgreSQL SQLAlchemy runs it as it runs any other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Executable
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.selectable import SelectBase
+
+Convert = Callable[[Any], Any] | None
+"""From a value of ours to the driver's, or back; None where they are the same."""
+Row = tuple[Any, ...]
+
+
+class Statement:
+    """A statement with its parameters named (``bindparam``; an INSERT's are its columns); values are given by these names.
+
+    It has no list that grows (``in_``: :class:`amiable.database.text_match.OneOf` has none) and no column with a default of Python's.
+    """
+
+    def __init__(self, query: Executable) -> None:
+        self._query = query
+        self._prepared: dict[tuple[str, ...], _Prepared] = {}
+
+    def all(self, c: Connection, **values: Any) -> list[Row]:
+        """The rows, in order."""
+        if c.dialect.name != "sqlite":
+            return [tuple(row) for row in c.execute(self._query, values)]
+        prepared = self._prepare(c, values)
+        return prepared.read(_run(c, prepared, prepared.arrange(values)))
+
+    def first(self, c: Connection, **values: Any) -> Row | None:
+        """The only row, if there is one."""
+        found = self.all(c, **values)
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def execute(self, c: Connection, *rows: Mapping[str, Any]) -> None:
+        """Makes the change once for each of ``rows``, all of the same names; raises what SQLAlchemy raises, IntegrityError above all."""
+        if c.dialect.name != "sqlite":
+            c.execute(self._query, list(rows))
+            return
+        for row in rows:
+            prepared = self._prepare(c, row)
+            _run(c, prepared, prepared.arrange(row))
+
+    def _prepare(self, c: Connection, values: Mapping[str, Any]) -> "_Prepared":
+        names = tuple(values)
+        prepared = self._prepared.get(names)
+        if prepared is None:
+            prepared = self._prepared[names] = _Prepared(self._query, c.dialect, names)
+        return prepared
+
+
+class _Prepared:
+    """A statement's text for SQLite, and how its values and rows are converted."""
+
+    def __init__(self, query: Any, dialect: Dialect, names: Sequence[str]) -> None:
+        compiled = query.compile(dialect=dialect, column_keys=list(names), for_executemany=True)
+        assert isinstance(compiled, SQLCompiler) and compiled.positiontup is not None
+        self.text: str = compiled.string
+        assert not compiled.post_compile_params and not compiled.prefetch, self.text
+        self._places: list[tuple[str, Any, Convert]] = [
+            (name, bind.value, bind.type.dialect_impl(dialect).bind_processor(dialect))
+            for name, bind in ((name, compiled.binds[name]) for name in compiled.positiontup)
+        ]
+        columns = query.selected_columns if isinstance(query, SelectBase) else ()
+        self._columns: list[Convert] = [
+            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
+        ]
+        self._is_plain = not any(self._columns)
+
+    def arrange(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the text's order, with those that stand in the statement itself."""
+        return [
+            values.get(name, fixed) if convert is None else convert(values.get(name, fixed))
+            for name, fixed, convert in self._places
+        ]
+
+    def read(self, rows: list[Row]) -> list[Row]:
+        """The rows as they are meant."""
+        if self._is_plain:
+            return rows
+        return [
+            tuple(
+                value if convert is None else convert(value) for value, convert in zip(row, self._columns, strict=True)
+            )
+            for row in rows
+        ]
+
+
+def _run(c: Connection, prepared: _Prepared, values: list[Any]) -> list[Row]:
+    if not c.in_transaction():
+        c.begin()
+    driver: Any = c.connection.driver_connection
+    try:
+        rows: list[Row] = driver.execute(prepared.text, values).fetchall()
+    except c.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(prepared.text, tuple(values), error, c.dialect.loaded_dbapi.Error) from error
+    return rows
