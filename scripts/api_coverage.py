@@ -24,6 +24,7 @@ PROOFS: Final = Path(__file__).parents[1] / "docs" / "reference" / "proved.txt"
 _ROUTES: Final = "kept and told; guests of a VPC reach each other and nothing leads out, whatever it says"
 _VPC: Final = "kept and told; a VPC is a network of its own where guests are routed, its settings change nothing"
 _ADDRESS: Final = "kept and told wherever EC2 tells it; leads to the guest only where your own network maps it so"
+_IO: Final = "kept and told; a volume's input and output are never switched off here"
 EC2_RECORDS: Final = {
     **dict.fromkeys(
         (
@@ -46,6 +47,8 @@ EC2_RECORDS: Final = {
     **dict.fromkeys(
         ("AllocateAddress", "ReleaseAddress", "AssociateAddress", "DisassociateAddress", "DescribeAddresses"), _ADDRESS
     ),
+    **dict.fromkeys(("ModifyVolumeAttribute", "EnableVolumeIO"), _IO),
+    "DescribeInstanceCreditSpecifications": "kept and told; a guest has its processors to itself",
     "DescribeNetworkAcls": "the default one of each VPC, which lets everything through; cannot be changed",
     "DescribeDhcpOptions": "EC2's defaults; cannot be changed",
     "AttachNetworkInterface": "refuses: an instance has one interface (`AttachmentLimitExceeded`)",

@@ -510,6 +510,21 @@ def test_a_root_does_not_become_of_a_type_that_cannot_boot(ec2: Any, stopped: st
 # ── status, attributes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.proves("ec2", "DescribeVolumeStatus")
+def test_a_volume_is_as_well_as_the_machine_that_has_it(ec2: Any, running: str) -> None:
+    """No QEMU lives behind the row: nothing can be said of its disk."""
+    (volume,) = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [running]}])["Volumes"]
+    at_rest = make(ec2)
+    found = ec2.describe_volume_status(VolumeIds=[volume["VolumeId"], at_rest])["VolumeStatuses"]
+    told = {each["VolumeId"]: each["VolumeStatus"] for each in found}
+    assert told[at_rest]["Status"] == "ok"
+    assert told[volume["VolumeId"]]["Status"] == "insufficient-data"
+    assert told[volume["VolumeId"]]["Details"][0] == {"Name": "io-enabled", "Status": "insufficient-data"}
+    unknown = [{"Name": "volume-status.status", "Values": ["insufficient-data", "impaired"]}]
+    (one_,) = ec2.describe_volume_status(Filters=unknown)["VolumeStatuses"]
+    assert one_["VolumeId"] == volume["VolumeId"]
+
+
 @pytest.mark.proves("ec2", "DescribeVolumeStatus", "DescribeVolumeAttribute", "ModifyVolumeAttribute", "EnableVolumeIO")
 def test_a_volume_tells_its_health_and_keeps_its_attribute(ec2: Any) -> None:
     volume_id = make(ec2)

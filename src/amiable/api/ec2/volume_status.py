@@ -1,43 +1,61 @@
 """DescribeVolumeStatus, DescribeVolumeAttribute, ModifyVolumeAttribute and EnableVolumeIO.
 
-A volume is ``ok`` where its bytes can be read: its snapshot's blocks are checked at each read, and one that fails is told to its
-reader, never hidden, so input and output are never switched off and EnableVolumeIO finds nothing to switch on.  What cannot be said
-without reading it all is not said: ``io-performance`` is ``not-applicable``.
+A volume is ``ok`` at rest, and in a machine that runs where that is served its blocks and can write: what DescribeInstanceStatus says of
+the attached volumes is said of each.  A snapshot's blocks are checked at each read, and one that fails is told to its reader, never
+hidden, so input and output are never switched off and EnableVolumeIO finds nothing to switch on.  What cannot be said without reading
+it all is not said: ``io-performance`` is ``not-applicable``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import Connection
+
 from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2.instance_status import check
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.ec2.volume_view import Seen, find_volume, list_seen
 from amiable.api.paging import cut_page, open_page
+from amiable.database import instances, volumes
 from amiable.database import product_codes as code_rows
-from amiable.database import volumes
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, MissingParameter
+from amiable.model.instance import Instance, State
 from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
 OK: Final = "ok"
-FIELDS: Final[Mapping[str, filters.Field[Seen]]] = {
-    "action.code": lambda seen: (),
-    "action.description": lambda seen: (),
-    "action.event-id": lambda seen: (),
-    "availability-zone": lambda seen: (seen.volume.zone,),
-    "availability-zone-id": lambda seen: (seen.zone_id,),
-    "event.description": lambda seen: (),
-    "event.event-id": lambda seen: (),
-    "event.event-type": lambda seen: (),
-    "event.not-after": lambda seen: (),
-    "event.not-before": lambda seen: (),
-    "operator.managed": lambda seen: ("false",),
-    "operator.principal": lambda seen: (),
-    "volume-status.details-name": lambda seen: ("io-enabled", "io-performance"),
-    "volume-status.details-status": lambda seen: ("passed", "not-applicable"),
-    "volume-status.status": lambda seen: (OK,),
+IO_ENABLED: Final = {OK: "passed", "impaired": "failed", "insufficient-data": "insufficient-data"}
+"""A volume's status → that of its check ``io-enabled``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A volume and its status."""
+
+    seen: Seen
+    status: str
+
+
+FIELDS: Final[Mapping[str, filters.Field[Checked]]] = {
+    "action.code": lambda it: (),
+    "action.description": lambda it: (),
+    "action.event-id": lambda it: (),
+    "availability-zone": lambda it: (it.seen.volume.zone,),
+    "availability-zone-id": lambda it: (it.seen.zone_id,),
+    "event.description": lambda it: (),
+    "event.event-id": lambda it: (),
+    "event.event-type": lambda it: (),
+    "event.not-after": lambda it: (),
+    "event.not-before": lambda it: (),
+    "operator.managed": lambda it: ("false",),
+    "operator.principal": lambda it: (),
+    "volume-status.details-name": lambda it: ("io-enabled", "io-performance"),
+    "volume-status.details-status": lambda it: (IO_ENABLED[it.status], "not-applicable"),
+    "volume-status.status": lambda it: (it.status,),
 }
 
 
@@ -51,29 +69,40 @@ def describe_volume_status(
     page = open_page(services, principal, "DescribeVolumeStatus", request, size_min=5)
     with services.database.read() as c:
         found = list_seen(c, services, principal, request.volume_ids)
+        users = _running(c, services, principal, found)
     raise_if_dry_run(request)
+    machines = {each.id: check(services, each, None).status.volumes.status for each in users}
+    checked = [Checked(each, machines.get(each.volume.instance_id or "", OK)) for each in found]
     shown, token = cut_page(
         services,
         principal,
         "DescribeVolumeStatus",
         request,
         page,
-        [each for each in found if wanted(each)],
-        lambda each: each.volume.id,
+        [each for each in checked if wanted(each)],
+        lambda each: each.seen.volume.id,
     )
     return ec2.DescribeVolumeStatusResult(volume_statuses=[_item(each) for each in shown], next_token=token)
 
 
-def _item(seen: Seen) -> ec2.VolumeStatusItem:
+def _running(c: Connection, services: Services, principal: Principal, found: Sequence[Seen]) -> list[Instance]:
+    """The instances that run with one of the volumes."""
+    wanted = {each.volume.instance_id for each in found if each.volume.instance_id is not None}
+    mine = instances.list_visible(c, principal.account_id, principal.region, now=services.now()) if wanted else []
+    return [each for each in mine if each.id in wanted and each.state is State.RUNNING]
+
+
+def _item(checked: Checked) -> ec2.VolumeStatusItem:
+    seen = checked.seen
     details = [
-        ec2.VolumeStatusDetails(name="io-enabled", status="passed"),
+        ec2.VolumeStatusDetails(name="io-enabled", status=IO_ENABLED[checked.status]),
         ec2.VolumeStatusDetails(name="io-performance", status="not-applicable"),
     ]
     return ec2.VolumeStatusItem(
         volume_id=seen.volume.id,
         availability_zone=seen.volume.zone,
         availability_zone_id=seen.zone_id,
-        volume_status=ec2.VolumeStatusInfo(status=OK, details=details),
+        volume_status=ec2.VolumeStatusInfo(status=checked.status, details=details),
         actions=[],
         events=[],
     )
