@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from amiable.database import jobs as queue
 from amiable.database.schema import job as J
+from amiable.jobs import context as context_module
 from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JobKind
 from amiable.server.worker import Workers
@@ -65,6 +66,33 @@ def test_a_job_that_keeps_failing_is_given_up_with_its_words(services: Services)
     assert workers.run_one()
     assert words == ["ValueError: no such disk"]
     assert row(services, "a:fail") == ("failed", 2, "ValueError: no such disk")
+
+
+def test_jobs_that_wait_for_another_one_leave_it_a_worker(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context_module, "PATIENCE_SECONDS", 0.05)
+    has_stopped = threading.Event()
+    left = threading.Semaphore(0)
+
+    def wait(context: JobContext) -> None:
+        while not has_stopped.is_set():
+            context.wait(0.01)
+        left.release()
+
+    kinds = {
+        "wait": JobKind(wait, no_giving_up, tries_max=1),
+        "stop": JobKind(lambda _context: has_stopped.set(), no_giving_up),
+    }
+    waiting = [f"{number}:wait" for number in range(2 * services.settings.workers)]
+    for key in waiting:
+        enqueue(services, "wait", key)
+    enqueue(services, "stop", "a:stop")
+    workers = Workers(services, kinds)
+    workers.start()
+    try:
+        assert all(left.acquire(timeout=60) for _ in waiting)
+    finally:
+        workers.stop()
+    assert {row(services, key) for key in waiting} == {("done", 1, None)}
 
 
 def test_a_job_that_finds_the_disk_full_says_so_in_our_words(services: Services) -> None:

@@ -3,7 +3,7 @@
     queued ──pick──▶ running ──finish──▶ done
       ▲                │ ├────fail─────▶ failed
       │                │ └───cancel────▶ cancelled
-      └──retry / lease lapsed (another process picks it)
+      └──retry / put back / lease lapsed (another process picks it)
 
 A job's row is written in the caller's transaction (:func:`enqueue`).  A worker picks it under a lease and a fencing token; each
 save carries the token, so a worker that lost its lease writes nothing more (:class:`Lost`).  A job is safe to run twice, or
@@ -120,6 +120,12 @@ def retry(c: Connection, job: Job, *, now: datetime, after: timedelta, error: st
     c.execute(
         update(J).where(_held(job)).values(state="queued", due=now + after, error=error, lease_until=None, owner=None)
     )
+
+
+def put_back(c: Connection, job: Job, *, now: datetime, after: timedelta) -> None:
+    """Puts a job that waits for another one back into the queue, fenced: that was no try of it."""
+    values = {"state": "queued", "due": now + after, "tries": J.c.tries - 1, "lease_until": None, "owner": None}
+    c.execute(update(J).where(_held(job)).values(**values))
 
 
 def renew(c: Connection, *, owner: str, keys: Collection[str], now: datetime) -> set[str]:

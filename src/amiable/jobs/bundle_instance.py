@@ -157,8 +157,7 @@ def _wait_until_off(context: JobContext, task: BundleTask) -> None:
         if not is_told:
             _move(context, task.id, Event.WAITED)
             is_told = True
-        if context.stop.wait(LOOK_SECONDS):
-            raise _Halted
+        context.wait(LOOK_SECONDS)
 
 
 @contextlib.contextmanager

@@ -1,15 +1,23 @@
 """What a running job holds: its services, its row, and how it saves."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from amiable.database import jobs as queue
 from amiable.database.jobs import Job
 from amiable.services import Services
+
+PATIENCE_SECONDS: Final = 2.0
+"""How long a job that waits for another one's work keeps its worker: there are few, and what it waits for needs one."""
+
+
+class Later(Exception):
+    """The job gives up its worker, and is picked again from its checkpoint."""
 
 
 class Interrupted(Exception):
@@ -23,6 +31,7 @@ class JobContext:
     services: Services
     job: Job
     stop: threading.Event = field(default_factory=threading.Event)
+    waits_since: float | None = None  # on the monotonic clock
 
     @property
     def data(self) -> dict[str, Any]:
@@ -49,6 +58,18 @@ class JobContext:
         if self.stop.is_set():
             self.checkpoint(self.data)
             raise Interrupted(self.job.key)
+
+    def wait(self, seconds: float) -> None:
+        """Returns after ``seconds``, so that the caller looks again; a job that has waited for long enough is to go on later.
+
+        Raises Later, and what :meth:`go_on` raises.
+        """
+        if self.waits_since is None:
+            self.waits_since = time.monotonic()
+        if self.stop.wait(seconds):
+            self.go_on()
+        if time.monotonic() - self.waits_since >= PATIENCE_SECONDS:
+            raise Later(self.job.key)
 
 
 JobFunction = Callable[[JobContext], None]

@@ -9,9 +9,9 @@ What a job must remember of it is a :class:`Moment`, which its checkpoint holds.
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from amiable.blocks.nbd_client import DEPTH, NbdClient, bitmap_context
@@ -86,18 +86,25 @@ def take(context: JobContext, items: Sequence[tuple[str, str]], volumes: Callabl
 
     Raises MachineFailed; what the context raises where the job shall end.
     """
-    deadline = time.monotonic() + BUSY_SECONDS_MAX
     while True:
         try:
             taken = _try(context.services, dict(items), volumes(), is_asked=context.data.get("image_id") is not None)
         except DiskBusy:
             taken = None
-            if time.monotonic() > deadline:
+            if _busy_seconds(context) > BUSY_SECONDS_MAX:
                 raise
         if taken is not None:
+            context.data.pop("busy_since", None)
             return taken
-        if context.stop.wait(LOOK_SECONDS):
-            context.go_on()
+        context.wait(LOOK_SECONDS)
+
+
+def _busy_seconds(context: JobContext) -> float:
+    """How long ago the job found the disks read by another for the first time, in whichever of its runs."""
+    now = context.services.now()
+    if "busy_since" not in context.data:
+        context.checkpoint({**context.data, "busy_since": now.isoformat()})
+    return (now - datetime.fromisoformat(context.data["busy_since"])).total_seconds()
 
 
 def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume], *, is_asked: bool) -> Moment | None:
@@ -249,8 +256,7 @@ def wait_until_unread(context: JobContext, instance_id: str) -> None:
                 with locked(directory):
                     if not disk_export.is_read_still(directory):
                         return
-                if context.stop.wait(LOOK_SECONDS):
-                    context.go_on()
+                context.wait(LOOK_SECONDS)
     except FileNotFoundError:
         return
 

@@ -19,6 +19,7 @@ from amiable.model.instance import Instance, Reason, State
 from amiable.model.root_replacement import LIVE, ReplacementState, RootReplacement
 from amiable.model.volume import VolumeState
 from amiable.rules.lifecycle import Event
+from amiable.services import volume_work
 from amiable.vm import volume_files
 
 LOOK_SECONDS: Final = 0.5
@@ -91,8 +92,7 @@ def _wait_for(context: JobContext, task: RootReplacement, wanted: State) -> Inst
             instance = _get(c, task)
         if instance.state is not passing:
             return instance
-        if context.stop.wait(LOOK_SECONDS):
-            context.go_on()
+        context.wait(LOOK_SECONDS)
 
 
 def _swap(context: JobContext, task: RootReplacement) -> bool:
@@ -132,13 +132,12 @@ def _succeed(context: JobContext, task: RootReplacement) -> None:
     services = context.services
     with services.database.write() as c:
         old = volumes.get_volume(c, task.old_volume_id)
-        goes = task.deletes_old and old is not None and old.instance_id is None
-        if goes:
-            volumes.delete_volume(c, task.old_volume_id)
+        if task.deletes_old and old is not None and old.state is VolumeState.AVAILABLE:
+            volumes.set_deleting(c, old.id)  # its bytes go once no snapshot is being made of them
+            volume_work.enqueue(c, services, old, volume_work.DELETE)
         context.save(c, progress_percent=100)
         root_replacements.set_state(c, task.id, ReplacementState.SUCCEEDED, now=services.now())
-    if goes:
-        forget_volume(services, task.old_volume_id)
+    services.wake()
 
 
 def _put_back(context: JobContext, task: RootReplacement) -> None:

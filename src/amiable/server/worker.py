@@ -1,7 +1,8 @@
 """The job workers of one server: threads that pick, run and finish, and one that keeps the leases.
 
 A job that raises is tried again after a pause, at most ``tries_max`` times; then its kind's ``give_up`` leaves the resource in its
-failed state, with the reason.  ``Lost`` means that another process has the job: nothing more is written.
+failed state, with the reason.  One that waits for another's work is put back into the queue: waiting jobs would else have all the
+workers, and what they wait for none.  ``Lost`` means that another process has the job: nothing more is written.
 """
 
 import logging
@@ -12,7 +13,7 @@ from datetime import timedelta
 
 from amiable.database import jobs as queue
 from amiable.database.jobs import Cancelled, Job, Lost
-from amiable.jobs.context import JobContext
+from amiable.jobs.context import JobContext, Later
 from amiable.jobs.registry import JOBS, JobKind
 from amiable.model.errors import StorageFull
 from amiable.server.refusals import is_disk_full, log_failure
@@ -23,6 +24,8 @@ log = logging.getLogger("amiable.worker")
 POLL_SECONDS = 1.0
 RENEW_SECONDS = 10.0
 RETRY_PAUSES = tuple(timedelta(seconds=s) for s in (0.5, 2, 5, 15))
+LATER = timedelta(seconds=1)
+"""Until a job that waits for another one is looked at again."""
 STOP_SECONDS_MAX = 20.0
 
 
@@ -117,6 +120,9 @@ class Workers:
         try:
             kind.run(context)
             self._finish(context, "done", None)
+        except Later:
+            with self.services.database.write() as c:
+                queue.put_back(c, context.job, now=self.services.now(), after=LATER)
         except Lost:
             log.info("job %s: lost to another process", job.key)
         except Cancelled:
