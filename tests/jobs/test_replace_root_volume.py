@@ -15,7 +15,9 @@ from amiable.model.instance import State
 from amiable.model.root_replacement import ReplacementState
 from amiable.model.volume import Volume
 from amiable.rules.lifecycle import Event
+from amiable.services import volume_work
 from tests.conformance.test_create_image import BOOTED, HERE, ONE, Hand, hands, owner, refused
+from tests.support.work import run_jobs
 
 __all__ = ["hands", "owner"]  # fixtures
 
@@ -112,6 +114,8 @@ def test_an_image_or_a_snapshot_of_a_root_is_put_in_and_the_old_root_deleted(own
     task = ask(owner, instance, ImageId=image, DeleteReplacedRootVolume=True)
     play(owner, instance, Event.STOPPED, Event.BOOTED)
     assert (tell(owner, task)["TaskState"], tell(owner, task)["ImageId"]) == ("succeeded", image)
+    assert owner.ec2.describe_volumes(VolumeIds=[old.id])["Volumes"][0]["State"] == "deleting"
+    run_jobs(owner.services)
     with refused("InvalidVolume.NotFound", old.id):
         owner.ec2.describe_volumes(VolumeIds=[old.id])
     made = owner.disk((0, ONE), size_gib=3, volume_id=root(owner, instance).id)
@@ -119,6 +123,26 @@ def test_an_image_or_a_snapshot_of_a_root_is_put_in_and_the_old_root_deleted(own
     play(owner, instance, Event.STOPPED, Event.BOOTED)
     new = root(owner, instance)
     assert (tell(owner, task)["SnapshotId"], new.snapshot_id, new.size_gib) == (made, made, 3)
+
+
+def test_a_replaced_root_stays_until_the_snapshot_that_is_being_made_of_it_is_there(owner: Hand) -> None:
+    """The way back: a snapshot of the root, then another root in its place, the old one to be deleted."""
+    instance = owner.instance(events=BOOTED)
+    old = root(owner, instance)
+    way_back = owner.ec2.create_snapshot(VolumeId=old.id)["SnapshotId"]
+    task = ask(owner, instance, DeleteReplacedRootVolume=True)
+    play(owner, instance, Event.STOPPED, Event.BOOTED)
+    assert tell(owner, task)["TaskState"] == "succeeded"
+    run_jobs(owner.services)
+    assert owner.snapshot(way_back)["State"] == "completed"
+    with owner.services.database.read() as c:
+        deleting = volumes.get_volume(c, old.id)
+    if deleting is not None:  # its own job came before the snapshot's: the supervisor asks again
+        with owner.services.database.write() as c:
+            volume_work.enqueue_moving(c, owner.services)
+        run_jobs(owner.services)
+    with refused("InvalidVolume.NotFound", old.id):
+        owner.ec2.describe_volumes(VolumeIds=[old.id])
 
 
 def test_an_image_that_the_accounts_settings_hide_is_no_root_either(hands: tuple[Hand, Hand]) -> None:
