@@ -27,7 +27,8 @@ def test_a_launch_without_a_boot_loader_says_so_with_the_console_s_end(
         return reason if reason.get("Code") == "Client.InstanceBootFailure" else None
 
     reason = journey.wait_until("the reason", told)
-    assert "no boot loader" in reason["Message"] and "Its console ends with: " in reason["Message"]
+    assert "no boot loader" in reason["Message"] and "VirtualizationType=paravirtual" in reason["Message"]
+    assert "Its console ends with: " in reason["Message"]
     last = reason["Message"].partition("Its console ends with: ")[2]
     assert last_words in last
     assert last_words in journey.amiable(server, "instance", "console", instance).stdout

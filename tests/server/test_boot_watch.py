@@ -10,19 +10,23 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from amiable.database import boots, consoles, instances
 from amiable.database.boots import BOOTS_MAX
+from amiable.database.schema.instances import instance, volume
 from amiable.model.boot import Boot, Fault, Stage
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
+from amiable.model.units import BLOCK_BYTES
 from amiable.server import boot_watch
 from amiable.server.boot_watch import BOOT_FAILURE, SILENT_SECONDS_MAX, BootWatch
 from amiable.services import Services
 from amiable.vm.directory import Directory, open_directory
 from amiable.vm.machine import CONSOLE
 from amiable.vm.process import Process, identity_of
+from tests.api.ec2.launching import make_snapshot
 from tests.server.fake_machine import running_instance
 
 KERNEL = b"[    0.000000] Linux version 6.1.0\n"
@@ -258,3 +262,69 @@ def test_a_guest_that_prints_without_end_is_read_behind_and_told_of_all_the_same
         place.look()
     (boot,) = place.boots()
     assert boot.cause is not None and boot.cause.fault is Fault.KERNEL_PANIC
+
+
+UEFI_ONLY = (bytes(446) + b"\0\0\0\0\xef\0\0\0\0\x08\0\0\0\x10\0\0" + bytes(48) + b"\x55\xaa").ljust(BLOCK_BYTES, b"\0")
+BIOS_ONLY = b"\xeb\x63\x90".ljust(510, b"\x90")[:446] + bytes(64) + b"\x55\xaa"
+SEABIOS = b"SeaBIOS (version 1.16.2)\nBooting from Hard Disk...\n"
+
+
+def put_root(services: Services, place: Place, head: bytes, **facts: str) -> None:
+    """Makes the instance's root of a snapshot that begins with ``head``."""
+    row = place.row()
+    owner = Principal(row.account_id, "", row.region)
+    snapshot = make_snapshot(services, owner, state="pending", progress_percent=0, completed_at=None)
+    services.blocks.write(snapshot, [(0, head.ljust(BLOCK_BYTES, b"\0"))])
+    services.blocks.complete(snapshot)
+    with services.database.write() as c:
+        of_root = (volume.c.instance_id == row.id) & (volume.c.device_name == row.root_device_name)
+        assert c.execute(update(volume).where(of_root).values(snapshot_id=snapshot)).rowcount == 1
+        if facts:
+            c.execute(update(instance).where(instance.c.id == row.id).values(**facts))
+
+
+def test_a_bios_that_found_nothing_on_a_disk_for_uefi_advises_uefi(
+    make: Callable[..., Place], services: Services
+) -> None:
+    place = make()
+    put_root(services, place, UEFI_ONLY)
+    place.print(SEABIOS + b"Boot failed: not a bootable disk\n\nNo bootable device.\n")
+    (boot,) = place.boots()
+    assert boot.cause is not None and boot.cause.fault is Fault.NO_BOOT_LOADER
+    assert boot.cause.words.endswith("register it with BootMode=uefi.") and boot.cause.words in (place.reason() or "")
+
+
+def test_uefi_that_found_nothing_on_a_disk_for_a_bios_advises_legacy_bios(
+    make: Callable[..., Place], services: Services
+) -> None:
+    place = make()
+    put_root(services, place, BIOS_ONLY, boot_mode="uefi")
+    place.watch = place.new_watch()
+    place.print(b"BdsDxe: No bootable option or device was found.\n")
+    assert "register it with BootMode=legacy-bios." in (place.reason() or "")
+
+
+def test_a_bios_that_jumped_into_zeros_is_told_once_it_is_silent_and_taken_back_when_it_goes_on(
+    make: Callable[..., Place], services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = make()
+    put_root(services, place, UEFI_ONLY)
+    place.print(SEABIOS)
+    assert place.reason() is None
+    monkeypatch.setattr(boot_watch, "QUIET_SECONDS", 0.0)
+    place.look()
+    assert "register it with BootMode=uefi." in (place.reason() or "")
+    assert [boot.cause is not None for boot in place.boots()] == [True]
+    place.print(KERNEL)
+    assert place.reason() is None
+
+
+def test_a_silent_bios_of_a_disk_with_boot_code_has_not_failed(
+    make: Callable[..., Place], services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = make()
+    put_root(services, place, BIOS_ONLY)
+    monkeypatch.setattr(boot_watch, "QUIET_SECONDS", 0.0)
+    place.print(SEABIOS)
+    place.look()
+    assert place.reason() is None

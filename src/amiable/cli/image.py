@@ -12,6 +12,8 @@ from amiable.cli.client import call, client, rehearse
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.cli.readable import first_ones
 from amiable.model.errors import LocalRefusal
+from amiable.rules.boot_ways import remark, ways_of
+from amiable.rules.partition_table import HEAD_BYTES
 from amiable.rules.register import check_device_name, check_name
 
 app = cyclopts.App(name="image", help="Machine images: import, list, show, share, deregister.")
@@ -74,7 +76,17 @@ def import_(
     found = ec2.describe_images(ImageIds=[image])["Images"][0]
     show_one(found, output, identifier="ImageId")
     say_equal(image)
+    if virtualization == "hvm":
+        say_odd_ways(file, boot_mode)
     say(f"\nnext: amiable launch {image}")
+
+
+def say_odd_ways(file: Path, boot_mode: str | None) -> None:
+    """Says where a disk does not start by the boot mode that it was registered with."""
+    with file.open("rb") as opened:
+        noted = remark(ways_of(opened.read(HEAD_BYTES)), boot_mode)
+    if noted is not None:
+        say(f"note: as it is registered it will not start. {noted}")
 
 
 def say_equal(image: str) -> None:

@@ -173,6 +173,12 @@ def missing_drivers(reading: Reading) -> tuple[str, ...]:
     return ()
 
 
+def no_boot_loader(advice: str) -> Cause:
+    """The cause of a firmware that found nothing to start, with what the image's root disk advises."""
+    fault = Fault.NO_BOOT_LOADER
+    return Cause(fault, f"{WORDS[fault]} {advice}".rstrip())
+
+
 def silence(reading: Reading) -> Cause:
     """The cause where a guest stays silent for long: what its console said, else that it never asked."""
     return reading.cause or Cause(Fault.METADATA_NEVER_ASKED, WORDS[Fault.METADATA_NEVER_ASKED])

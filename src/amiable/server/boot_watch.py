@@ -27,10 +27,13 @@ from amiable.model.errors import Refusal
 from amiable.model.hardware import Profile
 from amiable.model.instance import Instance, Reason
 from amiable.model.principal import Principal
-from amiable.rules.boot_failure import TEXT_BYTES_MAX, Reading, read_on, silence
+from amiable.rules.boot_failure import TEXT_BYTES_MAX, Reading, no_boot_loader, read_on, silence
+from amiable.rules.boot_ways import BootWays, advice, cannot_start
+from amiable.rules.hardware_profile import PARAVIRTUAL
 from amiable.rules.password_data import END, last_password
 from amiable.server.tunnel import connect_guest
 from amiable.services import Services
+from amiable.services.boot_ways import root_ways
 from amiable.services.consoles import post
 from amiable.vm import console
 from amiable.vm.directory import Directory
@@ -86,6 +89,7 @@ class BootWatch:
         self._heard_at = _uptime()
         self._has_posted = False
         self._earlier: Cause | None = None
+        self._ways: BootWays | None = None
         self._boot = self._resume()
         self._probe_at = 0.0
         self._probe: threading.Thread | None = None
@@ -187,10 +191,11 @@ class BootWatch:
         self._mark(reached)
         self._look_for_ssh(reached)
         self._look_for_post()
+        self._look_for_darkness()
         self._is_late = self._is_late and len(text) == LOOK_BYTES_MAX
 
     def _read(self, text: bytes) -> None:
-        before, after = self._reading, read_on(self._reading, text)
+        before, after = self._reading, self._advised(read_on(self._reading, text))
         start = max(0, self._position - PASSWORD_BYTES)
         if END in before.rest[-len(END) :] + text:
             found = last_password(console.read(self._directory, start, PASSWORD_BYTES + len(text)))
@@ -203,6 +208,32 @@ class BootWatch:
             self._keep(replace(self._boot, cause=after.cause))
         self._position += len(text)
         self._reading = after
+
+    def _advised(self, reading: Reading) -> Reading:
+        """The reading with what its image's root advises, where the firmware found nothing to start."""
+        if reading.cause is None or reading.cause.fault is not Fault.NO_BOOT_LOADER:
+            return reading
+        ways = self._root_ways()
+        if ways is None:
+            return reading
+        return replace(reading, cause=no_boot_loader(advice(ways, self._instance.boot_mode)))
+
+    def _look_for_darkness(self) -> None:
+        """A BIOS that jumped into a sector of zeros says nothing any more: that it has come to rest, and the sector, tell."""
+        is_silent = self._reading.stages == {Stage.FIRMWARE} and _uptime() - self._heard_at >= QUIET_SECONDS
+        if not is_silent or self._reading.cause is not None or self._instance.reached_metadata_at is not None:
+            return
+        ways = self._root_ways()
+        if ways is not None and cannot_start(ways, self._instance.boot_mode):
+            cause = no_boot_loader(advice(ways, self._instance.boot_mode))
+            self._keep(replace(self._boot, cause=cause))
+            self._reading = replace(self._reading, cause=cause)
+
+    def _root_ways(self) -> BootWays | None:
+        """How the root can start as its image has it; None of a paravirtual one, which no firmware starts."""
+        if self._ways is None and Profile(self._instance.hardware_profile) not in PARAVIRTUAL:
+            self._ways = root_ways(self._services, self._instance)
+        return self._ways
 
     def _mark(self, reached: Iterable[Stage]) -> None:
         new = set(reached) - {mark.stage for mark in self._boot.marks}
