@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 from collections import namedtuple
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from amiable.api.amiable import ssh_host_keys
 from amiable.database import instances, metering, product_codes, schema
@@ -119,6 +121,32 @@ def test_a_guest_that_resets_itself_is_awaited_anew_and_a_reset_of_ours_is_the_j
     place.monitor.send("RESET", guest=True, reason="guest-reset")
     place.look_until(lambda: place.row().rebooted_at is not None)
     assert place.row().reached_metadata_at is None and place.row().state is State.RUNNING
+
+
+def test_a_power_off_that_a_full_disk_did_not_take_is_written_once_there_is_room(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_database: object) -> object:
+        raise OperationalError("UPDATE", {}, sqlite3.OperationalError("database or disk is full"))
+
+    place.monitor.status = "shutdown"
+    with monkeypatch.context() as patch:
+        patch.setattr(type(place.services.database), "write", full)
+        place.monitor.send("SHUTDOWN", guest=True, reason="guest-shutdown")
+        place.supervisor._wait(WAIT_SECONDS_MAX)
+    assert place.row().state is State.RUNNING
+    place.look_until(lambda: place.row().state is State.STOPPING)
+
+
+def test_a_reset_with_something_of_the_guests_own_in_the_consoles_place_holds_up_nobody(place: Place) -> None:
+    log = place.services.data / "instances" / place.instance_id / "console.log"
+    log.unlink()
+    log.mkdir()
+    place.monitor.send("RESET", guest=True, reason="guest-reset")
+    place.supervisor._wait(WAIT_SECONDS_MAX)
+    log.rmdir()
+    log.write_bytes(b"")
+    place.look_until(lambda: place.instance_id in place.supervisor._watches)
 
 
 @pytest.mark.parametrize("is_found_later", [False, True])
@@ -260,7 +288,7 @@ def test_what_a_guest_put_into_its_directory_keeps_no_other_from_being_looked_at
     with place.services.database.read() as c:
         found = instances.get_instance(c, other)
     assert found is not None and found.state is State.STOPPING
-    assert f"{place.instance_id}: cannot be looked at" in caplog.text
+    assert f"{place.instance_id}: cannot be followed now" in caplog.text
     assert place.row().state is State.RUNNING
 
 

@@ -24,9 +24,10 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Final
+
+from sqlalchemy.exc import OperationalError
 
 from amiable.database import instances, jobs, metering, snapshots
 from amiable.model.hardware import NetworkKind
@@ -41,6 +42,7 @@ from amiable.server.imds import MetadataService
 from amiable.server.refusals import log_failure
 from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
 from amiable.server.volume_sweep import let_go, sweep_volumes
+from amiable.server.watch import Watch
 from amiable.services import Services, recycle_bin
 from amiable.vm import console, exporter, fabric, machine, network, tpm
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
@@ -48,7 +50,7 @@ from amiable.vm.host_keys import Search
 from amiable.vm.machine import MachineFailed
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process
-from amiable.vm.qmp import Qmp, QmpError, QmpGone
+from amiable.vm.qmp import QmpError, QmpGone
 
 log = logging.getLogger("amiable.supervise")
 
@@ -63,30 +65,6 @@ EVENTS_MAX: Final = 200
 STOP_SECONDS_MAX: Final = 20.0
 REVIVE_PAUSE_SECONDS: Final = 10.0
 """Between two tries to start a holder again."""
-
-
-@dataclass(slots=True)
-class Watch:
-    """One machine under watch; ``directory`` is a descriptor of its own, closed with it."""
-
-    instance_id: str
-    directory: Directory
-    qemu: Process
-    pidfd: int
-    host_keys: Search
-    boots: BootWatch
-    events: Qmp | None = None
-    listener: socket.socket | None = None
-    has_reason: bool = False
-    waits_for_space: bool = False
-    has_lost_tpm: bool = False
-    is_behind: bool = False  # there may be more events than were read
-    closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-
-    @property
-    def is_xen(self) -> bool:
-        """Whether the machine holds the Xen appliance."""
-        return self.directory.exists(APPLIANCE_LOG)
 
 
 class Supervisor:
@@ -139,10 +117,8 @@ class Supervisor:
         for instance_id in [known for known in self._watches if known not in by_id]:
             self._drop(instance_id)
         for instance in rows:
-            try:
+            with self._following(instance.id):
                 self._look_at(instance)
-            except OSError as error:  # its directory may be a guest's doing: the others are looked at all the same
-                log.warning("%s: cannot be looked at: %s", instance.id, error)
         self._fabrics.look([(watch.qemu, watch.listener) for watch in self._watches.values()])
         if self._watches:
             self._keep_exporter()
@@ -156,6 +132,16 @@ class Supervisor:
             with self._services.database.write() as c:
                 snapshots.expire(c, now=self._services.now())
             recycle_bin.end_what_is_over(self._services)
+
+    @contextlib.contextmanager
+    def _following(self, instance_id: str) -> Iterator[None]:
+        """Keeps what goes wrong with one machine from the others; attached anew, it is asked how it is, so no event's fact is lost."""
+        try:
+            yield
+        except (OSError, OperationalError) as error:  # its directory may be a guest's doing, the disk full
+            log.warning("%s: cannot be followed now: %.300s", instance_id, getattr(error, "orig", error))
+            if instance_id in self._watches:
+                self._drop(instance_id)
 
     def _look_at_boots(self) -> None:
         """Between two looks: what a guest prints gets the time at which it came."""
@@ -272,18 +258,20 @@ class Supervisor:
         full: list[socket.socket] = []
         behind = [each for each in self._watches.values() if each.is_behind]
         for each in behind:
-            self._read_events(each)
+            with self._following(each.instance_id):
+                self._read_events(each)
         for key, _ in self._waiting.select(0 if behind else wait_seconds):
             watch: Watch = key.data
             if self._watches.get(watch.instance_id) is not watch:
                 continue
-            if key.fileobj is watch.listener:
-                if not self._metadata.take(watch.instance_id, watch.listener):
-                    full.append(watch.listener)
-            elif key.fileobj is watch.events:
-                self._read_events(watch)
-            elif not watch.qemu.is_alive():
-                self._ended(watch)
+            with self._following(watch.instance_id):
+                if key.fileobj is watch.listener:
+                    if not self._metadata.take(watch.instance_id, watch.listener):
+                        full.append(watch.listener)
+                elif key.fileobj is watch.events:
+                    self._read_events(watch)
+                elif not watch.qemu.is_alive():
+                    self._ended(watch)
         if full:
             time.sleep(0.02)  # its guest has all its places: the kernel queues the rest
 
@@ -298,7 +286,7 @@ class Supervisor:
                 facts = event.get("data", {})
                 is_told_to_guest = event["event"] == "BLOCK_IO_ERROR" and facts.get("action") == "report"
                 level = logging.DEBUG if is_told_to_guest else logging.INFO  # the guest makes as many as it likes
-                log.log(level, "%s: %s %s", watch.instance_id, event["event"], facts or "")
+                log.log(level, "%s: %.60s %.300s", watch.instance_id, event["event"], facts or "")
                 if event["event"] == "BLOCK_IO_ERROR" and facts.get("nospace") and facts.get("action") == "stop":
                     watch.waits_for_space, watch.has_reason = True, False
                 has_begun |= event["event"] == "RESET"
