@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Column, MetaData, String, Table, delete, insert, select, text
 
 from amiable.database.connect import Database, Instant, milliseconds
 from amiable.database.migrate import migrate
+from amiable.database.statement import Statement
 
 FIRST, LAST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001  hypothesis wants naive bounds
 moments = st.datetimes(min_value=FIRST, max_value=LAST, timezones=st.just(UTC))
@@ -27,6 +28,22 @@ def test_an_instant_comes_back_in_whole_milliseconds(moment: datetime) -> None:
 def test_a_naive_time_does_not_enter_the_database() -> None:
     with pytest.raises(AssertionError):
         Instant().process_bind_param(datetime(2026, 1, 1), None)  # noqa: DTZ001
+
+
+def test_a_look_up_sees_what_is_committed_at_once_and_waits_for_no_writer(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/facts.db")
+    names = Table("thing", MetaData(), Column("name", String(64)))
+    names.metadata.create_all(database.engine)
+    every = Statement(select(names))
+    assert database.looks_at_once
+    with database.write() as c:
+        c.execute(insert(names), {"name": "one"})
+        assert database.look_up(every) == []
+    assert database.look_up(every) == [("one",)]
+    with database.write() as c:
+        c.execute(delete(names))
+    assert database.look_up(every) == []
+    database.close()
 
 
 def test_sqlite_is_durable_and_checks_foreign_keys(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import base64
 import json
 import shutil
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +25,13 @@ from amiable.database import accounts, network
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, ResourceLimitExceeded
 from amiable.services import Services
-from amiable.services.installation import certify, pem_of_certificate, pem_of_key, write_private
+from amiable.services.installation import Installation, certify, pem_of_certificate, pem_of_key, write_private
 
 ACCOUNT_NAME_LENGTH_MAX: Final = 255
 ACCESS_KEYS_MAX: Final = 8
 SEALED_FOR: Final = "access-key"
+SECRETS_KEPT: Final = 1024
+"""Of access keys, in plain, in memory."""
 UNSETTLED: Final = ".new"
 
 
@@ -124,7 +127,12 @@ def create_access_key(services: Services, account_id: str) -> NewAccessKey:
 
 def secret_of(services: Services, key: accounts.AccessKey) -> str:
     """The key's secret in plain."""
-    return services.installation.unseal(SEALED_FOR, key.secret_sealed).decode()
+    return _unsealed(services.installation, key.secret_sealed)
+
+
+@lru_cache(SECRETS_KEPT)
+def _unsealed(installation: Installation, sealed: bytes) -> str:
+    return installation.unseal(SEALED_FOR, sealed).decode()
 
 
 def create_default_network(c: Connection, services: Services, account_id: str) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from amiable.database.connect import Database
 from amiable.database.schema import access_key as K
 from amiable.database.schema import account as A
 from amiable.database.schema import signing_certificate as C
@@ -63,6 +64,12 @@ def find_access_key(c: Connection, key_id: str) -> AccessKey | None:
     """The key of this id, active or not."""
     row = _KEY.first(c, id=key_id)
     return None if row is None else AccessKey(*row)
+
+
+def look_up_access_key(database: Database, key_id: str) -> AccessKey | None:
+    """The same, outside of a transaction."""
+    found = database.look_up(_KEY, id=key_id)
+    return AccessKey(*found[0]) if found else None
 
 
 def list_access_keys(c: Connection, account_id: str) -> list[AccessKey]:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.types import TypeDecorator
 
 from amiable.database.commit_group import CommitGroups
+from amiable.database.statement import Row, Statement
 from amiable.database.steady_clock import read_steady
 from amiable.model.metering import SteadyInstant
 
@@ -62,6 +64,26 @@ class Database:
         if self.engine.dialect.name == "sqlite":
             _durable_sqlite(self.engine)
             self._groups = CommitGroups(self.engine, wait_seconds_max=BUSY_SECONDS_MAX)
+        self._looking = Lock()
+        self._looker: PoolProxiedConnection | None = None
+
+    @property
+    def looks_at_once(self) -> bool:
+        """Whether :meth:`look_up` takes no longer than a call of a function: no server is asked, and no writer waited for."""
+        return self._groups is not None
+
+    def look_up(self, statement: Statement, **values: Any) -> list[Row]:
+        """The rows of one small statement, in a transaction of its own: what was committed before; for what every request asks.
+
+        On SQLite it takes microseconds, where :meth:`read` takes a tenth of a millisecond to begin and to end.
+        """
+        if self._groups is None:
+            with self.read() as c:
+                return statement.all(c, **values)
+        with self._looking:
+            if self._looker is None:
+                self._looker = self.engine.raw_connection()
+            return statement.run(self._looker.driver_connection, self.engine.dialect, values)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -93,6 +115,10 @@ class Database:
 
     def close(self) -> None:
         """Closes every pooled connection."""
+        with self._looking:
+            if self._looker is not None:
+                self._looker.close()
+                self._looker = None
         self.engine.dispose()
 
 
@@ -110,4 +136,5 @@ def _durable_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         write = connection.get_execution_options().get("amiable_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        driver: Any = connection.connection.driver_connection
+        driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -32,8 +32,12 @@ class Statement:
         """The rows, in order."""
         if c.dialect.name != "sqlite":
             return [tuple(row) for row in c.execute(self._query, values)]
-        prepared = self._prepare(c, values)
-        return prepared.read(_run(c, prepared, prepared.arrange(values)))
+        return self.run(_begun(c), c.dialect, values)
+
+    def run(self, driver: Any, dialect: Dialect, values: Mapping[str, Any]) -> list[Row]:
+        """The rows that SQLite's ``driver`` brings, in whatever transaction it has."""
+        prepared = self._prepare(dialect, values)
+        return prepared.read(_run(driver, dialect, prepared, values))
 
     def first(self, c: Connection, **values: Any) -> Row | None:
         """The only row, if there is one."""
@@ -47,14 +51,13 @@ class Statement:
             c.execute(self._query, list(rows))
             return
         for row in rows:
-            prepared = self._prepare(c, row)
-            _run(c, prepared, prepared.arrange(row))
+            _run(_begun(c), c.dialect, self._prepare(c.dialect, row), row)
 
-    def _prepare(self, c: Connection, values: Mapping[str, Any]) -> "_Prepared":
+    def _prepare(self, dialect: Dialect, values: Mapping[str, Any]) -> "_Prepared":
         names = tuple(values)
         prepared = self._prepared.get(names)
         if prepared is None:
-            prepared = self._prepared[names] = _Prepared(self._query, c.dialect, names)
+            prepared = self._prepared[names] = _Prepared(self._query, dialect, names)
         return prepared
 
 
@@ -95,12 +98,17 @@ class _Prepared:
         ]
 
 
-def _run(c: Connection, prepared: _Prepared, values: list[Any]) -> list[Row]:
+def _begun(c: Connection) -> Any:
+    """The driver's connection, in a transaction as SQLAlchemy's own first statement would find it."""
     if not c.in_transaction():
         c.begin()
-    driver: Any = c.connection.driver_connection
+    return c.connection.driver_connection
+
+
+def _run(driver: Any, dialect: Dialect, prepared: _Prepared, values: Mapping[str, Any]) -> list[Row]:
+    arranged = prepared.arrange(values)
     try:
-        rows: list[Row] = driver.execute(prepared.text, values).fetchall()
-    except c.dialect.loaded_dbapi.Error as error:
-        raise DBAPIError.instance(prepared.text, tuple(values), error, c.dialect.loaded_dbapi.Error) from error
+        rows: list[Row] = driver.execute(prepared.text, arranged).fetchall()
+    except dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(prepared.text, tuple(arranged), error, dialect.loaded_dbapi.Error) from error
     return rows

@@ -18,7 +18,8 @@ import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -43,7 +44,9 @@ _TIME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _SECONDS = re.compile(r"\d{1,6}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SERVICE = re.compile(r"[^/]/[0-9]{8}/[^/]*/([a-z0-9-]{1,40})/aws4_request")
+_CREDENTIAL = re.compile(r"([^/]+)/([0-9]{8})/([^/]+)/([^/]+)/aws4_request")
 _SAFE = "-_.~"
+SIGNING_KEYS_KEPT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,7 @@ def verify(request: Request, claim: Claim, secret: str, now: datetime) -> Signat
     return Signature(claim, key)
 
 
+@lru_cache(SIGNING_KEYS_KEPT)
 def signing_key(secret: str, scope: Scope) -> bytes:
     """The key of a day, region and service."""
     key = f"AWS4{secret}".encode()
@@ -312,21 +316,16 @@ def _presigned_payload(request: Request, fields: dict[str, str], scope: Scope) -
 
 
 def _scope(credential: str) -> Scope:
-    parts = credential.split("/")
-    if (
-        len(parts) != 5
-        or not all(parts)
-        or parts[4] != "aws4_request"
-        or not re.fullmatch(r"\d{8}", parts[1], re.ASCII)
-    ):
+    found = _CREDENTIAL.fullmatch(credential)
+    if found is None:
         raise Unauthenticated("malformed", "The credential must be KEY/YYYYMMDD/REGION/SERVICE/aws4_request.")
-    return Scope(*parts[:4])
+    return Scope(*found.groups())
 
 
 def read_time(text: str) -> datetime | None:
     """The moment of ``20260102T030405Z``; ``None`` for other text."""
     try:
-        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if _TIME.fullmatch(text) else None
+        return datetime.fromisoformat(text) if _TIME.fullmatch(text) else None
     except ValueError:
         return None
 

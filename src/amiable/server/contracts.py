@@ -12,6 +12,7 @@ handler needs it only where it goes into a body.  Blocking work goes through :fu
 WebSocket is accepted, for ``/amiable/v1/instances/{id}/tunnel`` with a verified presigned query.
 """
 
+import asyncio
 import hashlib
 import hmac
 import io
@@ -68,7 +69,7 @@ class Body:
     async def _next(self) -> bytes | None:
         """The next chunk, ``None`` at the end; raises RequestTimeout."""
         try:
-            with anyio.fail_after(limits.CHUNK_SECONDS_MAX):
+            async with asyncio.timeout(limits.CHUNK_SECONDS_MAX):
                 return await anext(self._chunks, None)
         except TimeoutError:
             raise RequestTimeout(wait_seconds=limits.CHUNK_SECONDS_MAX) from None

@@ -13,6 +13,9 @@ QUERY_BODY_BYTES_MAX: Final = 1 * MIB
 EBS_BODY_BYTES_MAX: Final = BLOCK_BYTES + 64 * KIB
 """One block; or the JSON of StartSnapshot, which is far smaller."""
 
+HASHED_AT_ONCE_BYTES_MAX: Final = 64 * KIB
+"""A longer body is hashed in a thread: the event loop serves others meanwhile."""
+
 HINT_CHARACTERS_MAX: Final = 4096
 AMIABLE_BODY_BYTES_MAX: Final = 1 * MIB
 """One request of Amiable's own API."""
