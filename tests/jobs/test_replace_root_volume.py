@@ -135,6 +135,8 @@ def test_a_replaced_root_stays_until_the_snapshot_that_is_being_made_of_it_is_th
     assert tell(owner, task)["TaskState"] == "succeeded"
     run_jobs(owner.services)
     assert owner.snapshot(way_back)["State"] == "completed"
+    kept = owner.ebs.list_snapshot_blocks(SnapshotId=way_back)["Blocks"]
+    assert [each["BlockIndex"] for each in kept] == [0, 4095]
     with owner.services.database.read() as c:
         deleting = volumes.get_volume(c, old.id)
     if deleting is not None:  # its own job came before the snapshot's: the supervisor asks again
