@@ -1,6 +1,8 @@
 """A stop ends the machine that it was asked to end, and no other."""
 
 import json
+import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from sqlalchemy import event
 
 from amiable.database import instances, jobs
 from amiable.jobs.context import JobContext
-from amiable.jobs.stop import stop
+from amiable.jobs.stop import power_off, stop
 from amiable.model.instance import State
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
@@ -19,6 +21,7 @@ from amiable.vm.directory import locked, open_directory
 from amiable.vm.launcher import boot_id, start_ticks
 from amiable.vm.process import QEMU_RECORD
 from tests.api.ec2.launching import make_image, run_one
+from tests.server.fake_machine import serving
 
 WAIT_SECONDS_MAX = 60
 
@@ -95,3 +98,26 @@ def test_a_forced_stop_ends_a_machine_that_does_not_listen(
     stop(context)
     assert process.poll() is not None
     assert state_of(context) is State.STOPPED
+
+
+def test_a_monitor_that_answers_at_the_second_time_is_no_reason_to_pull_the_plug(
+    services: Services, principal: Principal
+) -> None:
+    context = stopping(services, principal, os.getpid())
+    folder = services.data / "instances" / context.data["instance_id"]
+    told: list[str] = []
+
+    def talk(client: socket.socket) -> None:
+        if not told:
+            told.append("hung up")
+            return
+        client.sendall(b'{"QMP": {}}\n')
+        with client.makefile("rb") as lines:
+            for line in lines:
+                told.append(json.loads(line)["execute"])
+                status = "shutdown" if "system_powerdown" in told else "running"
+                client.sendall(json.dumps({"return": {"status": status}}).encode() + b"\n")
+
+    with serving(folder, "qmp.sock", socket.SOCK_STREAM, talk), open_directory(services.data, folder.name) as directory:
+        assert power_off(context, directory, WAIT_SECONDS_MAX)
+    assert told[0] == "hung up" and told.count("system_powerdown") == 1

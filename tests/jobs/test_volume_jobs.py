@@ -1,14 +1,16 @@
 """The four jobs of volumes without a machine: files move once however often they are asked, and what a crash leaves is put right."""
 
+import json
 import os
+import socket
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from amiable.database import instances, jobs, snapshots, volume_modifications, volumes
-from amiable.jobs import attach_volume, delete_volume, detach_volume, stop, terminate
+from amiable.jobs import attach_volume, delete_volume, detach_volume, stop, terminate, volume_machine
 from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JOBS
 from amiable.model.instance import Instance, State
@@ -23,11 +25,13 @@ from amiable.services.volume_place import Place, VolumePlace, open_place, place_
 from amiable.vm import machine, volume_files
 from amiable.vm.directory import open_directory
 from amiable.vm.machine import MachineFailed
+from amiable.vm.process import QEMU_RECORD, identity_of
 from amiable.vm.volume_files import file_name
 from tests.api.ec2.launching import make_snapshot
 from tests.jobs.test_machine_jobs import context as machine_context
 from tests.jobs.test_machine_jobs import launch
 from tests.rules.volumes import VOLUME
+from tests.server.fake_machine import serving
 
 GIB = 1 << 30
 
@@ -143,6 +147,34 @@ def test_what_cannot_be_attached_is_available_again(services: Services, principa
     ask_to_attach(services, volume, instance)
     (folder / file_name(volume.id)).write_bytes(b"bytes")
     attach_volume.give_up(context(services, volume, "attach-volume"), "no reason")
+    assert found(services, volume).state is VolumeState.AVAILABLE
+    assert place_of(services.data, found(services, volume)) == VolumePlace(Place.DETACHED)
+
+
+def test_what_cannot_be_attached_keeps_its_place_while_the_machine_may_have_it(
+    services: Services, principal: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volume_machine, "LET_GO_SECONDS_MAX", 0.1)
+    instance, folder = stopped(services, principal)
+    (folder / QEMU_RECORD).write_text(json.dumps(asdict(identity_of(os.getpid()))))
+    volume = make(services, principal)
+    ask_to_attach(services, volume, instance)
+    (folder / file_name(volume.id)).write_bytes(b"bytes")
+    plugged = [{"name": disk_of(volume).device}]
+
+    def talk(client: socket.socket) -> None:
+        client.sendall(b'{"QMP": {}}\n')
+        with client.makefile("rb") as lines:
+            for line in lines:
+                told = plugged if json.loads(line)["execute"] == "qom-list" else []
+                client.sendall(json.dumps({"return": told}).encode() + b"\n")
+
+    with serving(folder, "qmp.sock", socket.SOCK_STREAM, talk):
+        attach_volume.give_up(context(services, volume, "attach-volume"), "its rates could not be set")
+        assert found(services, volume).attachment_state is AttachmentState.DETACHING
+        assert (folder / file_name(volume.id)).exists()
+        plugged.clear()
+        run(services, found(services, volume), "detach-volume")
     assert found(services, volume).state is VolumeState.AVAILABLE
     assert place_of(services.data, found(services, volume)) == VolumePlace(Place.DETACHED)
 

@@ -1,7 +1,8 @@
 """The work of AttachVolume: the volume's file into its instance's directory, and the disk into the machine if that runs.
 
-Safe to run twice: a file that has moved stays, a device that is there is left.  What cannot be attached is available again.  A volume
-that a snapshot is being made of waits for that: the supervisor asks again.
+Safe to run twice: a file that has moved stays, a device that is there is left.  What cannot be attached is available again, once its
+machine, if that has the disk all the same, has let go of it.  A volume that a snapshot is being made of waits for that: the supervisor
+asks again.
 """
 
 import logging
@@ -9,11 +10,12 @@ import logging
 from amiable.database import volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, unexport, words
-from amiable.jobs.volume_machine import held, is_being_read, locked_directory, plug, running
+from amiable.jobs.volume_machine import held, is_being_read, is_out, locked_directory, plug, running
 from amiable.model.volume import AttachmentState, Volume
-from amiable.services import Services
+from amiable.services import Services, volume_work
 from amiable.vm import volume_files
-from amiable.vm.directory import DirectoryBusy
+from amiable.vm.directory import Directory, DirectoryBusy
+from amiable.vm.machine import MachineFailed
 
 log = logging.getLogger("amiable.volumes")
 
@@ -54,7 +56,7 @@ def _attach(context: JobContext, instance_id: str) -> None:
 
 
 def give_up(context: JobContext, why: str) -> None:
-    """The volume is available again."""
+    """The volume is available again; detaching first where its machine may have it."""
     services, volume_id = context.services, context.data["volume_id"]
     volume = _attaching(services, volume_id)
     if volume is None or volume.instance_id is None:
@@ -63,9 +65,23 @@ def give_up(context: JobContext, why: str) -> None:
     with locked_directory(services, volume.instance_id) as directory:
         if _attaching(services, volume_id) is None:
             return
+        if not _is_surely_out(services, directory, volume_id):
+            with services.database.write() as c:
+                context.save(c, progress_percent=90)
+                volumes.set_attachment(c, volume_id, AttachmentState.DETACHING)
+                volume_work.enqueue(c, services, volume, volume_work.KIND_OF[AttachmentState.DETACHING])
+            return
         unexport(services, (volume,))
         if directory is not None:
             volume_files.move_out(services.data, directory, volume_id)
         with services.database.write() as c:
             context.save(c, progress_percent=90)
             volumes.detach_volume(c, volume_id)
+
+
+def _is_surely_out(services: Services, directory: Directory | None, volume_id: str) -> bool:
+    it = held(services, volume_id)
+    try:
+        return it is None or is_out(directory, it)
+    except MachineFailed:
+        return False

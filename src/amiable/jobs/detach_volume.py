@@ -5,18 +5,11 @@ guest has let go, when the machine has ended, and now and then.  With force the 
 errors.  Safe to run twice.
 """
 
-from typing import Final
-
 from amiable.database import volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import unexport
-from amiable.jobs.volume_machine import NotYet, held, locked_directory, running
-from amiable.services import Services
-from amiable.vm import hotplug, volume_files
-from amiable.vm.directory import Directory
-
-LET_GO_SECONDS_MAX: Final = 8.0
-"""How long one try waits for the guest."""
+from amiable.jobs.volume_machine import held, is_out, locked_directory
+from amiable.vm import volume_files
 
 
 def detach_volume(context: JobContext) -> None:
@@ -29,7 +22,7 @@ def detach_volume(context: JobContext) -> None:
         it = held(services, volume_id)
         if it is None or it.volume.instance_id != before.volume.instance_id or not it.volume.is_leaving:
             return
-        if not _is_out(services, directory, volume_id, is_forced=bool(context.data.get("force"))):
+        if not is_out(directory, it, is_forced=bool(context.data.get("force"))):
             return
         unexport(services, (it.volume,))
         if directory is not None:
@@ -37,21 +30,6 @@ def detach_volume(context: JobContext) -> None:
         with services.database.write() as c:
             context.save(c, progress_percent=90)
             volumes.detach_volume(c, volume_id)
-
-
-def _is_out(services: Services, directory: Directory | None, volume_id: str, *, is_forced: bool) -> bool:
-    """Whether no machine has the volume's file open."""
-    it = held(services, volume_id)
-    assert it is not None
-    try:
-        with running(directory) as qmp:
-            if qmp is None or hotplug.unplug(qmp, it.disk, wait_seconds=LET_GO_SECONDS_MAX):
-                return True
-            if is_forced:
-                hotplug.empty(qmp, it.disk)
-            return is_forced
-    except NotYet:
-        return False
 
 
 def give_up(context: JobContext, why: str) -> None:

@@ -34,7 +34,8 @@ def stop(context: JobContext) -> None:
         if not is_off and context.stop.is_set():
             return
         with locked(directory):
-            if facts_of(services, facts.instance.id).instance.state is not State.STOPPING:
+            facts = facts_of(services, facts.instance.id)  # with what was attached meanwhile
+            if facts.instance.state is not State.STOPPING:
                 return
             machine.end_machine(directory)
             consoles.keep(services, facts.instance.id, facts.instance.boot_count, directory)
@@ -49,23 +50,27 @@ def stop(context: JobContext) -> None:
 
 
 def power_off(context: JobContext, directory: Directory, wait_seconds: float) -> bool:
-    """Presses the power button until the guest is off; False when it is not in time, or the job shall end."""
+    """Presses the power button until the guest is off; False when it is not in time, or the job shall end.
+
+    A monitor that is busy with another job, or answers late, is asked again: that is no reason to pull the plug.
+    """
     found = machine.find_machine(directory)
     if found is None:
         return True
     deadline = time.monotonic() + wait_seconds
     pressed_at = 0.0
-    try:
-        while time.monotonic() < deadline and not context.stop.is_set():
+    while time.monotonic() < deadline and not context.stop.is_set():
+        try:
             with machine.monitor(directory, found) as qmp:
-                if qmp.execute("query-status")["status"] in ("shutdown", "guest-panicked"):
+                if qmp.status() in ("shutdown", "guest-panicked"):
                     return True
                 if time.monotonic() - pressed_at > PRESS_AGAIN_SECONDS:
                     qmp.execute("system_powerdown")
                     pressed_at = time.monotonic()
-            time.sleep(LOOK_SECONDS)
-    except MachineFailed:
-        return not found.is_alive()
+        except MachineFailed:
+            if not found.is_alive():
+                return True
+        time.sleep(LOOK_SECONDS)
     return False
 
 

@@ -20,6 +20,8 @@ from amiable.vm.machine import MachineFailed
 from amiable.vm.qmp import Qmp, QmpError, QmpGone
 
 MONITOR_SECONDS_MAX: Final = 60.0
+LET_GO_SECONDS_MAX: Final = 8.0
+"""How long one try waits for the guest to let go of a disk."""
 
 
 class NotYet(Exception):
@@ -82,6 +84,19 @@ def running(directory: Directory | None) -> Iterator[Qmp | None]:
         raise NotYet(str(error)) from None
     except QmpError as error:
         raise MachineFailed(str(error)) from None
+
+
+def is_out(directory: Directory | None, it: Held, *, is_forced: bool = False) -> bool:
+    """Whether no machine has the volume's file open, once its guest was asked to let go, or with ``is_forced`` was not."""
+    try:
+        with running(directory) as qmp:
+            if qmp is None or hotplug.unplug(qmp, it.disk, wait_seconds=LET_GO_SECONDS_MAX):
+                return True
+            if is_forced:
+                hotplug.empty(qmp, it.disk)
+            return is_forced
+    except NotYet:
+        return False
 
 
 def plug(services: Services, directory: Directory, qmp: Qmp, it: Held) -> None:
