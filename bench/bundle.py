@@ -315,10 +315,10 @@ def _fetch(sides: Sides) -> Iterator[bytearray]:
 
 def _write(plain: list[bytes], path: Path) -> None:
     with path.open("wb", buffering=0) as file:
-        writer = DirectWriter(file.fileno())
-        for at, piece in enumerate(plain):
-            writer.write(at * PIECE_BYTES, piece)
-        writer.finish(len(plain) * PIECE_BYTES)
+        with DirectWriter(file.fileno()) as writer:
+            for at, piece in enumerate(plain):
+                writer.write(at * PIECE_BYTES, piece)
+            writer.finish(len(plain) * PIECE_BYTES)
         os.fsync(file.fileno())
 
 

@@ -1,6 +1,9 @@
 """Images are written whole, with their holes, whether past the page cache or through it."""
 
+import errno
+import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,10 @@ LENGTHS = st.sampled_from([1, 512, 4095, 4096, 4097, BUFFER_BYTES - 512, BUFFER_
 
 def written(path: Path, runs: list[tuple[int, bytes]], size: int, *, is_direct: bool) -> bytes:
     with path.open("w+b", buffering=0) as file:
-        writer = DirectWriter(file.fileno(), is_direct=is_direct)
-        for offset, data in runs:
-            writer.write(offset, data)
-        writer.finish(size)
+        with DirectWriter(file.fileno(), is_direct=is_direct) as writer:
+            for offset, data in runs:
+                writer.write(offset, data)
+            writer.finish(size)
     return path.read_bytes()
 
 
@@ -54,3 +57,37 @@ def test_runs_in_one_block_share_it(tmp_path: Path, is_direct: bool) -> None:
     image = written(tmp_path / "image", runs, 8200, is_direct=is_direct)
     assert [image[offset : offset + 1] for offset, _ in runs] == [data for _, data in runs]
     assert image.count(0) == 8200 - len(runs)
+
+
+def test_a_write_that_failed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(b"")
+    with (tmp_path / "image").open("rb") as read_only, DirectWriter(read_only.fileno()) as writer:
+        writer.write(0, bytes(BUFFER_BYTES))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            writer.finish(BUFFER_BYTES)
+
+
+def test_no_write_is_under_way_once_a_writer_was_left(tmp_path: Path) -> None:
+    with (tmp_path / "image").open("wb") as file:
+        with pytest.raises(KeyboardInterrupt), DirectWriter(file.fileno()) as writer:
+            writer.write(0, bytes(3 * BUFFER_BYTES))
+            raise KeyboardInterrupt
+        assert [thread.name for thread in threading.enumerate() if thread.name.startswith("bundle-write")] == []
+
+
+def test_a_file_system_that_refuses_direct_writes_gets_all_of_them_through_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite = os.pwrite
+    refused = []
+
+    def refuse_direct(descriptor: int, data: memoryview, offset: int) -> int:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            refused.append(offset)
+            raise OSError(errno.EINVAL, "no such writes here")
+        return pwrite(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", refuse_direct)
+    data = os.urandom(6 * BUFFER_BYTES)
+    assert written(tmp_path / "image", [(0, data)], len(data), is_direct=True) == data
+    assert refused

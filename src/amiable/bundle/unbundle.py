@@ -261,8 +261,7 @@ def unbundle(
     """
     manifest = read_bundle(manifest_path, certificates_pem, waivers)
     opener = folder_opener(source or manifest_path.parent)
-    with new_file(destination) as file:
-        writer = DirectWriter(file.fileno())
+    with new_file(destination) as file, DirectWriter(file.fileno()) as writer:
         open_image(
             manifest,
             opener,
