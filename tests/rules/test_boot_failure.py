@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amiable.model.boot import Fault, Stage
-from amiable.rules.boot_failure import MODULES_MAX, TEXT_BYTES_MAX, WORDS, Reading, read_on, silence
+from amiable.model.link import Lease
+from amiable.rules.boot_failure import (
+    LEASE_NOT_TAKEN,
+    MODULES_MAX,
+    NEVER_ASKED_DHCP,
+    TEXT_BYTES_MAX,
+    WORDS,
+    Reading,
+    read_on,
+    silence,
+)
 
 SEABIOS = b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\r\n\r\n\r\niPXE (http://ipxe.org) 00:03.0 CA00 PCI2.10 PnP PMM\r\n"
 NO_DISK = SEABIOS + b"Booting from Hard Disk...\r\nBoot failed: not a bootable disk\r\n\r\nNo bootable device.\r\n"
@@ -191,3 +201,22 @@ def test_hostile_text_is_read_in_a_moment(text: bytes) -> None:
     reading = read_on(Reading("nvme"), text)
     assert time.process_time() - began < 5
     assert len(reading.rest) <= 800 and len(reading.missing) <= MODULES_MAX
+
+
+@pytest.mark.parametrize(
+    ("lease", "words"),
+    [
+        (None, WORDS[Fault.METADATA_NEVER_ASKED]),
+        (Lease(99.0), NEVER_ASKED_DHCP),
+        (Lease(101.0), WORDS[Fault.METADATA_NEVER_ASKED]),  # it was not listened to from the beginning
+        (Lease(99.0, 110.0), LEASE_NOT_TAKEN),
+        (Lease(101.0, 110.0), LEASE_NOT_TAKEN),
+        (Lease(1.0, 90.0, 90.0), NEVER_ASKED_DHCP),  # that was the boot before
+        (Lease(99.0, 110.0, 110.0), WORDS[Fault.METADATA_NEVER_ASKED]),
+    ],
+)
+def test_of_a_silent_guest_our_dhcp_knows_whether_it_has_an_address(lease: Lease | None, words: str) -> None:
+    found = silence(read_on(Reading(), KERNEL), lease, since=100.0)
+    assert found.words == words
+    assert (found.fault is Fault.NO_DHCP) == (words in (LEASE_NOT_TAKEN, NEVER_ASKED_DHCP))
+    assert silence(read_on(Reading(), NO_DISK), lease, since=100.0).fault is Fault.NO_BOOT_LOADER

@@ -18,8 +18,10 @@ from amiable.database.boots import BOOTS_MAX
 from amiable.database.schema.instances import instance, volume
 from amiable.model.boot import Boot, Fault, Stage
 from amiable.model.instance import Instance
+from amiable.model.link import Lease
 from amiable.model.principal import Principal
 from amiable.model.units import BLOCK_BYTES
+from amiable.rules.boot_failure import NEVER_ASKED_DHCP
 from amiable.server import boot_watch
 from amiable.server.boot_watch import BOOT_FAILURE, SILENT_SECONDS_MAX, BootWatch
 from amiable.services import Services
@@ -159,6 +161,62 @@ def test_a_more_telling_cause_replaces_the_guess_of_silence(
     place.print(b"Kernel panic - not syncing: x\n")
     assert "panicked" in str(place.reason())
     assert SILENT_SECONDS_MAX > 60
+
+
+@pytest.fixture
+def leases(monkeypatch: pytest.MonkeyPatch) -> list[Lease]:
+    """What the network agent tells: the last of the list."""
+    told: list[Lease] = []
+    monkeypatch.setattr("amiable.vm.fabric.lease_of", lambda *_: told[-1] if told else None)
+    monkeypatch.setattr(boot_watch, "LEASE_PAUSE_SECONDS", 0.0)
+    return told
+
+
+def now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_dhcp_is_marked_with_the_time_of_our_own_answer_and_the_console_is_asked_where_there_is_none(
+    make: Callable[..., Place], leases: list[Lease]
+) -> None:
+    place = make(50.0)
+    leases.append(Lease(now() - 60, now() - 55, now() - 55))
+    place.look()
+    assert place.boots()[0].marks == (), "that was the boot before"
+    leases.append(Lease(now() - 60, now() - 20, now() - 20))
+    place.print(b"udhcpc: lease of 172.31.0.4 obtained\n")
+    leases.append(Lease(now() - 60, now(), now()))  # renewed: the first one counts
+    place.look()
+    (mark,) = place.boots()[0].marks
+    assert mark.stage is Stage.DHCP and 29 < mark.seconds < 31 and not mark.is_at_latest
+
+    leases.clear()
+    place.watch.begin_again()
+    place.print(b"udhcpc: lease of 172.31.0.4 obtained\n")
+    (mark,) = place.boots()[-1].marks
+    assert mark.stage is Stage.DHCP and mark.seconds < WAIT_SECONDS
+
+
+def test_a_guest_that_got_no_address_and_then_one_has_got_over_it(
+    make: Callable[..., Place], leases: list[Lease]
+) -> None:
+    place = make(50.0)
+    leases.append(Lease(now() - 60, now()))
+    place.print(b"udhcpc: no lease, failing\n")
+    assert "The guest got no address" in str(place.reason())
+    leases.append(Lease(now() - 60, now(), now()))
+    place.look()
+    assert place.reason() is None and place.boots()[0].cause is None
+
+
+def test_a_silent_guest_that_has_not_even_an_address_is_told_so(
+    make: Callable[..., Place], leases: list[Lease], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot_watch, "SILENT_SECONDS_MAX", -1.0)
+    place = make(50.0)
+    leases.append(Lease(now() - 60))
+    place.look()
+    assert NEVER_ASKED_DHCP in str(place.reason())
 
 
 def test_another_reason_is_not_overwritten(make: Callable[..., Place], services: Services) -> None:

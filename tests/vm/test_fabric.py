@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from amiable.rules.firewall import tap_name
 from amiable.vm import fabric, process
 from amiable.vm.directory import locked, open_directory
 from amiable.vm.network import NetworkFailed
-from amiable.vm.process import Process
+from amiable.vm.process import Process, identity_of
 from tests.support.fabrics import (
     DATA,
     OUT,
@@ -162,6 +164,30 @@ def test_a_way_reaches_its_guest_past_the_groups_and_no_other(net: Net) -> None:
         with way, pytest.raises(OSError):
             way.settimeout(SILENCE_SECONDS)
             way.connect((data.private_ip, 22))
+
+
+def test_what_a_guest_has_asked_of_dhcp_and_been_given_is_known(net: Net) -> None:
+    web = interface(4)
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    guest = net.guest(web)
+    net.enforce([web], OUT)
+    tap = tap_name(web.id)
+    with net.agent() as agent:
+        since, *nothing = agent.lease(tap)
+        assert before <= since and nothing == [None, None]
+        assert guest.ask_dhcp(1) is not None
+        wait_until(lambda: agent.lease(tap).asked_at is not None)
+        assert agent.lease(tap).given_at is None, "an offer is no lease"
+        assert guest.ask_dhcp(3, options=b"\x32\x04" + IPv4Address(web.private_ip).packed) is not None
+        wait_until(lambda: agent.lease(tap).given_at is not None)
+        given = agent.lease(tap)
+        assert given.since == since and given.given_at == given.asked_at
+        with pytest.raises(NetworkFailed):
+            agent.lease("t-none")
+    qemu = Process(**{**asdict(identity_of(os.getpid())), "facts": {"link": link(web)._asdict()}})
+    assert fabric.lease_of(net.data, qemu) == given
+    assert fabric.lease_of(net.data / "elsewhere", qemu) is None
+    assert fabric.lease_of(net.data, identity_of(os.getpid())) is None
 
 
 def test_a_guest_that_floods_dhcp_is_not_heard_for_a_while_and_its_neighbour_is(net: Net) -> None:

@@ -24,3 +24,14 @@ class Link(NamedTuple):
     hostname: str
     domain: str
     mtu: int
+
+
+class Lease(NamedTuple):
+    """What the guest behind a tap and our DHCP have said to each other, in seconds since the host's boot; None: nothing.
+
+    ``since``: from when on they were listened to.  ``asked_at`` and ``given_at`` are the last time of each.
+    """
+
+    since: float
+    asked_at: float | None = None
+    given_at: float | None = None

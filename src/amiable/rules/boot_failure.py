@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from amiable.model.boot import Cause, Fault, Stage
+from amiable.model.link import Lease
 from amiable.rules.boot_stage import LINE_BYTES_MAX, STAGES, lines_of, stages_of
 
 TEXT_BYTES_MAX: Final = 256 * 1024
@@ -81,6 +82,9 @@ WORDS: Final = {
     Fault.NO_DHCP: "The guest got no address: nobody answered its DHCP request, or it did not hear the answer.",
     Fault.METADATA_NEVER_ASKED: "The guest has not asked for its metadata yet.",
 }
+
+LEASE_NOT_TAKEN: Final = "The guest got no address: it asked for one by DHCP and did not take what it was offered."
+NEVER_ASKED_DHCP: Final = "The guest has asked neither for an address by DHCP nor for its metadata."
 
 _MISSING: Final = re.compile(
     rb"modprobe: (?:FATAL: )?[Mm]odule ([\w-]{1,40}) not found|(?:Can't|can't|could not) (?:find|load) module:? ['\"]?([\w-]{1,40})"
@@ -179,6 +183,16 @@ def no_boot_loader(advice: str) -> Cause:
     return Cause(fault, f"{WORDS[fault]} {advice}".rstrip())
 
 
-def silence(reading: Reading) -> Cause:
-    """The cause where a guest stays silent for long: what its console said, else that it never asked."""
-    return reading.cause or Cause(Fault.METADATA_NEVER_ASKED, WORDS[Fault.METADATA_NEVER_ASKED])
+def silence(reading: Reading, lease: Lease | None = None, since: float = 0.0) -> Cause:
+    """The cause where a guest stays silent for long: what its console said, else what our DHCP heard, else that it never asked.
+
+    ``lease``: None where DHCP is not ours; ``since``: when the boot began, in seconds since the host's boot.
+    """
+    if reading.cause is not None:
+        return reading.cause
+    if lease is not None and (lease.given_at or 0.0) < since:
+        if (lease.asked_at or 0.0) >= since:
+            return Cause(Fault.NO_DHCP, LEASE_NOT_TAKEN)
+        if lease.since <= since:
+            return Cause(Fault.NO_DHCP, NEVER_ASKED_DHCP)
+    return Cause(Fault.METADATA_NEVER_ASKED, WORDS[Fault.METADATA_NEVER_ASKED])

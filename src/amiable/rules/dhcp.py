@@ -29,10 +29,11 @@ _WANTED, _SECONDS, _TYPE, _SERVER, _END = 50, 51, 53, 54, 255
 
 
 class Reply(NamedTuple):
-    """A packet for port 68 of ``address``."""
+    """A packet for port 68 of ``address``; ``is_given``: with it the guest has its lease."""
 
     packet: bytes
     address: str
+    is_given: bool
 
 
 def answer(packet: bytes, link: Link) -> Reply | None:
@@ -65,7 +66,7 @@ def answer(packet: bytes, link: Link) -> Reply | None:
         COOKIE,
     ) + _told(told, link, with_lease=not is_inform)  # fmt: skip
     to = link.address if told == ACK and client == ours else BROADCAST
-    return Reply(body.ljust(REPLY_BYTES_MIN, b"\0"), to)
+    return Reply(body.ljust(REPLY_BYTES_MIN, b"\0"), to, told == ACK and not is_inform)
 
 
 def _options(data: bytes) -> Iterator[tuple[int, bytes]]:

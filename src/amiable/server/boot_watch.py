@@ -2,7 +2,7 @@
 
     console.log ──what is new──▶ rules/boot_failure ─▶ stages and the cause ─▶ the row of this boot
                 └──────────────▶ rules/password_data ─▶ the row of its password
-    the row's first metadata request, a probe of port 22 ─▶ stages
+    the row's first metadata request, a probe of port 22, a lease of our own DHCP ─▶ stages
     the console quiet for a while after a start or a reset ─▶ services/consoles: the post that GetConsoleOutput answers with
 
 Times count from QEMU's start, or from a reset of the guest.  A server that finds a machine running reads its log from the beginning:
@@ -26,6 +26,7 @@ from amiable.model.boot import Boot, Cause, Fault, Mark, Stage
 from amiable.model.errors import Refusal
 from amiable.model.hardware import Profile
 from amiable.model.instance import Instance, Reason
+from amiable.model.link import Lease
 from amiable.model.principal import Principal
 from amiable.rules.boot_failure import TEXT_BYTES_MAX, Reading, no_boot_loader, read_on, silence
 from amiable.rules.boot_ways import BootWays, advice, cannot_start
@@ -35,7 +36,7 @@ from amiable.server.tunnel import connect_guest
 from amiable.services import Services
 from amiable.services.boot_ways import root_ways
 from amiable.services.consoles import post
-from amiable.vm import console
+from amiable.vm import console, fabric
 from amiable.vm.directory import Directory
 from amiable.vm.process import Process
 
@@ -51,6 +52,7 @@ SSH_PORT: Final = "22"
 PROBE_SECONDS_MAX: Final = 900.0
 PROBE_PAUSE_SECONDS: Final = 2.0
 BANNER_SECONDS_MAX: Final = 5.0
+LEASE_PAUSE_SECONDS: Final = 1.0
 PROBES_MAX: Final = 8
 """At once, of all guests."""
 LOOK_BYTES_MAX: Final = 32 * 1024
@@ -81,6 +83,9 @@ class BootWatch:
         self._services = services
         self._instance = instance
         self._directory = directory
+        self._qemu = qemu
+        self._lease: Lease | None = None
+        self._lease_at = 0.0
         self._machine = int(qemu.facts.get("boot", 0))
         self._zero = qemu.start_ticks / os.sysconf("SC_CLK_TCK")
         self._is_late = _uptime() - self._zero > LATE_SECONDS
@@ -105,7 +110,7 @@ class BootWatch:
         if has_started and (cause is None or cause.fault is not Fault.KERNEL_PANIC or self._reading.cause is None):
             cause = self._earlier = None
         elif cause is None and (self._services.now() - instance.began_at).total_seconds() > SILENT_SECONDS_MAX:
-            cause = silence(self._reading)
+            cause = silence(self._reading, self._lease, self._zero)
         is_said = instance.state_reason_code == BOOT_FAILURE
         if cause is None:
             if is_said:
@@ -188,6 +193,8 @@ class BootWatch:
             reached.add(Stage.METADATA)
         if self._ssh_at is not None:
             reached.add(Stage.SSH)
+        if self._has_lease(is_said=Stage.DHCP in reached):
+            reached.add(Stage.DHCP)
         self._mark(reached)
         self._look_for_ssh(reached)
         self._look_for_post()
@@ -250,7 +257,32 @@ class BootWatch:
         if stage is Stage.SSH:
             assert self._ssh_at is not None
             return Mark(stage, round(self._ssh_at - self._zero, 2), self._is_late)
+        given_at = self._lease_of_boot()
+        if stage is Stage.DHCP and given_at is not None:
+            return Mark(stage, round(given_at - self._zero, 2))
         return Mark(stage, seconds, self._is_late)
+
+    def _has_lease(self, *, is_said: bool) -> bool:
+        """Whether our own DHCP gave the guest its address in this boot: asked for now and then until it did, and where the console says so.
+
+        A guest that said before that it got none has got over that.
+        """
+        now = _uptime()
+        if any(mark.stage is Stage.DHCP for mark in self._boot.marks) or now - self._zero > PROBE_SECONDS_MAX:
+            return False
+        if is_said or now >= self._lease_at:
+            self._lease_at = now + LEASE_PAUSE_SECONDS
+            self._lease = fabric.lease_of(self._services.data, self._qemu)
+        given_at, cause = self._lease_of_boot(), self._reading.cause
+        if given_at is not None and given_at > self._heard_at and cause is not None and cause.fault is Fault.NO_DHCP:
+            self._reading = replace(self._reading, cause=None)
+            self._keep(replace(self._boot, cause=None))
+        return given_at is not None
+
+    def _lease_of_boot(self) -> float | None:
+        """When our DHCP last gave the guest its address, if that was in this boot; in seconds since the host's boot."""
+        given_at = None if self._lease is None else self._lease.given_at
+        return given_at if given_at is not None and given_at >= self._zero else None
 
     def _keep(self, boot: Boot) -> None:
         with self._services.database.write() as c:

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from amiable.model.link import Link
+from amiable.model.link import Lease, Link
 from amiable.rules.firewall import CLOSED, ruleset
 from amiable.rules.qemu_command import TAP_DESCRIPTOR
 from amiable.vm import network, process
@@ -209,6 +209,11 @@ class Agent:
         """Has a tap served that there is already; ``listener`` is its metadata socket where the caller has it."""
         self._ask({"do": "keep", "link": link._asdict()}, [] if listener is None else [listener.fileno()])
 
+    def lease(self, tap: str) -> Lease:
+        """What the tap's guest has asked of our DHCP, and been given."""
+        reply = self._ask({"do": "lease", "tap": tap})[0]
+        return Lease(reply["since"], reply["asked_at"], reply["given_at"])
+
     def metadata_listener(self, tap: str) -> socket.socket:
         """The socket that takes the metadata connections of the tap's guest."""
         return socket.socket(fileno=self._descriptor({"do": "metadata", "tap": tap}))
@@ -269,6 +274,18 @@ def metadata_listener(directory: Directory, qemu: Process) -> socket.socket:
             if link.tap not in agent.state()["taps"]:
                 agent.keep(link, None)
             return agent.metadata_listener(link.tap)
+
+
+def lease_of(data: Path, qemu: Process) -> Lease | None:
+    """What the machine's guest has asked of our DHCP; None in another mode than *routed*, or where its agent does not tell."""
+    link = link_of(qemu)
+    if link is None:
+        return None
+    try:
+        with open_fabric(data, link.vpc_id) as fabric, Agent(fabric) as agent:
+            return agent.lease(link.tap)
+    except (NetworkFailed, OSError):
+        return None
 
 
 def digest(text: str) -> str:

@@ -33,7 +33,7 @@ import sys
 import time
 from typing import Any
 
-from amiable.model.link import Link
+from amiable.model.link import Lease, Link
 from amiable.rules import dhcp
 from amiable.vm import launcher, links
 from amiable.vm.holder import is_allowed
@@ -61,6 +61,12 @@ class Served:
         self.places: float = DHCP_BURST
         self.counted_at = time.monotonic()
         self.asleep = False
+        self.lease = Lease(uptime())
+
+
+def uptime() -> float:
+    """Seconds since the host's boot, on the clock of process start times."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Agent:
@@ -144,6 +150,8 @@ class Agent:
                     return self._keep(Link(**request["link"]), given)
                 case "metadata":
                     return {"ok": True}, [os.dup(self._served[request["tap"]].metadata.fileno())]
+                case "lease":
+                    return {"ok": True, **self._served[request["tap"]].lease._asdict()}, []
                 case "way":
                     return {"ok": True}, [links.open_way(self._served[request["tap"]].link.tap).detach()]
                 case "host":
@@ -220,6 +228,8 @@ class Agent:
             reply = dhcp.answer(packet, served.link)
             if reply is not None:
                 served.dhcp.sendto(reply.packet, (reply.address, 68))
+                now = uptime()
+                served.lease = served.lease._replace(asked_at=now, **({"given_at": now} if reply.is_given else {}))
 
     def _wake(self) -> bool:
         """Listens again to those that have waited; whether some still wait."""
