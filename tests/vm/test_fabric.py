@@ -1,6 +1,7 @@
 """Routed mode in namespaces that the tests make: agents, taps and rules are real, guests are namespaces of their own."""
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -14,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from amiable.rules.firewall import tap_name
-from amiable.vm import fabric, process
+from amiable.vm import fabric, fabric_agent, process
 from amiable.vm.directory import locked, open_directory
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process, identity_of
+from tests.server.fake_machine import serving
 from tests.support.fabrics import (
     DATA,
     OUT,
@@ -152,16 +154,15 @@ def test_a_way_reaches_its_guest_past_the_groups_and_no_other(net: Net) -> None:
     web, data = interface(4), interface(5)
     a, b = net.boot([web, data], {})
     with a.listen(22) as listener, b.listen(22), net.agent() as agent:
-        with agent.connect(tap_name(web.id), web.private_ip, 22) as near:
+        with fabric.dial(net.data, link(web), 22) as near:
             far, (seen, _) = listener.accept()
             with far:
                 assert seen == "172.31.0.1"
                 near.sendall(b"hello")
                 assert far.recv(10) == b"hello"
-        with pytest.raises(ConnectionRefusedError):
-            agent.connect(tap_name(web.id), web.private_ip, 23)
-        way = socket.socket(fileno=agent._descriptor({"do": "way", "tap": tap_name(web.id)}))
-        with way, pytest.raises(OSError):
+        with pytest.raises(NetworkFailed, match="refused"):
+            fabric.dial(net.data, link(web), 23)
+        with agent.way(tap_name(web.id)) as way, pytest.raises(OSError):
             way.settimeout(SILENCE_SECONDS)
             way.connect((data.private_ip, 22))
 
@@ -355,3 +356,18 @@ def test_a_tap_that_cannot_be_made_is_said_where_it_is_needed(net: Net, tmp_path
 def test_without_a_link_there_is_no_tap(tmp_path: Path) -> None:
     with fabric.making_tap(tmp_path, None) as taps:
         assert taps() == []
+
+
+def test_an_agent_tells_of_many_taps_in_one_answer_and_what_is_cut_short_is_no_answer(tmp_path: Path) -> None:
+    taps = [tap_name(f"eni-{number:017x}") for number in range(1000)]
+    said = [json.dumps({"ok": True, "taps": taps, "rules": "", "host": False}).encode(), b'{"ok": tr']
+
+    def talk(client: socket.socket) -> None:
+        while client.recv(fabric_agent.PACKET_BYTES_MAX):
+            client.sendall(said.pop(0))
+
+    with fabric.open_fabric(tmp_path, VPC, make=True) as folder:
+        with serving(folder.path, "agent.sock", socket.SOCK_SEQPACKET, talk), fabric.Agent(folder) as agent:
+            assert agent.state()["taps"] == taps
+            with pytest.raises(NetworkFailed, match="cut short"):
+                agent.state()

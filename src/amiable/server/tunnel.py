@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import re
 import socket
-from pathlib import Path
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,7 +24,6 @@ from amiable.model.errors import (
 )
 from amiable.model.hardware import NetworkKind
 from amiable.model.instance import State
-from amiable.model.link import Link
 from amiable.model.principal import Principal
 from amiable.server.contracts import Caller, in_thread
 from amiable.services import Services
@@ -74,7 +72,7 @@ def connect_guest(services: Services, principal: Principal, instance_id: str, po
         raise InvalidParameterValue(parameter="port", value=port, why="Give a port from 1 to 65535.")
     with services.database.read() as c:
         instance = instances.get_instance(c, instance_id)
-    if instance is None or instance.account_id != principal.account_id:
+    if instance is None or (instance.account_id, instance.region) != (principal.account_id, principal.region):
         raise NotFound("instance", [instance_id])
     if instance.state is not State.RUNNING:
         raise IncorrectInstanceState(instance_id=instance_id, verb="connected to")
@@ -85,7 +83,7 @@ def connect_guest(services: Services, principal: Principal, instance_id: str, po
                 raise Unavailable("The instance's machine has just ended.")
             link = fabric.link_of(qemu)
             if link is not None:
-                return _dial(services.data, link, int(port))
+                return fabric.dial(services.data, link, int(port), wait_seconds=HOLDER_SECONDS_MAX)
             if network.kind_of(qemu) is not NetworkKind.NAMESPACE:
                 raise UnsupportedOperation(NO_WAY_IN)
             with machine.monitor(directory, qemu) as qmp:
@@ -94,18 +92,6 @@ def connect_guest(services: Services, principal: Principal, instance_id: str, po
                 return holder.connect(forwarded)
     except (MachineFailed, NetworkFailed, FileNotFoundError) as error:
         raise Unavailable(f"The instance's port {port} cannot be reached: {error}") from None
-
-
-def _dial(data: Path, link: Link, port: int) -> socket.socket:
-    """A connection to the guest's port; it comes from the router, whatever the security groups say: the call was the owner's."""
-    with (
-        fabric.open_fabric(data, link.vpc_id) as folder,
-        fabric.Agent(folder, wait_seconds=HOLDER_SECONDS_MAX) as agent,
-    ):
-        try:
-            return agent.connect(link.tap, link.address, port)
-        except OSError as error:
-            raise NetworkFailed(error.strerror or "it did not answer in time") from None
 
 
 async def _carry(websocket: WebSocket, guest: socket.socket) -> None:

@@ -14,6 +14,7 @@ through ``/proc/self/fd/N``.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -172,10 +173,21 @@ def make_directory(data: Path, instance_id: str, uids: range) -> None:
         shutil.rmtree(temp, ignore_errors=True)
         temp.mkdir(mode=0o700)
         if os.geteuid() == 0:
-            taken = {entry.stat(follow_symlinks=False).st_uid for entry in os.scandir(folder) if entry.is_dir()}
-            uid = next(uid for uid in uids if uid not in taken)
+            uid = _free_uid(folder, uids)
             os.chown(temp, uid, uid)
         temp.rename(folder / instance_id)
+
+
+def _free_uid(folder: Path, uids: range) -> int:
+    taken = set()
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):  # an instance that ends just now
+            taken.add(entry.stat(follow_symlinks=False).st_uid)
+    free = next((uid for uid in uids if uid not in taken), None)
+    if free is None:
+        why = f"All {len(uids)} user ids of guests are taken (the administrator can raise the setting guest_uid_count)"
+        raise OSError(errno.EUSERS, why)
+    return free
 
 
 def remove_directory(data: Path, instance_id: str) -> None:

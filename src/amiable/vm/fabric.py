@@ -218,17 +218,9 @@ class Agent:
         """The socket that takes the metadata connections of the tap's guest."""
         return socket.socket(fileno=self._descriptor({"do": "metadata", "tap": tap}))
 
-    def connect(self, tap: str, address: str, port: int) -> socket.socket:
-        """A connection to the guest behind the tap; raises OSError where it does not answer."""
-        way = socket.socket(fileno=self._descriptor({"do": "way", "tap": tap}))
-        try:
-            way.settimeout(CONNECT_SECONDS_MAX)
-            way.connect((address, port))
-            way.settimeout(None)
-        except OSError:
-            way.close()
-            raise
-        return way
+    def way(self, tap: str) -> socket.socket:
+        """A TCP socket, not connected yet, that reaches the guest behind the tap and nothing else."""
+        return socket.socket(fileno=self._descriptor({"do": "way", "tap": tap}))
 
     def take_host(self, addresses: Sequence[str]) -> None:
         """Has what comes from the host's ``addresses`` taken."""
@@ -248,12 +240,32 @@ class Agent:
             body, passed, _flags, _address = socket.recv_fds(self._socket, PACKET_BYTES_MAX, 1, socket.MSG_CMSG_CLOEXEC)
         except OSError as error:
             raise NetworkFailed(f"the network agent does not answer: {error}") from None
-        reply: dict[str, Any] = json.loads(body) if body else {"ok": False, "error": "the network agent ended"}
+        try:
+            reply: dict[str, Any] = json.loads(body) if body else {"ok": False, "error": "the network agent ended"}
+        except ValueError:
+            reply = {"ok": False, "error": "the network agent's answer is cut short"}
         if not reply["ok"]:
             for descriptor in passed:
                 os.close(descriptor)
             raise NetworkFailed(str(reply.get("error", "no words")))
         return reply, passed
+
+
+def dial(data: Path, link: Link, port: int, *, wait_seconds: float = 0.0) -> socket.socket:
+    """A connection to the guest's port, whatever its security groups say; ``wait_seconds`` for an agent that has died.
+
+    The agent has places for a few at once: none is held while a guest is waited for.  Raises NetworkFailed.
+    """
+    with open_fabric(data, link.vpc_id) as folder, Agent(folder, wait_seconds=wait_seconds) as agent:
+        way = agent.way(link.tap)
+    try:
+        way.settimeout(CONNECT_SECONDS_MAX)
+        way.connect((link.address, port))
+        way.settimeout(None)
+    except OSError as error:
+        way.close()
+        raise NetworkFailed(error.strerror or "it did not answer in time") from None
+    return way
 
 
 def metadata_listener(directory: Directory, qemu: Process) -> socket.socket:

@@ -40,7 +40,8 @@ from amiable.vm.holder import is_allowed
 
 SOCKET = "agent.sock"
 CLIENTS_MAX = 16
-PACKET_BYTES_MAX = 4096
+PACKET_BYTES_MAX = 64 * 1024
+"""A state names every tap: some thousands have room."""
 RULES_BYTES_MAX = 16 << 20
 DESCRIPTORS_MAX = 2
 LOOK_SECONDS = 5.0
@@ -89,7 +90,8 @@ class Agent:
         while not self._is_over():
             for key, _ in self._waiting.select(0.2 if self._wake() else LOOK_SECONDS):
                 if isinstance(key.data, Served):
-                    self._answer_dhcp(key.data)
+                    if key.data in self._served.values():  # else it went with what was done just before
+                        self._answer_dhcp(key.data)
                 else:
                     key.data(key.fileobj)
 
