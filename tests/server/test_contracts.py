@@ -8,7 +8,8 @@ import pytest
 
 from amiable.model.errors import RequestTimeout, RequestTooLarge, Unauthenticated
 from amiable.server import limits
-from amiable.server.contracts import Body, in_thread
+from amiable.server.contracts import Body
+from amiable.server.s3_answer import transfer
 
 CHUNKS = (b"one", b"", b"two", b"three")
 WHOLE = b"".join(CHUNKS)
@@ -87,14 +88,14 @@ def test_a_worker_thread_reads_the_body_as_a_file(size: int) -> None:
                 parts.append(part)
             return b"".join(parts)
 
-        return await in_thread(drain)
+        return await transfer(drain)
 
     assert anyio.run(main) == WHOLE
 
 
 def test_a_worker_thread_meets_the_wrong_hash_too() -> None:
     async def main() -> bytes:
-        return await in_thread(body("0" * 64).reader().readall)
+        return await transfer(body("0" * 64).reader().readall)
 
     with pytest.raises(Unauthenticated):
         anyio.run(main)

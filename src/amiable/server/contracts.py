@@ -18,25 +18,26 @@ import hmac
 import io
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
-import anyio
 import anyio.from_thread
-import anyio.to_thread
 from starlette.datastructures import Headers, QueryParams
 
 from amiable.model.errors import RequestTimeout, RequestTooLarge, Unauthenticated
 from amiable.model.principal import Principal
 from amiable.rules.sigv4 import Signature
 from amiable.server import limits
+from amiable.server.threads import Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_OPERATIONS: Final = Threads(limits.OPERATIONS_AT_ONCE, "operation")
+
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """``function(*args, **kwargs)`` in a worker thread, at most ``limits.OPERATIONS_AT_ONCE`` at a time."""
-    return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=limits.operations())
+    return await _OPERATIONS.run(lambda: function(*args, **kwargs))
 
 
 class Body:
@@ -90,12 +91,12 @@ class Body:
         return self._whole
 
     def reader(self) -> "BodyReader":
-        """A binary stream over the body for code that runs by :func:`in_thread` (and only there)."""
+        """A binary stream over the body for code that runs by ``s3_answer.transfer`` (and only there)."""
         return BodyReader(self.stream())
 
 
 class BodyReader(io.RawIOBase):
-    """A blocking view of a body, read from a worker thread that :func:`in_thread` started."""
+    """A blocking view of a body, read from a worker thread that ``s3_answer.transfer`` started."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks

@@ -47,23 +47,13 @@ REST_SECONDS_MAX: Final = 10
 TRANSFERS_AT_ONCE: Final = 32
 """Bodies that are received at once.  A slow client holds one of these threads, and none of those that answer other calls."""
 
-_operations: RunVar[anyio.CapacityLimiter] = RunVar("operations")
 _transfers: RunVar[anyio.CapacityLimiter] = RunVar("transfers")
-
-
-def operations() -> anyio.CapacityLimiter:
-    """This event loop's limiter of operations."""
-    return _limiter(_operations, OPERATIONS_AT_ONCE)
 
 
 def transfers() -> anyio.CapacityLimiter:
     """This event loop's limiter of transfers."""
-    return _limiter(_transfers, TRANSFERS_AT_ONCE)
-
-
-def _limiter(held: RunVar[anyio.CapacityLimiter], size: int) -> anyio.CapacityLimiter:
-    limiter = held.get(None)
+    limiter = _transfers.get(None)
     if limiter is None:
-        limiter = anyio.CapacityLimiter(size)
-        held.set(limiter)
+        limiter = anyio.CapacityLimiter(TRANSFERS_AT_ONCE)
+        _transfers.set(limiter)
     return limiter
