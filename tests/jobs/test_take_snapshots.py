@@ -11,7 +11,7 @@ from amiable.api.ec2.create_image import create_image
 from amiable.api.ec2.create_snapshots import create_snapshot
 from amiable.blocks.store import BlockStore
 from amiable.database import images, instances, jobs, schema, snapshots, tags, volumes
-from amiable.jobs import moments, take_snapshots
+from amiable.jobs import moments, take_snapshots, terminate
 from amiable.jobs.changed_blocks import BATCH_BLOCKS
 from amiable.jobs.context import Interrupted, JobContext
 from amiable.jobs.machine import export
@@ -23,11 +23,12 @@ from amiable.model.units import BLOCK_BYTES
 from amiable.model.volume import Volume
 from amiable.rules.hardware import disk_of
 from amiable.rules.lifecycle import Event
-from amiable.services import Services
+from amiable.services import Services, volume_work
 from amiable.vm import disk_export, exporter, machine
 from amiable.vm.directory import make_directory, open_directory
 from amiable.wire.generated import ec2
 from tests.api.ec2.launching import make_snapshot
+from tests.jobs.test_machine_jobs import context as machine_context
 from tests.jobs.test_machine_jobs import launch
 from tests.support.services import make_account
 from tests.support.work import run_jobs
@@ -287,3 +288,48 @@ def test_a_moment_of_a_qemu_that_has_ended_leaves_nothing(still: Still) -> None:
     take_snapshots.take_snapshots(context)
     assert still.snapshot(made).state == "completed", "it was taken anew, of the disk at rest"
     assert not any(path.name.startswith(("disks", "copies")) for path in still.folder.iterdir())
+
+
+def terminated(still: Still) -> None:
+    with still.services.database.write() as c:
+        instances.set_state(c, still.instance.id, Event.TERMINATE_ASKED, now=still.services.now())
+    terminate.terminate(machine_context(still.services, "terminate", still.instance))
+
+
+def test_a_snapshot_comes_of_a_volume_whose_instance_was_terminated_meanwhile(still: Still) -> None:
+    """Backed up, then ended: the volume goes with its instance, but not before its snapshot is there."""
+    still.io("write -P 9 512k 512k")
+    backup = still.ask()
+    terminated(still)
+    with still.services.database.read() as c:
+        left = volumes.get_volume(c, still.volume.id)
+    assert left is not None and (left.state, left.instance_id) == ("deleting", None)
+    run_jobs(still.services)
+    assert still.snapshot(backup).state == "completed"
+    assert still.blocks(backup) == {0: OLD, 1: bytes([9]) * BLOCK_BYTES, 2: OLD, 2000: OLD}
+    with still.services.database.write() as c:
+        volume_work.enqueue_moving(c, still.services)
+    run_jobs(still.services)
+    with still.services.database.read() as c:
+        assert volumes.get_volume(c, still.volume.id) is None
+
+
+def test_a_snapshot_goes_on_where_what_served_its_moment_has_ended(still: Still) -> None:
+    still.io("write -P 9 512k 512k")
+    backup = still.ask()
+    context = still.context()
+    moment = take_snapshots.take_moment(context)
+    terminated(still)
+    assert not moments.lasts(still.services, moment, [still.volume])
+    take_snapshots.take_snapshots(context)
+    assert still.snapshot(backup).state == "completed"
+    assert still.blocks(backup)[1] == bytes([9]) * BLOCK_BYTES
+
+
+def test_a_volume_that_is_gone_makes_no_snapshot_that_looks_whole(still: Still) -> None:
+    backup = still.ask()
+    with still.services.database.write() as c:
+        volumes.delete_volume(c, still.volume.id)
+    run_jobs(still.services)
+    found = still.snapshot(backup)
+    assert found.state == "error" and f"The volume {still.volume.id} was deleted" in (found.state_message or "")

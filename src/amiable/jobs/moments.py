@@ -110,6 +110,9 @@ def _busy_seconds(context: JobContext) -> float:
 def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume], *, is_asked: bool) -> Moment | None:
     """None while the instance or a volume is between two states.  ``is_asked``: the guest's agent is."""
     tag = tag_of(next(iter(items.values())))
+    gone = items.keys() - {volume.id for volume in volumes}
+    if gone:  # nothing is known of what it held, and a snapshot without it would look whole
+        raise MomentLost(f"The volume {min(gone)} was deleted before what it held could be read.")
     if any(volume.attachment_state not in (None, AttachmentState.ATTACHED) for volume in volumes):
         return None
     places = {volume.id: place_of(services.data, volume) for volume in volumes}
@@ -121,7 +124,8 @@ def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]
     reading = Reading(tag, tuple(disk_of(volume) for volume in held))
     with open_place(services.data, where) as directory:
         if where.instance_id is None:
-            assert len(held) == 1
+            if len(held) > 1:
+                raise MomentLost("The volumes are not together any more: their instance has ended.")
             with locked(directory):
                 _hold_still(services, directory, reading, held)
             return Moment(tag, names)

@@ -30,8 +30,11 @@ from amiable.model.snapshot import PENDING, Snapshot
 from amiable.model.volume import Volume
 from amiable.services import Services
 from amiable.services.content_digests import digest_of
+from amiable.vm.machine import MachineFailed
 
 KIND: Final = "take-snapshots"
+MOMENTS_MAX: Final = 3
+"""How often one run of the job takes the moment, where what serves it ends."""
 LOST: Final = (
     "The moment at which the guest had been shut down for it was lost with the end of what served its disks. "
     "Make it again."
@@ -45,9 +48,7 @@ def take_snapshots(context: JobContext) -> None:
         return
     try:
         if not context.data.get("is_read"):
-            moment = _moment(context)
-            for snapshot in _wanted(context):
-                _copy(context, moment, snapshot)
+            _read(context)
             context.checkpoint({**context.data, "is_read": True}, 99)
         _let_go(context)
         _complete(context)
@@ -89,6 +90,23 @@ def _wanted(context: JobContext) -> list[Snapshot]:
     with context.services.database.read() as c:
         found = [snapshots.get(c, snapshot_id) for _, snapshot_id in context.data["items"]]
     return [snapshot for snapshot in found if snapshot is not None and snapshot.state == PENDING]
+
+
+def _read(context: JobContext) -> None:
+    """Copies what the volumes held at the moment; where what served it has ended, at a later one, a few times.
+
+    So a snapshot comes of a volume whose instance was stopped or terminated meanwhile, as on EC2.
+    """
+    for others in reversed(range(MOMENTS_MAX)):
+        moment = _moment(context)
+        try:
+            for snapshot in _wanted(context):
+                _copy(context, moment, snapshot)
+            return
+        except (NbdFailed, MachineFailed):
+            is_final = context.data.get("is_clean") or others == 0
+            if is_final or moments.lasts(context.services, moment, volumes_of(context)):
+                raise
 
 
 def _moment(context: JobContext) -> Moment:

@@ -10,7 +10,7 @@ from amiable.jobs.stop import power_off
 from amiable.model.instance import State
 from amiable.model.volume import Volume
 from amiable.rules.lifecycle import Event
-from amiable.services import consoles
+from amiable.services import consoles, volume_work
 from amiable.services.roots import drop_unused_roots
 from amiable.vm import disk_export, machine, volume_files
 from amiable.vm.directory import locked, open_directory, remove_directory
@@ -26,6 +26,8 @@ def terminate(context: JobContext) -> None:
     if facts.instance.state is not State.SHUTTING_DOWN:
         return
     kept = tuple(volume for volume in facts.volumes if not goes(volume))
+    with services.database.read() as c:
+        read = [each for each in facts.volumes if goes(each) and volumes.is_being_read(c, each.id)]
     with contextlib.suppress(FileNotFoundError), open_directory(services.data, facts.instance.id) as directory:
         if kept and not context.data.get("force"):
             power_off(context, directory, POWER_OFF_SECONDS_MAX)
@@ -34,10 +36,10 @@ def terminate(context: JobContext) -> None:
             consoles.keep(services, facts.instance.id, facts.instance.boot_count, directory)
             disk_export.end_still_disk(directory)
             unexport(services, facts.volumes)
-            for volume in kept:
+            for volume in (*kept, *read):
                 volume_files.move_out(services.data, directory, volume.id)
             remove_directory(services.data, facts.instance.id)
-    gone = [volume for volume in facts.volumes if goes(volume)]
+    gone = [volume for volume in facts.volumes if goes(volume) and volume not in read]
     with services.database.write() as c:
         context.save(c, progress_percent=90)
         for volume in gone:
@@ -45,6 +47,10 @@ def terminate(context: JobContext) -> None:
         drop_unused_roots(services, c)
         for volume in kept:
             volumes.detach_volume(c, volume.id)
+        for volume in read:  # its bytes go once the snapshot that is being made of it is there
+            volumes.detach_volume(c, volume.id)
+            volumes.set_deleting(c, volume.id)
+            volume_work.enqueue(c, services, volume, volume_work.DELETE)
         instances.set_state(c, facts.instance.id, Event.TERMINATED, now=services.now())
     for volume in gone:
         forget_volume(services, volume.id)
