@@ -68,7 +68,7 @@ def test_a_file_is_made_whole_and_takes_little_room(tmp_path: Path) -> None:
     try:
         directory = Directory(tmp_path, descriptor, None)
         layout = empty_qcow2(100 * GIB, None)
-        directory.write_sparse("disk.qcow2", layout.parts, layout.file_bytes)
+        directory.put("disk.qcow2", layout.parts, layout.file_bytes)
     finally:
         os.close(descriptor)
     facts = (tmp_path / "disk.qcow2").stat()

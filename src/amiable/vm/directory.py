@@ -82,7 +82,7 @@ class Directory:
     def write(self, name: str, body: bytes) -> None:
         """Makes ``name`` anew, for QEMU to read."""
         with self._new(name) as file:
-            os.write(file, body)
+            _write_all(file, body)
 
     def write_parts(self, name: str, parts: Iterable[bytes]) -> None:
         """Makes ``name`` anew of ``parts``, for QEMU to read."""
@@ -90,13 +90,20 @@ class Directory:
             for part in parts:
                 _write_all(target, part)
 
-    def write_sparse(self, name: str, parts: Iterable[tuple[int, bytes]], size_bytes: int) -> None:
-        """Makes ``name`` anew, ``size_bytes`` long, zero but for ``parts`` at their offsets, for QEMU to read and write."""
-        with self._new(name) as target:
+    def put(self, name: str, parts: Iterable[tuple[int, bytes]], size_bytes: int) -> None:
+        """Makes ``name`` of ``size_bytes``, zero but for ``parts`` at their offsets, for QEMU to read and write; whole or not at all.
+
+        Durable on return, and its bytes before its name: what a crash of the host leaves under the name is never made again.
+        """
+        temp = name + ".new"
+        with self._new(temp) as target:
             os.ftruncate(target, size_bytes)
             for offset, part in parts:
-                written = os.pwrite(target, part, offset)
-                assert written == len(part)
+                os.lseek(target, offset, os.SEEK_SET)
+                _write_all(target, part)
+            os.fdatasync(target)
+        os.rename(temp, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+        os.fsync(self.descriptor)
 
     def link_in(self, source: Path, name: str) -> None:
         """Makes ``name`` anew as the file ``source``, which nobody may write to; a copy where it lies on another file system."""

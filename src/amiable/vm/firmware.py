@@ -26,9 +26,7 @@ def make_variables(directory: Directory, uefi_data: str | None) -> None:
         store = template if uefi_data is None else write_store(template, read_uefi_data(uefi_data))
     except UnreadableStore as error:
         raise MachineFailed(f"the image's UefiData cannot be used. {error}") from None
-    temp = NAME + ".new"
-    directory.write_parts(temp, (store,))
-    os.rename(temp, NAME, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
+    directory.put(NAME, [(0, store)], len(store))
 
 
 def read_variables(directory: Directory) -> tuple[Variable, ...] | None:

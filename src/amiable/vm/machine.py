@@ -58,11 +58,8 @@ def make_overlay(directory: Directory, disk: Disk) -> None:
     """The disk's qcow2 overlay, as long as the volume, unless it is there; whole or not at all."""
     if directory.exists(disk.overlay):
         return
-    temp = disk.overlay + ".new"
     made = empty_qcow2(disk.size_bytes, f"nbd+unix:///?socket={disk.socket}" if disk.has_base else None)
-    directory.write_sparse(temp, made.parts, made.file_bytes)
-    os.rename(temp, disk.overlay, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
-    os.fsync(directory.descriptor)
+    directory.put(disk.overlay, made.parts, made.file_bytes)
 
 
 def run_tool(directory: Directory, argv: list[str]) -> None:
