@@ -260,30 +260,33 @@ def run(sides: Sides, rounds: int) -> dict[str, list[Measure]]:
 # ── the stages alone ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def time_stages(sides: Sides, folder: Path) -> dict[str, dict[str, Measure]]:
-    """What each stage takes alone: of bundling, and of unbundling a bundle of ours."""
-    folder.mkdir(exist_ok=True)
+def time_stages(sides: Sides, folder: Path, rounds: int) -> dict[str, dict[str, Measure]]:
+    """What each stage takes alone, medians of ``rounds``: of bundling, and of unbundling a bundle of ours."""
     with open_image_file(sides.image) as layout:
         header = sparse_tar.header("image", layout.size_bytes, layout.extents)
-        stages: dict[str, dict[str, Measure]] = {"bundle": {}, "unbundle": {}}
+        stages: dict[str, dict[str, list[Measure]]] = {"bundle": {}, "unbundle": {}}
 
         def chunks() -> Iterator[bytearray]:
             return pipeline.tar_chunks(header, layout, None)
 
         def clock(verb: str, stage: str, work: Callable[[], object]) -> None:
-            sides.warm()
-            stages[verb][stage] = measure(work)
+            stages[verb][stage] = []
+            for _ in range(rounds):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                sides.warm()
+                stages[verb][stage].append(measure(work))
 
         held = list(chunks())
         clock("bundle", "read", lambda: sum(map(len, chunks())))
         clock("bundle", "SHA-1", lambda: [hashlib.sha1(chunk).digest() for chunk in held])
         deflated: list[bytes] = []
+
+        def deflate() -> None:
+            deflated[:] = pool.map(lambda chunk: pipeline.deflate(chunk, pipeline.LEVEL)[0], held)
+
         with ThreadPoolExecutor(min(pipeline.WORKERS_MAX, os.cpu_count() or 1)) as pool:
-            clock(
-                "bundle",
-                "deflate",
-                lambda: deflated.extend(pool.map(lambda chunk: pipeline.deflate(chunk, pipeline.LEVEL)[0], held)),
-            )
+            clock("bundle", "deflate", deflate)
         held.clear()
     clock("bundle", "encrypt, cut, write", lambda: _cut(deflated, folder))
     clock("unbundle", "fetch, decrypt", lambda: sum(map(len, _fetch(sides))))
@@ -293,7 +296,7 @@ def time_stages(sides: Sides, folder: Path) -> dict[str, dict[str, Measure]]:
     clock("unbundle", "SHA-1", lambda: [hashlib.sha1(piece).digest() for piece in plain])
     clock("unbundle", "write", lambda: _write(plain, folder / "image"))
     shutil.rmtree(folder)
-    return stages
+    return {verb: medians(taken) for verb, taken in stages.items()}
 
 
 def _cut(deflated: list[bytes], folder: Path) -> None:
@@ -385,10 +388,10 @@ def compare(sides: Sides, median: dict[str, Measure]) -> dict[str, float]:
     return figures
 
 
-def bounds(sides: Sides, folder: Path, dense: dict[str, float]) -> dict[str, float]:
+def bounds(sides: Sides, folder: Path, dense: dict[str, float], rounds: int) -> dict[str, float]:
     """The stages alone, and our share of the slowest one's speed."""
     figures: dict[str, float] = {}
-    for verb, stages in time_stages(sides, folder / "stages").items():
+    for verb, stages in time_stages(sides, folder / "stages", rounds).items():
         figures |= {f"{verb}: stage alone, seconds: {stage}": taken.wall_seconds for stage, taken in stages.items()}
         figures[f"{verb}: bound / ours"] = max(taken.wall_seconds for taken in stages.values()) / dense[verb]
         all_cores = sum(taken.cpu_seconds for taken in stages.values()) / (os.cpu_count() or 1)
@@ -426,7 +429,7 @@ def main() -> None:
         sides = Sides(image, folder)
         median = medians(run(sides, chosen.rounds))
         dense = {"bundle": median["bundle ours"].wall_seconds, "unbundle": median["open ours"].wall_seconds}
-        figures = compare(sides, median) | bounds(sides, folder, dense)
+        figures = compare(sides, median) | bounds(sides, folder, dense, chosen.rounds)
         figures |= other_sizes(sides, folder, dense, min(chosen.rounds, SPARSE_ROUNDS_MAX))
         data_bytes = image.stat().st_blocks * 512
     if chosen.json:

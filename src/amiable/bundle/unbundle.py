@@ -225,7 +225,7 @@ def _without_holes(piece: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
     while index >= 0:
         start = lead + index * HOLE_BYTES
         end = min(start + HOLE_BYTES, len(piece))
-        if piece[start:end] == _HOLE[: end - start]:
+        if piece.startswith(_HOLE[: end - start], start):
             if done < start:
                 yield done, piece[done:start]
             done = end
