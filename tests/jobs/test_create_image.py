@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from amiable.database import instances, jobs
-from amiable.jobs.context import JobContext
+import pytest
+
+from amiable.database import instances, jobs, snapshots
+from amiable.jobs import context as context_module
+from amiable.jobs.context import JobContext, Later
 from amiable.jobs.registry import JOBS
 from amiable.rules.lifecycle import Event
 from tests.conformance.test_create_image import BOOTED, Hand, hands, owner
@@ -43,6 +46,27 @@ def test_an_instance_that_was_stopped_meanwhile_is_imaged_as_it_lies(owner: Hand
     JOBS[KIND].run(context)
     assert image_of(owner, image)["State"] == "pending"
     JOBS[KIND].run(context)  # twice is once
+    finish(owner, context)
+    run_jobs(owner.services)
+    assert image_of(owner, image)["State"] == "available"
+
+
+def test_the_guest_runs_on_while_another_snapshot_of_its_disks_is_being_made(
+    owner: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context_module, "PATIENCE_SECONDS", 0.0)
+    instance, image, context = begun(owner, "read by another")
+    (owner.services.data / "instances" / instance).mkdir()
+    volume = owner.volumes(instance)["/dev/sda1"].id
+    other = owner.ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    with pytest.raises(Later):
+        JOBS[KIND].run(context)
+    assert "moment" not in context.data and image_of(owner, image)["State"] == "pending"
+    with owner.services.database.write() as c:
+        snapshots.fail(c, other, "over")
+        for event in (Event.STOP_ASKED, Event.STOPPED):
+            instances.set_state(c, instance, event, now=owner.services.now())
+    JOBS[KIND].run(context)
     finish(owner, context)
     run_jobs(owner.services)
     assert image_of(owner, image)["State"] == "available"

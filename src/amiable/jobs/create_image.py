@@ -1,6 +1,6 @@
 """create-image: a running instance shut down for its image and started again in its place; data as ``take-snapshots`` has it.
 
-    power button ─▶ off, or deaf for POWER_OFF_SECONDS_MAX ═ moment, and the job take-snapshots ─▶ reset ─▶ running
+    others read? wait ─▶ power button ─▶ off, or deaf for POWER_OFF_SECONDS_MAX ═ moment, and the job take-snapshots ─▶ reset ─▶ running
 
 The guest is off for the moment only: what it held is read while it runs again.  The moment, the beginning of the snapshots and the job
 that reads are one transaction; a job that was killed starts the guest again in any case.  While it is queued or runs, under the key of
@@ -10,7 +10,7 @@ the instance's reboot, the supervisor takes a power-off for the job's own.
 import contextlib
 from typing import Final
 
-from amiable.database import instances, jobs
+from amiable.database import instances, jobs, snapshots
 from amiable.jobs import moments, take_snapshots
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, facts_of, words
@@ -18,6 +18,7 @@ from amiable.jobs.stop import power_off
 from amiable.model.instance import State
 from amiable.vm import machine
 from amiable.vm.directory import Directory, open_directory
+from amiable.vm.disk_export import DiskBusy
 from amiable.vm.machine import MachineFailed
 from amiable.vm.process import Process
 
@@ -53,6 +54,7 @@ def _shut_down_and_take(context: JobContext) -> None:
     is_off = True
     with contextlib.suppress(FileNotFoundError), open_directory(services.data, instance_id) as directory:
         if facts_of(services, instance_id).instance.state is State.RUNNING:
+            _wait_for_others(context)
             is_off = power_off(context, directory, POWER_OFF_SECONDS_MAX)
             if not is_off:
                 context.go_on()
@@ -61,12 +63,25 @@ def _shut_down_and_take(context: JobContext) -> None:
     with services.database.write() as c:
         moment = take_snapshots.begin(services, c, context.data, moment, is_off=is_off)
         handed = {**context.data, "moment": moment.as_data(), "next": {}, "is_clean": is_off}
-        context.save(c, {**handed, "must_start": moment.is_running}, progress_percent=50)
+        context.save(c, handed, progress_percent=50)
         key = f"{context.data['items'][0][1]}:{take_snapshots.KIND}"
         jobs.enqueue(c, take_snapshots.KIND, key, data=handed, now=now, host=services.host)
         if moment.is_running:
             instances.set_rebooted(c, instance_id, now)
     services.wake()
+
+
+def _wait_for_others(context: JobContext) -> None:
+    """Returns once the volumes' other snapshots are made: a disk is read at one moment at a time, and the guest would be off until then."""
+    while _is_read_by_others(context):
+        if moments.busy_seconds(context) > moments.BUSY_SECONDS_MAX:
+            raise DiskBusy("other snapshots are being made of its volumes")
+        context.wait(moments.LOOK_SECONDS)
+
+
+def _is_read_by_others(context: JobContext) -> bool:
+    with context.services.database.read() as c:
+        return any(snapshots.count_pending_of(c, volume_id) > 1 for volume_id, _ in context.data["items"])
 
 
 def _start_again(context: JobContext) -> None:

@@ -91,7 +91,7 @@ def take(context: JobContext, items: Sequence[tuple[str, str]], volumes: Callabl
             taken = _try(context.services, dict(items), volumes(), is_asked=context.data.get("image_id") is not None)
         except DiskBusy:
             taken = None
-            if _busy_seconds(context) > BUSY_SECONDS_MAX:
+            if busy_seconds(context) > BUSY_SECONDS_MAX:
                 raise
         if taken is not None:
             context.data.pop("busy_since", None)
@@ -99,7 +99,7 @@ def take(context: JobContext, items: Sequence[tuple[str, str]], volumes: Callabl
         context.wait(LOOK_SECONDS)
 
 
-def _busy_seconds(context: JobContext) -> float:
+def busy_seconds(context: JobContext) -> float:
     """How long ago the job found the disks read by another for the first time, in whichever of its runs."""
     now = context.services.now()
     if "busy_since" not in context.data:
