@@ -172,6 +172,13 @@ def test_the_profile_xen_hvm_starts_by_bios_only() -> None:
     )
 
 
+def test_an_image_that_prefers_uefi_starts_by_bios_where_the_profile_asked_for_has_nothing_else() -> None:
+    prefers = image(boot_mode="uefi-preferred")
+    assert plan(prefers).boot_mode == "uefi" and plan(prefers, profile_tag="nitro").boot_mode == "uefi"
+    told = plan(prefers, profile_tag="xen-hvm")
+    assert (told.boot_mode, told.profile.profile) == ("legacy-bios", Profile.XEN_HVM)
+
+
 @pytest.mark.parametrize(
     ("name", "vcpus", "memory_mib"),
     [("amiable.2c4g", 2, 4096), ("amiable.1c128m", 1, 128), ("amiable.64c1024g", 64, 1 << 20)],

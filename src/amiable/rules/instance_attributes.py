@@ -19,6 +19,7 @@ from amiable.model.errors import (
     InvalidParameterValue,
     UnsupportedOperation,
 )
+from amiable.model.hardware import Profile
 from amiable.model.instance import Instance, State
 from amiable.model.instance_errors import InvalidInstanceAttributeValue, UnsupportedInstanceAttribute
 from amiable.model.instance_type import InstanceType, find_type
@@ -117,7 +118,8 @@ def choose_boot_mode(instance: Instance, type_: InstanceType) -> str:
     """The boot mode that an instance of ``type_`` starts in: its image's, ``uefi-preferred`` resolved, else the type's first."""
     wanted = instance.image_boot_mode
     if wanted == "uefi-preferred":
-        return "uefi" if "uefi" in type_.boot_modes else "legacy-bios"
+        has_uefi = "uefi" in type_.boot_modes and instance.hardware_profile != Profile.XEN_HVM
+        return "uefi" if has_uefi else "legacy-bios"
     return wanted or (instance.boot_mode if instance.boot_mode in type_.boot_modes else type_.boot_modes[0])
 
 

@@ -22,6 +22,7 @@ from amiable.model.errors import (
     Malformed,
     Unsupported,
 )
+from amiable.model.hardware import Profile
 from amiable.model.image import Image, ImageType
 from amiable.model.instance import MetadataOptions
 from amiable.model.instance_type import DEFAULT, InstanceType, find_type
@@ -110,7 +111,7 @@ def plan(image: Image, asked: Asked, known: Known, *, account_id: str) -> Plan:
     boot = choose_boot_images(
         image, kernel_id=asked.kernel_id, ramdisk_id=asked.ramdisk_id, known=known.images, account_id=account_id
     )
-    boot_mode = choose_boot_mode(image, type_)
+    boot_mode = choose_boot_mode(image, type_, asked.profile_tag)
     profile = hardware_profile.choose(image, boot, asked.profile_tag, boot_mode=boot_mode)
     return Plan(
         image=image,
@@ -162,14 +163,14 @@ def _check_fit(image: Image, type_: InstanceType) -> None:
         )
 
 
-def choose_boot_mode(image: Image, type_: InstanceType) -> str:
-    """legacy-bios or uefi: the image's, ``uefi-preferred`` resolved, the type's first without one."""
+def choose_boot_mode(image: Image, type_: InstanceType, profile_tag: str | None = None) -> str:
+    """legacy-bios or uefi: the image's, ``uefi-preferred`` resolved by the type and the profile asked for, the type's first without one."""
     if image.virtualization_type == PARAVIRTUAL or image.boot_mode is None:
         return type_.boot_modes[0]
     wanted = image.boot_mode
     has_uefi = "uefi" in type_.boot_modes and image.architecture != "i386"
     if wanted == "uefi-preferred":
-        return "uefi" if has_uefi else "legacy-bios"
+        return "uefi" if has_uefi and profile_tag != Profile.XEN_HVM else "legacy-bios"
     if wanted == "uefi" and image.architecture == "i386":
         raise InvalidParameterCombination(
             f"The image {image.id} is i386 and starts by uefi only; the UEFI firmware here starts 64-bit loaders.",
