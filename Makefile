@@ -34,7 +34,7 @@ demo-stop:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m scripts.demo stop; else echo "there is no demo"; fi
 
 test: setup-test lint
-	$(PYTEST) -m "not torture" $(PYTEST_ARGUMENTS)
+	$(PYTEST) -m "not torture and not matrix" $(PYTEST_ARGUMENTS)
 
 lint: setup
 	ruff check .

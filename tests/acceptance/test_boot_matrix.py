@@ -24,6 +24,7 @@ from tests.support.boots import Note, boot_since
 from tests.support.guests import tiny_guest
 from tests.support.other_guests import ipxe_disk, memtest_disk
 from tests.support.server import Server
+from tests.support.signed_guest import signed_disk
 
 KEY_NAME = "matrix"
 ENROLLED = Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")
@@ -164,12 +165,33 @@ def test_uefi_preferred_starts_by_uefi_and_the_root_beside_a_clone_of_it(
     journey.terminate(server, instance)
 
 
+def enrolled_keys() -> str:
+    """Microsoft's keys, as an image brings them."""
+    return write_uefi_data([it for it in read_store(ENROLLED.read_bytes()) if it.name in ("PK", "KEK", "db", "dbx")])
+
+
+@pytest.mark.boot
+def test_with_keys_enrolled_a_signed_chain_starts_and_the_guest_says_that_secure_boot_is_on(
+    server: Server, key: Path, note_boot: Note
+) -> None:
+    signed = import_by_ebs_direct(server, signed_disk())
+    image = register(server, signed, "signed", BootMode="uefi", EnaSupport=True, UefiData=enrolled_keys())
+    launched = launch(
+        server, image, InstanceType="amiable.1c512m"
+    )  # with 256 MiB the machine resets as the signed GRUB starts the kernel
+    said = journey.wait_for_console(server, launched.instance_id, READY)
+    found = journey.ssh(server, launched.instance_id, key, "dmesg | grep -i 'secure *boot'")
+    note_boot(launched.boot("tiny, signed", "nitro", "uefi", "SSH, Secure Boot on"))
+    assert "secureboot: Secure boot enabled" in found and "Secure boot enabled" in said
+    assert "Kernel is locked down from EFI Secure Boot" in found
+    journey.terminate(server, launched.instance_id)
+
+
 @pytest.mark.boot
 def test_with_keys_enrolled_a_boot_loader_that_none_of_them_signed_is_refused(
     server: Server, key: Path, snapshot: str, note_boot: Note
 ) -> None:
-    keys = write_uefi_data([it for it in read_store(ENROLLED.read_bytes()) if it.name in ("PK", "KEK", "db", "dbx")])
-    image = register(server, snapshot, "secure", BootMode="uefi", EnaSupport=True, UefiData=keys)
+    image = register(server, snapshot, "secure", BootMode="uefi", EnaSupport=True, UefiData=enrolled_keys())
     launched = launch(server, image)
     said = journey.wait_for_console(server, launched.instance_id, "Access Denied")
     note_boot(launched.boot("tiny, Secure Boot", "nitro", "uefi", "refused: Access Denied"))

@@ -32,7 +32,7 @@ echo found=$(grep '^Found single datasource' /run/cloud-init/ds-identify.log)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("boot_mode", "instance_type"),
-    [("legacy-bios", "t2.micro"), pytest.param("uefi", "amiable.1c1g", marks=pytest.mark.torture)],
+    [("legacy-bios", "t2.micro"), pytest.param("uefi", "amiable.1c1g", marks=pytest.mark.matrix)],
 )
 def test_debian_finds_the_ec2_data_source_by_itself(
     server: Server, tmp_path: Path, note_boot: Note, boot_mode: str, instance_type: str

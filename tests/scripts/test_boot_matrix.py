@@ -57,7 +57,7 @@ def test_times_may_differ_and_what_was_reached_may_not() -> None:
         "tiny, nitro, uefi: 'SSH' on the page, 'userspace' in this run"
     ]
     assert overclaims([A_BOOT], []) == ["tiny, nitro, uefi: 'SSH' on the page, None in this run"]
-    assert overclaims([replace(A_BOOT, is_torture=True)], []) == []
+    assert overclaims([replace(A_BOOT, is_apart=True)], []) == []
 
 
 def test_what_the_page_does_not_say_yet_is_told_and_is_no_false_claim() -> None:

@@ -15,6 +15,8 @@ from tests.support.proofs import WHOLE, chosen_marks
 
 PROPERTY = "boot"
 ALL_BOOTS = "(boot or slow) and not torture"
+APART = ("matrix", "torture")
+"""Marks of what ``make test`` leaves out."""
 Note = Callable[[Boot], None]
 
 
@@ -29,8 +31,8 @@ def noter(request: pytest.FixtureRequest) -> Note:
     def note(boot: Boot) -> None:
         assert not unknown([boot]), boot
         test = request.node.nodeid.partition("@")[0].partition("[")[0]
-        is_torture = request.node.get_closest_marker("torture") is not None
-        told = asdict(replace(boot, test=test, is_torture=is_torture))
+        is_apart = any(request.node.get_closest_marker(mark) for mark in APART)
+        told = asdict(replace(boot, test=test, is_apart=is_apart))
         request.node.user_properties.append((PROPERTY, json.dumps(told)))
 
     return note
@@ -56,7 +58,7 @@ class Boots:
             return
         if self.config.getoption("record_boots"):
             is_anew = session.exitstatus == 0 and chosen_marks(self.config) == ALL_BOOTS
-            kept = [boot for boot in read_boots() if boot.is_torture or not is_anew]
+            kept = [] if is_anew else read_boots()
             write_boots([*kept, *self.seen])
         elif session.exitstatus == 0 and chosen_marks(self.config) in WHOLE:
             false = overclaims(read_boots(), self.seen)

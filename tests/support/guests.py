@@ -10,6 +10,8 @@ from amiable.bundle.house.bootstrap import build_disk, package_sources, require_
 from amiable.bundle.house.recipe import DISK_BYTES, FILES, Kind, recipe
 from amiable.bundle.volume import boot_loader
 from amiable.bundle.volume import disk as layout
+from amiable.bundle.volume.disk import PLANS
+from amiable.vm.appliance.programs import run
 from guests import debian
 from guests.outputs import build_once, default_cache, digest_of_files
 from guests.tiny.build import build_cached
@@ -89,6 +91,38 @@ def house_disk(kind: Kind) -> Path:
 
     build_once(folder, inputs, build)
     return folder / "disk.img"
+
+
+@dataclass(frozen=True)
+class Paravirtual:
+    """What a paravirtual image is made of: root as a bare file system, and its kernel and initial RAM disk as files."""
+
+    root: Path
+    kernel: Path
+    ramdisk: Path
+
+
+@cache
+def paravirtual(disk: Path) -> Paravirtual:
+    """The root of one of our own Debian disks, taken out of it; made once, and kept beside the other guests."""
+    plan = PLANS["gpt"]
+    folder = guest_cache() / "guests" / f"{disk.parent.name}-pv"
+    parts = Paravirtual(folder / "root.ext4", folder / "vmlinuz", folder / "initrd")
+
+    def build(into: Path) -> None:
+        root = into / parts.root.name
+        length = plan.root_bytes(disk.stat().st_size)
+        place = [f"skip={plan.root_offset_bytes}", f"count={length}", "iflag=skip_bytes,count_bytes"]
+        run(["dd", f"if={disk}", f"of={root}", "bs=1M", "conv=sparse", "status=none", *place])
+        with root.open("r+b") as file:
+            file.truncate(length)
+        for link, part in (("/vmlinuz", parts.kernel), ("/initrd.img", parts.ramdisk)):
+            said = run(["debugfs", "-R", f"stat {link}", str(root)]).stdout
+            target = said.partition('link dest: "')[2].partition('"')[0]
+            run(["debugfs", "-R", f"dump /{target} {into / part.name}", str(root)])
+
+    build_once(folder, {"disk": disk.parent.name, "builder": digest_of_files([Path(__file__)])}, build)
+    return parts
 
 
 def facts_of(text: str) -> dict[str, str]:
