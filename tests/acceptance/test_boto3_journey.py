@@ -87,6 +87,33 @@ def lend_a_role(server: Server, instance_id: str, key: Path, account_id: str) ->
     assert denied.value.response["Error"]["Code"] == "UnauthorizedOperation"
 
 
+def give_and_take_an_address(server: Server, instance_id: str, key: Path, account_id: str) -> None:
+    """The running guest's metadata have an elastic address as long as it is associated."""
+    ec2 = server.client("ec2", account_id)
+    (interface,) = journey.describe(ec2, instance_id)["NetworkInterfaces"]
+    of_interface = f"meta-data/network/interfaces/macs/{interface['MacAddress']}"
+
+    def told() -> list[str]:
+        names = ["meta-data/public-ipv4", "meta-data/public-hostname", f"{of_interface}/public-ipv4s"]
+        names.append(f"{of_interface}/ipv4-associations/{address['PublicIp']}")
+        script = f'for each in {" ".join(names)}; do echo "$(imds $each)"; done; imds meta-data/; imds {of_interface}/'
+        lines = journey.ssh(server, instance_id, key, f". /usr/lib/amiable/functions; {script}", account=account_id)
+        return lines.splitlines()
+
+    address = ec2.allocate_address(Domain="vpc")
+    listed = ("public-ipv4", "public-hostname", "public-ipv4s", "ipv4-associations/")
+    assert told()[:4] == [""] * 4
+    association = ec2.associate_address(AllocationId=address["AllocationId"], InstanceId=instance_id)["AssociationId"]
+    public, name, of_card, private, *tree = told()
+    assert public == of_card == address["PublicIp"] and private == interface["PrivateIpAddress"]
+    assert name == f"ec2-{public.replace('.', '-')}.compute-1.amazonaws.com"
+    assert set(listed) <= set(tree)
+    ec2.disassociate_address(AssociationId=association)
+    gone = told()
+    assert gone[:4] == [""] * 4 and "instance-id" in gone and not set(listed) & set(gone)
+    ec2.release_address(AllocationId=address["AllocationId"])
+
+
 @pytest.mark.boot
 @pytest.mark.proves(
     "ec2",
@@ -143,6 +170,7 @@ def test_a_second_account_launches_only_after_sharing_and_reaches_the_guest(serv
     assert running["Tags"] == [{"Key": "Name", "Value": "first"}]
 
     lend_a_role(server, instance, key, second)
+    give_and_take_an_address(server, instance, key, second)
 
     # the guest writes a marker over allocated blocks of its root, and shows it after a reboot
     journey.ssh(server, instance, key, "echo marker-$(hostname) > /marker; sync", account=second)
