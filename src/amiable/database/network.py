@@ -112,6 +112,11 @@ def list_vpcs(c: Connection, account_id: str, region: str) -> list[Vpc]:
     return [Vpc(**{name: row._mapping[name] for name in _VPC}) for row in rows]
 
 
+def existing_vpcs(c: Connection, vpc_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that there are rows of, whoever owns them."""
+    return {row.id for some in batches(vpc_ids) for row in c.execute(select(V.c.id).where(V.c.id.in_(some)))}
+
+
 def set_vpc_attributes(c: Connection, vpc_id: str, **attributes: bool) -> None:
     """Changes ``has_dns_support`` or ``has_dns_hostnames``."""
     c.execute(update(V).where(V.c.id == vpc_id).values(**attributes))

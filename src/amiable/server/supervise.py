@@ -40,7 +40,7 @@ from amiable.server.boot_watch import BootWatch, wait_for_probes
 from amiable.server.fabrics import Fabrics
 from amiable.server.imds import MetadataService
 from amiable.server.refusals import log_failure
-from amiable.server.sweep import JOB_OF, enqueue, resume, sweep
+from amiable.server.sweep import JOB_OF, enqueue, resume, sweep, sweep_fabrics
 from amiable.server.volume_sweep import let_go, sweep_volumes
 from amiable.server.watch import Watch
 from amiable.services import Services, recycle_bin
@@ -126,6 +126,7 @@ class Supervisor:
             self._swept_at = time.monotonic()
             resume(self._services, rows)
             sweep(self._services)
+            sweep_fabrics(self._services)
             sweep_volumes(self._services)
             disk_space.keep_reserve(self._services.data)
             self._meter(rows)

@@ -1,15 +1,16 @@
 """What no event tells: passing states without a job, and directories whose instance is not running."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection
 
-from amiable.database import instances, jobs
+from amiable.database import instances, jobs, network
 from amiable.model.instance import TERMINATED_VISIBLE, Instance, State
 from amiable.services import Services
-from amiable.vm import console_log, disk_export, machine
+from amiable.vm import console_log, disk_export, fabric, machine
 from amiable.vm.directory import DirectoryBusy, locked, open_directory, remove_directory
 from amiable.vm.machine import MachineFailed
 
@@ -60,6 +61,17 @@ def sweep(services: Services) -> None:
             row = instances.get_instance(c, instance_id)
         if row is None or (row.terminated_at is not None and row.terminated_at <= services.now() - TERMINATED_VISIBLE):
             console_log.forget(services.data, instance_id)
+
+
+def sweep_fabrics(services: Services) -> None:
+    """Removes what is left on this host of VPCs that are gone."""
+    left = fabric.list_fabrics(services.data)
+    with services.database.read() as c:
+        there = network.existing_vpcs(c, left)
+    for vpc_id in [each for each in left if each not in there]:
+        with contextlib.suppress(DirectoryBusy):
+            if fabric.remove_fabric(services.data, vpc_id):
+                log.info("%s: what was left of its network here is removed", vpc_id)
 
 
 def _sweep_one(services: Services, instance_id: str, *, is_gone: bool) -> None:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import select
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,20 @@ def open_fabric(data: Path, vpc_id: str, *, make: bool = False) -> Iterator[Dire
         yield Directory(path, descriptor, None)
     finally:
         os.close(descriptor)
+
+
+def list_fabrics(data: Path) -> list[str]:
+    """The VPCs that there are directories of."""
+    return sorted(path.name for path in (data / FOLDER).glob("*"))
+
+
+def remove_fabric(data: Path, vpc_id: str) -> bool:
+    """Removes the directory of a VPC that is gone, unless an agent still lives in it; whether it did.  Raises DirectoryBusy."""
+    with open_fabric(data, vpc_id) as fabric, locked(fabric, wait_seconds=0):
+        if find_agent(fabric) is not None:
+            return False
+        shutil.rmtree(fabric.path)
+        return True
 
 
 def find_agent(fabric: Directory) -> Process | None:
