@@ -8,6 +8,7 @@ volumes is added as a rule, and to :data:`CALLS` for what may happen in the midd
 import contextlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,26 +22,30 @@ from sqlalchemy import select, update
 from amiable.api.ec2 import instance_states as api
 from amiable.api.ec2.volume_attachments import attach_volume, detach_volume
 from amiable.api.ec2.volumes import create_volume, delete_volume
-from amiable.database import instances, interfaces, schema, volumes
-from amiable.jobs import boot, moments, reboot, stop, terminate, volume_machine
+from amiable.database import instances, interfaces, jobs, schema, volumes
+from amiable.jobs import boot, create_image, moments, reboot, stop, terminate, volume_machine
+from amiable.jobs.context import JobContext
 from amiable.model.errors import Refusal
 from amiable.model.image import Image
 from amiable.model.instance import Instance, State
 from amiable.model.principal import Principal
 from amiable.model.volume import VolumeState
 from amiable.rules.lifecycle import NEXT
-from amiable.server import sweep
+from amiable.server import sweep, worker
 from amiable.server.supervise import Supervisor
 from amiable.server.worker import Workers
 from amiable.services import Services
 from amiable.vm.directory import Directory, locked
 from amiable.wire.generated import ec2
 from tests.api.ec2.launching import make_image, make_instance_store_image, run_one
+from tests.server.fake_disks import read_cells
 from tests.server.fake_host import Died, Host, exists
+from tests.server.life_copies import KINDS, Copies
 from tests.support.clock import Clock
 from tests.support.services import make_account, open_services
 
 EXAMPLES, STEPS = int(os.environ.get("AMIABLE_LIFE_EXAMPLES", "25")), 30
+EXAMPLES_OFTEN: Final = 200
 INSTANCES_MAX: Final = 3
 VOLUMES_MAX: Final = 2
 VOLUME_REFUSALS: Final = {
@@ -53,7 +58,10 @@ VOLUME_REFUSALS: Final = {
 }
 SETTLE_ROUNDS_MAX: Final = 60
 FINAL: Final = (State.RUNNING, State.STOPPED, State.TERMINATED)
+WAITS_MAX: Final = 12
+"""How often jobs wait in turn before the server ends in order."""
 WHICH = st.integers(0, INSTANCES_MAX - 1)
+STEP = st.one_of(st.integers(0, 30), st.integers(0, 90))
 
 CALLS: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = {
     "stop": (api.stop_instances, ec2.StopInstancesRequest),
@@ -88,6 +96,19 @@ def place() -> Iterator[tuple[Services, Principal, Clock]]:
             yield services, make_account(services, "owner", administrator=True)[1], clock
 
 
+class Turns(threading.Event):
+    """A job's ``stop``: while the job waits the other workers go on; where nothing comes of that, the server ends in order."""
+
+    def __init__(self, life: "Life") -> None:
+        super().__init__()
+        self._life = life
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self.is_set():
+            self._life.others_go_on()
+        return self.is_set()
+
+
 class Life(RuleBasedStateMachine):
     """One owner's instances on one host."""
 
@@ -99,13 +120,16 @@ class Life(RuleBasedStateMachine):
         self.host.stand_in(self.patch)
         for module in (boot, moments, stop, terminate, volume_machine, sweep):
             self.patch.setattr(module, "locked", self.locked)
+        self.patch.setattr(worker, "JobContext", lambda services, job: JobContext(services, job, Turns(self)))
         for module, name, value in (
-            (stop, "POWER_OFF_SECONDS_MAX", 0.02),
-            (terminate, "POWER_OFF_SECONDS_MAX", 0.02),
-            (reboot, "POWER_OFF_SECONDS_MAX", 0.02),
-            (stop, "LOOK_SECONDS", 0.001),
+            (stop, "POWER_OFF_SECONDS_MAX", 1.0),
+            (terminate, "POWER_OFF_SECONDS_MAX", 1.0),
+            (reboot, "POWER_OFF_SECONDS_MAX", 1.0),
+            (create_image, "POWER_OFF_SECONDS_MAX", 1.0),
         ):
             self.patch.setattr(module, name, value)
+        self.copies = Copies(self.services, self.principal, self.host)
+        self.depth = self.waits = 0
         self.ids: list[str] = []
         self.volume_ids: list[str] = []
         self.seen: dict[str, State] = {}
@@ -206,7 +230,7 @@ class Life(RuleBasedStateMachine):
             if not self.run_one():
                 return
 
-    @rule(step=st.integers(0, 30))
+    @rule(step=STEP)
     def work_and_die(self, step: int) -> None:
         """The server is killed at some step of a job, or of supervision, and started again."""
         self.host.plan = (step, self.host.die)
@@ -216,12 +240,29 @@ class Life(RuleBasedStateMachine):
         if self.host.is_dead:
             self.server_starts()
 
-    @rule(step=st.integers(0, 30), which=WHICH, verb=st.sampled_from(sorted(CALLS)), jobs=st.integers(0, 2))
+    @rule(which=WHICH, kind=st.sampled_from(KINDS), waits=st.booleans())
+    def copy(self, which: int, kind: str, waits: bool) -> None:
+        """An image, snapshots or a new root are asked for; the call may be refused."""
+        if which < len(self.ids):
+            self.copies.ask(kind, self.ids[which])
+        while waits and self.run_one():
+            pass
+
+    @rule(which=st.integers(0, 9), deletes=st.booleans())
+    def end_copy(self, which: int, deletes: bool) -> None:
+        self.copies.end(which, deletes=deletes)
+
+    @rule(step=STEP, which=WHICH, verb=st.sampled_from([*sorted(CALLS), *KINDS, "end"]), jobs=st.integers(0, 2))
     def work_and_be_asked(self, step: int, which: int, verb: str, jobs: int) -> None:
         """In the middle of a job a call comes in, and another worker takes what it asks for."""
 
         def happen() -> None:
-            self.ask(which, verb)
+            if verb in CALLS:
+                self.ask(which, verb)
+            elif verb == "end":
+                self.copies.end(step, deletes=True)
+            elif which < len(self.ids):
+                self.copies.ask(verb, self.ids[which])
             for _ in range(jobs):
                 self.run_one()
 
@@ -249,20 +290,19 @@ class Life(RuleBasedStateMachine):
             if how == "dead":
                 guest.die()
             elif how == "panic":
-                guest.status = "guest-panicked"
-                guest.events.append({"event": "GUEST_PANICKED"})
+                guest.panic()
             else:
                 guest.power_off()
 
-    @rule(fails=st.booleans(), is_deaf=st.booleans())
-    def fortune(self, fails: bool, is_deaf: bool) -> None:
-        """How the next guests will be: one that cannot be started, those that ignore their power button."""
-        self.host.fails_to_start, self.host.is_deaf = fails, is_deaf
+    @rule(fails=st.booleans(), is_deaf=st.booleans(), has_agent=st.booleans())
+    def fortune(self, fails: bool, is_deaf: bool, has_agent: bool) -> None:
+        """How the next guests will be: one that cannot be started, those that ignore their power button, or have an agent."""
+        self.host.fails_to_start, self.host.is_deaf, self.host.has_agent = fails, is_deaf, has_agent
 
     @rule()
     def look(self) -> None:
         """The supervisor looks, and sweeps."""
-        self.clock.pass_(seconds=61)
+        self.time_passes(61)
         self.supervisor._swept_at = -1e9
         try:
             self.supervisor.look()
@@ -270,14 +310,48 @@ class Life(RuleBasedStateMachine):
         except Died:
             assert self.host.is_dead
 
+    def look_and_work(self) -> None:
+        """All that is due is done, as far as the server lives."""
+        self.look()
+        while self.run_one():
+            pass
+
+    def time_passes(self, seconds: float) -> None:
+        """A server that lives keeps the leases of its jobs."""
+        self.clock.pass_(seconds=seconds)
+        running = self.workers._running
+        if running and not self.host.is_dead:
+            with self.host._write() as c:
+                for key in jobs.renew(c, owner=self.workers.owner, keys=list(running), now=self.services.now()):
+                    running[key].stop.set()
+
+    def others_go_on(self) -> None:
+        """One job waits: another runs, or the supervisor looks."""
+        self.host.step()
+        self.waits += 1
+        if self.waits > WAITS_MAX:
+            self.workers._ending.set()
+            for context in list(self.workers._running.values()):
+                context.stop.set()
+        elif not self.run_one():
+            self.look()
+        self.host.step()
+
     def run_one(self) -> bool:
         """One job, as far as the server lives."""
-        self.clock.pass_(seconds=1)
+        self.time_passes(1)
+        if not self.depth:
+            self.waits = 0
+        self.depth += 1
         try:
             return self.workers.run_one()
         except Died:
             assert self.host.is_dead
             return False
+        finally:
+            self.depth -= 1
+            if not self.depth and self.workers._ending.is_set():
+                self.server_starts()
 
     # ── what must be so ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -304,12 +378,16 @@ class Life(RuleBasedStateMachine):
         with self.services.database.read() as c:
             held = c.execute(select(schema.volume.c.id)).scalars().all()
         for volume_id in held:
-            if volume_id in self.host.written:
+            if self.host.writes.get(volume_id):
                 (path,) = self.host.file_of(volume_id)
-                assert path.read_bytes() == self.host.content(volume_id), volume_id
+                assert read_cells(path) == self.host.written(volume_id), volume_id
         for guest in self.host.live():
-            for volume_id in guest.disks:
+            for volume_id in guest.blocks.disks():
                 assert [path.parent.name for path in self.host.file_of(volume_id)] == [guest.instance_id]
+
+    @invariant()
+    def copies_are_of_one_moment(self) -> None:
+        self.copies.check()
 
     def settle(self) -> None:
         """Nothing more goes wrong: what is under way comes to its end."""
@@ -321,9 +399,14 @@ class Life(RuleBasedStateMachine):
             worked = False
             while self.run_one():
                 worked = True
-            if not worked and all(row.state in FINAL for row in self.rows()):
+            if not worked and all(row.state in FINAL for row in self.rows()) and not self.live_jobs():
                 return
-        raise AssertionError([(row.id, row.state) for row in self.rows()])
+        raise AssertionError([*((row.id, row.state) for row in self.rows()), *self.live_jobs()])
+
+    def live_jobs(self) -> list[str]:
+        with self.services.database.read() as c:
+            live = select(schema.job.c.key).where(schema.job.c.state.in_(("queued", "running")))
+            return list(c.execute(live).scalars())
 
     def teardown(self) -> None:
         try:
@@ -346,6 +429,8 @@ class Life(RuleBasedStateMachine):
         """Where nothing is under way, processes, files and exports are those of the rows."""
         for check in (self.states_follow_the_table, self.no_instance_is_in_two_places, self.volumes_are_whole):
             check()
+        self.copies.check()
+        self.copies.check_settled()
         exported = set()
         for row in self.rows():
             live = self.host.live(row.id)
@@ -385,6 +470,7 @@ class Life(RuleBasedStateMachine):
             for volume_id in c.execute(select(schema.volume.c.id)).scalars().all():
                 volumes.delete_volume(c, volume_id)
             c.execute(update(schema.job).values(state="done"))
+        self.copies.forget()
         self.look()
         assert not [*self.services.data.glob("volumes/*")] and not [*(self.services.data / "exports").glob("*.map")]
 
@@ -415,3 +501,33 @@ def test_a_start_that_is_overtaken_by_an_end_keeps_the_volume_that_was_to_stay(
         life.volumes_are_whole()
     finally:
         life.teardown()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_that_a_killed_server_left_is_made_and_its_guest_runs_on(
+    place: tuple[Services, Principal, Clock], kind: str
+) -> None:
+    """Killed at each seventh step, or at each with more examples."""
+    stride = 7 if EXAMPLES < EXAMPLES_OFTEN else 1
+    step, was_reached = 0, True
+    while was_reached:
+        life = Life(place)
+        try:
+            life.fortune(fails=False, is_deaf=False, has_agent=step % 2 == 0)
+            life.launch(store=False, keeps=False, behavior="stop", recovers=True)
+            life.look_and_work()
+            assert [row.state for row in life.rows()] == [State.RUNNING], "else nothing is tried here"
+            life.copies.ask(kind, life.ids[0])
+            assert life.copies.unfinished()
+            life.host.plan = (step, life.host.die)
+            life.look_and_work()
+            was_reached, life.host.plan = life.host.is_dead, None
+            life.server_starts()
+            life.settle()
+            life.check_settled()
+            assert [row.state for row in life.rows()] == [State.RUNNING]
+            assert life.copies.is_all_made()
+        finally:
+            life.teardown()
+        step += stride
+    assert step > STEPS
