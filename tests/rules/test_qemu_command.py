@@ -72,14 +72,14 @@ def test_the_command_line_is_the_one_that_was_reviewed(name: str) -> None:
 @pytest.mark.parametrize("profile", [Profile.VIRTIO, Profile.NITRO, Profile.XEN_HVM])
 def test_as_many_disks_as_a_launch_may_have_find_a_place_on_the_bus(profile: Profile) -> None:
     machine = replace(PLAIN, profile=profile, disks=PLAIN.disks[1:] * DISKS_MAX)
-    found = re.findall(r"(?<!bus=slot\d,)(?<!bus=slot\d\d,)addr=0x([0-9a-f]+)(?:\.0x([0-9a-f]))?", lines(machine))
-    slots = re.findall(r"bus=(slot\d+),addr=0x0", lines(machine))
-    places = [(int(slot, 16), function or "0") for slot, function in found]
+    places = [int(slot, 16) for slot in re.findall(r"(?<!bus=slots,)addr=0x([0-9a-f]+)", lines(machine))]
+    slots = [int(slot, 16) for slot in re.findall(r"bus=slots,addr=0x([0-9a-f]+)", lines(machine))]
     ide = re.findall(r"bus=(ide\.\d),unit=(\d)", lines(machine))
     assert len(ide) == len(set(ide)) == (4 if profile is Profile.XEN_HVM else 0)
     assert len(slots) == len(set(slots)) == (0 if profile is Profile.XEN_HVM else DISKS_MAX - 1)
     assert len(places) == len(set(places)) > DISKS_MAX - len(ide) - len(slots)
-    assert max(slot for slot, _ in places) < 0x1F, "the chipset's own"
+    assert max(places) < 0x1F, "the chipset's own"
+    assert all(0 < slot < 0x20 for slot in slots), "a conventional bridge's devices"
 
 
 @pytest.mark.parametrize("name", MACHINES)

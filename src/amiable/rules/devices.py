@@ -27,11 +27,11 @@ from amiable.model.local_disks import NONE, LocalDisks
 from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.model.units import GIB, gib_ceil
 from amiable.model.volume import Volume
-from amiable.rules.qemu_command import PORTS
+from amiable.rules.qemu_command import SLOTS_MAX
 from amiable.rules.register import check_device_name, check_virtual_name
 from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, Figures, check_figures
 
-DISKS_MAX: Final = PORTS
+DISKS_MAX: Final = SLOTS_MAX
 """The root and one in each hot-plug slot but one, which an interface may need."""
 
 

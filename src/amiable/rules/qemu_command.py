@@ -48,10 +48,13 @@ METADATA_RETRIES: Final = 120
 """Seconds that a guest's metadata request waits for a server, in such a machine."""
 RECONNECT_SECONDS: Final = 600
 TRANSLATION_CACHE_MIB: Final = 256
-PORTS: Final = 16
-"""Hot-plug slots (pcie-root-port) that a machine has: the root and the interface have places of their own, each other disk has a slot."""
-PORT_PLACES: Final = (0x1B, 0x1C)
-"""Where on the bus: eight functions each."""
+SLOTS: Final = "slots"
+"""The bridge whose places are the hot-plug slots: the root and the interface have places of their own, each other disk has a slot."""
+SLOTS_MAX: Final = 16
+BRIDGE: Final = f"pci-bridge,id={SLOTS},chassis_nr=1,shpc=off,io-reserve=8k,mem-reserve=2M,addr=0x1c"
+"""One conventional bridge, plugged into through ACPI, for under emulation each pcie-root-port costs Linux's boot some 70 ms.  Without
+``shpc=off`` Linux listens to the bridge's own controller, to which QEMU says nothing.  The reserves are room for what comes later: a legacy
+virtio disk takes 128 ports, and of an I/O window Linux gives out each first quarter of a KiB."""
 
 SCREEN: Final = "VGA,id=screen,addr=0x2"
 """What GetConsoleScreenshot shows; a paravirtual kernel has no screen."""
@@ -99,8 +102,8 @@ IDE_DISKS_MAX: Final = 4
 """What the pc machine's two channels take; as on EC2's Xen types, disks past them need a driver of a virtual machine."""
 
 
-def has_ports(profile: Profile) -> bool:
-    """Whether a machine of ``profile`` has slots for disks that come while it runs, ``slot0`` and on; the pc takes them on its bus."""
+def has_slots(profile: Profile) -> bool:
+    """Whether a machine of ``profile`` has slots for disks that come while it runs; the pc takes them on its bus."""
     return profile is not Profile.XEN_HVM
 
 
@@ -138,9 +141,8 @@ def _pairs(hardware: Hardware) -> Iterator[tuple[str, ...]]:
     if is_bootable:
         yield ("-boot", "strict=on")
         yield ("-device", SCREEN)
-    for port in range(PORTS if has_ports(hardware.profile) else 0):
-        place = f"addr={PORT_PLACES[port // 8]:#x}.{port % 8:#x}"
-        yield ("-device", f"pcie-root-port,id=slot{port},chassis={port + 1},{place},multifunction=on,io-reserve=0")
+    if has_slots(hardware.profile):
+        yield ("-device", BRIDGE)
     for position, disk in enumerate(hardware.disks):
         yield from _disk(disk, position, hardware.profile, is_root=is_bootable and position == 0)
     yield from _interface(hardware.interface, hardware.network, hardware.profile)
@@ -265,9 +267,9 @@ def _place(position: int, profile: Profile) -> tuple[str, str]:
     """The device that shows a disk, and where it is: in a slot, so that it can be taken out, but for the root."""
     if profile is Profile.XEN_HVM and position < IDE_DISKS_MAX:
         return DISK_DRIVERS[profile], f"bus=ide.{position // 2},unit={position % 2}"
-    if position == 0 or not has_ports(profile):
+    if position == 0 or not has_slots(profile):
         return hot_driver(profile), f"addr={4 + position:#x}"
-    return hot_driver(profile), f"bus=slot{position - 1},addr=0x0"
+    return hot_driver(profile), f"bus={SLOTS},addr={position:#x}"
 
 
 def _interface(interface: Interface, kind: NetworkKind, profile: Profile) -> Iterator[tuple[str, ...]]:

@@ -12,7 +12,7 @@ import time
 from typing import Any, Final
 
 from amiable.model.hardware import Disk, Profile
-from amiable.rules.qemu_command import PORTS, disk_nodes, has_ports, hot_driver
+from amiable.rules.qemu_command import SLOTS, SLOTS_MAX, disk_nodes, has_slots, hot_driver
 from amiable.rules.volume_type import Limits
 from amiable.vm.machine import MachineFailed
 from amiable.vm.qmp import Qmp, QmpError
@@ -29,8 +29,10 @@ def plug(qmp: Qmp, disk: Disk, profile: Profile) -> None:
         if EMPTY + disk.node in _nodes(qmp):
             raise MachineFailed(f"the guest still holds the disk {disk.volume_id}, which was taken from it by force")
         return
-    place: dict[str, Any] = {"bus": _free_slot(qmp), "addr": "0x0"} if has_ports(profile) else {}
+    place: dict[str, Any] = {"bus": SLOTS} if has_slots(profile) else {}
     try:
+        if place:
+            _require_slot(qmp)
         known = _nodes(qmp)
         for node in disk_nodes(disk):
             if node["node-name"] not in known:
@@ -112,13 +114,11 @@ def _backend(qmp: Qmp, disk: Disk) -> str:
     raise MachineFailed(f"QEMU has no disk {disk.volume_id}")
 
 
-def _free_slot(qmp: Qmp) -> str:
-    for port in range(PORTS):
-        name = f"slot{port}"
-        children = qmp.execute("qom-list", path=f"{PERIPHERALS}/{name}/{name}")
-        if not any(child["name"].startswith("child[") for child in children):
-            return name
-    raise MachineFailed("the machine has no free slot for a disk")
+def _require_slot(qmp: Qmp) -> None:
+    """A slot is free, and QEMU takes the first that is; raises MachineFailed."""
+    children = qmp.execute("qom-list", path=f"{PERIPHERALS}/{SLOTS}/{SLOTS}")
+    if sum(child["name"].startswith("child[") for child in children) >= SLOTS_MAX:
+        raise MachineFailed("the machine has no free slot for a disk")
 
 
 def _nodes(qmp: Qmp) -> set[str]:
