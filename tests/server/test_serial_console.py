@@ -1,5 +1,6 @@
 """The serial console's line: who may look, what each viewer sees, and that nobody who looks can hold up the guest."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -15,7 +16,7 @@ from amiable.database import consoles
 from amiable.model.errors import LocalRefusal
 from amiable.model.principal import Principal
 from amiable.server import serial_console
-from amiable.server.serial_console import LOST, QUEUE_BYTES_MAX, VIEWERS_MAX, Viewer
+from amiable.server.serial_console import LOST, QUEUE_BYTES_MAX, VIEWERS_MAX, Line, Viewer
 from tests.server.edge import Edge, running_edge
 from tests.server.fake_machine import running_instance, serving
 from tests.support.services import make_account, open_services
@@ -186,3 +187,28 @@ def test_a_lagging_viewer_loses_the_oldest_and_is_told() -> None:
     found = asyncio.run(lag())
     assert found.startswith(LOST) and found.endswith(b"000999" + b"x" * 1018)
     assert QUEUE_BYTES_MAX - 2048 < len(found) <= QUEUE_BYTES_MAX + len(LOST)
+
+
+def test_who_comes_while_the_last_viewer_leaves_gets_a_line_that_lasts(tmp_path: Path) -> None:
+    with open_services(tmp_path / "data") as services:
+        account, _ = make_account(services, "viewer")
+        principal = Principal(account.account_id, account.access_key_id, services.settings.region)
+        instance = running_instance(services, principal)
+        guest = Guest()
+
+        async def scene() -> None:
+            line, viewer = Line(services, instance), Viewer()
+            line.viewers.append(viewer)
+            await line.opened()
+            leaving = asyncio.ensure_future(line.leave(viewer))
+            await asyncio.sleep(0)
+            other, late = serial_console._lines.get(instance) or Line(services, instance), Viewer()
+            other.viewers.append(late)
+            await other.opened()
+            await leaving
+            assert other is not line and serial_console._lines[instance] is other and not late.is_over
+            await other.leave(late)
+
+        with serving(services.data / "instances" / instance, "serial.sock", socket.SOCK_STREAM, guest.talk):
+            asyncio.run(scene())
+    assert instance not in serial_console._lines

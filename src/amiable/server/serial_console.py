@@ -114,7 +114,7 @@ class Line:
                     for viewer in self.viewers:
                         viewer.put(chunk)
         finally:
-            _lines.pop(self._instance_id, None)
+            self._close_to_others()
             self._port.add_done_callback(_close)
             for viewer in self.viewers:
                 viewer.end()
@@ -130,8 +130,14 @@ class Line:
         """Takes a viewer off."""
         self.viewers.remove(viewer)
         if not self.viewers:
+            self._close_to_others()
             self._draining.cancel()
             await asyncio.gather(self._draining, return_exceptions=True)
+
+    def _close_to_others(self) -> None:
+        """Who comes from now on gets a line of its own: this one ends."""
+        if _lines.get(self._instance_id) is self:
+            del _lines[self._instance_id]
 
 
 def _close(port: "asyncio.Future[socket.socket]") -> None:
