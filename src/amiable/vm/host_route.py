@@ -81,10 +81,10 @@ def keep_routes(agent: Agent, process: Process, vpc_id: str, subnets: Iterable[s
 def known_routes(data: Path) -> list[HostRoute]:
     """What the supervisor noted of the fabrics that have an agent now."""
     found = []
-    for path in sorted((data / fabric.FOLDER).glob("vpc-*")):
-        with fabric.open_fabric(data, path.name) as folder:
+    for vpc_id in fabric.list_fabrics(data):
+        with contextlib.suppress(FileNotFoundError), fabric.open_fabric(data, vpc_id) as folder:  # it may go just now
             body = folder.kept(NOTE, NOTE_BYTES_MAX) if fabric.find_agent(folder) is not None else None
-        found += [HostRoute(path.name, *line.split(" ", 1)) for line in (body or b"").decode().splitlines()]
+            found += [HostRoute(vpc_id, *line.split(" ", 1)) for line in (body or b"").decode().splitlines()]
     return found
 
 
