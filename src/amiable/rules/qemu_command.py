@@ -52,9 +52,9 @@ SLOTS: Final = "slots"
 """The bridge whose places are the hot-plug slots: the root and the interface have places of their own, each other disk has a slot."""
 SLOTS_MAX: Final = 16
 BRIDGE: Final = f"pci-bridge,id={SLOTS},chassis_nr=1,shpc=off,io-reserve=8k,mem-reserve=2M,addr=0x1c"
-"""One conventional bridge, plugged into through ACPI, for under emulation each pcie-root-port costs Linux's boot some 70 ms.  Without
-``shpc=off`` Linux listens to the bridge's own controller, to which QEMU says nothing.  The reserves are room for what comes later: a legacy
-virtio disk takes 128 ports, and of an I/O window Linux gives out each first quarter of a KiB."""
+"""One conventional bridge, plugged into through ACPI, for under emulation each pcie-root-port costs Linux's boot some 70 ms.  The
+bridge's own controller (``shpc``) would be one that nobody uses.  The reserves are room for what comes later: a legacy virtio disk takes
+128 ports, and of an I/O window Linux gives out each first quarter of a KiB."""
 
 SCREEN: Final = "VGA,id=screen,addr=0x2"
 """What GetConsoleScreenshot shows; a paravirtual kernel has no screen."""
