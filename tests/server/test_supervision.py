@@ -201,10 +201,22 @@ def test_a_crash_under_xen_is_told_from_a_power_off_and_from_a_failure_of_the_ap
     (folder / "console.log").write_text("Oops\n")
     (folder / "appliance.log").write_text(log)
     place.look_until(lambda: bool(place.monitor.told))
+    place.monitor.status = "guest-panicked"
     place.monitor.send("GUEST_PANICKED", action="pause")
     place.look_until(lambda: place.row().state is not State.RUNNING)
     row = place.row()
     assert row.state_reason_code == code and words in str(row.state_reason_message)
+
+
+def test_a_power_off_after_which_a_job_has_started_the_guest_again_stops_nothing(place: Place) -> None:
+    place.look_until(lambda: bool(place.monitor.told))
+    asked = len(place.monitor.told)
+    place.monitor.send("SHUTDOWN", guest=True)  # read when its job has ended
+    place.look_until(lambda: len(place.monitor.told) > asked)
+    assert place.row().state is State.RUNNING
+    place.monitor.status = "shutdown"
+    place.monitor.send("SHUTDOWN", guest=True)
+    place.look_until(lambda: place.row().state is not State.RUNNING)
 
 
 def test_a_crash_while_no_server_looked_is_seen_by_the_next_one(place: Place) -> None:

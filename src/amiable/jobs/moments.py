@@ -150,6 +150,9 @@ def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]
 def _hold_running(directory: Directory, qemu: Process, reading: Reading, taken: Moment, *, is_asked: bool) -> Moment:
     """The moment with what is known of it once it was."""
     if is_asked:
+        disk_export.release_running(
+            directory, qemu, reading.tag
+        )  # its agent answers nothing while a guest stands still
         disk_export.check_unread(directory, qemu, reading)
     with guest_agent.frozen(directory, qemu) if is_asked else contextlib.nullcontext() as freeze:
         since = disk_export.hold_running(directory, qemu, reading)
@@ -230,6 +233,8 @@ def let_go(services: Services, moment: Moment, volumes: Sequence[Volume]) -> Non
             qemu = machine.find_machine(directory) if moment.instance_id is not None else None
             if qemu is not None:
                 disk_export.release_running(directory, qemu, moment.tag)
+                if not moment.is_running:  # what served its disks had ended, and it was started since
+                    disk_export.release_still(directory, moment.tag)
                 return
             with locked(directory):
                 disk_export.release_still(directory, moment.tag)
@@ -241,13 +246,15 @@ def let_go(services: Services, moment: Moment, volumes: Sequence[Volume]) -> Non
         return
 
 
-def abandon(services: Services, tag: str, instance_id: str) -> None:
-    """Ends a moment of an instance that no checkpoint remembers, if it was taken."""
+def abandon(services: Services, tag: str, instance_id: str | None) -> None:
+    """Ends a moment of an instance, or of detached volumes, that no checkpoint remembers, if it was taken; nothing stands still."""
+    where = VolumePlace(Place.DETACHED if instance_id is None else Place.INSTANCE, instance_id)
     with contextlib.suppress(FileNotFoundError, MachineFailed):
-        with open_place(services.data, VolumePlace(Place.INSTANCE, instance_id)) as directory:
-            qemu = machine.find_machine(directory)
+        with open_place(services.data, where) as directory:
+            qemu = machine.find_machine(directory) if instance_id is not None else None
             if qemu is not None:
                 disk_export.release_running(directory, qemu, tag)
+                guest_agent.thaw(directory, qemu)
             else:
                 disk_export.release_still(directory, tag)
 

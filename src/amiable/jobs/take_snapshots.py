@@ -44,6 +44,8 @@ LOST: Final = (
 def take_snapshots(context: JobContext) -> None:
     """Runs the job to its end."""
     if not _wanted(context):
+        with suppress(*FAILURES):
+            _let_go(context)
         _finish(context)
         return
     try:
@@ -168,8 +170,12 @@ def _label(c: Connection, data: dict[str, Any], moment: Moment) -> None:
 
 
 def _let_go(context: JobContext) -> None:
+    services, held = context.services, volumes_of(context)
     if context.data.get("moment") is not None:
-        moments.let_go(context.services, Moment.of_data(context.data["moment"]), volumes_of(context))
+        moments.let_go(services, Moment.of_data(context.data["moment"]), held)
+        return
+    for instance_id in {volume.instance_id for volume in held}:  # a server that was killed may have taken it
+        moments.abandon(services, moments.tag_of(context.data["items"][0][1]), instance_id)
 
 
 # ── the blocks ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -178,6 +178,8 @@ class Supervisor:
             watch.boots.log_was_cut(console.KEPT_BYTES)
         self._keep_holder(watch.directory, watch.qemu, watch.listener)
         self._look_at_tpm(watch)
+        if watch.may_be_off:
+            self._check_status(watch)
         if watch.waits_for_space:
             self._look_at_space(watch)
             return
@@ -309,20 +311,22 @@ class Supervisor:
             with self._services.database.write() as c:
                 instances.set_rebooted(c, watch.instance_id, self._services.now())
         if has_powered_off or has_crashed:
-            self._powered_off(watch, has_crashed=has_crashed)
+            self._check_status(watch)
 
     def _check_status(self, watch: Watch) -> None:
-        """A power-off that happened while no server looked is still to be seen."""
+        """Whether the guest is off now, whatever was told: no server may have listened, or a job has reset it since and ended."""
         assert watch.events is not None
+        watch.may_be_off = watch.is_behind = True  # events may come with the answer
         try:
             status = watch.events.status()
         except (QmpGone, QmpError, TimeoutError):
             return
-        if status in ("shutdown", "guest-panicked"):
-            self._powered_off(watch, has_crashed=status == "guest-panicked")
+        is_off = status in ("shutdown", "guest-panicked")
+        watch.may_be_off = is_off and not self._powered_off(watch, has_crashed=status == "guest-panicked")
         watch.waits_for_space = status == "io-error"  # for another reason than space: it stops again at once
 
-    def _powered_off(self, watch: Watch, *, has_crashed: bool) -> None:
+    def _powered_off(self, watch: Watch, *, has_crashed: bool) -> bool:
+        """False while a job that turned the guest off is to start it again, or its start is not written yet."""
         with self._services.database.read() as c:
             instance = instances.get_instance(c, watch.instance_id)
             is_rebooting = jobs.is_live(c, f"{watch.instance_id}:reboot")
@@ -333,16 +337,18 @@ class Supervisor:
                 else lifecycle.when_guest_powered_off(instance)
             )
             self._write(instance.id, ending)
+        return instance is None or (instance.state is not State.PENDING and not is_rebooting)
 
     def _ended(self, watch: Watch) -> None:
         words = endings.words_of(watch.directory)
         self._drop(watch.instance_id)
-        self._end(watch.instance_id, words)
+        self._end(watch.instance_id, words, boot=watch.qemu.facts.get("boot"))
 
-    def _end(self, instance_id: str, what: str) -> None:
+    def _end(self, instance_id: str, what: str, *, boot: int | None = None) -> None:
+        """The machine has ended that was the instance's at the boot of this number: it may have been started again since."""
         with self._services.database.read() as c:
             instance = instances.get_instance(c, instance_id)
-        if instance is not None and instance.state is State.RUNNING:
+        if instance is not None and instance.state is State.RUNNING and boot in (None, instance.boot_count):
             log.warning("%s: %s", instance_id, what)
             self._write(instance_id, lifecycle.when_process_died(instance, what))
 

@@ -56,14 +56,7 @@ def frozen(directory: Directory, qemu: Process) -> Iterator[Freeze]:
     """
     freeze = Freeze()
     with contextlib.ExitStack() as closing:
-        agent = None
-        if _is_there(directory, qemu):
-            try:
-                agent = _Agent(closing.enter_context(_connection(directory, qemu)))
-                agent.sync()
-            except (AgentFailed, OSError) as error:
-                log.info("%s: its agent is not asked to freeze: %s", directory.path.name, error)
-                agent = None
+        agent = _open_agent(directory, qemu, closing)
         if agent is None:
             yield freeze
             return
@@ -73,6 +66,27 @@ def frozen(directory: Directory, qemu: Process) -> Iterator[Freeze]:
         finally:
             is_thawed = _tell(directory, agent, "thaw", THAW_SECONDS_MAX)  # also after a freeze without an answer
             freeze.has_held = is_frozen and is_thawed
+
+
+def thaw(directory: Directory, qemu: Process) -> None:
+    """Lets a guest's file systems go on that a server which was killed left standing still, where its agent answers."""
+    with contextlib.ExitStack() as closing:
+        agent = _open_agent(directory, qemu, closing)
+        if agent is not None:
+            _tell(directory, agent, "thaw", THAW_SECONDS_MAX)
+
+
+def _open_agent(directory: Directory, qemu: Process, closing: contextlib.ExitStack) -> "_Agent | None":
+    """The agent once it has answered; None where there is none, or it does not."""
+    if not _is_there(directory, qemu):
+        return None
+    try:
+        agent = _Agent(closing.enter_context(_connection(directory, qemu)))
+        agent.sync()
+    except (AgentFailed, OSError) as error:
+        log.info("%s: its agent is not asked: %s", directory.path.name, error)
+        return None
+    return agent
 
 
 def _is_there(directory: Directory, qemu: Process) -> bool:
