@@ -20,6 +20,11 @@ def test_only_one_init_system_is_in_each() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_each_can_be_held_still_for_an_image(kind: Kind) -> None:
+    assert "qemu-guest-agent" in recipe(kind).system.packages
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_root_is_found_by_its_label_and_the_console_is_serial(kind: Kind) -> None:
     system = recipe(kind).system
     menu = system.files["boot/grub/grub.cfg"].text

@@ -21,7 +21,7 @@ FILES: Final = Path(__file__).parent / "files"
 
 PACKAGES: Final = (
     "udev", "kmod", "linux-image-cloud-amd64", "initramfs-tools", "zstd", "fdisk", "e2fsprogs", "openssh-server", "sudo", "curl",
-    "ca-certificates", "ifupdown", "udhcpc", "iproute2", "netbase", "procps", "less",
+    "ca-certificates", "ifupdown", "udhcpc", "iproute2", "netbase", "procps", "less", "qemu-guest-agent",
 )  # fmt: skip
 SYSTEMD_PACKAGES: Final = ("systemd", "systemd-sysv", "dbus")
 SYSV_PACKAGES: Final = ("sysvinit-core", "sysv-rc", "initscripts", "insserv", "orphan-sysvinit-scripts", "acpid")
