@@ -482,6 +482,7 @@ def test_no_order_of_calls_crashes_and_restarts_breaks_an_instances_life(
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,
         deadline=None,
+        derandomize=EXAMPLES < EXAMPLES_OFTEN,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(lambda: Life(place), settings=wanted)  # type: ignore[arg-type]
