@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 
 from amiable.database.commit_group import Abandoned
 from amiable.database.connect import Database
@@ -131,3 +132,23 @@ def test_a_writer_sees_what_those_before_it_changed_and_a_reader_only_what_is_on
 
     assert together(database, [look]) == [None]
     assert found == [{"first"}, set()]
+
+
+def test_writers_after_one_another_write_by_one_connection_that_a_failure_replaces(database: Database) -> None:
+    drivers = []
+    for name in ("one", "two"):
+        with database.write() as c:
+            add(c, name)
+            drivers.append(c.connection.driver_connection)
+    assert drivers[0] is drivers[1]
+
+    def full(_connection: Any) -> None:
+        raise OperationalError("COMMIT", None, sqlite3.OperationalError("database or disk is full"))
+
+    event.listen(database.engine, "commit", full)
+    with pytest.raises(OperationalError, match="disk is full"), database.write() as c:
+        add(c, "three")
+    event.remove(database.engine, "commit", full)
+    with database.write() as c:
+        add(c, "four")
+    assert seen(database) == {"one", "two", "four"}

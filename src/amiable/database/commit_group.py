@@ -63,23 +63,27 @@ class Group:
             self.writers += 1
 
     def end(self) -> None:
-        """Commits, whatever comes of it: ``error`` says what."""
+        """Commits, whatever comes of it: ``error`` says what.  The connection stays open behind a commit only."""
         try:
-            with self.connection:
-                if self.is_open:
-                    self.transaction.commit()
-                    self.error = None
-                else:
-                    self.transaction.close()
-                    self.error = Abandoned() if self.writers else None
+            if self.is_open:
+                self.transaction.commit()
+                self.error = None
+            else:
+                self.connection.close()
+                self.error = Abandoned() if self.writers else None
         except SQLAlchemyError as error:
             self.error = error
+            self.connection.invalidate()  # SQLite may still be in the transaction
+            self.connection.close()
         finally:
             self.ended.set()
 
 
 class CommitGroups:
-    """The one queue of a process's writers."""
+    """The one queue of a process's writers.
+
+    They write by one connection, which stays open: SQLite forgets the pages that it holds where another connection has written.
+    """
 
     def __init__(self, engine: Engine, *, wait_seconds_max: float) -> None:
         self._engine = engine
@@ -88,6 +92,14 @@ class CommitGroups:
         self._counting = threading.Lock()
         self._waiting = 0
         self._group: Group | None = None
+        self._connection: Connection | None = None  # while no group has it
+
+    def close(self) -> None:
+        """Closes the writers' connection."""
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     @contextmanager
     def write(self, options: Mapping[str, Any]) -> Iterator[Connection]:
@@ -102,9 +114,9 @@ class CommitGroups:
         self._await(group)
 
     def _begin(self, options: Mapping[str, Any]) -> Group:
-        connection = self._engine.connect().execution_options(**options)
+        connection, self._connection = self._connection or self._engine.connect(), None
         try:
-            return Group(connection)
+            return Group(connection.execution_options(**options))
         except BaseException:
             connection.close()
             raise
@@ -124,8 +136,10 @@ class CommitGroups:
         try:
             group = self._group
             if group is not None and (not group.is_open or not self._waiting or group.writers >= WRITERS_MAX):
-                self._group = None
+                self._group = self._connection = None
                 group.end()
+                if group.error is None and not group.connection.closed:
+                    self._connection = group.connection
         finally:
             self._turn.release()
 

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Connection, Engine, PoolProxiedConnection, cr
 from sqlalchemy.types import TypeDecorator
 
 from amiable.database.commit_group import CommitGroups
-from amiable.database.statement import Row, Statement
+from amiable.database.statement import Row, Statement, run_text
 from amiable.database.steady_clock import read_steady
 from amiable.model.metering import SteadyInstant
 
@@ -119,6 +119,8 @@ class Database:
             if self._looker is not None:
                 self._looker.close()
                 self._looker = None
+        if self._groups is not None:
+            self._groups.close()
         self.engine.dispose()
 
 
@@ -130,6 +132,9 @@ def _durable_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(
+            "PRAGMA temp_store=MEMORY"
+        )  # a savepoint keeps what it may undo: in a file that is 30 writes a call
         cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS_MAX * 1000}")
         cursor.close()
 
@@ -137,4 +142,4 @@ def _durable_sqlite(engine: Engine) -> None:
     def on_begin(connection: Connection) -> None:
         write = connection.get_execution_options().get("amiable_write", False)
         driver: Any = connection.connection.driver_connection
-        driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        run_text(driver, engine.dialect, "BEGIN IMMEDIATE" if write else "BEGIN")

@@ -37,7 +37,7 @@ class Statement:
     def run(self, driver: Any, dialect: Dialect, values: Mapping[str, Any]) -> list[Row]:
         """The rows that SQLite's ``driver`` brings, in whatever transaction it has."""
         prepared = self._prepare(dialect, values)
-        return prepared.read(_run(driver, dialect, prepared, values))
+        return prepared.read(run_text(driver, dialect, prepared.text, prepared.arrange(values)))
 
     def first(self, c: Connection, **values: Any) -> Row | None:
         """The only row, if there is one."""
@@ -48,10 +48,12 @@ class Statement:
     def execute(self, c: Connection, *rows: Mapping[str, Any]) -> None:
         """Makes the change once for each of ``rows``, all of the same names; raises what SQLAlchemy raises, IntegrityError above all."""
         if c.dialect.name != "sqlite":
-            c.execute(self._query, list(rows))
+            if rows:
+                c.execute(self._query, list(rows))
             return
         for row in rows:
-            _run(_begun(c), c.dialect, self._prepare(c.dialect, row), row)
+            prepared = self._prepare(c.dialect, row)
+            run_text(_begun(c), c.dialect, prepared.text, prepared.arrange(row))
 
     def _prepare(self, dialect: Dialect, values: Mapping[str, Any]) -> "_Prepared":
         names = tuple(values)
@@ -105,10 +107,10 @@ def _begun(c: Connection) -> Any:
     return c.connection.driver_connection
 
 
-def _run(driver: Any, dialect: Dialect, prepared: _Prepared, values: Mapping[str, Any]) -> list[Row]:
-    arranged = prepared.arrange(values)
+def run_text(driver: Any, dialect: Dialect, text: str, values: Sequence[Any] = ()) -> list[Row]:
+    """The rows of ``text`` as SQLite's ``driver`` runs it; its errors become SQLAlchemy's."""
     try:
-        rows: list[Row] = driver.execute(prepared.text, arranged).fetchall()
+        rows: list[Row] = driver.execute(text, values).fetchall()
     except dialect.loaded_dbapi.Error as error:
-        raise DBAPIError.instance(prepared.text, tuple(arranged), error, dialect.loaded_dbapi.Error) from error
+        raise DBAPIError.instance(text, tuple(values), error, dialect.loaded_dbapi.Error) from error
     return rows
