@@ -213,11 +213,6 @@ class Copies:
         assert not waiting, waiting
         assert referring <= there and referring <= whole, referring - whole
 
-    def forget(self) -> None:
-        """The next example begins without these."""
-        for which in range(len(self.asked)):
-            self.end(which, deletes=False)
-
     def _snapshot_row(self, snapshot_id: str) -> Any:
         with self._services.database.read() as c:
             return snapshots.get(c, snapshot_id)
