@@ -13,6 +13,7 @@ from amiable.database import instances, jobs, snapshots, volume_modifications, v
 from amiable.jobs import attach_volume, delete_volume, detach_volume, stop, terminate, volume_machine
 from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JOBS
+from amiable.jobs.volume_machine import NotYet
 from amiable.model.instance import Instance, State
 from amiable.model.principal import Principal
 from amiable.model.volume import AttachmentState, Volume, VolumeState
@@ -179,6 +180,47 @@ def test_what_cannot_be_attached_keeps_its_place_while_the_machine_may_have_it(
     assert place_of(services.data, found(services, volume)) == VolumePlace(Place.DETACHED)
 
 
+@pytest.mark.parametrize("kind", ["attach-volume", "modify-volume"])
+def test_a_machine_that_ends_while_it_is_asked_is_waited_for(
+    services: Services, principal: Principal, kind: str
+) -> None:
+    """Its end is no refusal: what was asked for is done once the machine is gone."""
+    instance, folder = stopped(services, principal)
+    (folder / QEMU_RECORD).write_text(json.dumps(asdict(identity_of(os.getpid()))))
+    volume = make(services, principal, size_gib=1, size_bytes=GIB)
+    ask_to_attach(services, volume, instance)
+    with open_directory(services.data, instance.id) as directory:
+        machine.make_overlay(directory, disk_of(volume))
+    with services.database.write() as c:
+        volume_modifications.insert_modification(c, _change(services, volume))
+    asked: list[str] = []
+
+    def talk(client: socket.socket) -> None:
+        client.sendall(b'{"QMP": {}}\n')
+        with client.makefile("rb") as lines:
+            for line in lines:
+                asked.append(json.loads(line)["execute"])
+                if asked[-1] == "qom-list":
+                    return
+                client.sendall(b'{"return": {}}\n')
+
+    picked = context(services, volume, kind)
+    with serving(folder, "qmp.sock", socket.SOCK_STREAM, talk):
+        with pytest.raises(NotYet, match="QEMU closed its monitor"):
+            JOBS[kind].run(picked)
+    assert asked[-1] == "qom-list"
+    assert found(services, volume).attachment_state is AttachmentState.ATTACHING
+    assert _newest_change(services, volume).state is ModificationState.MODIFYING
+    (folder / QEMU_RECORD).unlink()
+    JOBS[kind].run(picked)
+    assert found(services, volume).attachment_state is (
+        AttachmentState.ATTACHED if kind == "attach-volume" else AttachmentState.ATTACHING
+    )
+    assert _newest_change(services, volume).state is (
+        ModificationState.COMPLETED if kind == "modify-volume" else ModificationState.MODIFYING
+    )
+
+
 def test_a_guests_link_in_a_volumes_place_is_not_taken_for_its_file(services: Services, principal: Principal) -> None:
     instance, folder = stopped(services, principal)
     volume = make(services, principal)
@@ -310,10 +352,14 @@ def test_a_change_that_fails_leaves_the_volume_as_it_was(services: Services, pri
     with services.database.write() as c:
         volume_modifications.insert_modification(c, _change(services, volume))
     run(services, volume, "modify-volume")
-    with services.database.read() as c:
-        (ended,) = volume_modifications.list_modifications(c, volume.id)
+    ended = _newest_change(services, volume)
     assert ended.state is ModificationState.FAILED and "cut short" in (ended.message or "")
     assert found(services, volume).size_gib == 1
+
+
+def _newest_change(services: Services, volume: Volume) -> Modification:
+    with services.database.read() as c:
+        return volume_modifications.list_modifications(c, volume.id)[-1]
 
 
 def _change(services: Services, volume: Volume) -> Modification:

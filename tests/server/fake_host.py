@@ -26,7 +26,7 @@ from amiable.rules.qemu_command import AGENT, disk_nodes
 from amiable.services import Services
 from amiable.vm import disk_export, exporter, fabric, guest_agent, hotplug, machine, process
 from amiable.vm.directory import Directory, open_directory
-from amiable.vm.machine import MachineFailed
+from amiable.vm.machine import MachineFailed, MachineSilent
 from amiable.vm.process import QEMU_RECORD, Process
 from amiable.vm.qmp import QmpError, QmpGone
 from tests.server import fake_disks
@@ -375,20 +375,10 @@ class Host:
         self.step()
         directory.unlink(QEMU_RECORD)
 
-    @contextlib.contextmanager
-    def monitor(self, directory: Directory, qemu: Found, name: str = "qmp.sock", **_: Any) -> Iterator[Monitor]:
-        opened = self.open_monitor(directory, qemu, name)
-        try:
-            yield opened
-        except (QmpError, QmpGone, TimeoutError) as error:
-            raise MachineFailed(f"QEMU: {error}") from None
-        finally:
-            opened.close()
-
     def open_monitor(self, directory: Directory, qemu: Found, name: str, **_: Any) -> Monitor:
         self.step()
         if not qemu.what.is_alive:
-            raise MachineFailed("QEMU ended")
+            raise MachineSilent("QEMU ended")
         return Monitor(self, qemu.what)
 
     def metadata_listener(self, directory: Directory, qemu: Process) -> socket.socket:
@@ -487,7 +477,6 @@ class Host:
             "find_machine",
             "ended_with_host",
             "end_machine",
-            "monitor",
             "open_monitor",
         ):
             patch.setattr(machine, name, getattr(self, name))

@@ -16,8 +16,8 @@ from amiable.rules.volume_type import limits_of
 from amiable.services import Services
 from amiable.vm import hotplug, machine, volume_files
 from amiable.vm.directory import Directory, locked, open_directory
-from amiable.vm.machine import MachineFailed
-from amiable.vm.qmp import Qmp, QmpError, QmpGone
+from amiable.vm.machine import MachineSilent
+from amiable.vm.qmp import Qmp
 
 MONITOR_SECONDS_MAX: Final = 60.0
 LET_GO_SECONDS_MAX: Final = 8.0
@@ -25,7 +25,7 @@ LET_GO_SECONDS_MAX: Final = 8.0
 
 
 class NotYet(Exception):
-    """The machine does not answer now: it may be ending, and the facts will say so."""
+    """The machine does not answer now: it may be ending, and the facts will say so.  No failure of what it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,8 @@ def running(directory: Directory | None) -> Iterator[Qmp | None]:
     try:
         with machine.monitor(directory, found, wait_seconds=MONITOR_SECONDS_MAX) as qmp:
             yield qmp
-    except (QmpGone, TimeoutError) as error:
+    except MachineSilent as error:
         raise NotYet(str(error)) from None
-    except QmpError as error:
-        raise MachineFailed(str(error)) from None
 
 
 def is_out(directory: Directory | None, it: Held, *, is_forced: bool = False) -> bool:

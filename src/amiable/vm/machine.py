@@ -46,6 +46,10 @@ class MachineFailed(Exception):
     """A machine could not be made or reached; the text is for the instance's owner."""
 
 
+class MachineSilent(MachineFailed):
+    """A machine that ended, or did not answer in time: whether it did what it was asked is not known."""
+
+
 def find_program(name: str, package: str) -> str:
     """The program's path; raises MachineFailed where it is not installed."""
     found = shutil.which(name)
@@ -185,11 +189,16 @@ def _kvm_groups() -> list[int]:
 def monitor(
     directory: Directory, qemu: Process, name: str = "qmp.sock", *, wait_seconds: float = 10.0
 ) -> Iterator[Qmp]:
-    """A QMP connection to ``qemu``, waiting for it to listen; raises MachineFailed when it ends or stays silent."""
+    """A QMP connection to ``qemu``, waiting for it to listen.
+
+    Raises MachineSilent when it ends or does not answer, MachineFailed when it refuses a command.
+    """
     qmp = open_monitor(directory, qemu, name, wait_seconds=wait_seconds)
     try:
         yield qmp
-    except (QmpError, QmpGone, TimeoutError) as error:
+    except (QmpGone, TimeoutError) as error:
+        raise MachineSilent(f"QEMU: {error}") from None
+    except QmpError as error:
         raise MachineFailed(f"QEMU: {error}") from None
     finally:
         qmp.close()
@@ -204,9 +213,9 @@ def open_monitor(directory: Directory, qemu: Process, name: str, *, wait_seconds
             break
         except OSError as error:
             if not qemu.is_alive():
-                raise MachineFailed(f"QEMU ended: {last_words(directory) or 'without a word'}") from None
+                raise MachineSilent(f"QEMU ended: {last_words(directory) or 'without a word'}") from None
             if time.monotonic() > deadline:
-                raise MachineFailed(f"QEMU's monitor does not answer: {error.strerror}") from None
+                raise MachineSilent(f"QEMU's monitor does not answer: {error.strerror}") from None
             time.sleep(0.02)
     try:
         if peer_pid(connection) != qemu.pid:
@@ -215,7 +224,7 @@ def open_monitor(directory: Directory, qemu: Process, name: str, *, wait_seconds
     except (QmpError, QmpGone, TimeoutError) as error:
         connection.close()
         words = f"QEMU ended: {last_words(directory)}" if not qemu.is_alive() else f"QEMU's monitor: {error}"
-        raise MachineFailed(words) from None
+        raise MachineSilent(words) from None
     except MachineFailed:
         connection.close()
         raise
