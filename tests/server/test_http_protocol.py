@@ -4,11 +4,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 from amiable.api.accounts import NewAccount
-from amiable.server.http_protocol import HttpProtocol
+from amiable.server.http_protocol import HttpProtocol, is_short
 from amiable.services import Services
 from tests.server.edge import Edge, running_edge
 
@@ -21,6 +22,21 @@ class Impatient(HttpProtocol):
     """With a wait that a test can outlast."""
 
     head_seconds_max = HEAD_SECONDS
+
+
+class Recorded:
+    """A connection's transport that remembers each write."""
+
+    def __init__(self, transport: Any, writes: list[bytes]) -> None:
+        self._transport = transport
+        self._writes = writes
+
+    def write(self, data: bytes) -> None:
+        self._writes.append(bytes(data))
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 @pytest.fixture
@@ -109,3 +125,30 @@ def test_one_connection_too_many_is_told_so_in_its_services_words(
     ):
         assert told.status == 503 and told.headers["connection"] == "close"
         assert code in told.text and "more connections" in told.text
+
+
+@pytest.mark.parametrize("ending", ["keep-alive", "close"])
+def test_head_and_body_of_a_short_answer_leave_in_one_write(
+    services: Services, administrator: NewAccount, ending: str
+) -> None:
+    writes: list[bytes] = []
+
+    class Recording(HttpProtocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(Recorded(transport, writes))  # type: ignore[arg-type]
+
+    with running_edge(services, administrator, http=Recording) as edge, connect(edge) as connection:
+        for _ in range(2 if ending == "keep-alive" else 1):
+            connection.sendall(GET.replace(b"Host: here", f"Host: here\r\nConnection: {ending}".encode()))
+            answer(connection)
+        if ending == "close":
+            assert connection.recv(1) == b""
+    assert len(writes) == (2 if ending == "keep-alive" else 1)
+    assert all(each.startswith(b"HTTP/1.1 200") and each.endswith(b'"ok"}') for each in writes)
+
+
+def test_a_long_answer_is_not_held_for_its_head() -> None:
+    start = {"type": "http.response.start", "headers": [(b"content-length", b"65537")]}
+    assert not is_short(start)
+    assert not is_short({"type": "http.response.start", "headers": []})
+    assert is_short(start | {"headers": [(b"content-length", b"65536")]})

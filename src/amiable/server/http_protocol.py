@@ -4,12 +4,14 @@
                        └─ head_seconds_max ─▶ closed                   └─ uvicorn's keep-alive ─▶ closed
 
 uvicorn bounds only the idle state: a connection that never sends a whole head would hold one of the connections for ever.
+It writes head and body apart; a short answer leaves here in one piece: no client sees a head whose body a killed server kept.
 """
 
 import asyncio
 import uuid
 from typing import Any, Final
 
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -85,7 +87,65 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        super()._start_asgi_task(cycle, busy if app is service_unavailable else app)
+        super()._start_asgi_task(cycle, in_one_write(cycle, busy if app is service_unavailable else app))
+
+
+class Gathered:
+    """Stands for an answer's transport while head and body are put together."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        """Keeps ``data``."""
+        self.parts.append(data)
+
+    def close(self) -> None:
+        """Notes that the connection ends with the answer."""
+        self.is_closed = True
+
+
+def in_one_write(cycle: Any, app: Any) -> Any:
+    """``app``, whose short answers are written with their heads; ``cycle`` is uvicorn's state of the request."""
+
+    async def joining(scope: Scope, receive: Receive, send: Send) -> None:
+        head: Message | None = None
+
+        async def join(message: Message) -> None:
+            nonlocal head
+            if message["type"] == "http.response.start" and is_short(message):
+                head = message
+            elif head is None:
+                await send(message)
+            else:
+                start, head = head, None
+                await send_together(cycle, send, start, message)
+
+        await app(scope, receive, join)
+
+    return joining
+
+
+def is_short(start: Message) -> bool:
+    """Whether the head tells of a body that is no burden to hold."""
+    lengths = [int(value) for name, value in start.get("headers", ()) if name == b"content-length"]
+    return bool(lengths) and max(lengths) <= limits.JOINED_BYTES_MAX
+
+
+async def send_together(cycle: Any, send: Send, *messages: Message) -> None:
+    """Has uvicorn word ``messages``, and writes them at once."""
+    transport, gathered = cycle.transport, Gathered()
+    cycle.transport = gathered
+    try:
+        for message in messages:
+            await send(message)
+    finally:
+        cycle.transport = transport
+        if gathered.parts:
+            transport.write(b"".join(gathered.parts))
+        if gathered.is_closed:
+            transport.close()
 
 
 async def busy(scope: Any, receive: Any, send: Any) -> None:

@@ -20,6 +20,9 @@ HINT_CHARACTERS_MAX: Final = 4096
 AMIABLE_BODY_BYTES_MAX: Final = 1 * MIB
 """One request of Amiable's own API."""
 
+JOINED_BYTES_MAX: Final = 64 * KIB
+"""An answer's body up to this is written together with its head."""
+
 HEADERS_BYTES_MAX: Final = 64 * KIB
 """All headers of one request with its request line: what uvicorn's parser and we accept."""
 
