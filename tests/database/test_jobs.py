@@ -104,6 +104,23 @@ def test_a_renewed_lease_is_not_taken_over_and_a_cancelled_job_hears_of_it(datab
         jobs.save(c, job, data={}, now=later)
 
 
+def test_a_lease_that_has_lapsed_is_renewed_unless_another_has_the_job(database: Database) -> None:
+    add(database)
+    job = pick(database, "t1")
+    assert job is not None
+    late = NOW + timedelta(hours=1)
+    with database.write() as c:
+        jobs.renew(c, owner="here:1:a", keys=[job.key], now=late)
+    assert pick(database, "t2", now=late + timedelta(seconds=1)) is None
+    later = late + timedelta(hours=1)
+    with database.write() as c:
+        taken = jobs.pick(c, kinds=["boot"], owner="there:1:b", host="there", token="t3", now=later)
+        assert taken is not None
+        jobs.renew(c, owner="here:1:a", keys=[job.key], now=later + timedelta(seconds=20))
+        jobs.save(c, taken, data={}, now=later)
+    assert pick(database, "t4", now=later + jobs.LEASE + timedelta(seconds=1)) is not None
+
+
 def test_a_lease_on_a_job_that_nobody_runs_any_more_lapses(database: Database) -> None:
     add(database)
     assert pick(database, "t1") is not None

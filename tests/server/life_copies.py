@@ -191,6 +191,11 @@ class Copies:
         made &= all(self._image_state(each.image_id) == "available" for each in self.asked if each.image_id)
         return made and all(task is not None and task.state is ReplacementState.SUCCEEDED for task in tasks)
 
+    def reasons(self) -> set[str]:
+        """Why what has failed did."""
+        rows = [self._snapshot_row(each) for asked in self.asked for each in asked.pairs]
+        return {str(row.state_message) for row in rows if row is not None and row.state == ERROR}
+
     def check_settled(self) -> None:
         """Nothing of any moment is left, on the host or in the store; guests run, and write."""
         assert self.unfinished() == []

@@ -14,6 +14,8 @@ from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JobKind
 from amiable.server.worker import Workers
 from amiable.services import Services
+from tests.support.clock import Clock
+from tests.support.services import open_services
 
 
 def enqueue(services: Services, kind: str, key: str) -> None:
@@ -93,6 +95,23 @@ def test_jobs_that_wait_for_another_one_leave_it_a_worker(services: Services, mo
     finally:
         workers.stop()
     assert {row(services, key) for key in waiting} == {("done", 1, None)}
+
+
+def test_a_job_that_runs_is_not_run_twice_when_the_host_has_slept(tmp_path: Path) -> None:
+    clock = Clock()
+    others: list[bool] = []
+    with open_services(tmp_path / "data", clock=clock) as services:
+
+        def run(context: JobContext) -> None:
+            clock.pass_(hours=8)
+            others.append(workers.run_one())
+            context.checkpoint({"step": 1})
+
+        workers = Workers(services, {"sleep": JobKind(run, no_giving_up)})
+        enqueue(services, "sleep", "a:sleep")
+        assert workers.run_one()
+        assert others == [False]
+        assert row(services, "a:sleep") == ("done", 1, None)
 
 
 def test_a_job_that_finds_the_disk_full_says_so_in_our_words(services: Services) -> None:

@@ -131,9 +131,10 @@ def put_back(c: Connection, job: Job, *, now: datetime, after: timedelta) -> Non
 def renew(c: Connection, *, owner: str, keys: Collection[str], now: datetime) -> set[str]:
     """Renews the leases that ``owner`` has on ``keys``; returns the keys of those that were asked to end.
 
-    What is not among ``keys`` lapses: a job whose end could not be written (a full disk) is picked again.
+    What is not among ``keys`` lapses: a job whose end could not be written (a full disk) is picked again.  One that has lapsed is
+    renewed, too, where nobody has picked it since.
     """
-    mine = and_(J.c.owner == owner, J.c.key.in_(keys), J.c.state == "running", J.c.lease_until >= now)
+    mine = and_(J.c.owner == owner, J.c.key.in_(keys), J.c.state == "running")
     rows = c.execute(update(J).where(mine).values(lease_until=now + LEASE).returning(J.c.key, J.c.cancel)).all()
     return {row.key for row in rows if row.cancel}
 

@@ -28,7 +28,7 @@ from amiable.vm import disk_export, guest_agent, machine
 from amiable.vm.directory import Directory, locked
 from amiable.vm.dirty_bitmaps import SINCE
 from amiable.vm.disk_export import DiskBusy, Reading
-from amiable.vm.machine import MachineFailed
+from amiable.vm.machine import MachineFailed, MachineSilent
 from amiable.vm.process import Process
 
 LOOK_SECONDS: Final = 0.25
@@ -147,15 +147,20 @@ def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]
     return None
 
 
-def _hold_running(directory: Directory, qemu: Process, reading: Reading, taken: Moment, *, is_asked: bool) -> Moment:
-    """The moment with what is known of it once it was."""
-    if is_asked:
-        disk_export.release_running(
-            directory, qemu, reading.tag
-        )  # its agent answers nothing while a guest stands still
-        disk_export.check_unread(directory, qemu, reading)
-    with guest_agent.frozen(directory, qemu) if is_asked else contextlib.nullcontext() as freeze:
-        since = disk_export.hold_running(directory, qemu, reading)
+def _hold_running(
+    directory: Directory, qemu: Process, reading: Reading, taken: Moment, *, is_asked: bool
+) -> Moment | None:
+    """The moment with what is known of it once it was; None where its QEMU ends, so that the instance is about to be stopping."""
+    try:
+        if is_asked:  # its agent answers nothing while a guest stands still
+            disk_export.release_running(directory, qemu, reading.tag)
+            disk_export.check_unread(directory, qemu, reading)
+        with guest_agent.frozen(directory, qemu) if is_asked else contextlib.nullcontext() as freeze:
+            since = disk_export.hold_running(directory, qemu, reading)
+    except MachineSilent:
+        if not machine.ends(qemu):
+            raise
+        return None
     on = tuple("" if each is None else f"{ids.SNAPSHOT}-{each}" for each in since)
     return replace(taken, since=on, is_frozen=freeze is not None and freeze.has_held)
 

@@ -106,8 +106,11 @@ def _read(context: JobContext) -> None:
                 _copy(context, moment, snapshot)
             return
         except (NbdFailed, MachineFailed):
-            is_final = context.data.get("is_clean") or others == 0
-            if is_final or moments.lasts(context.services, moment, volumes_of(context)):
+            if moments.lasts(context.services, moment, volumes_of(context)):
+                raise
+            if context.data.get("is_clean"):
+                raise moments.MomentLost(LOST) from None
+            if others == 0:
                 raise
 
 

@@ -11,6 +11,8 @@ import threading
 import uuid
 from datetime import timedelta
 
+from sqlalchemy import Connection
+
 from amiable.database import jobs as queue
 from amiable.database.jobs import Cancelled, Job, Lost
 from amiable.jobs.context import JobContext, Later
@@ -76,6 +78,7 @@ class Workers:
         """Picks and runs one job in the calling thread; whether there was one."""
         token = uuid.uuid4().hex
         with self.services.database.write() as c:
+            self._keep_leases(c)  # after a sleep of the host all have lapsed: a job that runs here would run here twice
             job = queue.pick(
                 c,
                 kinds=list(self.kinds),
@@ -105,12 +108,17 @@ class Workers:
         while not self._ending.wait(RENEW_SECONDS):
             try:
                 with self.services.database.write() as c:
-                    cancelled = queue.renew(c, owner=self.owner, keys=list(self._running), now=self.services.now())
-                for context in [self._running.get(key) for key in cancelled]:
-                    if context is not None:
-                        context.stop.set()
+                    self._keep_leases(c)
             except Exception as error:  # noqa: BLE001  the outermost loop of leases
                 log_failure(log, "leases could not be renewed", error)
+
+    def _keep_leases(self, c: Connection) -> None:
+        """Renews those of the jobs that run here; one that was asked to end is told."""
+        keys = list(self._running)
+        cancelled = queue.renew(c, owner=self.owner, keys=keys, now=self.services.now()) if keys else ()
+        for context in [self._running.get(key) for key in cancelled]:
+            if context is not None:
+                context.stop.set()
 
     def _run(self, job: Job) -> None:
         kind = self.kinds[job.kind]

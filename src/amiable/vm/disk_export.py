@@ -28,7 +28,7 @@ from amiable.model.hardware import Disk
 from amiable.vm import machine, process, volume_files
 from amiable.vm.directory import LOG, Directory, peer_pid
 from amiable.vm.dirty_bitmaps import SINCE, mark, node_of
-from amiable.vm.machine import MachineFailed
+from amiable.vm.machine import MachineFailed, MachineSilent
 from amiable.vm.process import Process
 from amiable.vm.qmp import Qmp, QmpError
 
@@ -254,10 +254,15 @@ def check_unread(directory: Directory, qemu: Process, reading: Reading) -> None:
 
 
 def is_held(directory: Directory, qemu: Process, reading: Reading) -> bool:
-    """Whether the moment of an earlier :func:`hold_running` lasts."""
+    """Whether the moment of an earlier :func:`hold_running` lasts: not where its QEMU ends."""
     wanted = {reading.name(EXPORT, number) for number in range(len(reading.disks))}
-    with machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
-        return wanted <= {str(export["id"]) for export in qmp.execute("query-block-exports")}
+    try:
+        with machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
+            return wanted <= {str(export["id"]) for export in qmp.execute("query-block-exports")}
+    except MachineSilent:
+        if not machine.ends(qemu):
+            raise
+        return False
 
 
 def release_running(directory: Directory, qemu: Process, tag: str) -> None:
@@ -270,8 +275,8 @@ def release_running(directory: Directory, qemu: Process, tag: str) -> None:
             is_last = _detach(qmp, tag)
             if qmp.execute("query-status")["status"] == "paused":
                 qmp.execute("cont")
-    except MachineFailed:
-        if qemu.is_alive():
+    except MachineSilent:
+        if not machine.ends(qemu):
             raise
         is_last = True
     _unlink_copies(directory, tag)

@@ -40,6 +40,8 @@ PROCESSES_MAX: Final = 512
 TOOL_SECONDS_MAX: Final = 60.0
 QUIT_SECONDS_MAX: Final = 10.0
 KILL_SECONDS_MAX: Final = 30.0
+SILENT_SECONDS_MAX: Final = 5.0
+"""How long a QEMU whose monitor has fallen silent may take to end, else it has not."""
 
 
 class MachineFailed(Exception):
@@ -249,7 +251,7 @@ def end_machine(directory: Directory) -> None:
         with contextlib.suppress(MachineFailed, QmpGone, QmpError, TimeoutError, OSError):
             with monitor(directory, qemu, wait_seconds=QUIT_SECONDS_MAX) as qmp:
                 qmp.execute("quit")
-        if not _ends(qemu, QUIT_SECONDS_MAX) and not qemu.end(wait_seconds=KILL_SECONDS_MAX):
+        if not ends(qemu, QUIT_SECONDS_MAX) and not qemu.end(wait_seconds=KILL_SECONDS_MAX):
             raise MachineFailed(f"QEMU (process {qemu.pid}) does not end")
     process.remove_record(directory.descriptor, QEMU_RECORD)
     try:
@@ -262,7 +264,8 @@ def end_machine(directory: Directory) -> None:
     process.remove_record(directory.descriptor, HOLDER_RECORD)
 
 
-def _ends(qemu: Process, wait_seconds: float) -> bool:
+def ends(qemu: Process, wait_seconds: float = SILENT_SECONDS_MAX) -> bool:
+    """Whether the process has ended, or does so in time: one that ends closes its monitor before."""
     descriptor = qemu.open()
     if descriptor is None:
         return True
