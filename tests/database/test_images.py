@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amiable.database import images
+from amiable.database import images, sharing
 from amiable.model.image import ImageDevice, ImageState, StateReason
 from amiable.services import Services
 from tests.rules.images import AN_IMAGE
@@ -45,6 +45,22 @@ def test_an_image_reads_back_whole(opened: tuple[Services, list[str]]) -> None:
         assert images.get(c, image.region, image.id, viewer=accounts[0]) == image
         assert images.get(c, "eu-west-1", image.id, viewer=accounts[0]) is None
         assert images.find_name(c, accounts[0], image.region, "whole") == image.id
+        c.rollback()
+
+
+def test_what_bars_a_new_image_is_the_holder_of_its_name_and_the_count(opened: tuple[Services, list[str]]) -> None:
+    services, accounts = opened
+    own = replace(AN_IMAGE, account_id=accounts[0])
+    region = own.region
+    with services.database.write() as c:
+        for number, account_id in enumerate((accounts[0], accounts[0], accounts[1])):
+            image_id = f"ami-{number:017x}"
+            images.insert_image(c, replace(own, id=image_id, account_id=account_id, name=f"name {number}"))
+        assert sharing.name_and_count(c, accounts[0], region, "name 1") == ("ami-00000000000000001", 2)
+        assert sharing.name_and_count(c, accounts[0], region, "name 2") == (None, 2)
+        assert sharing.name_and_count(c, accounts[0], "eu-west-1", "name 1") == (None, 0)
+        images.deregister(c, "ami-00000000000000001", now=services.now())
+        assert sharing.name_and_count(c, accounts[0], region, "name 1") == (None, 1)
         c.rollback()
 
 

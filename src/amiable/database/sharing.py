@@ -50,6 +50,16 @@ _COUNTS = Statement(select(_NAMED.scalar_subquery(), _BINNED.scalar_subquery()))
 a row that is neither holds no name and is gone."""
 
 
+_HOLDER = select(I.c.id).where(_MINE, I.c.name == bindparam("name"), I.c.deregistered_at.is_(None))
+_STANDING = Statement(select(_HOLDER.scalar_subquery(), _NAMED.scalar_subquery(), _BINNED.scalar_subquery()))
+
+
+def name_and_count(c: Connection, account_id: str, region: str, name: str) -> tuple[str | None, int]:
+    """What may bar a new image: the id of the account's image that holds ``name``, and how many images are there."""
+    holder, named, binned = _STANDING.all(c, account_id=account_id, region=region, name=name)[0]
+    return holder, named + binned
+
+
 def count_images(c: Connection, account_id: str, region: str) -> int:
     """Images of the account in the region that are there: pending, failed, disabled and binned ones too."""
     return sum(_COUNTS.all(c, account_id=account_id, region=region)[0])

@@ -216,10 +216,10 @@ def _image(
 
 def insert_image(services: Services, c: Connection, request: MayBeDry, image: Image, tags: dict[str, str]) -> None:
     """Writes the image and its tags, unless its name is held or the run is dry."""
-    holder = images.find_name(c, image.account_id, image.region, image.name)
+    holder, count = sharing.name_and_count(c, image.account_id, image.region, image.name)
     if holder is not None:
         raise InvalidAMINameDuplicate(name=image.name, image_id=holder)
-    check_image_quota(sharing.count_images(c, image.account_id, image.region), services.settings.images_max)
+    check_image_quota(count, services.settings.images_max)
     raise_if_dry_run(request)
     try:
         images.insert_image(c, image)
