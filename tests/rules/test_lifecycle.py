@@ -134,6 +134,12 @@ def test_the_first_boots_failure_ends_the_instance_and_a_later_ones_stops_it() -
     assert reason.message.endswith("no kernel")
 
 
+def test_an_instance_store_that_cannot_come_back_after_the_hosts_restart_ends_since_it_cannot_be_stopped() -> None:
+    event, reason = lifecycle.boot_failed(replace(INSTANCE, root_device_type="instance-store"), "no memory")
+    assert NEXT[State.PENDING, event] is State.SHUTTING_DOWN
+    assert reason.message.endswith("no memory")
+
+
 def test_a_users_reason_carries_the_time_as_aws_writes_it() -> None:
     reason = lifecycle.user_initiated(Event.STOP_ASKED, NOW)
     assert reason.transition == "User initiated (2026-01-31 09:05:03 GMT)"

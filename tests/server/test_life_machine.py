@@ -496,6 +496,21 @@ def test_a_start_that_is_overtaken_by_an_end_keeps_the_volume_that_was_to_stay(s
         life.teardown()
 
 
+def test_an_instance_store_whose_start_after_the_hosts_restart_fails_has_ended() -> None:
+    life = Life()
+    try:
+        life.launch(store=True, keeps=False, behavior="stop", recovers=True)
+        life.look_and_work()
+        assert [row.state for row in life.rows()] == [State.RUNNING]
+        life.host_restarts()
+        life.fortune(fails=True, is_deaf=False, has_agent=False)
+        life.look_and_work()
+        life.check_settled()
+        assert [row.state for row in life.rows()] == [State.TERMINATED]
+    finally:
+        life.teardown()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_that_a_killed_server_left_is_made_and_its_guest_runs_on(kind: str) -> None:
     """Killed at each seventh step, or at each with more examples."""

@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from amiable.database import images, instances, volumes
+from amiable.database import images, instances, jobs, volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, Facts, export, facts_of, forget_volume, move, unexport, words
 from amiable.jobs.moments import wait_until_unread
@@ -158,7 +158,7 @@ def _copy_kernel(source: Path, directory: Directory, name: str) -> None:
 
 
 def give_up(context: JobContext, why: str) -> None:
-    """The instance ends (first boot) or is stopped again, with the reason; nothing of it is left running."""
+    """The instance ends (first boot, or no volume to keep) or is stopped again, with the reason; nothing of it is left running."""
     services = context.services
     facts = facts_of(services, context.data["instance_id"])
     instance = facts.instance
@@ -173,6 +173,10 @@ def give_up(context: JobContext, why: str) -> None:
             for volume in facts.volumes:
                 volumes.delete_volume(c, volume.id)
             drop_unused_roots(services, c)
+        if event is Event.TERMINATE_ASKED:
+            data, key = {"instance_id": instance.id}, f"{instance.id}:terminate"
+            jobs.enqueue(c, "terminate", key, data=data, now=services.now(), host=services.host)
+    services.wake()
     _forget_gone(services, facts)
 
 

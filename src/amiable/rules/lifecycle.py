@@ -157,8 +157,12 @@ def _at(what: str, now: datetime) -> str:
 
 
 def boot_failed(instance: Instance, what: str) -> tuple[Event, Reason]:
-    """The event and reason of a boot that could not be made; the first boot's failure ends the instance."""
-    event = Event.LAUNCH_FAILED if instance.boot_count == 0 else Event.START_FAILED
+    """The event and reason of a boot that could not be made; the first boot's failure ends the instance.
+
+    So does a later one's where the root is an instance store, which can be started again but not stopped.
+    """
+    later = Event.START_FAILED if instance.is_ebs else Event.TERMINATE_ASKED
+    event = Event.LAUNCH_FAILED if instance.boot_count == 0 else later
     is_full = any(words in what for words in NO_MEMORY)
     code = "Server.InsufficientInstanceCapacity" if is_full else "Server.InternalError"
     return event, Reason(code, f"{code}: {what}", code)
