@@ -5,6 +5,7 @@ A snapshot holds what its volume held at a moment after the call; all that one c
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -87,7 +88,7 @@ class Copies:
             self._try(lambda: deregister_image(self._services, self._principal, request))
         for snapshot_id in asked.pairs if asked.image_id is None or not deletes else ():
             gone = ec2.DeleteSnapshotRequest(snapshot_id=snapshot_id)
-            self._try(lambda gone=gone: delete_snapshot(self._services, self._principal, gone))  # type: ignore[misc]
+            self._try(partial(delete_snapshot, self._services, self._principal, gone))
 
     def _try(self, call: Callable[[], Any]) -> None:
         try:

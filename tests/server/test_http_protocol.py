@@ -135,7 +135,8 @@ def test_head_and_body_of_a_short_answer_leave_in_one_write(
 
     class Recording(HttpProtocol):
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(Recorded(transport, writes))  # type: ignore[arg-type]
+            recorded: Any = Recorded(transport, writes)
+            super().connection_made(recorded)
 
     with running_edge(services, administrator, http=Recording) as edge, connect(edge) as connection:
         for _ in range(2 if ending == "keep-alive" else 1):

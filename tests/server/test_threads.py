@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import threading
+from functools import partial
 
 import anyio
 import pytest
@@ -48,7 +49,7 @@ def test_threads_are_as_many_as_calls_wait_up_to_the_limit_and_all_calls_are_ans
             return threading.current_thread().name
 
         assert await threads.run(lambda: threading.current_thread().name) == "test-many-1"
-        names = await asyncio.gather(*(threads.run(lambda n=n: together(n)) for n in range(9)))  # type: ignore[misc]
+        names = await asyncio.gather(*(threads.run(partial(together, n)) for n in range(9)))
         assert set(names) == {"test-many-1", "test-many-2", "test-many-3"}
 
     anyio.run(main)
