@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amiable.model.errors import (
-    BootForVolumeTypeUnsupported,
     InvalidBlockDeviceMapping,
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -21,6 +20,7 @@ from amiable.model.image import Image, ImageDevice, RootDeviceType
 from amiable.model.local_disks import local_disks_of
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import GIB
+from amiable.model.volume_errors import BootForVolumeTypeUnsupported
 from amiable.rules.devices import DISKS_MAX, AskedDevice, PlannedDisk, local_disks_after, plan_disks
 from tests.rules.images import AN_IMAGE
 from tests.rules.volumes import VOLUME

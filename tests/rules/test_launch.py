@@ -15,7 +15,6 @@ from amiable.model.errors import (
     InvalidAMIIDUnavailable,
     InvalidParameterCombination,
     InvalidParameterValue,
-    InvalidUserDataMalformed,
     Malformed,
     NotFound,
     Refusal,
@@ -23,6 +22,7 @@ from amiable.model.errors import (
 )
 from amiable.model.hardware import Profile
 from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
+from amiable.model.instance_errors import InvalidUserDataMalformed
 from amiable.model.instance_type import INSTANCE_TYPES
 from amiable.model.kernel import KernelKind
 from amiable.model.units import GIB, MIB

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amiable.model.errors import InvalidKeyFormat
+from amiable.model.key_pair_errors import InvalidKeyFormat
 from amiable.rules.public_key import imported_fingerprint, openssh_line, read_public_key
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()

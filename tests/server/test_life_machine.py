@@ -425,12 +425,16 @@ class Life(RuleBasedStateMachine):
             assert all(row.state is State.TERMINATED for row in self.rows())
             assert not self.host.live() and not self.host.exports
         finally:
-            self.supervisor.stop()
-            self.patch.undo()
-            for each in (*self.host.guests, *self.host.daemons):
-                each.blocks.close(in_order=False)
-                os.close(each.end)
-            self.place.close()
+            self.close()
+
+    def close(self) -> None:
+        """Nothing of the place is left."""
+        self.supervisor.stop()
+        self.patch.undo()
+        for each in (*self.host.guests, *self.host.daemons):
+            each.blocks.close(in_order=False)
+            os.close(each.end)
+        self.place.close()
 
     def check_settled(self) -> None:
         """Where nothing is under way, processes, files and exports are those of the rows."""

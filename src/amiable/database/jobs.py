@@ -123,9 +123,15 @@ def retry(c: Connection, job: Job, *, now: datetime, after: timedelta, error: st
 
 
 def put_back(c: Connection, job: Job, *, now: datetime, after: timedelta) -> None:
-    """Puts a job that waits for another one back into the queue, fenced: that was no try of it."""
+    """Puts a job that waits for another one back into the queue, with its data, fenced: that was no try of it."""
     values = {"state": "queued", "due": now + after, "tries": J.c.tries - 1, "lease_until": None, "owner": None}
-    c.execute(update(J).where(_held(job)).values(**values))
+    c.execute(update(J).where(_held(job)).values(data=json.dumps(job.data), **values))
+
+
+def hasten(c: Connection, keys: Collection[str], now: datetime) -> bool:
+    """Lets those that were put back be picked now; whether there were any."""
+    waiting = and_(J.c.key.in_(keys), J.c.state == "queued", J.c.due > now)
+    return c.execute(update(J).where(waiting).values(due=now)).rowcount > 0
 
 
 def renew(c: Connection, *, owner: str, keys: Collection[str], now: datetime) -> set[str]:

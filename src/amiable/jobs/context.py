@@ -1,10 +1,11 @@
 """What a running job holds: its services, its row, and how it saves."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from sqlalchemy import Connection
 
@@ -14,6 +15,8 @@ from amiable.services import Services
 
 PATIENCE_SECONDS: Final = 2.0
 """How long a job that waits for another one's work keeps its worker: there are few, and what it waits for needs one."""
+WAITED: Final = "has_waited"
+"""In the checkpoint of a job that was put back: from then on it looks once, and is put back again."""
 
 
 class Later(Exception):
@@ -32,6 +35,7 @@ class JobContext:
     job: Job
     stop: threading.Event = field(default_factory=threading.Event)
     waits_since: float | None = None  # on the monotonic clock
+    outside_since: float | None = None  # on the monotonic clock; while it does what :meth:`outside` is for
 
     @property
     def data(self) -> dict[str, Any]:
@@ -64,12 +68,29 @@ class JobContext:
 
         Raises Later, and what :meth:`go_on` raises.
         """
+        if WAITED in self.data:
+            self.give_way()
         if self.waits_since is None:
             self.waits_since = time.monotonic()
         if self.stop.wait(seconds):
             self.go_on()
         if time.monotonic() - self.waits_since >= PATIENCE_SECONDS:
             raise Later(self.job.key)
+
+    def give_way(self) -> NoReturn:
+        """Raises Later at once, or what :meth:`go_on` raises: for what the job has looked at, and what takes a guest seconds."""
+        if self.stop.wait(0):
+            self.go_on()
+        raise Later(self.job.key)
+
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[None]:
+        """Around what is little work of ours, and may have to wait for a machine that is slow: then the worker has a substitute."""
+        before, self.outside_since = self.outside_since, self.outside_since or time.monotonic()
+        try:
+            yield
+        finally:
+            self.outside_since = before
 
 
 JobFunction = Callable[[JobContext], None]

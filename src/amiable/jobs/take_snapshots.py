@@ -100,13 +100,16 @@ def _read(context: JobContext) -> None:
     So a snapshot comes of a volume whose instance was stopped or terminated meanwhile, as on EC2.
     """
     for others in reversed(range(MOMENTS_MAX)):
-        moment = _moment(context)
+        with context.outside():
+            moment = _moment(context)
         try:
             for snapshot in _wanted(context):
                 _copy(context, moment, snapshot)
             return
         except (NbdFailed, MachineFailed):
-            if moments.lasts(context.services, moment, volumes_of(context)):
+            with context.outside():
+                is_there = moments.lasts(context.services, moment, volumes_of(context))
+            if is_there:
                 raise
             if context.data.get("is_clean"):
                 raise moments.MomentLost(LOST) from None
@@ -174,11 +177,12 @@ def _label(c: Connection, data: dict[str, Any], moment: Moment) -> None:
 
 def _let_go(context: JobContext) -> None:
     services, held = context.services, volumes_of(context)
-    if context.data.get("moment") is not None:
-        moments.let_go(services, Moment.of_data(context.data["moment"]), held)
-        return
-    for instance_id in {volume.instance_id for volume in held}:  # a server that was killed may have taken it
-        moments.abandon(services, moments.tag_of(context.data["items"][0][1]), instance_id)
+    with context.outside():
+        if context.data.get("moment") is not None:
+            moments.let_go(services, Moment.of_data(context.data["moment"]), held)
+            return
+        for instance_id in {volume.instance_id for volume in held}:  # a server that was killed may have taken it
+            moments.abandon(services, moments.tag_of(context.data["items"][0][1]), instance_id)
 
 
 # ── the blocks ──────────────────────────────────────────────────────────────────────────────────────────────────────────

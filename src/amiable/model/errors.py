@@ -11,6 +11,8 @@
     └─ local                         LocalRefusal: what the command line or the server's start refuses
     DryRunOperation                  what a dry run answers instead of doing it
 
+A noun with many refusals of its own has them beside this module, in ``<noun>_errors.py``.
+
 A decision raises; ``server/refusals.py`` and ``cli/`` translate, once, at the edge.  Codes are AWS's words; sources: EC2 API
 error codes, EBS direct API reference, S3 error responses.  Programmer errors are asserted, not refused.
 """
@@ -289,48 +291,6 @@ class BlockDamaged(Refusal):
 class IncorrectInstanceState(Refusal):
     code = "IncorrectInstanceState"
     template = "The instance '{instance_id}' is not in a state from which it can be {verb}."
-
-
-class BundlingInProgress(Refusal):
-    code = "BundlingInProgress"
-    template = "The instance '{instance_id}' has a bundle task already, {bundle_id}: it is {state}."
-
-
-class InvalidKeyPairDuplicate(Refusal):
-    code = "InvalidKeyPair.Duplicate"
-    template = "The keypair '{name}' already exists."
-
-
-class InvalidKeyFormat(Refusal):
-    code = "InvalidKey.Format"
-    template = "Key is not in valid OpenSSH public key format"
-
-
-class InvalidUserDataMalformed(Refusal):
-    code = "InvalidUserData.Malformed"
-    template = "Invalid BASE64 encoding of user data: {why}"
-
-
-class InsufficientFreeAddressesInSubnet(Refusal):
-    code = "InsufficientFreeAddressesInSubnet"
-    template = (
-        "There are not enough free addresses in subnet '{subnet_id}' to satisfy the requested number of instances."
-    )
-
-
-class InvalidIPAddressInUse(Refusal):
-    code = "InvalidIPAddress.InUse"
-    template = "Address {address} is in use."
-
-
-class BootForVolumeTypeUnsupported(Refusal):
-    code = "BootForVolumeTypeUnsupported"
-    template = "A root volume cannot be of type {volume_type}."
-
-
-class IdempotentInstanceTerminated(Refusal):
-    code = "IdempotentInstanceTerminated"
-    template = "The client token belongs to an instance that is terminated: {instance_ids}."
 
 
 class TagLimitExceeded(Refusal):

@@ -1,4 +1,4 @@
-"""What changing an instance refuses, in EC2's words."""
+"""What is refused of instances: their launch, their change and their bundling.  Source: EC2 API error codes."""
 
 from amiable.model.errors import Refusal
 
@@ -31,3 +31,18 @@ class InvalidInstanceID(Refusal):
         "Please specify an interface ID for the operation instead."
     )
     hint = "ModifyNetworkInterfaceAttribute changes one interface"
+
+
+class IdempotentInstanceTerminated(Refusal):
+    code = "IdempotentInstanceTerminated"
+    template = "The client token belongs to an instance that is terminated: {instance_ids}."
+
+
+class BundlingInProgress(Refusal):
+    code = "BundlingInProgress"
+    template = "The instance '{instance_id}' has a bundle task already, {bundle_id}: it is {state}."
+
+
+class InvalidUserDataMalformed(Refusal):
+    code = "InvalidUserData.Malformed"
+    template = "Invalid BASE64 encoding of user data: {why}"

@@ -1,4 +1,4 @@
-"""What EC2 refuses of key pairs beyond their form.  Source: EC2 API error codes."""
+"""What EC2 refuses of key pairs.  Source: EC2 API error codes."""
 
 from amiable.model.errors import Refusal
 
@@ -12,3 +12,13 @@ class KeyPairLimitExceeded(Refusal):
 class KeyPairUnsupported(Refusal):
     code = "Unsupported"
     template = "ED25519 key pairs are not supported with Windows AMIs. Choose a different key pair type and try again."
+
+
+class InvalidKeyPairDuplicate(Refusal):
+    code = "InvalidKeyPair.Duplicate"
+    template = "The keypair '{name}' already exists."
+
+
+class InvalidKeyFormat(Refusal):
+    code = "InvalidKey.Format"
+    template = "Key is not in valid OpenSSH public key format"

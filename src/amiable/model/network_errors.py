@@ -133,6 +133,18 @@ class ResourceAlreadyAssociated(Refusal):
     code = "Resource.AlreadyAssociated"
 
 
+class InsufficientFreeAddressesInSubnet(Refusal):
+    code = "InsufficientFreeAddressesInSubnet"
+    template = (
+        "There are not enough free addresses in subnet '{subnet_id}' to satisfy the requested number of instances."
+    )
+
+
+class InvalidIPAddressInUse(Refusal):
+    code = "InvalidIPAddress.InUse"
+    template = "Address {address} is in use."
+
+
 # ── VPCs, subnets, routes ───────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -66,3 +66,8 @@ class VolumeModificationRateExceeded(Refusal):
 class VolumeModificationNotFound(Refusal):
     code = "InvalidVolumeModification.NotFound"
     template = "Modification for volume '{volume_id}' does not exist."
+
+
+class BootForVolumeTypeUnsupported(Refusal):
+    code = "BootForVolumeTypeUnsupported"
+    template = "A root volume cannot be of type {volume_type}."

@@ -18,13 +18,13 @@ from amiable.model.errors import (
     InsufficientInstanceCapacity,
     InvalidParameterCombination,
     InvalidParameterValue,
-    InvalidUserDataMalformed,
     Malformed,
     Unsupported,
 )
 from amiable.model.hardware import Profile
 from amiable.model.image import Image, ImageType
 from amiable.model.instance import MetadataOptions
+from amiable.model.instance_errors import InvalidUserDataMalformed
 from amiable.model.instance_type import DEFAULT, InstanceType, find_type
 from amiable.model.local_disks import local_disks_of
 from amiable.model.metadata_defaults import MetadataDefaults

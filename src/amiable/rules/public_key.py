@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from amiable.model.errors import InvalidKeyFormat
+from amiable.model.key_pair_errors import InvalidKeyFormat
 
 RSA_BITS: Final = (1024, 2048, 3072, 4096, 8192)
 MATERIAL_BYTES_MAX: Final = 16 * 1024

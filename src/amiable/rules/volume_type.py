@@ -9,14 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from amiable.model.errors import (
-    BootForVolumeTypeUnsupported,
-    InvalidParameterCombination,
-    InvalidParameterValue,
-    MissingParameter,
-)
+from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, MissingParameter
 from amiable.model.units import KIB, MIB
 from amiable.model.volume import Volume
+from amiable.model.volume_errors import BootForVolumeTypeUnsupported
 
 DEFAULT_VOLUME_TYPE: Final = "gp2"
 

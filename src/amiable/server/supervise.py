@@ -40,7 +40,7 @@ from amiable.server.boot_watch import BootWatch, wait_for_probes
 from amiable.server.fabrics import Fabrics
 from amiable.server.imds import MetadataService
 from amiable.server.refusals import log_failure
-from amiable.server.sweep import JOB_OF, enqueue, resume, sweep, sweep_fabrics
+from amiable.server.sweep import JOB_OF, enqueue, hasten, resume, sweep, sweep_fabrics
 from amiable.server.volume_sweep import let_go, sweep_volumes
 from amiable.server.watch import Watch
 from amiable.services import Services, recycle_bin
@@ -322,6 +322,8 @@ class Supervisor:
         except (QmpGone, QmpError, TimeoutError):
             return
         is_off = status in ("shutdown", "guest-panicked")
+        if is_off:
+            hasten(self._services, watch.instance_id)
         watch.may_be_off = is_off and not self._powered_off(watch, has_crashed=status == "guest-panicked")
         watch.waits_for_space = status == "io-error"  # for another reason than space: it stops again at once
 
@@ -341,6 +343,7 @@ class Supervisor:
 
     def _ended(self, watch: Watch) -> None:
         words = endings.words_of(watch.directory)
+        hasten(self._services, watch.instance_id)
         self._drop(watch.instance_id)
         self._end(watch.instance_id, words, boot=watch.qemu.facts.get("boot"))
 

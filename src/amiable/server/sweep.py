@@ -18,12 +18,25 @@ log = logging.getLogger("amiable.supervise")
 
 JOB_OF: Final = {State.PENDING: "boot", State.STOPPING: "stop", State.SHUTTING_DOWN: "terminate"}
 """The job that leads out of a passing state."""
+AWAIT_THE_END: Final = ("stop", "terminate", "reboot")
+"""Verbs of the keys of jobs that wait for a guest to be off; an image's has the reboot's."""
 
 
 def enqueue(services: Services, c: Connection, instance: Instance, kind: str) -> bool:
     """Asks for a job of the instance; False where it is live already."""
     data = {"instance_id": instance.id}
     return jobs.enqueue(c, kind, f"{instance.id}:{kind}", data=data, now=services.now(), host=services.host)
+
+
+def hasten(services: Services, instance_id: str) -> None:
+    """Lets the job that waits for the instance's guest to be off, if one does, look now."""
+    keys = [f"{instance_id}:{verb}" for verb in AWAIT_THE_END]
+    with services.database.read() as c:
+        is_awaited = any(jobs.is_live(c, key) for key in keys)
+    if is_awaited:
+        with services.database.write() as c:
+            jobs.hasten(c, keys, services.now())
+        services.wake()
 
 
 def resume(services: Services, rows: Sequence[Instance]) -> None:

@@ -1,25 +1,34 @@
 """The job workers of one server: threads that pick, run and finish, and one that keeps the leases.
 
 A job that raises is tried again after a pause, at most ``tries_max`` times; then its kind's ``give_up`` leaves the resource in its
-failed state, with the reason.  One that waits for another's work is put back into the queue: waiting jobs would else have all the
-workers, and what they wait for none.  ``Lost`` means that another process has the job: nothing more is written.
+failed state, with the reason.  One that waits for another's work, for an instance's lock or for a guest is put back into the queue:
+waiting jobs would else have all the workers, and what they wait for none.  One that cannot be left in the middle, and waits for a
+machine that is slow, has its worker's place taken by a substitute meanwhile.  ``Lost`` means that another process has the job: nothing
+more is written.
 """
 
+import contextlib
 import logging
 import os
 import threading
+import time
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Final
 
 from sqlalchemy import Connection
 
 from amiable.database import jobs as queue
 from amiable.database.jobs import Cancelled, Job, Lost
-from amiable.jobs.context import JobContext, Later
+from amiable.jobs.context import PATIENCE_SECONDS, WAITED, JobContext, Later
 from amiable.jobs.registry import JOBS, JobKind
 from amiable.model.errors import StorageFull
 from amiable.server.refusals import is_disk_full, log_failure
 from amiable.services import Services
+from amiable.vm.directory import DirectoryBusy
 
 log = logging.getLogger("amiable.worker")
 
@@ -29,6 +38,9 @@ RETRY_PAUSES = tuple(timedelta(seconds=s) for s in (0.5, 2, 5, 15))
 LATER = timedelta(seconds=1)
 """Until a job that waits for another one is looked at again."""
 STOP_SECONDS_MAX = 20.0
+SUBSTITUTES_MAX: Final = 16
+"""Threads beside the workers, for jobs that wait for machines that are slow."""
+LOOK_SECONDS: Final = 0.5
 
 
 class Workers:
@@ -43,13 +55,15 @@ class Workers:
         self._ending = threading.Event()
         self._running: dict[str, JobContext] = {}
         self._threads: list[threading.Thread] = []
+        self._substitutes: dict[str, threading.Thread] = {}
+        """By the key of the job that has one; it ends after the job that it runs when that one is outside no more."""
 
     def start(self) -> None:
         """Takes back what an earlier server of this host left running, then starts the threads."""
         self.start_over()
         names = [f"worker-{n}" for n in range(self.services.settings.workers)]
         self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
-        self._threads.append(threading.Thread(target=self._renew, name="lease-keeper", daemon=True))
+        self._threads.append(threading.Thread(target=self._keep, name="lease-keeper", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -71,7 +85,7 @@ class Workers:
             context.stop.set()
         with self._woken:
             self._woken.notify_all()
-        for thread in self._threads:
+        for thread in [*self._threads, *self._substitutes.values()]:
             thread.join(STOP_SECONDS_MAX)
 
     def run_one(self) -> bool:
@@ -92,8 +106,8 @@ class Workers:
         self._run(job)
         return True
 
-    def _work(self) -> None:
-        while not self._ending.is_set():
+    def _work(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        while is_wanted() and not self._ending.is_set():
             calls = self._calls
             try:
                 if self.run_one():
@@ -104,13 +118,32 @@ class Workers:
                 if self._calls == calls and not self._ending.is_set():
                     self._woken.wait(POLL_SECONDS)
 
-    def _renew(self) -> None:
-        while not self._ending.wait(RENEW_SECONDS):
+    def _keep(self) -> None:
+        renewed_at = time.monotonic()
+        while not self._ending.wait(LOOK_SECONDS):
+            self._substitute()
+            if time.monotonic() - renewed_at < RENEW_SECONDS:
+                continue
+            renewed_at = time.monotonic()
             try:
                 with self.services.database.write() as c:
                     self._keep_leases(c)
             except Exception as error:  # noqa: BLE001  the outermost loop of leases
                 log_failure(log, "leases could not be renewed", error)
+
+    def _substitute(self) -> None:
+        """Puts a thread in the place of each worker whose job has been outside for long, as far as there are any."""
+        self._substitutes = {key: thread for key, thread in self._substitutes.items() if thread.is_alive()}
+        for key, context in list(self._running.items()):
+            since = context.outside_since
+            is_slow = since is not None and time.monotonic() - since >= PATIENCE_SECONDS
+            if not is_slow or key in self._substitutes or len(self._substitutes) >= SUBSTITUTES_MAX:
+                continue
+            log.info("job %s: waits for a machine; its worker has a substitute", key)
+            wanted = partial(_is_outside, context)
+            thread = threading.Thread(target=self._work, args=(wanted,), name=f"substitute-{key}", daemon=True)
+            self._substitutes[key] = thread
+            thread.start()
 
     def _keep_leases(self, c: Connection) -> None:
         """Renews those of the jobs that run here; one that was asked to end is told."""
@@ -126,19 +159,28 @@ class Workers:
         self._running[job.key] = context
         log.info("job %s: %s (try %d)", job.key, job.kind, job.tries)
         try:
-            kind.run(context)
-            self._finish(context, "done", None)
-        except Later:
+            self._attempt(kind, context)
+        except (Later, DirectoryBusy):
+            context.job = replace(context.job, data={**context.data, WAITED: True})
             with self.services.database.write() as c:
                 queue.put_back(c, context.job, now=self.services.now(), after=LATER)
         except Lost:
             log.info("job %s: lost to another process", job.key)
+        finally:
+            self._running.pop(job.key, None)
+
+    def _attempt(self, kind: JobKind, context: JobContext) -> None:
+        """Runs the job to its end, or to its next try; raises Lost, and what it waits with."""
+        try:
+            with context.outside() if kind.is_outside else contextlib.nullcontext():
+                kind.run(context)
+            self._finish(context, "done", None)
+        except (Later, DirectoryBusy, Lost):
+            raise
         except Cancelled:
             self._give_up(kind, context, "cancelled", "The job was cancelled.")
         except Exception as error:  # noqa: BLE001  the outermost loop of jobs
             self._failed(kind, context, error)
-        finally:
-            self._running.pop(job.key, None)
 
     def _failed(self, kind: JobKind, context: JobContext, error: Exception) -> None:
         job = context.job
@@ -155,12 +197,13 @@ class Workers:
             self._give_up(kind, context, "failed", words)
 
     def _give_up(self, kind: JobKind, context: JobContext, state: str, words: str) -> None:
-        try:
-            kind.give_up(context, words)
-            self._finish(context, state, words)
-        except Lost:
-            log.info("job %s: lost to another process", context.job.key)
+        kind.give_up(context, words)
+        self._finish(context, state, words)
 
     def _finish(self, context: JobContext, state: str, words: str | None) -> None:
         with self.services.database.write() as c:
             queue.finish(c, context.job, now=self.services.now(), state=state, error=words)
+
+
+def _is_outside(context: JobContext) -> bool:
+    return context.outside_since is not None

@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOG = "qemu.log"
-LOCK_SECONDS_MAX = 30.0
+LOCK_SECONDS_MAX = 2.0
+"""A job that does not have the lock by then is put back: who has it may need the worker."""
 COPY_BYTES = 1 << 20
 _uids = threading.Lock()
 

@@ -13,7 +13,6 @@ from amiable.database import accounts, buckets, bundle_tasks, instances, jobs
 from amiable.model.bundle_task import BundleState, BundleTask, TaskError
 from amiable.model.errors import (
     AuthFailure,
-    BundlingInProgress,
     DryRunOperation,
     IncorrectInstanceState,
     IncorrectState,
@@ -21,6 +20,7 @@ from amiable.model.errors import (
     MissingParameter,
     NotFound,
 )
+from amiable.model.instance_errors import BundlingInProgress
 from amiable.rules.bundle_task import Event as TaskEvent
 from amiable.rules.lifecycle import Event
 from amiable.services import Services

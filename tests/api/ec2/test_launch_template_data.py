@@ -5,7 +5,8 @@ import base64
 import pytest
 
 from amiable.api.ec2.launch_template_data import DATA_BYTES_MAX, check_data
-from amiable.model.errors import InvalidParameterValue, InvalidUserDataMalformed
+from amiable.model.errors import InvalidParameterValue
+from amiable.model.instance_errors import InvalidUserDataMalformed
 from amiable.rules.launch import USER_DATA_BYTES_MAX
 from amiable.wire.generated import ec2
 

@@ -20,7 +20,6 @@ from amiable.database import addresses, instances, interfaces, routes, tags
 from amiable.model import ids
 from amiable.model.errors import (
     IncorrectInstanceState,
-    InvalidIPAddressInUse,
     InvalidParameterCombination,
     InvalidParameterValue,
     MissingParameter,
@@ -33,6 +32,7 @@ from amiable.model.network_errors import (
     GatewayNotAttached,
     InsufficientAddressCapacity,
     InvalidAddressNotFound,
+    InvalidIPAddressInUse,
     ResourceAlreadyAssociated,
 )
 from amiable.model.principal import Principal

@@ -24,7 +24,6 @@ from amiable.model import ids
 from amiable.model.bundle_task import BundleState, BundleTask
 from amiable.model.errors import (
     AuthFailure,
-    BundlingInProgress,
     IncorrectInstanceState,
     InvalidParameterValue,
     MissingParameter,
@@ -32,6 +31,7 @@ from amiable.model.errors import (
     S3Refusal,
 )
 from amiable.model.instance import Instance, State
+from amiable.model.instance_errors import BundlingInProgress
 from amiable.model.principal import Principal
 from amiable.rules import bundle_task, filters
 from amiable.rules.acl import GRANTS, SERVICE, Holding, Permission, may

@@ -25,13 +25,12 @@ from amiable.model import ids
 from amiable.model.errors import (
     InvalidParameterCombination,
     InvalidParameterValue,
-    InvalidUserDataMalformed,
     MissingParameter,
     NotFound,
     UnsupportedOperation,
 )
 from amiable.model.instance import Instance
-from amiable.model.instance_errors import InvalidInstanceID, UnsupportedInstanceAttribute
+from amiable.model.instance_errors import InvalidInstanceID, InvalidUserDataMalformed, UnsupportedInstanceAttribute
 from amiable.model.instance_type import type_of
 from amiable.model.local_disks import local_disks_of
 from amiable.model.principal import Principal

@@ -16,14 +16,9 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.database import key_pairs, tags
 from amiable.model import ids
-from amiable.model.errors import (
-    InvalidKeyPairDuplicate,
-    InvalidParameterValue,
-    MissingParameter,
-    NotFound,
-)
+from amiable.model.errors import InvalidParameterValue, MissingParameter, NotFound
 from amiable.model.key_pair import KeyPair
-from amiable.model.key_pair_errors import KeyPairLimitExceeded
+from amiable.model.key_pair_errors import InvalidKeyPairDuplicate, KeyPairLimitExceeded
 from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.rules.identifiers import check_form

@@ -35,13 +35,10 @@ from amiable.database import (
 )
 from amiable.database.retirement import note_launch
 from amiable.model import ids
-from amiable.model.errors import (
-    IdempotentInstanceTerminated,
-    MissingParameter,
-    NotFound,
-)
+from amiable.model.errors import MissingParameter, NotFound
 from amiable.model.image import Image
 from amiable.model.instance import Instance, Reservation, State
+from amiable.model.instance_errors import IdempotentInstanceTerminated
 from amiable.model.key_pair import KeyPair
 from amiable.model.key_pair_errors import KeyPairUnsupported
 from amiable.model.principal import Principal

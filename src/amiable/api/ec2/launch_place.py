@@ -10,17 +10,13 @@ from amiable.api.ec2.listing import put_born_tags, the_one
 from amiable.database import interfaces, network
 from amiable.database.security_groups import DEFAULT
 from amiable.model import ids
-from amiable.model.errors import (
-    InsufficientFreeAddressesInSubnet,
-    InvalidIPAddressInUse,
-    InvalidParameterCombination,
-    InvalidParameterValue,
-    NotFound,
-)
+from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, NotFound
 from amiable.model.instance import Instance
 from amiable.model.network import NetworkInterface, Subnet
 from amiable.model.network_errors import (
     DifferentNetworksOfLaunch,
+    InsufficientFreeAddressesInSubnet,
+    InvalidIPAddressInUse,
     InvalidNetworkInterfaceInUse,
     NoDefaultSubnet,
     NoSubnets,

@@ -20,9 +20,12 @@ from amiable.api.idempotency import check_token, recall, remember
 from amiable.api.paging import cut_page, open_page
 from amiable.database import interfaces, network
 from amiable.model import ids
-from amiable.model.errors import InsufficientFreeAddressesInSubnet
 from amiable.model.network import Address, Attachment, NetworkInterface
-from amiable.model.network_errors import InvalidNetworkInterfaceInUse, NetworkInterfaceLimitExceeded
+from amiable.model.network_errors import (
+    InsufficientFreeAddressesInSubnet,
+    InvalidNetworkInterfaceInUse,
+    NetworkInterfaceLimitExceeded,
+)
 from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.rules.filters import boolean
