@@ -68,9 +68,6 @@ class Instance:
     client_token: str | None
     image_id: str
     state: State
-    state_reason_code: str | None
-    state_reason_message: str | None
-    transition_reason: str
     instance_type: str
     architecture: str
     virtualization_type: str
@@ -94,10 +91,13 @@ class Instance:
     shutdown_behavior: str  # stop | terminate
     product_codes: tuple[ProductCode, ...]
     host: str | None
-    boot_count: int
     launched_at: datetime
-    reached_metadata_at: datetime | None
-    terminated_at: datetime | None
+    state_reason_code: str | None = None
+    state_reason_message: str | None = None
+    transition_reason: str = ""
+    boot_count: int = 0
+    reached_metadata_at: datetime | None = None
+    terminated_at: datetime | None = None
     rebooted_at: datetime | None = None
     created_at: datetime | None = None  # the first launch
     state_changed_at: datetime | None = None

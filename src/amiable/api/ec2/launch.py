@@ -6,7 +6,7 @@ All or nothing: either at least MinCount instances are there with everything the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -63,6 +63,16 @@ ACTION: Final = "RunInstances"
 TAGGABLE: Final = ("instance", "network-interface", "volume")
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one call makes: so many machines of a plan as the place has addresses, with one key pair."""
+
+    plan: Plan
+    place: Place
+    key_pair: KeyPair | None
+    client_token: str | None
+
+
 def run_instances(services: Services, principal: Principal, request: ec2.RunInstancesRequest) -> ec2.Reservation:
     """Launches between MinCount and MaxCount instances; the same client token answers with the same ones.
 
@@ -103,7 +113,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         name_guard.check_launch(services, c, principal, image, is_dry=is_dry)
         _check_role(principal, request, image, place, of_template)
         raise_if_dry_run(request)
-        launched = list(_instances(services, principal, request, plan, place, key_pair))
+        launched = list(_instances(services, principal, Order(plan, place, key_pair, request.client_token)))
         _insert(c, services, launched, plan, born)
         place_interfaces(c, principal, place, launched, born)
         if profile is not None:
@@ -212,15 +222,9 @@ def _find_key_pair(c: Connection, principal: Principal, name: str | None, image:
     return found
 
 
-def _instances(
-    services: Services,
-    principal: Principal,
-    request: ec2.RunInstancesRequest,
-    plan: Plan,
-    place: Place,
-    key_pair: KeyPair | None,
-) -> Iterator[Instance]:
-    """The instances of the plan, one for each address."""
+def _instances(services: Services, principal: Principal, order: Order) -> Iterator[Instance]:
+    """The instances of the order, one for each address."""
+    plan, place, key_pair = order.plan, order.place, order.key_pair
     reservation_id, now = services.mint(ids.RESERVATION), services.now()
     for index, address in enumerate(place.addresses):
         yield Instance(
@@ -230,12 +234,9 @@ def _instances(
             zone=place.subnet.zone,
             reservation_id=reservation_id,
             launch_index=index,
-            client_token=request.client_token,
+            client_token=order.client_token,
             image_id=plan.image.id,
             state=State.PENDING,
-            state_reason_code=None,
-            state_reason_message=None,
-            transition_reason="",
             instance_type=plan.instance_type.name,
             architecture=plan.image.architecture,
             virtualization_type=plan.image.virtualization_type,
@@ -259,10 +260,7 @@ def _instances(
             shutdown_behavior=plan.shutdown_behavior,
             product_codes=plan.image.product_codes,
             host=services.host,
-            boot_count=0,
             launched_at=now,
-            reached_metadata_at=None,
-            terminated_at=None,
             created_at=now,
             state_changed_at=now,
             ena_support=plan.image.ena_support,
