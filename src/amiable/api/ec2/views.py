@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
 from sqlalchemy import Connection
 
 from amiable.api.ec2 import metadata_options
@@ -28,6 +29,10 @@ from amiable.wire.generated import ec2
 
 HYPERVISOR: Final = "xen"
 """EC2's word for all that is not OVM, Nitro included."""
+NO_RESERVATION: Final = ec2.CapacityReservationSpecificationResponse(capacity_reservation_preference="open")
+NAMED_BY_ADDRESS: Final = ec2.PrivateDnsNameOptionsResponse(
+    hostname_type="ip-name", enable_resource_name_dns_a_record=False, enable_resource_name_dns_aaaa_record=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +130,33 @@ def reservations(views: Sequence[View]) -> list[ec2.Reservation]:
 
 def instance_of(view: View) -> ec2.Instance:
     """One instance as EC2 tells it."""
-    it = view.instance
-    type_ = type_of(it.instance_type)
+    it, is_placed = view.instance, view.is_placed
+    return msgspec.structs.replace(
+        _row_of(it),
+        private_dns_name=private_dns_name(it.private_ip, it.region) if is_placed else "",
+        placement=ec2.Placement(
+            availability_zone=it.zone, availability_zone_id=view.zone_id, group_name="", tenancy="default"
+        ),
+        subnet_id=it.subnet_id if is_placed else None,
+        vpc_id=it.vpc_id if is_placed else None,
+        private_ip_address=it.private_ip if is_placed else None,
+        public_ip_address=view.addresses[0].public_ip if view.addresses else None,
+        block_device_mappings=mappings(view),
+        network_interfaces=[instance_interface(each) for each in view.interfaces],
+        security_groups=groups(view) if is_placed else [],
+        source_dest_check=it.source_dest_check if is_placed else None,
+        tags=tag_set(view.tags),
+        iam_instance_profile=view.profile if is_placed else None,
+    )
+
+
+def _row_of(it: Instance) -> ec2.Instance:
+    """What its row alone says, wherever it is placed."""
     details, operation = billed_as(it)
-    placed_groups = groups(view) if view.is_placed else []
     return ec2.Instance(
         instance_id=it.id,
         image_id=it.image_id,
         state=instance_state(it.state),
-        private_dns_name=private_dns_name(it.private_ip, it.region) if view.is_placed else "",
         public_dns_name="",
         state_transition_reason=transition_reason(it),
         state_reason=_reason(it),
@@ -142,34 +165,21 @@ def instance_of(view: View) -> ec2.Instance:
         product_codes=product_codes(it.product_codes),
         instance_type=it.instance_type,
         launch_time=it.launched_at,
-        placement=ec2.Placement(
-            availability_zone=it.zone, availability_zone_id=view.zone_id, group_name="", tenancy="default"
-        ),
         kernel_id=it.kernel_id,
         ramdisk_id=it.ramdisk_id,
         monitoring=ec2.Monitoring(state="disabled"),
-        subnet_id=it.subnet_id if view.is_placed else None,
-        vpc_id=it.vpc_id if view.is_placed else None,
-        private_ip_address=it.private_ip if view.is_placed else None,
-        public_ip_address=view.addresses[0].public_ip if view.addresses else None,
         architecture=it.architecture,
-        block_device_mappings=mappings(view),
         client_token=it.client_token or "",
         ebs_optimized=it.ebs_optimized,
         ena_support=it.ena_support,
         sriov_net_support=it.sriov_net_support,
         hypervisor=HYPERVISOR,
-        network_interfaces=[instance_interface(each) for each in view.interfaces],
         root_device_name=it.root_device_name,
         root_device_type=it.root_device_type,
-        security_groups=placed_groups,
-        source_dest_check=it.source_dest_check if view.is_placed else None,
-        tags=tag_set(view.tags),
         virtualization_type=it.virtualization_type,
-        cpu_options=ec2.CpuOptions(core_count=type_.vcpus, threads_per_core=1),
+        cpu_options=ec2.CpuOptions(core_count=type_of(it.instance_type).vcpus, threads_per_core=1),
         hibernation_options=ec2.HibernationOptions(configured=False),
         metadata_options=metadata_options.said(it.metadata, state="applied"),
-        iam_instance_profile=view.profile if view.is_placed else None,
         enclave_options=ec2.EnclaveOptions(enabled=False),
         current_instance_boot_mode=it.boot_mode,
         boot_mode=it.image_boot_mode,
@@ -179,16 +189,10 @@ def instance_of(view: View) -> ec2.Instance:
         usage_operation=operation,
         usage_operation_update_time=it.created_at,
         maintenance_options=ec2.InstanceMaintenanceOptions(auto_recovery=it.auto_recovery),
-        capacity_reservation_specification=ec2.CapacityReservationSpecificationResponse(
-            capacity_reservation_preference="open"
-        ),
+        capacity_reservation_specification=NO_RESERVATION,
         network_performance_options=ec2.InstanceNetworkPerformanceOptions(bandwidth_weighting="default"),
         operator=ec2.OperatorResponse(managed=False),
-        private_dns_name_options=ec2.PrivateDnsNameOptionsResponse(
-            hostname_type="ip-name",
-            enable_resource_name_dns_a_record=False,
-            enable_resource_name_dns_aaaa_record=False,
-        ),
+        private_dns_name_options=NAMED_BY_ADDRESS,
     )
 
 
