@@ -318,10 +318,10 @@ def _fetch(sides: Sides) -> Iterator[bytearray]:
 
 def _write(plain: list[bytes], path: Path) -> None:
     with path.open("wb", buffering=0) as file:
-        with DirectWriter(file.fileno()) as writer:
-            for at, piece in enumerate(plain):
-                writer.write(at * PIECE_BYTES, piece)
-            writer.finish(len(plain) * PIECE_BYTES)
+        writer = DirectWriter(file.fileno())
+        for at, piece in enumerate(plain):
+            writer.write(at * PIECE_BYTES, piece)
+        writer.finish(len(plain) * PIECE_BYTES)
         os.fsync(file.fileno())
 
 

@@ -226,9 +226,9 @@ class PartFiles:
             ) from error
         self._made.append(path)
         with told_when_full(path), file:
-            with DirectWriter(file.fileno()) as writer:
-                writer.write(0, body)
-                writer.finish(len(body))
+            writer = DirectWriter(file.fileno())
+            writer.write(0, body)
+            writer.finish(len(body))
             os.fsync(file.fileno())
 
     def discard(self) -> None:

@@ -261,7 +261,8 @@ def unbundle(
     """
     manifest = read_bundle(manifest_path, certificates_pem, waivers)
     opener = folder_opener(source or manifest_path.parent)
-    with new_file(destination) as file, DirectWriter(file.fileno()) as writer:
+    with new_file(destination) as file:
+        writer = DirectWriter(file.fileno())
         open_image(
             manifest,
             opener,
