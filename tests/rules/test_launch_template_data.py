@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from amiable.rules.launch_template_data import lay_over
+from amiable.rules.launch_template_data import inherit, lay_over
 
 ROOT = {"device_name": "/dev/sda1", "ebs": {"volume_size": 8, "volume_type": "gp3", "iops": 4000}}
 DATA = {"device_name": "/dev/sdf", "ebs": {"snapshot_id": "snap-1", "delete_on_termination": True}}
@@ -57,9 +57,54 @@ def test_one_metadata_option_leaves_the_others_as_the_template_has_them() -> Non
 
 
 def test_a_profile_and_a_list_are_taken_whole() -> None:
-    below = {"iam_instance_profile": {"arn": "a"}, "security_group_ids": ["sg-1"], "network_interfaces": [{"a": 1}]}
-    above = {"iam_instance_profile": {"name": "b"}, "security_group_ids": ["sg-2"], "network_interfaces": [{"b": 2}]}
+    below = {"iam_instance_profile": {"arn": "a"}, "security_group_ids": ["sg-1"]}
+    above = {"iam_instance_profile": {"name": "b"}, "security_group_ids": ["sg-2"]}
     assert lay_over(below, above) == above
+
+
+PRIMARY = {"device_index": 0, "subnet_id": "subnet-1", "groups": ["sg-1"], "private_ip_address": "10.0.0.4"}
+SECOND = {"device_index": 1, "subnet_id": "subnet-2"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"device_index": 0, "groups": ["sg-2"]}, [SECOND, {**PRIMARY, "groups": ["sg-2"]}]),
+        ({"device_index": 1, "network_card_index": 0, "description": "d"}, [PRIMARY, {**SECOND, "network_card_index": 0, "description": "d"}]),
+        ({"device_index": 0, "network_card_index": 1}, [PRIMARY, SECOND, {"device_index": 0, "network_card_index": 1}]),
+        ({"device_index": 2}, [PRIMARY, SECOND, {"device_index": 2}]),
+        ({"device_index": 0, "network_interface_id": "eni-1"}, [SECOND, {"device_index": 0, "network_interface_id": "eni-1"}]),
+        (
+            {"device_index": 0, "private_ip_addresses": [{"private_ip_address": "10.0.0.9"}]},
+            [
+                SECOND,
+                {
+                    "device_index": 0,
+                    "subnet_id": "subnet-1",
+                    "groups": ["sg-1"],
+                    "private_ip_addresses": [{"private_ip_address": "10.0.0.9"}],
+                },
+            ],
+        ),
+    ],
+    ids=["member by member", "by index", "by card", "one more", "one that is there", "one address"],
+)  # fmt: skip
+def test_an_interface_lies_over_that_of_its_index(asked: dict[str, Any], expected: list[Any]) -> None:
+    below = {"network_interfaces": [PRIMARY, SECOND]}
+    assert lay_over(below, {"network_interfaces": [asked]})["network_interfaces"] == expected
+
+
+def test_an_interface_that_is_there_gives_way_to_one_that_is_described() -> None:
+    below = {"network_interfaces": [{"device_index": 0, "network_interface_id": "eni-1"}]}
+    assert lay_over(below, {"network_interfaces": [PRIMARY]})["network_interfaces"] == [PRIMARY]
+
+
+def test_a_version_inherits_all_but_snapshots() -> None:
+    gone = {"device_name": "/dev/sdb", "no_device": ""}
+    inherited = inherit({"image_id": "ami-1", "block_device_mappings": [ROOT, DATA, gone]})
+    bare = {"device_name": "/dev/sdf", "ebs": {"delete_on_termination": True}}
+    assert inherited == {"image_id": "ami-1", "block_device_mappings": [ROOT, bare, gone]}
+    assert inherit({"image_id": "ami-1"}) == {"image_id": "ami-1"}
 
 
 def test_tags_of_both_arrive_and_the_requests_win() -> None:

@@ -25,7 +25,13 @@ from amiable.model.principal import Principal
 from amiable.services import Services
 
 TOKEN_CHARACTERS_MAX: Final = 64
-CHARACTERS_MAX_OF: Final = {"CopyImage": 128, "CreateImageUsageReport": 128}
+CHARACTERS_MAX_OF: Final = dict.fromkeys(
+    (
+        *("CopyImage", "CreateImageUsageReport"),
+        *("CreateLaunchTemplate", "CreateLaunchTemplateVersion", "ModifyLaunchTemplate"),
+    ),
+    128,
+)
 """Actions whose tokens may be longer."""
 NOT_HASHED: Final = ("client_token", "dry_run")
 

@@ -51,9 +51,24 @@ class _Token(msgspec.Struct, array_like=True):
     expires_ms: int
 
 
-def open_page(services: Services, principal: Principal, action: str, request: Paged, *, size_min: int = 1) -> Page:
-    """The page that the request asks for; refuses a size below ``size_min`` and a token that is not for this question."""
+def open_page(
+    services: Services,
+    principal: Principal,
+    action: str,
+    request: Paged,
+    *,
+    size_min: int = 1,
+    size_max: int | None = None,
+) -> Page:
+    """The page that the request asks for; refuses a size outside its bounds and a token that is not for this question.
+
+    Without ``size_max`` a page of more than ``PAGE_SIZE_MAX`` things may be asked for, and has so many.
+    """
     size = request.max_results
+    if size is not None and size_max is not None and size > size_max:
+        raise InvalidParameterValue(
+            f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value less than or equal to {size_max}."
+        )
     if size is not None and size < size_min:
         raise InvalidParameterValue(
             f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value greater than or equal to {size_min}."

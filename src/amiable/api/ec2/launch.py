@@ -8,6 +8,7 @@ All or nothing: either at least MinCount instances are there with everything the
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -60,7 +61,6 @@ from amiable.services.registered_manifest import check_unchanged
 from amiable.wire.generated import ec2
 
 ACTION: Final = "RunInstances"
-TAGGABLE: Final = ("instance", "network-interface", "volume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
     request, of_template = from_template(services, principal, request)
     launch_request.refuse_unsupported(request)
     check_token(request)
-    born = dict(birth_tags(request.tag_specifications, TAGGABLE))
+    born = dict(birth_tags(request.tag_specifications, launch_request.TAGGABLE))
     asked = launch_request.asked_of(request, born.get("instance", {}).get(TAG))
     asked_place = launch_request.place_of(request)
     born["instance"] = {**born.get("instance", {}), **of_template}
@@ -196,9 +196,11 @@ def _look_up(c: Connection, principal: Principal, image: Image, asked: Asked) ->
 def _snapshots(
     c: Connection, principal: Principal, image: Image, devices: Sequence[AskedDevice]
 ) -> Mapping[str, Snapshot]:
-    """Those that the caller may make volumes of: its own, shared ones, and what the image maps anyhow."""
+    """Those that the caller may make volumes of: its own, shared ones, and what the image maps anyhow, if the request sizes it."""
     mapped = {device.snapshot_id for device in image.devices}
-    found: dict[str, Snapshot] = {}
+    sized = {device.device_name for device in devices if device.size_gib is not None}
+    of_image = [device.snapshot_id for device in image.devices if device.snapshot_id and device.device_name in sized]
+    found = {each.id: each for each in map(partial(snapshots.get, c), of_image) if each is not None}
     for snapshot_id in dict.fromkeys(device.snapshot_id for device in devices):
         if snapshot_id is None:
             continue

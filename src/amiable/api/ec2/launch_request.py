@@ -49,6 +49,7 @@ CARRIED_OUT: Final = frozenset(
         "user_data",
     }
 )
+TAGGABLE: Final = ("instance", "network-interface", "volume")
 HARMLESS: Final[Mapping[str, Check]] = {
     "capacity_reservation_specification": struct(capacity_reservation_preference=only("open", "none")),
     "credit_specification": struct(cpu_credits=anything),

@@ -29,8 +29,11 @@ def values_of(data: ec2.RequestLaunchTemplateData) -> dict[str, Any]:
 
 
 def write_data(data: dict[str, Any]) -> bytes:
-    """Plain values as they are kept."""
-    return msgspec.json.encode(data)
+    """Plain values as they are kept; refuses too many."""
+    kept = msgspec.json.encode(data)
+    if len(kept) > DATA_BYTES_MAX:
+        raise InvalidParameterValue(f"The data of a launch template is limited to {DATA_BYTES_MAX} bytes.")
+    return kept
 
 
 def read_data(kept: bytes) -> dict[str, Any]:
@@ -38,11 +41,6 @@ def read_data(kept: bytes) -> dict[str, Any]:
     found = msgspec.json.decode(kept)
     assert isinstance(found, dict)
     return found
-
-
-def over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """``below`` with each parameter that ``above`` has replaced as a whole."""
-    return {**below, **above}
 
 
 def response_of(data: dict[str, Any]) -> ec2.ResponseLaunchTemplateData:
@@ -63,8 +61,7 @@ def check_data(data: ec2.RequestLaunchTemplateData) -> None:
     if data.image_id is not None:
         read_alias(data.image_id)
     decode_user_data(data.user_data)
-    if len(write_data(values_of(data))) > DATA_BYTES_MAX:
-        raise InvalidParameterValue(f"The data of a launch template is limited to {DATA_BYTES_MAX} bytes.")
+    write_data(values_of(data))
     request_of(_plain(data), ec2.RunInstancesRequest(min_count=1, max_count=1))
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.image_alias import resolve_image
 from amiable.api.ec2.instance_ids import find_named
-from amiable.api.ec2.launch_template_data import check_data, over, read_data, response_of, values_of, write_data
+from amiable.api.ec2.launch_template_data import check_data, read_data, response_of, values_of, write_data
+from amiable.api.ec2.launch_template_warnings import warning_of
 from amiable.api.ec2.launch_templates import find, find_version
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.idempotency import check_token, recall, remember
@@ -30,6 +31,7 @@ from amiable.model.volume import Volume
 from amiable.rules import filters
 from amiable.rules.filters import boolean
 from amiable.rules.launch_template import DEFAULT, LATEST, Named, check_description, named, number_of, wanted_numbers
+from amiable.rules.launch_template_data import inherit
 from amiable.rules.volume import root_of
 from amiable.services import Services
 from amiable.wire.generated import ec2
@@ -37,6 +39,7 @@ from amiable.wire.generated import ec2
 PROVISIONED: Final = ("gp3", "io1", "io2")
 """Volume types whose rate is said, not given by their size."""
 ACTION: Final = "CreateLaunchTemplateVersion"
+VERSIONS_PER_PAGE_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,22 @@ FIELDS: Final[Mapping[str, filters.Field[View]]] = {
     "create-time": lambda it: (f"{it.version.created_at:%Y-%m-%dT%H:%M:%S.000Z}",),
     "ebs-optimized": lambda it: (_boolean(it.data.get("ebs_optimized")),),
     "http-endpoint": lambda it: (it.data.get("metadata_options", {}).get("http_endpoint"),),
+    "http-protocol-ipv4": lambda it: (it.data.get("metadata_options", {}).get("http_endpoint"),),
     "http-tokens": lambda it: (it.data.get("metadata_options", {}).get("http_tokens"),),
+    "host-resource-group-arn": lambda it: (it.data.get("placement", {}).get("host_resource_group_arn"),),
     "iam-instance-profile": lambda it: it.data.get("iam_instance_profile", {}).values(),
     "image-id": lambda it: (it.data.get("image_id"),),
     "instance-type": lambda it: (it.data.get("instance_type"),),
     "is-default-version": lambda it: (boolean(it.is_default),),
     "kernel-id": lambda it: (it.data.get("kernel_id"),),
+    "license-configuration-arn": lambda it: [
+        each.get("license_configuration_arn") for each in it.data.get("license_specifications", [])
+    ],
+    "network-card-index": lambda it: [
+        str(each["network_card_index"])
+        for each in it.data.get("network_interfaces", [])
+        if "network_card_index" in each
+    ],
     "ram-disk-id": lambda it: (it.data.get("ram_disk_id"),),
 }
 
@@ -75,7 +88,7 @@ def create_launch_template_version(
     services: Services, principal: Principal, request: ec2.CreateLaunchTemplateVersionRequest
 ) -> ec2.CreateLaunchTemplateVersionResult:
     """Adds a version: the data of the source version, if one is named, under the data of the request."""
-    check_token(request)
+    check_token(request, ACTION)
     wanted = named(request.launch_template_id, request.launch_template_name)
     description = check_description(request.version_description)
     check_data(request.launch_template_data)
@@ -88,7 +101,7 @@ def create_launch_template_version(
         data = values_of(request.launch_template_data)
         if request.source_version:
             source = find_version(c, template, number_of(request.source_version, template, "SourceVersion"))
-            data = over(read_data(source.data), data)
+            data = {**inherit(read_data(source.data)), **data}
             description = description if description is not None else source.description
         count = launch_templates.count_versions(c, template.id)
         if count >= VERSIONS_MAX:
@@ -118,7 +131,8 @@ def _created(
     resolve: bool,
 ) -> ec2.CreateLaunchTemplateVersionResult:
     view = _resolved(services, c, principal, _view(template, version), resolve=resolve)
-    return ec2.CreateLaunchTemplateVersionResult(launch_template_version=_shown(view))
+    warning = warning_of(c, principal, read_data(version.data))
+    return ec2.CreateLaunchTemplateVersionResult(launch_template_version=_shown(view), warning=warning)
 
 
 def _view(template: LaunchTemplate, version: Version) -> View:
@@ -160,7 +174,7 @@ def describe_launch_template_versions(
             "Give LaunchTemplateId or LaunchTemplateName, or as Versions $Latest, $Default or both, of all templates."
         )
     is_chosen = filters.predicate(parse_filters(request.filters), FIELDS)
-    page = open_page(services, principal, "DescribeLaunchTemplateVersions", request)
+    page = open_page(services, principal, "DescribeLaunchTemplateVersions", request, size_max=VERSIONS_PER_PAGE_MAX)
     raise_if_dry_run(request)
     with services.database.read() as c:
         views = _wanted(c, principal, request, wanted)

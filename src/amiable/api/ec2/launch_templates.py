@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.launch_template_data import check_data, read_data, request_of, values_of, write_data
+from amiable.api.ec2.launch_template_warnings import warning_of
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.api.idempotency import check_token, recall, remember
 from amiable.api.paging import cut_page, open_page
@@ -75,16 +76,17 @@ def create_launch_template(
     """Makes a template with its version 1."""
     if request.operator is not None:
         raise UnsupportedOperation("The parameter Operator is not supported by Amiable.")
-    check_token(request)
+    check_token(request, "CreateLaunchTemplate")
     name = check_name(request.launch_template_name)
     description = check_description(request.version_description)
     check_data(request.launch_template_data)
+    data = values_of(request.launch_template_data)
     born = birth_tags(request.tag_specifications, TAGGABLE).get("launch-template", {})
     with services.database.write() as c:
+        warning = warning_of(c, principal, data)
         made = None if request.dry_run else recall(c, services, principal, "CreateLaunchTemplate", request)
         if made is not None:
-            template = find(c, principal, Named(made[0], None))
-            return ec2.CreateLaunchTemplateResult(launch_template=shown(View(template, born)))
+            return ec2.CreateLaunchTemplateResult(launch_template=_as_it_is(c, principal, made[0]), warning=warning)
         if launch_templates.find_template(c, principal.account_id, principal.region, id_=None, name=name) is not None:
             raise LaunchTemplateNameExists()
         count = launch_templates.count_templates(c, principal.account_id, principal.region)
@@ -95,8 +97,7 @@ def create_launch_template(
         template = LaunchTemplate(
             services.mint(ids.LAUNCH_TEMPLATE), principal.account_id, principal.region, name, 1, 1, 1, now, who
         )
-        data = request.launch_template_data
-        first = Version(template.id, 1, description, write_data(values_of(data)), data.image_id, now, who)
+        first = Version(template.id, 1, description, write_data(data), data.get("image_id"), now, who)
         launch_templates.insert_template(c, template, first)
         tags.put(
             c,
@@ -107,7 +108,7 @@ def create_launch_template(
             tags=born,
         )
         remember(c, services, principal, "CreateLaunchTemplate", request, [template.id])
-    return ec2.CreateLaunchTemplateResult(launch_template=shown(View(template, born)))
+    return ec2.CreateLaunchTemplateResult(launch_template=shown(View(template, born)), warning=warning)
 
 
 def shown(view: View) -> ec2.LaunchTemplate:
@@ -160,16 +161,20 @@ def modify_launch_template(
     services: Services, principal: Principal, request: ec2.ModifyLaunchTemplateRequest
 ) -> ec2.ModifyLaunchTemplateResult:
     """Makes another version the default."""
-    check_token(request)
+    check_token(request, "ModifyLaunchTemplate")
     wanted = named(request.launch_template_id, request.launch_template_name)
     if not request.default_version:
         raise MissingParameter(parameter="SetDefaultVersion")
     with services.database.write() as c:
         template = find(c, principal, wanted)
+        made = None if request.dry_run else recall(c, services, principal, "ModifyLaunchTemplate", request)
+        if made is not None:  # done before: a later call's default stays
+            return ec2.ModifyLaunchTemplateResult(launch_template=_as_it_is(c, principal, template.id))
         number = number_of(request.default_version, template, "SetDefaultVersion")
         find_version(c, template, number)
         raise_if_dry_run(request)
         launch_templates.set_default(c, template.id, number)
+        remember(c, services, principal, "ModifyLaunchTemplate", request, [template.id])
         return ec2.ModifyLaunchTemplateResult(launch_template=_as_it_is(c, principal, template.id))
 
 
