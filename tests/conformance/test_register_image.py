@@ -55,7 +55,7 @@ def test_every_parameter_reads_back(edge: Edge, ec2: Any, snapshot_id: str) -> N
     second = new_snapshot(edge)
     store = uefi_data()
     maps = [
-        volume(snapshot_id, VolumeSize=3, VolumeType="gp3", Iops=4000, Throughput=200, DeleteOnTermination=False),
+        volume(snapshot_id, VolumeSize=8, VolumeType="gp3", Iops=4000, Throughput=200, DeleteOnTermination=False),
         volume(second, "/dev/sdf", VolumeType="io1", VolumeSize=10, Iops=100),
         volume(None, "/dev/sdg", VolumeSize=125, VolumeType="st1", Encrypted=False),
         {"DeviceName": "/dev/sdh", "VirtualName": "ephemeral0"},
@@ -303,17 +303,20 @@ def test_a_kernel_must_be_there(ec2: Any, snapshot_id: str) -> None:
     ("ebs", "code", "text"),
     [
         ({"VolumeSize": 1}, "InvalidBlockDeviceMapping", "Volume of size 1GB is smaller than snapshot '{snapshot}', expect size >= 2GB"),
-        ({"VolumeSize": 16385}, "InvalidParameterValue", "Value (16385) for parameter VolumeSize is invalid. gp2 volumes have 1 to 16384 GiB."),
+        ({"VolumeSize": 16385}, "InvalidParameterValue", "Value (16385) for parameter VolumeSize is invalid. A volume of type gp2 has 1 to 16384 GiB."),
         ({"VolumeType": "gp9"}, "InvalidParameterValue", "Value (gp9) for parameter BlockDeviceMapping.1.Ebs.VolumeType is invalid. Valid values: gp2, gp3, io1,"),
-        ({"VolumeType": "st1", "VolumeSize": 125}, "InvalidBlockDeviceMapping", "The root device /dev/xvda cannot be of volume type st1: it cannot boot."),
+        ({"VolumeType": "st1", "VolumeSize": 125}, "BootForVolumeTypeUnsupported", "A root volume cannot be of type st1."),
         ({"VolumeType": "io1", "VolumeSize": 4}, "MissingParameter", "The parameter iops must be specified for io1 volumes."),
-        ({"VolumeType": "io2", "VolumeSize": 4, "Iops": 99}, "InvalidParameterValue", "Value (99) for parameter Iops is invalid. io2 volumes have 100 to 256000 IOPS."),
-        ({"Iops": 3000}, "InvalidParameterCombination", "The parameter Iops is not supported for gp2 volumes."),
-        ({"Throughput": 125}, "InvalidParameterCombination", "The parameter Throughput is not supported for gp2 volumes."),
-        ({"VolumeType": "gp3", "Throughput": 2001}, "InvalidParameterValue", "Value (2001) for parameter Throughput is invalid. gp3 volumes have 125 to 2000 MiB/s."),
+        ({"VolumeType": "io2", "VolumeSize": 4, "Iops": 99}, "InvalidParameterValue", "Value (99) for parameter Iops is invalid. A volume of type io2 has 100 to 256000."),
+        ({"Iops": 3000}, "InvalidParameterCombination", "The parameter iops is not supported for gp2 volumes."),
+        ({"Throughput": 125}, "InvalidParameterCombination", "The parameter throughput is not supported for gp2 volumes."),
+        ({"VolumeType": "gp3", "Throughput": 2001}, "InvalidParameterValue", "Value (2001) for parameter Throughput is invalid. A volume of type gp3 has 125 to 2000."),
+        ({"VolumeType": "gp3", "VolumeSize": 20, "Iops": 15000}, "InvalidParameterValue", "Iops to volume size ratio of 750.000000 is too high; maximum is 500"),
+        ({"VolumeType": "io1", "VolumeSize": 4, "Iops": 201}, "InvalidParameterValue", "Iops to volume size ratio of 50.250000 is too high; maximum is 50"),
+        ({"VolumeType": "gp3", "Throughput": 751}, "InvalidParameterValue", "Throughput (MiBps) to iops ratio of 0.250333 is too high; maximum is 0.250000 MiBps per iops"),
         ({"Encrypted": True}, "InvalidBlockDeviceMapping", "the encrypted flag cannot be specified since device /dev/xvda has a snapshot specified."),
         ({"Encrypted": False}, "InvalidBlockDeviceMapping", "the encrypted flag cannot be specified since device /dev/xvda has a snapshot specified."),
-        ({"KmsKeyId": "a-key"}, "UnsupportedOperation", "KmsKeyId of /dev/xvda is not supported by RegisterImage."),
+        ({"KmsKeyId": "a-key"}, "UnsupportedOperation", "KmsKeyId of /dev/xvda is not supported by RegisterImage and CreateImage."),
         ({"OutpostArn": "arn:aws:outposts:x"}, "UnsupportedOperation", "OutpostArn of /dev/xvda is not implemented by Amiable."),
         ({"SnapshotId": "snapshot-1"}, "InvalidSnapshotID.Malformed", 'Invalid id: "snapshot-1" (expecting "snap-...")'),
         ({"SnapshotId": "snap-0123456789abcdef0"}, "InvalidSnapshot.NotFound", "The snapshot 'snap-0123456789abcdef0' does not exist."),
@@ -338,6 +341,7 @@ def test_each_wrong_root_volume_has_its_code_and_text(
         ({"DeviceName": "/dev/sdf", "VirtualName": "ephemeral24"}, "InvalidParameterValue", "Value (ephemeral24) for parameter VirtualName is invalid."),
         ({"VirtualName": "ephemeral0"}, "MissingParameter", "The request must contain the parameter BlockDeviceMapping.DeviceName"),
         ({"DeviceName": "/dev/nvme1n1", "Ebs": {"VolumeSize": 1}}, "InvalidParameterValue", "Value (/dev/nvme1n1) for parameter device is invalid. /dev/nvme1n1 is not a valid EBS device name."),
+        ({"DeviceName": "/dev/sdg", "Ebs": {"VolumeSize": 5, "VolumeType": "io2", "Iops": 5001}}, "InvalidParameterValue", "Iops to volume size ratio of 1000.200000 is too high; maximum is 1000"),
         ({"DeviceName": "/dev/sdf1", "Ebs": {"VolumeSize": 1}}, "InvalidParameterValue", "Value (/dev/sdf1) for parameter device is invalid."),
         ({"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1, "Encrypted": True}}, "UnsupportedOperation", "Encrypted volumes (/dev/sdf) are not implemented by Amiable."),
     ],
@@ -359,7 +363,7 @@ def test_a_paravirtual_image_maps_a_disk_or_its_partitions(ec2: Any, snapshot_id
     words = registration(snapshot_id, "both", **PARAVIRTUAL, BlockDeviceMappings=maps)
     assert refused(ec2.register_image, **words) == (
         "InvalidBlockDeviceMapping",
-        "The devices /dev/sdc and /dev/sdc1 cannot be mapped together.",
+        "The devices '/dev/sdc' and '/dev/sdc1' cannot be used together.",
     )
     register(ec2, snapshot_id, "partitions", **PARAVIRTUAL, BlockDeviceMappings=[maps[0], maps[2]])
 

@@ -127,11 +127,28 @@ def test_a_data_volume_of_the_image_can_come_from_another_snapshot() -> None:
     assert (data.snapshot_id, data.size_gib) == (OTHER, 5)
 
 
+def test_a_data_volume_may_be_smaller_than_the_image_has_it_and_not_than_its_snapshot() -> None:
+    image = replace(EBS, devices=(*EBS.devices, ImageDevice("/dev/sdg", snapshot_id=OTHER, size_gib=20)))
+    assert disks(image=image)[-1].size_gib == 20
+    assert disks(volume("/dev/sdg", size_gib=5), image=image)[-1].size_gib == 5
+    told = refusal(InvalidBlockDeviceMapping, volume("/dev/sdg", size_gib=4), image=image)
+    assert told == f"Volume of size 4GB is smaller than snapshot '{OTHER}', expect size >= 5GB"
+
+
+@pytest.mark.parametrize(("root", "name"), [("/dev/sda1", "/dev/sda"), ("/dev/sda", "/dev/sda1")])
+def test_an_hvm_root_is_known_by_the_images_name_for_it_only(root: str, name: str) -> None:
+    image = replace(EBS, root_device_name=root, devices=(ImageDevice(root, snapshot_id=ROOT, size_gib=8),))
+    told = refusal(InvalidParameterValue, volume(name, size_gib=20), image=image)
+    assert told.startswith(f"Value ({name}) for parameter device is invalid. {name} is not a valid EBS device name. ")
+    assert "/dev/sd[a-z], /dev/sda1" in told
+
+
 def test_unknown_names_add_volumes_empty_or_of_a_snapshot() -> None:
     *_, empty, filled = disks(volume("/dev/sdg", size_gib=3), volume("/dev/sdh", snapshot_id=OTHER))
     assert (empty.snapshot_id, empty.size_gib, empty.delete_on_termination) == (None, 3, False)
     assert (filled.snapshot_id, filled.size_gib) == (OTHER, 5)
-    refusal(MissingParameter, volume("/dev/sdg"))
+    told = refusal(MissingParameter, volume("/dev/sdg"))
+    assert told == "The request must contain the parameter size or snapshotId"
     assert "5GB" in refusal(InvalidBlockDeviceMapping, volume("/dev/sdh", snapshot_id=OTHER, size_gib=4))
 
 
@@ -145,7 +162,18 @@ def test_local_disks_that_no_type_has_are_dropped_as_on_ec2() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["/dev/nvme0n1", "/dev/vda", "/dev/sdf1", "/dev/sd", "/dev/../etc/passwd", "", "/dev/sdaa", "/dev/xvdd1"]
+    "name",
+    [
+        "/dev/nvme0n1",
+        "/dev/vda",
+        "/dev/sdf1",
+        "/dev/sd",
+        "/dev/../etc/passwd",
+        "",
+        "/dev/sdaa",
+        "/dev/xvdd1",
+        "/dev/xvda1",
+    ],
 )
 def test_device_names_that_ec2_does_not_know_are_refused(name: str) -> None:
     assert "is not a valid EBS device name" in refusal(InvalidParameterValue, volume(name, size_gib=1))
@@ -248,6 +276,9 @@ def test_an_instance_store_root_is_as_long_as_its_image_and_cannot_be_resized() 
         (InvalidParameterValue, {"volume_type": "standard", "size_gib": 2000}),
         (InvalidParameterCombination, {"volume_type": "gp2", "iops": 3000}),
         (InvalidParameterCombination, {"volume_type": "io1", "iops": 3000, "throughput": 200}),
+        (InvalidParameterValue, {"volume_type": "io1", "iops": 401}),
+        (InvalidParameterValue, {"volume_type": "gp3", "iops": 4001}),
+        (InvalidParameterValue, {"volume_type": "gp3", "iops": 4000, "throughput": 1001}),
         (UnsupportedOperation, {"encrypted": True}),
     ],
 )

@@ -10,13 +10,13 @@ from amiable.model.errors import InvalidAMINameMalformed, InvalidParameterValue,
 from amiable.model.image import find_root_device
 from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.rules.register import (
-    VOLUME_TYPES,
     RequestedDevice,
     RequestedVolume,
     check_device_name,
     check_name,
     plan_devices,
 )
+from amiable.rules.volume_type import VOLUME_TYPES, Figures, check_figures
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SNAPSHOTS = {
@@ -68,8 +68,8 @@ def test_a_map_is_refused_or_kept_whole_with_a_root_that_can_boot(
             assert device.virtual_name == wanted.virtual_name and device.size_gib is None
             continue
         assert device.size_gib is not None and device.volume_type is not None and device.encrypted is False
-        low, high = VOLUME_TYPES[device.volume_type].size_gib
-        assert low <= device.size_gib <= high
+        figures = Figures(device.volume_type, device.size_gib, device.iops, device.throughput)
+        check_figures(figures, is_root=device is found)  # what is registered can be launched
         if device.snapshot_id is not None:
             assert device.size_gib >= SNAPSHOTS[device.snapshot_id].size_gib
         assert wanted.volume is not None
@@ -99,7 +99,7 @@ def test_every_legal_character_may_stand_in_a_name() -> None:
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        ("hvm", ["/dev/sda1", "/dev/sda", "/dev/sda2", "/dev/sdz", "/dev/xvda", "/dev/xvdba", "xvdb"], ["/dev/sdb1", "/dev/sda3"]),
+        ("hvm", ["/dev/sda1", "/dev/sda", "/dev/sda2", "/dev/sdz", "/dev/xvda", "/dev/xvdba", "xvdb"], ["/dev/sdb1", "/dev/sda3", "/dev/xvda1"]),
         ("paravirtual", ["/dev/sda1", "/dev/sdb15", "/dev/hda", "/dev/hdc3"], ["/dev/sdb16", "/dev/sdb0", "/dev/sdaa"]),
     ],
 )  # fmt: skip

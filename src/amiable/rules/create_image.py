@@ -23,6 +23,7 @@ from amiable.model.snapshot import Snapshot
 from amiable.model.volume import Volume
 from amiable.rules import register
 from amiable.rules.register import RequestedDevice, RequestedVolume
+from amiable.rules.volume_type import effective_iops, effective_throughput
 
 NO_REBOOT_MAX: Final = 4
 """Images that may be in the making of one instance without a reboot."""
@@ -89,7 +90,7 @@ def plan_entries(
     planned += [PlannedEntry(register.plan_device(each, kind, snapshots)) for each in added]
     names = [RequestedDevice(each.device.device_name) for each in planned]
     register.check_map(names)
-    register.check_disks_and_partitions(names, kind)
+    register.check_disks_and_partitions(register.names_of(names))
     return tuple(_with_deletion_default(each) for each in planned)
 
 
@@ -134,11 +135,12 @@ def _check_unchanged(volume: Volume, asked: RequestedDevice) -> None:
             f"The device {volume.device_name} is the volume {volume.id}: its entry may have Ebs or NoDevice only."
         )
     wanted: RequestedVolume = asked.volume
+    kind, size_gib = volume.volume_type, volume.size_gib
     changes = {
-        "VolumeSize": (wanted.size_gib, volume.size_gib),
-        "VolumeType": (wanted.volume_type, volume.volume_type),
-        "Iops": (wanted.iops, volume.iops),
-        "Throughput": (wanted.throughput, volume.throughput),
+        "VolumeSize": (wanted.size_gib, size_gib),
+        "VolumeType": (wanted.volume_type, kind),
+        "Iops": (wanted.iops, effective_iops(kind, size_gib, volume.iops)),
+        "Throughput": (wanted.throughput, effective_throughput(kind, volume.throughput)),
         "SnapshotId": (wanted.snapshot_id, volume.snapshot_id),
         "Encrypted": (wanted.encrypted, False),
         "KmsKeyId": (wanted.kms_key_id, None),

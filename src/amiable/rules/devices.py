@@ -2,7 +2,8 @@
 
     image's entry     request's entry of that name      disk
     volume            -                                 as the image says
-    volume            Ebs                               changed: size (larger only), type, DeleteOnTermination
+    volume            Ebs                               changed: size, type, DeleteOnTermination; the root's size never smaller,
+                                                        another's never smaller than its snapshot
     volume            NoDevice                          none (never the root)
     -                 Ebs with snapshot, size or both   a further volume
     ephemeralN        -                                 a local disk, if the type has so many, else none: the surplus is dropped
@@ -28,7 +29,13 @@ from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.model.units import GIB, gib_ceil
 from amiable.model.volume import Volume
 from amiable.rules.qemu_command import SLOTS_MAX
-from amiable.rules.register import check_device_name, check_virtual_name
+from amiable.rules.register import (
+    check_device_name,
+    check_disks_and_partitions,
+    check_virtual_name,
+    disk_of,
+    wrong_device_name,
+)
 from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, Figures, check_figures
 
 DISKS_MAX: Final = SLOTS_MAX
@@ -74,7 +81,7 @@ def plan_disks(
 ) -> tuple[PlannedDisk, ...]:
     """The disks of one instance, root first.
 
-    ``snapshots`` holds every snapshot that the request names and the caller owns: what is missing there does not exist.
+    ``snapshots`` holds every snapshot that the request names, and those of the image whose volumes it sizes.
     """
     _check_names(image, asked)
     over = {device.device_name: device for device in asked}
@@ -93,7 +100,7 @@ def plan_disks(
         if further.is_volume and further.device_name not in present:
             disks.append(_volume(ImageDevice(further.device_name), further, snapshots, is_root=False))
     disks += _local_disks(image, asked, root_names, local)
-    _check_partitions([disk.device_name for disk in disks])
+    check_disks_and_partitions({disk.device_name for disk in disks})
     if len(disks) > DISKS_MAX:
         raise InvalidBlockDeviceMapping(
             f"An instance has at most {DISKS_MAX} disks; this launch asks for {len(disks)}."
@@ -163,25 +170,24 @@ def _local_disk(device: str, name: str, local: LocalDisks) -> PlannedDisk:
     )
 
 
-def _check_partitions(names: Sequence[str]) -> None:
-    """Refuses a disk beside a partition of it: sdc with sdc1."""
-    disks = {name for name in names if not name[-1].isdigit()}
-    for name in names:
-        disk = name.rstrip("0123456789")
-        if name != disk and disk in disks:
-            raise InvalidBlockDeviceMapping(f"The devices '{disk}' and '{name}' cannot be used together.")
-
-
 def _check_names(image: Image, asked: Sequence[AskedDevice]) -> None:
     known = {device.device_name for device in image.devices} | {image.root_device_name}
     seen: set[str] = set()
     for device in asked:
         name = device.device_name
         if name not in known:
-            check_device_name(name, image.virtualization_type)
+            _check_new_name(name, image)
         if name in seen:
             raise InvalidBlockDeviceMapping(f"The device '{name}' is used in more than one block-device mapping")
         seen.add(name)
+
+
+def _check_new_name(name: str, image: Image) -> None:
+    """Refuses a name that is none, and an HVM root's disk or partition: EC2 knows such a root by the image's name for it only."""
+    check_device_name(name, image.virtualization_type)
+    root = image.root_device_name
+    if root is not None and image.virtualization_type == "hvm" and (disk_of(root) == name or disk_of(name) == root):
+        raise wrong_device_name(name, image.virtualization_type)
 
 
 def _instance_store_root(image: Image, over: Mapping[str, AskedDevice]) -> PlannedDisk:
@@ -222,7 +228,7 @@ def _volume_root(image: Image, over: Mapping[str, AskedDevice]) -> tuple[Planned
         raise InvalidBlockDeviceMapping(
             f"The snapshot of the root device {change.device_name} cannot be changed: it is {device.snapshot_id}."
         )
-    return _volume(device, change, {}, is_root=True), names
+    return _volume(device, change, {}, is_root=True), names  # the image's size is the least, whatever its snapshot's
 
 
 def _volume(
@@ -230,12 +236,16 @@ def _volume(
 ) -> PlannedDisk:
     """The volume of an image's entry, or of an empty one, with the request's change laid over it."""
     asked = change or AskedDevice(device.device_name, is_volume=True)
-    snapshot_id, size_least = device.snapshot_id, device.size_gib if device.snapshot_id else None
-    if asked.snapshot_id is not None and asked.snapshot_id != device.snapshot_id:
-        snapshot_id, size_least = asked.snapshot_id, _usable(snapshots[asked.snapshot_id])
-    size = asked.size_gib if asked.size_gib is not None else (size_least if size_least is not None else device.size_gib)
+    snapshot_id, size = device.snapshot_id, device.size_gib
+    size_least = size if snapshot_id is not None else None
+    if asked.snapshot_id is not None and asked.snapshot_id != snapshot_id:
+        snapshot_id = asked.snapshot_id
+        size = size_least = _usable(snapshots[snapshot_id])
+    elif snapshot_id is not None and snapshot_id in snapshots:
+        size_least = snapshots[snapshot_id].size_gib
+    size = size if asked.size_gib is None else asked.size_gib
     if size is None:
-        raise MissingParameter(parameter=f"size/snapshot of {device.device_name}")
+        raise MissingParameter("The request must contain the parameter size or snapshotId")
     if size_least is not None and size < size_least:
         raise InvalidBlockDeviceMapping(
             f"Volume of size {size}GB is smaller than snapshot '{snapshot_id}', expect size >= {size_least}GB"

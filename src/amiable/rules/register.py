@@ -1,11 +1,11 @@
 """What RegisterImage makes of a request: an image, or the refusal that names what is wrong.
 
-Everything is checked against tables that a reader sees whole: the legal characters of a name, the forms of a device name, the
-limits of each volume type.  Sources: EC2 API, RegisterImage and EbsBlockDevice; User Guide, "Device names", "EBS volume types".
+Everything is checked against tables that a reader sees whole: the legal characters of a name, the forms of a device name; what a
+volume may be is ``volume_type``.  Sources: EC2 API, RegisterImage and EbsBlockDevice; User Guide, "Device names".
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,6 +24,7 @@ from amiable.model.errors import (
 from amiable.model.image import ImageDevice, find_root_device
 from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.rules.identifiers import check_form
+from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, Figures, check_figures, check_type
 
 DEVICES_MAX: Final = 64
 EPHEMERAL_DISKS: Final = 24
@@ -32,14 +33,11 @@ VIRTUALIZATION_TYPES: Final = ("hvm", "paravirtual")
 BOOT_MODES: Final = ("legacy-bios", "uefi", "uefi-preferred")
 DEFAULT_ARCHITECTURE: Final = "i386"
 DEFAULT_VIRTUALIZATION: Final = "paravirtual"
-DEFAULT_VOLUME_TYPE: Final = "gp2"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 _DEVICE_NAMES: Final[dict[str, re.Pattern[str]]] = {
     "paravirtual": re.compile(r"/dev/(?:sd|hd|xvd)[a-z](?:[1-9]|1[0-5])?|(?:sd|hd|xvd)[a-z](?:[1-9]|1[0-5])?"),
-    "hvm": re.compile(
-        r"/dev/sd[a-z]|/dev/sda[12]|(?:/dev/)?xvd[a-z]|(?:/dev/)?xvd[b-d][a-z]|(?:/dev/)?xvda1|sd[a-z]|sda[12]"
-    ),
+    "hvm": re.compile(r"(?:/dev/)?sd[a-z]|(?:/dev/)?sda[12]|(?:/dev/)?xvd[a-z]|(?:/dev/)?xvd[b-d][a-z]"),
 }
 _DEVICE_FORMS: Final = {
     "paravirtual": "/dev/sd[a-z], /dev/sd[a-z][1-15], /dev/hd[a-z], /dev/hd[a-z][1-15]",
@@ -47,28 +45,6 @@ _DEVICE_FORMS: Final = {
 }
 _PARTITION: Final = re.compile(r"\d+$")
 EPHEMERAL_NAME: Final = re.compile(r"ephemeral(\d{1,2})")
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeLimits:
-    """What one volume type allows: sizes in GiB, IOPS and MiB/s; None where it cannot be set."""
-
-    size_gib: tuple[int, int]
-    iops: tuple[int, int] | None = None
-    iops_required: bool = False
-    throughput: tuple[int, int] | None = None
-    can_boot: bool = True
-
-
-VOLUME_TYPES: Final[dict[str, VolumeLimits]] = {
-    "gp2":      VolumeLimits((1, 16384)),
-    "gp3":      VolumeLimits((1, 65536), iops=(3000, 80000), throughput=(125, 2000)),
-    "io1":      VolumeLimits((4, 16384), iops=(100, 64000), iops_required=True),
-    "io2":      VolumeLimits((4, 65536), iops=(100, 256000), iops_required=True),
-    "st1":      VolumeLimits((125, 16384), can_boot=False),
-    "sc1":      VolumeLimits((125, 16384), can_boot=False),
-    "standard": VolumeLimits((1, 1024)),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +152,15 @@ def check_kernel_ids(kernel_id: str | None, ramdisk_id: str | None, virtualizati
 def check_device_name(name: str, virtualization_type: str) -> None:
     """Refuses a name that EC2 does not give to a disk; names inside a guest (``/dev/nvme0n1``) are none."""
     if _DEVICE_NAMES[virtualization_type].fullmatch(name) is None:
-        raise InvalidParameterValue(
-            f"Value ({name}) for parameter device is invalid. {name} is not a valid EBS device name. "
-            f"Expecting one of {_DEVICE_FORMS[virtualization_type]}."
-        )
+        raise wrong_device_name(name, virtualization_type)
+
+
+def wrong_device_name(name: str, virtualization_type: str) -> InvalidParameterValue:
+    """The refusal of a name that is none of a device, with the forms that there are."""
+    return InvalidParameterValue(
+        f"Value ({name}) for parameter device is invalid. {name} is not a valid EBS device name. "
+        f"Expecting one of {_DEVICE_FORMS[virtualization_type]}."
+    )
 
 
 def snapshot_ids_of(devices: Sequence[RequestedDevice]) -> list[str]:
@@ -215,7 +196,7 @@ def plan_devices(
     if not root_device_name:
         raise MissingParameter(parameter="RootDeviceName")
     check_map(devices)
-    check_disks_and_partitions(devices, virtualization_type)
+    check_disks_and_partitions(names_of(devices))
     check_device_name(root_device_name, virtualization_type)
     planned = tuple(plan_device(device, virtualization_type, snapshots) for device in devices)
     root = find_root_device(planned, root_device_name)
@@ -224,10 +205,7 @@ def plan_devices(
             f"The root device {root_device_name} is not mapped to a snapshot: the block device map needs an entry of that name with Ebs.SnapshotId."
         )
     assert root.volume_type is not None
-    if not VOLUME_TYPES[root.volume_type].can_boot:
-        raise InvalidBlockDeviceMapping(
-            f"The root device {root_device_name} cannot be of volume type {root.volume_type}: it cannot boot."
-        )
+    check_type(root.volume_type, is_root=True)
     return tuple(_with_deletion_default(device, device is root) for device in planned)
 
 
@@ -236,7 +214,7 @@ def plan_instance_store_devices(
 ) -> tuple[ImageDevice, ...]:
     """The block device map of a manifest-backed image: instance-store disks only."""
     check_map(devices)
-    check_disks_and_partitions(devices, virtualization_type)
+    check_disks_and_partitions(names_of(devices))
     for device in devices:
         if device.volume is not None and not (device.virtual_name and device.volume.is_empty):
             raise InvalidBlockDeviceMapping(
@@ -260,15 +238,22 @@ def check_map(devices: Sequence[RequestedDevice]) -> None:
         seen.add(device.device_name)
 
 
-def check_disks_and_partitions(devices: Sequence[RequestedDevice], virtualization_type: str) -> None:
-    """Refuses a whole disk beside one of its partitions: a paravirtual guest sees each entry as a device of that name."""
-    if virtualization_type != "paravirtual":
-        return
-    names = {device.device_name for device in devices if device.device_name}
+def names_of(devices: Sequence[RequestedDevice]) -> list[str]:
+    """The devices' names."""
+    return [device.device_name for device in devices if device.device_name]
+
+
+def check_disks_and_partitions(names: Collection[str]) -> None:
+    """Refuses a whole disk beside one of its partitions: sdc with sdc1."""
     for name in sorted(names):
-        disk = _PARTITION.sub("", name)
+        disk = disk_of(name)
         if disk != name and disk in names:
-            raise InvalidBlockDeviceMapping(f"The devices {disk} and {name} cannot be mapped together.")
+            raise InvalidBlockDeviceMapping(f"The devices '{disk}' and '{name}' cannot be used together.")
+
+
+def disk_of(name: str) -> str:
+    """The disk of a device's name: its own, without a partition's number."""
+    return _PARTITION.sub("", name)
 
 
 def plan_device(device: RequestedDevice, virtualization_type: str, snapshots: Mapping[str, Snapshot]) -> ImageDevice:
@@ -312,7 +297,7 @@ def _plan_volume(device_name: str, volume: RequestedVolume, snapshots: Mapping[s
             f"Volume of size {size_gib}GB is smaller than snapshot '{snapshot.id}', expect size >= {snapshot.size_gib}GB"
         )
     volume_type = volume.volume_type or DEFAULT_VOLUME_TYPE
-    check_volume(volume_type, size_gib, volume.iops, volume.throughput)
+    check_figures(Figures(volume_type, size_gib, volume.iops, volume.throughput))
     return ImageDevice(
         device_name,
         snapshot_id=volume.snapshot_id,
@@ -331,36 +316,11 @@ def _check_supported(device_name: str, volume: RequestedVolume) -> None:
             f"the encrypted flag cannot be specified since device {device_name} has a snapshot specified."
         )
     if volume.kms_key_id is not None:
-        raise UnsupportedOperation(f"KmsKeyId of {device_name} is not supported by RegisterImage.")
+        raise UnsupportedOperation(f"KmsKeyId of {device_name} is not supported by RegisterImage and CreateImage.")
     if volume.encrypted:
         raise UnsupportedOperation(f"Encrypted volumes ({device_name}) are not implemented by Amiable.")
     if volume.unsupported:
         raise UnsupportedOperation(f"{', '.join(volume.unsupported)} of {device_name} is not implemented by Amiable.")
-
-
-def check_volume(volume_type: str, size_gib: int, iops: int | None, throughput: int | None) -> None:
-    """Refuses what the volume type does not allow."""
-    limits = VOLUME_TYPES.get(volume_type)
-    if limits is None:
-        raise InvalidParameterValue(
-            parameter="VolumeType", value=volume_type, why=f"Expecting one of {', '.join(VOLUME_TYPES)}."
-        )
-    _within("VolumeSize", size_gib, limits.size_gib, volume_type, "GiB")
-    if iops is None and limits.iops_required:
-        raise MissingParameter(f"The parameter iops must be specified for {volume_type} volumes.")
-    if iops is not None:
-        _within("Iops", iops, limits.iops, volume_type, "IOPS")
-    if throughput is not None:
-        _within("Throughput", throughput, limits.throughput, volume_type, "MiB/s")
-
-
-def _within(parameter: str, value: int, bounds: tuple[int, int] | None, volume_type: str, unit: str) -> None:
-    if bounds is None:
-        raise InvalidParameterCombination(f"The parameter {parameter} is not supported for {volume_type} volumes.")
-    if not bounds[0] <= value <= bounds[1]:
-        raise InvalidParameterValue(
-            parameter=parameter, value=value, why=f"{volume_type} volumes have {bounds[0]} to {bounds[1]} {unit}."
-        )
 
 
 def _with_deletion_default(device: ImageDevice, is_root: bool) -> ImageDevice:

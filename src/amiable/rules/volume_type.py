@@ -58,46 +58,56 @@ class Figures:
 
 def check_figures(asked: Figures, *, is_root: bool = False) -> None:
     """Refuses a type that there is not, a root of one that cannot boot, and sizes and rates that the type has not."""
-    name = asked.volume_type
+    known = check_type(asked.volume_type, is_root=is_root)
+    if asked.size_gib not in known.gib:
+        limits = f"{known.gib.start} to {known.gib.stop - 1} GiB"
+        raise InvalidParameterValue(
+            parameter="VolumeSize",
+            value=asked.size_gib,
+            why=f"A volume of type {asked.volume_type} has {limits}.",
+        )
+    check_rates(asked.volume_type, asked.iops, asked.throughput)
+    _check_iops_of_size(asked, known)
+
+
+def check_type(name: str, *, is_root: bool = False) -> VolumeType:
+    """The type of that name; refuses one that there is not, and a root of one that cannot boot."""
     known = VOLUME_TYPES.get(name)
     if known is None:
         raise InvalidParameterValue(parameter="VolumeType", value=name, why=f"Known types: {', '.join(VOLUME_TYPES)}.")
     if is_root and not known.is_bootable:
         raise BootForVolumeTypeUnsupported(volume_type=name)
-    if asked.size_gib not in known.gib:
-        limits = f"{known.gib.start} to {known.gib.stop - 1} GiB"
-        raise InvalidParameterValue(
-            parameter="VolumeSize", value=asked.size_gib, why=f"A volume of type {name} has {limits}."
-        )
-    if known.needs_iops and asked.iops is None:
+    return known
+
+
+def check_rates(name: str, iops: int | None, throughput: int | None) -> None:
+    """Refuses rates that no volume of the type ``name`` has, whatever its size."""
+    known = check_type(name)
+    if known.needs_iops and iops is None:
         raise MissingParameter(f"The parameter iops must be specified for {name} volumes.")
-    rates = (("Iops", asked.iops, known.iops), ("Throughput", asked.throughput, known.throughput))
-    for parameter, value, allowed in rates:
+    for parameter, value, allowed in (("iops", iops, known.iops), ("throughput", throughput, known.throughput)):
         if value is None:
             continue
         if allowed is None:
             raise InvalidParameterCombination(f"The parameter {parameter} is not supported for {name} volumes.")
         if value not in allowed:
             why = f"A volume of type {name} has {allowed.start} to {allowed.stop - 1}."
-            raise InvalidParameterValue(parameter=parameter, value=value, why=why)
-    _check_ratios(asked, known)
+            raise InvalidParameterValue(parameter=parameter.capitalize(), value=value, why=why)
+    had = iops or GP3_IOPS
+    if throughput is not None and throughput * IOPS_PER_THROUGHPUT > had:
+        raise InvalidParameterValue(
+            f"Throughput (MiBps) to iops ratio of {throughput / had:.6f} is too high; "
+            f"maximum is {1 / IOPS_PER_THROUGHPUT:.6f} MiBps per iops"
+        )
 
 
-def _check_ratios(asked: Figures, known: VolumeType) -> None:
-    is_free = asked.volume_type == "gp3" and asked.iops == GP3_IOPS
-    if asked.iops is not None and known.iops_per_gib_max is not None and not is_free:
-        ratio = asked.iops / asked.size_gib
-        if ratio > known.iops_per_gib_max:
-            raise InvalidParameterValue(
-                f"Iops to volume size ratio of {ratio:.1f} is too high; maximum is {known.iops_per_gib_max:.1f}."
-            )
-    if asked.throughput is not None and asked.throughput > GP3_THROUGHPUT:
-        iops = asked.iops or GP3_IOPS
-        if asked.throughput * IOPS_PER_THROUGHPUT > iops:
-            raise InvalidParameterValue(
-                f"Throughput (MiBps) to iops ratio of {asked.throughput / iops:.2f} is too high; "
-                f"maximum is {1 / IOPS_PER_THROUGHPUT:.2f} MiBps per iops."
-            )
+def _check_iops_of_size(asked: Figures, known: VolumeType) -> None:
+    if asked.iops is None or known.iops_per_gib_max is None or (asked.volume_type, asked.iops) == ("gp3", GP3_IOPS):
+        return
+    if asked.iops > known.iops_per_gib_max * asked.size_gib:
+        raise InvalidParameterValue(
+            f"Iops to volume size ratio of {asked.iops / asked.size_gib:.6f} is too high; maximum is {known.iops_per_gib_max}"
+        )
 
 
 def effective_iops(volume_type: str, size_gib: int, iops: int | None) -> int | None:
