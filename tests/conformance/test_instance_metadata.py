@@ -18,7 +18,7 @@ from amiable.database import volumes
 from amiable.database.schema import volume
 from amiable.model.principal import Principal
 from amiable.server.imds import MetadataService
-from tests.api.ec2.launching import make_image
+from tests.api.ec2.launching import make_image, make_snapshot
 from tests.conformance.test_roles import EC2_TRUST, LENIENT, allow, document, refusal, status, trust
 from tests.server.edge import Edge, running_edge
 from tests.server.test_imds import TOKEN, TTL, ask, request
@@ -124,6 +124,46 @@ def test_volumes_of_the_launch_are_told_and_later_ones_are_not(
         (later,) = [each for each in volumes.volumes_of(c, instance_id) if each.device_name == "/dev/sdg"]
         c.execute(update(volume).where(volume.c.id == later.id).values(attached_at=clock.moment + timedelta(seconds=1)))
     assert read(edge, instance_id, devices) == "ami\nebs1\nroot"
+
+
+def test_a_root_known_by_its_disk_is_no_data_volume_and_local_disks_keep_their_names(edge: Edge, ec2: Any) -> None:
+    owner = Principal(edge.account.account_id, edge.account.access_key_id, "us-east-1")
+    snapshot_id = make_snapshot(edge.services, owner)
+    image_id = ec2.register_image(
+        Name="partitioned", Architecture="x86_64", VirtualizationType="hvm", EnaSupport=True, RootDeviceName="/dev/sda1",
+        BlockDeviceMappings=[{"DeviceName": "/dev/sda", "Ebs": {"SnapshotId": snapshot_id}}],
+    )["ImageId"]  # fmt: skip
+    mapped = [
+        {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral1"},
+        {"DeviceName": "/dev/sdc", "VirtualName": "ephemeral0"},
+        {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}},
+    ]
+    devices = "/latest/meta-data/block-device-mapping/"
+
+    def told(instance_type: str) -> dict[str, str]:
+        made = ec2.run_instances(
+            ImageId=image_id, InstanceType=instance_type, MinCount=1, MaxCount=1, BlockDeviceMappings=mapped
+        )
+        instance_id = made["Instances"][0]["InstanceId"]
+        found = {name: read(edge, instance_id, devices + name) for name in read(edge, instance_id, devices).split("\n")}
+        ec2.terminate_instances(InstanceIds=[instance_id])
+        return found
+
+    root = {"ami": "sda1", "root": "/dev/sda1", "ebs1": "sdf"}
+    assert told("c3.large") == {**root, "ephemeral0": "sdc", "ephemeral1": "sdb"}
+    assert told("c5d.large") == root  # NVMe instance store is no matter of mappings
+
+
+def test_an_address_has_a_public_name_where_the_vpc_gives_names(edge: Edge, ec2: Any, image_id: str) -> None:
+    made = launch(ec2, image_id)
+    instance_id, path = made["InstanceId"], "/latest/meta-data/public-hostname"
+    allocated = ec2.allocate_address()
+    ec2.associate_address(AllocationId=allocated["AllocationId"], InstanceId=instance_id)
+    address = allocated["PublicIp"]
+    assert read(edge, instance_id, path) == f"ec2-{address.replace('.', '-')}.compute-1.amazonaws.com"
+    ec2.modify_vpc_attribute(VpcId=made["VpcId"], EnableDnsHostnames={"Value": False})
+    assert read(edge, instance_id, path) == "404"
+    assert read(edge, instance_id, "/latest/meta-data/public-ipv4") == address
 
 
 def test_metadata_options_that_cannot_be_are_refused(ec2: Any, image_id: str) -> None:

@@ -43,8 +43,8 @@ ETH0 = imds.Interface(
 FACTS = imds.Facts(
     instance=INSTANCE,
     image_location="123456789012/tiny",
-    volumes=("/dev/sda1", "/dev/sdf"),
-    local_disks=("/dev/sdb",),
+    volumes=("/dev/sdf",),
+    local_disks={"ephemeral0": "/dev/sdb"},
     interfaces=(ETH0,),
     zone_id="use1-az1",
     tags={"Name": "box"},
@@ -63,8 +63,8 @@ def change(**values: object) -> imds.Facts:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("/latest", "dynamic/\nmeta-data/\nuser-data"),
-        ("/latest/", "dynamic/\nmeta-data/\nuser-data"),
+        ("/latest", "dynamic\nmeta-data\nuser-data"),
+        ("/latest/", "dynamic\nmeta-data\nuser-data"),
         ("/latest/meta-data/instance-id", "i-0123456789abcdef0"),
         ("/2021-03-23/meta-data/instance-id", "i-0123456789abcdef0"),
         ("/latest/meta-data/ami-launch-index", "1"),
@@ -126,8 +126,8 @@ def test_directories_and_user_data_are_served_with_and_without_a_slash(path: str
 
 
 def test_an_older_image_is_told_less_where_it_asks_by_an_older_version() -> None:
-    assert get("/1.0/") == "meta-data/\nuser-data"
-    assert get("/2009-04-04/") == "dynamic/\nmeta-data/\nuser-data"
+    assert get("/1.0/") == "meta-data\nuser-data"
+    assert get("/2009-04-04/") == "dynamic\nmeta-data\nuser-data"
 
 
 def test_every_interface_is_told_and_the_first_is_the_instances() -> None:
@@ -140,6 +140,20 @@ def test_every_interface_is_told_and_the_first_is_the_instances() -> None:
     assert get(f"{macs}{ETH0.mac}/ipv4-associations/203.0.113.5", facts) == "172.31.0.10"
     assert get("/latest/meta-data/public-hostname", facts) == "ec2-203-0-113-5.compute-1.amazonaws.com"
     assert get(f"{macs}{second.mac}/public-ipv4s", facts) is None
+
+
+def test_a_public_name_is_told_where_the_vpc_gives_names() -> None:
+    nameless = replace(FACTS, interfaces=(replace(ETH0, public_ip="203.0.113.5", has_public_name=False),))
+    assert get("/latest/meta-data/public-ipv4", nameless) == "203.0.113.5"
+    assert get("/latest/meta-data/public-hostname", nameless) is None
+    assert get(f"/latest/meta-data/network/interfaces/macs/{ETH0.mac}/public-ipv4s", nameless) == "203.0.113.5"
+    assert get(f"/latest/meta-data/network/interfaces/macs/{ETH0.mac}/public-hostname", nameless) is None
+
+
+def test_local_disks_are_told_by_the_names_that_the_mapping_gave_them() -> None:
+    crossed = replace(FACTS, local_disks={"ephemeral1": "/dev/sdb", "ephemeral0": "/dev/sdc"})
+    assert get("/latest/meta-data/block-device-mapping/ephemeral1", crossed) == "sdb"
+    assert get("/latest/meta-data/block-device-mapping/ephemeral0", crossed) == "sdc"
 
 
 def test_a_tag_whose_key_is_percent_encoded_in_the_path_is_found() -> None:

@@ -152,7 +152,7 @@ RICH = replace(
     identity=imds.Credentials(lambda: "{}", "ec2-instance", lambda: "{}"),
 )
 POOR = replace(
-    FACTS, instance=replace(INSTANCE, key_name=None, public_key=None), volumes=("/dev/sda1",), local_disks=(), tags={}
+    FACTS, instance=replace(INSTANCE, key_name=None, public_key=None), volumes=(), local_disks={}, tags={}
 )
 
 

@@ -137,7 +137,7 @@ def local_disks_after(
     """
     taken = {volume.device_name for volume in held if volume.virtual_name is None}
     places = {device.device_name: device.virtual_name for device in mapped if local.heeds_images}
-    places |= {volume.device_name or "": volume.virtual_name for volume in held if not _is_unmapped(volume)}
+    places |= {volume.device_name or "": volume.virtual_name for volume in held if is_mapped(volume)}
     wanted = {device: name for device, name in places.items() if name is not None and device not in taken}
     here = [f"ephemeral{number}" for number in range(local.count)]
     if local.is_always_there:
@@ -152,9 +152,9 @@ def local_disks_after(
     return gone, [disk for disk in disks if (disk.device_name, disk.virtual_name, disk.size_gib) not in there]
 
 
-def _is_unmapped(volume: Volume) -> bool:
-    """Whether it is no local disk, or one of those that are there without a mapping."""
-    return volume.virtual_name is None or volume.virtual_name == volume.device_name
+def is_mapped(volume: Volume) -> bool:
+    """Whether it is a local disk at the place that a mapping gave it, not one of those that are there without."""
+    return volume.virtual_name is not None and volume.virtual_name != volume.device_name
 
 
 def _local_disk(device: str, name: str, local: LocalDisks) -> PlannedDisk:

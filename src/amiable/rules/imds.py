@@ -1,7 +1,7 @@
 """The metadata service's tree: an instance's facts → a path → text.
 
 Directories are dicts, leaves are text or bytes; what has no value is absent, and absent is 404.  A listing is one child a line, a
-directory's with a slash, except ``public-keys``: ``0=name``.  A category is served only under versions at or after its own.
+directory's with a slash, except a version's own children, and ``public-keys``: ``0=name``.  A category is served only under versions at or after its own.
 Absent always, because what it would tell of is not there: auto scaling, placement groups and hosts, spot, elastic GPUs, IPv6,
 recommendations, swap devices.
 
@@ -76,6 +76,7 @@ class Interface:
     group_ids: tuple[str, ...]
     group_names: tuple[str, ...]
     public_ip: str | None = None
+    has_public_name: bool = True  # the VPC's enableDnsHostnames; it counts where there is a public address
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class Facts:
 
     instance: Instance
     image_location: str
-    volumes: tuple[str, ...]  # device names of EBS volumes, the root's among them
-    local_disks: tuple[str, ...]  # of instance-store volumes
+    volumes: tuple[str, ...]  # device names of EBS volumes but the root, in order
+    local_disks: Mapping[str, str]  # device names of mapped local disks, by virtual name: ephemeral0
     interfaces: tuple[Interface, ...]
     zone_id: str
     tags: Mapping[str, str]
@@ -145,6 +146,8 @@ def _listing(node: dict[str, Tree], version: str, category: str, facts: Facts) -
     if category == "meta-data/public-keys":
         return f"0={facts.instance.key_name}"
     names = [name for name in node if _is_served(version, f"{category}/{name}".lstrip("/"))]
+    if not category:
+        return "\n".join(sorted(names))
     return "\n".join(sorted(name + "/" if isinstance(node[name], dict) else name for name in names))
 
 
@@ -189,7 +192,7 @@ def _meta_data(facts: Facts) -> dict[str, Tree]:
 
 
 def _what_may_be_missing(facts: Facts) -> dict[str, Tree]:
-    instance, public_ip = facts.instance, facts.interfaces[0].public_ip
+    instance = facts.instance
     tree: dict[str, Tree] = {}
     if instance.kernel_id is not None:
         tree["kernel-id"] = instance.kernel_id
@@ -203,8 +206,9 @@ def _what_may_be_missing(facts: Facts) -> dict[str, Tree]:
         tree["public-keys"] = {"0": {"openssh-key": _openssh_key(instance.public_key, instance.key_name)}}
     if instance.metadata.instance_metadata_tags == "enabled" and facts.tags:
         tree["tags"] = {"instance": dict(facts.tags)}
-    if public_ip is not None:
-        tree |= {"public-ipv4": public_ip, "public-hostname": public_hostname(instance.region, public_ip)}
+    first = facts.interfaces[0]
+    if first.public_ip is not None:
+        tree |= {"public-ipv4": first.public_ip, **_public_name(instance.region, first)}
     if facts.profile is not None:
         tree["iam"] = _iam(facts.profile)
     if facts.identity is not None:
@@ -227,13 +231,11 @@ def _iam(profile: Credentials) -> dict[str, Tree]:
 
 
 def _devices(facts: Facts) -> dict[str, Tree]:
-    """The devices: ``ami`` is what the image calls its root, ``root`` the whole path; the others are counted by kind."""
+    """The devices: ``ami`` is what the image calls its root, ``root`` the whole path; EBS volumes are counted, local disks named."""
     root = facts.instance.root_device_name or "/dev/sda1"
     tree: dict[str, Tree] = {"ami": root.removeprefix("/dev/"), "root": root}
-    for kind, first, devices in (("ebs", 1, facts.volumes), ("ephemeral", 0, facts.local_disks)):
-        others = [device for device in devices if device != root]
-        tree |= {f"{kind}{number}": device.removeprefix("/dev/") for number, device in enumerate(others, start=first)}
-    return tree
+    tree |= {f"ebs{number}": device.removeprefix("/dev/") for number, device in enumerate(facts.volumes, start=1)}
+    return tree | {name: device.removeprefix("/dev/") for name, device in facts.local_disks.items()}
 
 
 def _interface(facts: Facts, it: Interface) -> dict[str, Tree]:
@@ -254,9 +256,15 @@ def _interface(facts: Facts, it: Interface) -> dict[str, Tree]:
         "vpc-ipv4-cidr-blocks": it.vpc_cidr,
     }
     if it.public_ip is not None:
-        tree |= {"public-ipv4s": it.public_ip, "public-hostname": public_hostname(region, it.public_ip)}
+        tree |= {"public-ipv4s": it.public_ip, **_public_name(region, it)}
         tree["ipv4-associations"] = {it.public_ip: it.private_ip}
     return tree
+
+
+def _public_name(region: str, it: Interface) -> dict[str, Tree]:
+    if it.public_ip is None or not it.has_public_name:
+        return {}
+    return {"public-hostname": public_hostname(region, it.public_ip)}
 
 
 def _dynamic(instance: Instance, sign: Callable[[str, str], str]) -> dict[str, Tree]:

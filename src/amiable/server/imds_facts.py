@@ -14,7 +14,9 @@ from amiable.model.network import NetworkInterface
 from amiable.model.role import InstanceProfile, ProfileAssociation, Role
 from amiable.model.volume import Volume
 from amiable.rules import imds
+from amiable.rules.devices import is_mapped
 from amiable.rules.policy import Asked, Assumer, Verdict, decide_trust, read_trust_policy
+from amiable.rules.volume import root_of
 from amiable.services import Services
 
 SERVICE = "ec2.amazonaws.com"
@@ -26,14 +28,15 @@ def read_facts(services: Services, instance: Instance) -> imds.Facts:
     with services.database.read() as c:
         held = sorted(volumes.volumes_of(c, instance.id), key=lambda volume: volume.device_name or "")
         there = [volume for volume in held if _is_told(volume, instance)]
+        root = root_of(held, instance.root_device_name)
         of_image = select(image.c.location, image.c.ancestor_ami_ids).where(image.c.id == instance.image_id)
         location, ancestors = c.execute(of_image).one_or_none() or (None, None)
         zones = {zone.name: zone.id for zone in zones_of(services, instance.region)}
         return imds.Facts(
             instance=instance,
             image_location=location or "(unknown)",
-            volumes=tuple(volume.device_name or "" for volume in there if not volume.is_instance_store),
-            local_disks=tuple(volume.device_name or "" for volume in there if volume.virtual_name),
+            volumes=tuple(it.device_name or "" for it in there if not it.is_instance_store and it != root),
+            local_disks={it.virtual_name: it.device_name or "" for it in there if it.virtual_name and is_mapped(it)},
             interfaces=_interfaces(c, instance),
             zone_id=zones.get(instance.zone, instance.zone),
             tags=tags.tags_of(c, instance.account_id, [instance.id]).get(instance.id, {}),
@@ -60,6 +63,7 @@ def _interfaces(c: Connection, instance: Instance) -> tuple[imds.Interface, ...]
     public_ips = {row.interface_id: row.public_ip for row in c.execute(public)}
 
     def told(it: NetworkInterface) -> imds.Interface:
+        vpc = vpcs.get(it.vpc_id)
         return imds.Interface(
             id=it.id,
             mac=it.mac,
@@ -68,10 +72,11 @@ def _interfaces(c: Connection, instance: Instance) -> tuple[imds.Interface, ...]
             subnet_id=it.subnet_id,
             subnet_cidr=subnets[it.subnet_id].cidr if it.subnet_id in subnets else "",
             vpc_id=it.vpc_id,
-            vpc_cidr=vpcs[it.vpc_id].cidr if it.vpc_id in vpcs else "",
+            vpc_cidr=vpc.cidr if vpc else "",
             group_ids=it.group_ids,
             group_names=tuple(groups.get(group_id, group_id) for group_id in it.group_ids),
             public_ip=public_ips.get(it.id),
+            has_public_name=vpc is not None and vpc.has_dns_hostnames,
         )
 
     return tuple(sorted((told(it) for it in found), key=lambda it: it.device_number))
