@@ -6,8 +6,10 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, func, select
 
 from amiable.database import images, sharing
+from amiable.database.schema import image as image_table
 from amiable.model.image import ImageDevice, ImageState, StateReason
 from amiable.services import Services
 from tests.rules.images import AN_IMAGE
@@ -52,15 +54,41 @@ def test_what_bars_a_new_image_is_the_holder_of_its_name_and_the_count(opened: t
     services, accounts = opened
     own = replace(AN_IMAGE, account_id=accounts[0])
     region = own.region
+
+    def asked(name: str, images_max: int, where: str = region) -> tuple[str | None, int | None]:
+        return sharing.name_and_count(c, accounts[0], where, name=name, images_max=images_max)
+
     with services.database.write() as c:
         for number, account_id in enumerate((accounts[0], accounts[0], accounts[1])):
             image_id = f"ami-{number:017x}"
             images.insert_image(c, replace(own, id=image_id, account_id=account_id, name=f"name {number}"))
-        assert sharing.name_and_count(c, accounts[0], region, "name 1") == ("ami-00000000000000001", 2)
-        assert sharing.name_and_count(c, accounts[0], region, "name 2") == (None, 2)
-        assert sharing.name_and_count(c, accounts[0], "eu-west-1", "name 1") == (None, 0)
+        assert asked("name 1", 2) == ("ami-00000000000000001", 2)
+        assert asked("name 2", 2) == (None, 2)
+        assert asked("name 1", 2, "eu-west-1") == (None, 0)
         images.deregister(c, "ami-00000000000000001", now=services.now())
-        assert sharing.name_and_count(c, accounts[0], region, "name 1") == (None, 1)
+        assert asked("name 1", 2) == (None, 1)
+        c.rollback()
+
+
+def test_images_are_counted_as_soon_as_they_may_be_as_many_as_are_allowed(
+    opened: tuple[Services, list[str]],
+) -> None:
+    services, accounts = opened
+    own = replace(AN_IMAGE, account_id=accounts[0])
+
+    def count(images_max: int) -> int | None:
+        return sharing.name_and_count(c, own.account_id, own.region, name="new", images_max=images_max)[1]
+
+    with services.database.write() as c:
+        before = c.execute(select(func.count()).select_from(image_table)).scalar_one()
+        for number in range(3):
+            images.insert_image(c, replace(own, id=f"ami-{number:017x}", name=f"name {number}"))
+            assert count(number + 1) is not None and count(before + number + 1) == number + 1
+        if c.dialect.name == "sqlite":
+            assert count(before + 4) is None
+        c.execute(delete(image_table).where(image_table.c.id == "ami-00000000000000000"))
+        images.insert_image(c, replace(own, id="ami-00000000000000009", name="name 9"))
+        assert count(before + 3) == 3, "a number that is free again counts for nothing too much"
         c.rollback()
 
 

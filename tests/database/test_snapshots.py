@@ -9,7 +9,9 @@ from sqlalchemy import insert
 
 from amiable.database import snapshots
 from amiable.database.connect import Database
+from amiable.database.product_codes import put_codes
 from amiable.database.schema import account, metadata
+from amiable.model.product import ProductCode, ProductCodeType
 from amiable.model.snapshot import Snapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,6 +40,21 @@ def database(tmp_path: Path) -> Iterator[Database]:
         snapshots.insert_snapshot(c, make("snap-1"))
     yield made
     made.close()
+
+
+def test_snapshots_are_listed_with_their_codes_in_order(database: Database) -> None:
+    A, B = ProductCode("A"), ProductCode("B", ProductCodeType.MARKETPLACE)
+    foreign, binned = make("snap-4", account_id="222222222222"), make("snap-5", binned_at=NOW)
+    mine = [make(f"snap-{number}") for number in (1, 2, 3)]
+    with database.write() as c:
+        for each in (*mine[1:], foreign, binned):
+            snapshots.insert_snapshot(c, each)
+        put_codes(c, "snap-3", (B, A))
+        put_codes(c, "snap-2", (A,))
+        put_codes(c, "snap-4", (B,))
+        ids = ["snap-3", "snap-1", "snap-2", "snap-4", "snap-5", "snap-6"]
+        found = snapshots.list_with_codes(c, account_id="111111111111", region="us-east-1", ids=ids)
+    assert found == [(mine[0], ()), (mine[1], (A,)), (mine[2], (B, A))]
 
 
 def test_a_snapshot_is_read_as_it_was_written(database: Database) -> None:

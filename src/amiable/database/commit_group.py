@@ -1,11 +1,12 @@
 """Writers that wait for one another commit together: one wait for the disk for all of them (SQLite).
 
-    writer 1   turn ─ BEGIN IMMEDIATE ─ SAVEPOINT ─ changes ─ RELEASE ─┐ others wait: the turn goes on
-    writer 2   …………………………………… turn ─ SAVEPOINT ─ changes ─ RELEASE ─┐ nobody waits
-                                                                     COMMIT ─▶ both answer
+    writer 1   turn ─ BEGIN IMMEDIATE ─ changes ─┐ others wait: the turn goes on
+    writer 2   ……………………………………………… turn ─ SAVEPOINT ─ changes ─┐ nobody waits
+                                                             COMMIT ─▶ both answer
 
 Writers go one after the other, as SQLite has it, each seeing what those before it changed.  One that raises undoes its own changes
-only.  None is told that it has written before the commit of its group is on disk; where that fails, all of the group are told.  A
+only: back to its savepoint; the first has none, as nothing stands before it.  Savepoints are left to the commit, one inside the
+other: each statement saved is a time that the interpreter's lock is not handed over while others wait for the turn.  None is told that it has written before the commit of its group is on disk; where that fails, all of the group are told.  A
 transaction that SQLite gives up by itself (a full disk) takes the whole group with it: what follows begins anew.
 """
 
@@ -48,19 +49,27 @@ class Group:
         return bool(self.transaction.is_active and self.driver.in_transaction)
 
     @contextmanager
-    def savepoint(self) -> Iterator[Connection]:
+    def writer(self) -> Iterator[Connection]:
         """One writer's changes: kept when the block ends, undone when it raises."""
-        self.driver.execute("SAVEPOINT writer")
+        if self.writers:
+            self.driver.execute("SAVEPOINT writer")
         try:
             yield self.connection
         except BaseException:
             if self.is_open:
-                self.driver.execute("ROLLBACK TO writer")
-                self.driver.execute("RELEASE writer")
+                self._undo()
             raise
         if self.is_open:
-            self.driver.execute("RELEASE writer")
             self.writers += 1
+
+    def _undo(self) -> None:
+        """Takes back what has been changed since the last writer whose changes stand."""
+        if self.writers:
+            self.driver.execute("ROLLBACK TO writer")
+            self.driver.execute("RELEASE writer")
+        else:
+            self.driver.execute("ROLLBACK")
+            self.driver.execute("BEGIN IMMEDIATE")
 
     def end(self) -> None:
         """Commits, whatever comes of it: ``error`` says what.  The connection stays open behind a commit only."""
@@ -107,7 +116,7 @@ class CommitGroups:
         self._take_turn()
         try:
             group = self._group = self._group or self._begin(options)
-            with group.savepoint() as connection:
+            with group.writer() as connection:
                 yield connection
         finally:
             self._end_turn()

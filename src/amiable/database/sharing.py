@@ -9,7 +9,24 @@ The words of an account are :func:`amiable.database.organizations.grantee_words`
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from amiable.database.schema import account_region_setting as A
 from amiable.database.schema import create_volume_permission as V
@@ -50,14 +67,41 @@ _COUNTS = Statement(select(_NAMED.scalar_subquery(), _BINNED.scalar_subquery()))
 a row that is neither holds no name and is gone."""
 
 
+class _RowsAtMost(FunctionElement[int]):
+    """No fewer than ``image`` has rows, deregistered ones too; found at once, or as good as endless."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(_RowsAtMost)
+def _endless(_element: _RowsAtMost, _compiler: SQLCompiler, **_words: Any) -> str:
+    return str(2**63 - 1)
+
+
+@compiles(_RowsAtMost, "sqlite")
+def _last_rowid(_element: _RowsAtMost, _compiler: SQLCompiler, **_words: Any) -> str:
+    """SQLite numbers rows from 1 upward, each once: the last one's number is found without looking at the others."""
+    return "(SELECT coalesce(max(rowid), 0) FROM image)"
+
+
 _HOLDER = select(I.c.id).where(_MINE, I.c.name == bindparam("name"), I.c.deregistered_at.is_(None))
-_STANDING = Statement(select(_HOLDER.scalar_subquery(), _NAMED.scalar_subquery(), _BINNED.scalar_subquery()))
+_COUNT = case(
+    (_RowsAtMost() < bindparam("images_max"), None), else_=_NAMED.scalar_subquery() + _BINNED.scalar_subquery()
+)
+_STANDING = Statement(select(_HOLDER.scalar_subquery(), _COUNT))
 
 
-def name_and_count(c: Connection, account_id: str, region: str, name: str) -> tuple[str | None, int]:
-    """What may bar a new image: the id of the account's image that holds ``name``, and how many images are there."""
-    holder, named, binned = _STANDING.all(c, account_id=account_id, region=region, name=name)[0]
-    return holder, named + binned
+def name_and_count(
+    c: Connection, account_id: str, region: str, *, name: str, images_max: int
+) -> tuple[str | None, int | None]:
+    """What may bar a new image: the id of the account's image that holds ``name``, and how many images are there.
+
+    They are not counted (None) where all accounts together have fewer than ``images_max``: to count takes as long as there are many.
+    """
+    values = {"account_id": account_id, "region": region, "name": name, "images_max": images_max}
+    holder, count = _STANDING.all(c, **values)[0]
+    return holder, count
 
 
 def count_images(c: Connection, account_id: str, region: str) -> int:

@@ -10,11 +10,13 @@ from typing import Final
 from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, update
 
 from amiable.database.product_codes import forget_codes
+from amiable.database.schema import resource_product_code as C
 from amiable.database.schema import snapshot as S
 from amiable.database.schema import volume as V
 from amiable.database.sharing import sees_snapshot
 from amiable.database.statement import Statement
 from amiable.database.text_match import OneOf, texts
+from amiable.model.product import ProductCode, ProductCodeType
 from amiable.model.snapshot import COMPLETED, ERROR, PENDING, Snapshot
 
 LINEAGE_MAX: Final = 10_000
@@ -33,7 +35,16 @@ _OWN: Final = (
     )
     .order_by(S.c.id)
 )
-_OWN_NAMED: Final = Statement(_OWN.where(OneOf(S.c.id, bindparam("ids", type_=String))))
+_IS_NAMED: Final = OneOf(S.c.id, bindparam("ids", type_=String))
+_OWN_NAMED: Final = Statement(_OWN.where(_IS_NAMED))
+_OWN_WITH_CODES: Final = Statement(
+    _OWN.where(_IS_NAMED)
+    .add_columns(C.c.code, C.c.type)
+    .outerjoin(C, C.c.resource_id == S.c.id)
+    .order_by(None)
+    .order_by(S.c.id, C.c.position)
+)
+"""A row for each code of a snapshot; one without a code for a snapshot without any."""
 
 
 def insert_snapshot(c: Connection, snapshot: Snapshot) -> None:
@@ -68,6 +79,19 @@ def list_snapshots(
         named = _OWN_NAMED.all(c, **values, ids=texts(ids))
         return [Snapshot(**dict(zip(FIELDS, row, strict=True))) for row in named[:limit]]
     return [Snapshot(**row._mapping) for row in c.execute(_OWN.limit(limit), values)]
+
+
+def list_with_codes(
+    c: Connection, *, account_id: str, region: str, ids: Sequence[str]
+) -> list[tuple[Snapshot, tuple[ProductCode, ...]]]:
+    """Those of ``ids`` that are the account's, internal and binned ones never, each with its product codes in order."""
+    found: dict[str, tuple[Snapshot, list[ProductCode]]] = {}
+    for *row, code, kind in _OWN_WITH_CODES.all(c, account_id=account_id, region=region, after="", ids=texts(ids)):
+        if row[0] not in found:
+            found[row[0]] = Snapshot(**dict(zip(FIELDS, row, strict=True))), []
+        if code is not None:
+            found[row[0]][1].append(ProductCode(code, ProductCodeType(kind)))
+    return [(snapshot, tuple(codes)) for snapshot, codes in found.values()]
 
 
 def find_seen(c: Connection, viewer: str, region: str, snapshot_id: str) -> Snapshot | None:

@@ -114,10 +114,17 @@ class Request:
     raw_path: str
     raw_query: str
     headers: Sequence[tuple[str, str]]
+    _values: dict[str, list[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        values: dict[str, list[str]] = {}
+        for name, value in self.headers:
+            values.setdefault(name, []).append(value)
+        object.__setattr__(self, "_values", values)
 
     def values(self, name: str) -> list[str]:
         """Every value of a header, in order."""
-        return [value for key, value in self.headers if key == name]
+        return list(self._values.get(name, ()))
 
 
 def named_service(request: Request) -> str:

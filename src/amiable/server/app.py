@@ -13,7 +13,6 @@ One UUID4 a request stands in the body, the header and the log.
 import logging
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -43,6 +42,7 @@ from amiable.server.serial_console import serial_console
 from amiable.server.tunnel import tunnel
 from amiable.services import Services
 from amiable.services.audit import Watch
+from amiable.services.entropy import mint_request_id
 
 log = logging.getLogger("amiable.server")
 
@@ -89,7 +89,7 @@ class Exchange:
 
 
 async def _serve_http(services: Services, scope: Scope, receive: Receive, send: Send) -> None:
-    request_id, started = str(uuid.uuid4()), time.monotonic()
+    request_id, started = mint_request_id(), time.monotonic()
     signed = signed_request(scope)
     exchange = Exchange(signed, request_id, service_of(signed))
     reading = Reading(receive)
@@ -253,7 +253,7 @@ def _refuse(services: Services, service: str, error: Exception, signed: sigv4.Re
 
 async def _serve_websocket(services: Services, scope: Scope, receive: Receive, send: Send) -> None:
     """A tunnel or a serial console, for a verified caller; anything else is refused before the WebSocket is accepted."""
-    request_id = str(uuid.uuid4())
+    request_id = mint_request_id()
     websocket = WebSocket(scope, receive, send)
     signed = signed_request(scope)
     try:

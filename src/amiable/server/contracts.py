@@ -64,7 +64,10 @@ class Body:
                 digest.update(chunk)
             if chunk:
                 yield chunk
-        if self._expected is not None and not hmac.compare_digest(digest.hexdigest(), self._expected):
+        self._check(digest.hexdigest)
+
+    def _check(self, hexdigest: Callable[[], str]) -> None:
+        if self._expected is not None and not hmac.compare_digest(hexdigest(), self._expected):
             raise Unauthenticated("wrong-body", "The request's body does not match the hash that was signed.")
 
     async def _next(self) -> bytes | None:
@@ -78,17 +81,30 @@ class Body:
     async def read(self, limit_bytes: int) -> bytes:
         """The whole body; may be called again.  Raises RequestTooLarge above ``limit_bytes``."""
         if self._whole is None:
-            parts: list[bytes] = []
-            size_bytes = 0
-            async for chunk in self.stream():
-                size_bytes += len(chunk)
-                if size_bytes > limit_bytes:
-                    raise RequestTooLarge(limit_bytes=limit_bytes)
-                parts.append(chunk)
-            self._whole = b"".join(parts)
+            whole = await self._read_all(limit_bytes)
+            self._check(lambda: hashlib.sha256(whole).hexdigest())
+            self._whole = whole
         if len(self._whole) > limit_bytes:
             raise RequestTooLarge(limit_bytes=limit_bytes)
         return self._whole
+
+    async def _read_all(self, limit_bytes: int) -> bytes:
+        """All chunks together, under one timer that each of them sets back."""
+        parts: list[bytes] = []
+        size_bytes = 0
+        clock = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(limits.CHUNK_SECONDS_MAX) as wait:
+                async for chunk in self._chunks:
+                    size_bytes += len(chunk)
+                    if size_bytes > limit_bytes:
+                        raise RequestTooLarge(limit_bytes=limit_bytes)
+                    if chunk:
+                        parts.append(chunk)
+                        wait.reschedule(clock() + limits.CHUNK_SECONDS_MAX)
+        except TimeoutError:
+            raise RequestTimeout(wait_seconds=limits.CHUNK_SECONDS_MAX) from None
+        return b"".join(parts)
 
     def reader(self) -> "BodyReader":
         """A binary stream over the body for code that runs by ``s3_answer.transfer`` (and only there)."""

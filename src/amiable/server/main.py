@@ -42,6 +42,7 @@ from amiable.server.supervise import Supervisor
 from amiable.server.websocket_protocol import WebSocketProtocol
 from amiable.server.worker import Workers
 from amiable.services import Services
+from amiable.services.entropy import Entropy
 from amiable.services.identity_signer import make_signers
 from amiable.services.installation import open_installation, write_private
 from amiable.vm.accelerator import Accelerator, choose_accelerator
@@ -188,7 +189,7 @@ def open_services(settings: Settings, data: Path) -> tuple[Services, Workers]:
         blocks=BlockStore.open(database, data / "packs", compression=settings.compression),
         objects=ObjectFiles.open(database, data / "objects"),
         clock=clock,
-        entropy=os.urandom,
+        entropy=Entropy(),
         wake=wake,
     )
     workers = Workers(services)
@@ -265,6 +266,9 @@ def main(argv: list[str], environment: dict[str, str]) -> int:
     """``python -m amiable.server``: JSON settings in ``AMIABLE_SERVER_SETTINGS`` (from ``amiable serve``), else defaults."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # What the format has no place for is not looked up with each line: the caller's frame, thread, process and task.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     raw = json.loads(environment["AMIABLE_SERVER_SETTINGS"])
     settings = Settings(**{**raw, "regions": tuple(raw["regions"]), "zones": tuple(raw["zones"])})

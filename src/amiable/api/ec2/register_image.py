@@ -8,6 +8,7 @@ RegisterImage has no client token: who lost the answer finds the id in InvalidAM
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +23,6 @@ from amiable.bundle.manifest_xml import read_manifest, verify_signature
 from amiable.bundle.unbundle import unwrap_keys
 from amiable.database import accounts, images, jobs, sharing, snapshots
 from amiable.database import tags as tag_rows
-from amiable.database.product_codes import codes_of_all
 from amiable.model import ids
 from amiable.model.errors import (
     AuthFailure,
@@ -35,7 +35,7 @@ from amiable.model.errors import (
 from amiable.model.image import EVERYONE, Image, ImageDevice, ImageState, ImageType, RootDeviceType
 from amiable.model.manifest import Manifest
 from amiable.model.principal import Principal
-from amiable.model.product import ProductCode
+from amiable.model.product import ProductCode, united
 from amiable.rules import manifest as manifest_rules
 from amiable.rules import permission, register
 from amiable.rules.attributes import check_description
@@ -84,8 +84,8 @@ def _from_snapshots(
     devices = [requested_device(mapping) for mapping in request.block_device_mappings]
     wanted = register.snapshot_ids_of(devices)
     with services.database.write() as c:
-        mine = snapshots.list_snapshots(c, account_id=principal.account_id, region=principal.region, ids=wanted)
-        known = {snapshot.id: snapshot for snapshot in mine}
+        mine = snapshots.list_with_codes(c, account_id=principal.account_id, region=principal.region, ids=wanted)
+        known = {snapshot.id: snapshot for snapshot, _ in mine}
         register.check_snapshots(wanted, known)
         planned = register.plan_devices(
             devices,
@@ -104,16 +104,19 @@ def _from_snapshots(
             location=f"{principal.account_id}/{request.name}",
             devices=planned,
         )
-        image = replace(image, product_codes=_product_codes(c, image), content_digest=digest_of(c, image, disks=known))
+        carried = {snapshot.id: codes for snapshot, codes in mine}
+        codes = _inherited_codes(image.root_device, planned, carried)
+        image = replace(image, product_codes=codes, content_digest=digest_of(c, image, disks=known))
         insert_image(services, c, request, image, tags)
     return ec2.RegisterImageResult(image_id=image.id)
 
 
-def _product_codes(c: Connection, image: Image) -> tuple[ProductCode, ...]:
-    """The codes of the root's snapshot, then those of the others."""
-    root = image.root_device
-    mapped = [device.snapshot_id for device in (root, *image.devices) if device and device.snapshot_id]
-    return codes_of_all(c, list(dict.fromkeys(mapped)))
+def _inherited_codes(
+    root: ImageDevice | None, devices: Sequence[ImageDevice], carried: Mapping[str, tuple[ProductCode, ...]]
+) -> tuple[ProductCode, ...]:
+    """The codes of the root's snapshot, then those of the others; ``carried``: by snapshot."""
+    mapped = [device.snapshot_id for device in (root, *devices) if device is not None]
+    return united(*(carried.get(snapshot_id, ()) for snapshot_id in mapped if snapshot_id is not None))
 
 
 def _hardware(request: ec2.RegisterImageRequest, architecture: str | None) -> Hardware:
@@ -216,10 +219,12 @@ def _image(
 
 def insert_image(services: Services, c: Connection, request: MayBeDry, image: Image, tags: dict[str, str]) -> None:
     """Writes the image and its tags, unless its name is held or the run is dry."""
-    holder, count = sharing.name_and_count(c, image.account_id, image.region, image.name)
+    images_max = services.settings.images_max
+    holder, count = sharing.name_and_count(c, image.account_id, image.region, name=image.name, images_max=images_max)
     if holder is not None:
         raise InvalidAMINameDuplicate(name=image.name, image_id=holder)
-    check_image_quota(count, services.settings.images_max)
+    if count is not None:
+        check_image_quota(count, images_max)
     raise_if_dry_run(request)
     try:
         images.insert_image(c, image)
