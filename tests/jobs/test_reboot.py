@@ -5,17 +5,19 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from amiable.database import instances, jobs
 from amiable.jobs import reboot
-from amiable.jobs.context import Interrupted, JobContext
+from amiable.jobs.context import Interrupted, JobContext, Later
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
 from amiable.services import Services
 from tests.server.fake_machine import running_instance, serving
+from tests.support.clock import Clock
+from tests.support.work import run_on
 
 
 @dataclass
@@ -53,6 +55,11 @@ class Place:
     services: Services
     instance_id: str
     machine: Machine
+    clock: Clock
+
+    def reboot(self) -> None:
+        """The job, to its end."""
+        run_on(reboot.reboot, self.job(), self.clock)
 
     def job(self) -> JobContext:
         """The reboot job, picked (again)."""
@@ -79,23 +86,36 @@ def place(services: Services, principal: Principal) -> Iterator[Place]:
         instances.set_reached_metadata(c, instance_id, services.now())
     machine = Machine("running")
     with serving(services.data / "instances" / instance_id, "qmp.sock", socket.SOCK_STREAM, machine.talk):
-        yield Place(services, instance_id, machine)
+        clock = Clock(services.now())
+        yield Place(replace(services, clock=clock), instance_id, machine, clock)
 
 
 def test_a_guest_that_powers_off_is_reset_and_awaited_anew(place: Place) -> None:
     before = place.instance()
-    reboot.reboot(place.job())
+    place.reboot()
     assert place.machine.told == ["system_powerdown", "system_reset", "cont"]
     after = place.instance()
     assert after.reached_metadata_at is None and after.rebooted_at is not None
     assert (after.state, after.launched_at) == (before.state, before.launched_at)
 
 
-def test_a_deaf_guest_is_reset_after_the_bound(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reboot, "POWER_OFF_SECONDS_MAX", 0.5)
+def test_a_deaf_guest_is_asked_again_and_reset_after_the_bound(place: Place) -> None:
     place.machine.is_obedient = False
-    reboot.reboot(place.job())
-    assert place.machine.told == ["system_powerdown", "system_reset"]
+    began = place.clock()
+    place.reboot()
+    assert place.machine.told == [*["system_powerdown"] * 5, "system_reset"], "at 0, 15, 30, 45 and 60 seconds"
+    assert (place.clock() - began).total_seconds() == reboot.POWER_OFF_SECONDS_MAX
+
+
+def test_a_clock_that_is_set_back_gives_a_deaf_guest_its_time_anew_and_not_all_that_is_between(place: Place) -> None:
+    place.machine.is_obedient = False
+    context = place.job()
+    with pytest.raises(Later):
+        reboot.reboot(context)
+    place.clock.pass_(days=-1)
+    began = place.clock()
+    run_on(reboot.reboot, context, place.clock)
+    assert (place.clock() - began).total_seconds() == reboot.POWER_OFF_SECONDS_MAX
 
 
 def test_the_end_of_the_server_resets_no_guest_and_the_next_server_goes_on(place: Place) -> None:
@@ -108,7 +128,7 @@ def test_the_end_of_the_server_resets_no_guest_and_the_next_server_goes_on(place
     assert place.instance().reached_metadata_at is not None
 
     place.machine.is_obedient = True
-    reboot.reboot(place.job())
+    place.reboot()
     assert place.machine.told[-2:] == ["system_reset", "cont"]
     assert place.instance().reached_metadata_at is None
 

@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import Connection
 
 from amiable.database import volumes
-from amiable.jobs import changed_blocks, moments, stop
+from amiable.jobs import changed_blocks, moments
 from amiable.model.hardware import Disk, Hardware
 from amiable.rules.qemu_command import AGENT, disk_nodes
 from amiable.services import Services
@@ -223,7 +223,7 @@ class Host:
         self.writes: dict[str, list[tuple[int, int]]] = {}
         self.bases: dict[str, Cells] = {}
         self.broken: list[str] = []
-        self._locks = (disk_export._server, services.blocks._journal._committing)
+        self._committing = services.blocks._journal._committing
 
     def step(self) -> None:
         """One step of the server's: where guests write, what is planned happens, and a dead one stops."""
@@ -234,7 +234,8 @@ class Host:
             self.guests_write()
         if self.plan is not None:
             left, happen = self.plan
-            is_held = happen != self.die and any(lock.locked() for lock in self._locks)  # another thread would wait
+            is_held = happen != self.die and (self._committing.locked() or disk_export._servers.are_taken())
+            # another thread would wait
             self.plan = (max(0, left - 1), happen)
             if left == 0 and not is_held:
                 self.plan = None
@@ -491,7 +492,7 @@ class Host:
         patch.setattr(exporter, "add_export", self.add_export)
         patch.setattr(exporter, "remove_export", self.remove_export)
         patch.setattr(changed_blocks, "ThreadPoolExecutor", Inline)
-        for module in (stop, hotplug, disk_export):
+        for module in (hotplug, disk_export):
             patch.setattr(module, "time", self.time)
         self._write = self.services.database.write
         patch.setattr(self.services.database, "write", self.write)

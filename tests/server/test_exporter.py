@@ -6,12 +6,18 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from amiable.blocks.export_map import encode_map
+from amiable.blocks.unix_socket import bind
 from amiable.server import exporter, exporter_log
-from amiable.server.exporter import Exporter, bind, serve_control
+from amiable.server.export_requests import Add, List, Remove
+from amiable.server.exported_volume import Exported
+from amiable.server.exporter import Ending, Exporter, serve_control
 from amiable.server.exporter_log import Log
 
 SECONDS_MAX = 60
@@ -115,6 +121,73 @@ def test_an_exporter_with_nothing_to_do_is_idle_after_a_while_and_answers_no_mor
     assert inside.is_idle()
 
 
+def test_one_volume_that_is_slow_to_open_or_to_close_holds_up_no_other(
+    inside: Exporter, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two slow ones are let go on only when the others have been served, asked about and taken away."""
+    is_at_it, may_go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(name: str) -> None:
+        if name.startswith("slow"):
+            is_at_it.release()
+            assert may_go_on.wait(SECONDS_MAX)
+
+    opened, closed = Exported.__init__, Exported.close
+
+    def opens(self: Exported, what: Add, *more: Any) -> None:
+        slow(f"{what.volume}-opening")
+        opened(self, what, *more)
+
+    def closes(self: Exported) -> None:
+        closed(self)
+        slow(self.what.volume.removeprefix("was-"))
+
+    for name in ("slow", "was-slow", "quick"):
+        (data / "exports" / name).write_bytes(encode_map(1 << 20, []))
+    add(inside, data, "was-slow")
+    monkeypatch.setattr(Exported, "__init__", opens)
+    monkeypatch.setattr(Exported, "close", closes)
+    with ThreadPoolExecutor(2) as others:
+        try:
+            opening = others.submit(add, inside, data, "slow")
+            closing = others.submit(inside.answer, Remove("was-slow"))
+            assert all(is_at_it.acquire(timeout=SECONDS_MAX) for _ in range(2))
+            inside.busy_until = time.monotonic() - 1
+            assert not inside.is_idle(), "it has work"
+            add(inside, data, "quick")
+            assert [each["volume"] for each in inside.answer(List())["exports"]] == ["quick"]
+            inside.answer(Remove("quick"))
+        finally:
+            may_go_on.set()
+        assert (opening.result(SECONDS_MAX), closing.result(SECONDS_MAX)) == ({}, {})
+    (kept,) = json.loads((data / "exporter" / "exports.json").read_bytes())
+    assert kept["volume"] == "slow"
+
+
+def test_what_was_being_opened_when_the_exporter_ended_is_not_kept_and_takes_no_other_from_the_record(
+    inside: Exporter, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (data / "exports" / name).write_bytes(encode_map(1 << 20, []))
+    add(inside, data, "one")
+    opened = Exported.__init__
+
+    def opens(self: Exported, *about: Any) -> None:
+        opened(self, *about)
+        inside.close()
+
+    monkeypatch.setattr(Exported, "__init__", opens)
+    with pytest.raises(Ending):
+        add(inside, data, "two")
+    (kept,) = json.loads((data / "exporter" / "exports.json").read_bytes())
+    assert kept["volume"] == "one" and not (data / "two.nbd").exists()
+
+
+def add(inside: Exporter, data: Path, volume: str) -> dict[str, Any]:
+    """Asks for an export of the map of this name."""
+    return inside.answer(Add(volume, str(data / "exports" / volume), str(data / f"{volume}.nbd"), os.geteuid()))
+
+
 def test_a_record_that_cannot_be_read_starts_an_empty_exporter(data: Path) -> None:
     for body in (
         b"",
@@ -125,7 +198,7 @@ def test_a_record_that_cannot_be_read_starts_an_empty_exporter(data: Path) -> No
         (data / "exporter" / "exports.json").write_bytes(body)
         made = Exporter(data, Log(data / "exporter" / "log"))
         made.restore()
-        assert made.answer(exporter.List()) == {"exports": []}
+        assert made.answer(List()) == {"exports": []}
         made.close()
     text = (data / "exporter" / "log").read_text()
     assert "exports.json cannot be read" in text and "v cannot be exported again" in text

@@ -18,11 +18,11 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from amiable.api.amiable import ssh_host_keys
-from amiable.database import instances, metering, product_codes, schema
+from amiable.database import instances, jobs, metering, product_codes, schema
 from amiable.model.instance import Instance, Reason, State
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode
-from amiable.rules.lifecycle import DISK_FULL
+from amiable.rules.lifecycle import DISK_FULL, Event
 from amiable.server import disk_space, supervise
 from amiable.server.boot_watch import BOOT_FAILURE
 from amiable.server.supervise import Supervisor
@@ -217,6 +217,29 @@ def test_a_power_off_after_which_a_job_has_started_the_guest_again_stops_nothing
     place.monitor.status = "shutdown"
     place.monitor.send("SHUTDOWN", guest=True)
     place.look_until(lambda: place.row().state is not State.RUNNING)
+
+
+@pytest.mark.parametrize("verb", ["stop", "terminate", "reboot"])
+def test_a_job_that_waits_for_the_guest_to_be_off_is_looked_at_as_soon_as_it_is(place: Place, verb: str) -> None:
+    key, now = f"{place.instance_id}:{verb}", place.services.now()
+    kinds = {"kinds": [verb], "owner": "o", "host": place.services.host, "token": "t"}
+    with place.services.database.write() as c:
+        if verb != "reboot":
+            asked = Event.STOP_ASKED if verb == "stop" else Event.TERMINATE_ASKED
+            instances.set_state(c, place.instance_id, asked, now=now)
+        jobs.enqueue(c, verb, key, data={}, now=now)
+        job = jobs.pick(c, now=now, **kinds)  # type: ignore[arg-type]
+        assert job is not None
+        jobs.put_back(c, job, now=now, after=timedelta(hours=1))
+        assert jobs.pick(c, now=place.services.now(), **kinds) is None  # type: ignore[arg-type]
+    place.monitor.status = "shutdown"
+    place.monitor.send("SHUTDOWN", guest=True, reason="guest-shutdown")
+
+    def is_due() -> bool:
+        with place.services.database.write() as c:
+            return jobs.pick(c, now=place.services.now(), **kinds) is not None  # type: ignore[arg-type]
+
+    place.look_until(is_due)
 
 
 def test_a_crash_while_no_server_looked_is_seen_by_the_next_one(place: Place) -> None:

@@ -1,21 +1,30 @@
 """Workers run each job, try again what failed, and give up with words."""
 
+import contextlib
 import errno
+import json
+import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
 
+from amiable.database import instances, schema
 from amiable.database import jobs as queue
 from amiable.database.schema import job as J
 from amiable.jobs import context as context_module
 from amiable.jobs.context import JobContext
-from amiable.jobs.registry import JobKind
+from amiable.jobs.registry import JOBS, JobKind
+from amiable.rules.lifecycle import Event
+from amiable.server import worker as worker_module
 from amiable.server.worker import Workers
 from amiable.services import Services
+from amiable.vm.directory import DirectoryBusy
+from tests.server.fake_machine import running_instance, serving
 from tests.support.clock import Clock
-from tests.support.services import open_services
+from tests.support.services import make_account, open_services
 
 
 def enqueue(services: Services, kind: str, key: str) -> None:
@@ -95,6 +104,126 @@ def test_jobs_that_wait_for_another_one_leave_it_a_worker(services: Services, mo
     finally:
         workers.stop()
     assert {row(services, key) for key in waiting} == {("done", 1, None)}
+
+
+def test_deaf_guests_leave_the_other_jobs_their_workers(tmp_path: Path) -> None:
+    """More guests than workers are asked to power off, and do not; the clock stands still, so none of them is looked at twice."""
+    pressed = threading.Semaphore(0)
+    has_run = threading.Event()
+
+    def deaf(client: socket.socket) -> None:
+        client.sendall(b'{"QMP": {}}\n')
+        with client.makefile("rb") as lines:
+            for line in lines:
+                command = json.loads(line)["execute"]
+                client.sendall(b'{"return": {"status": "running"}}\n')
+                if command == "system_powerdown":
+                    pressed.release()
+
+    kinds = {**JOBS, "other": JobKind(lambda _context: has_run.set(), no_giving_up)}
+    with open_services(tmp_path / "data", clock=Clock(), workers=2) as services, contextlib.ExitStack() as stack:
+        owner = make_account(services, "owner")[1]
+        keys = []
+        for verb in ("stop", "terminate", "reboot") * 2:
+            instance_id = running_instance(services, owner)
+            stack.enter_context(
+                serving(services.data / "instances" / instance_id, "qmp.sock", socket.SOCK_STREAM, deaf)
+            )
+            keys.append(f"{instance_id}:{verb}")
+            ask(services, instance_id, verb)
+        enqueue(services, "other", "a:other")
+        workers = Workers(services, {kind: kinds[kind] for kind in ("stop", "terminate", "reboot", "other")})
+        workers.start()
+        try:
+            assert all(pressed.acquire(timeout=60) for _ in keys)
+            assert has_run.wait(60)
+        finally:
+            workers.stop()
+        assert {row(services, key) for key in keys} == {("queued", 0, None)}, "their waits are no tries"
+
+
+def ask(services: Services, instance_id: str, verb: str) -> None:
+    """What the calls write; the instance's volumes outlive it, so that its end is asked of the guest, too."""
+    with services.database.write() as c:
+        c.execute(update(schema.volume).values(delete_on_termination=False))
+        if verb != "reboot":
+            asked = Event.STOP_ASKED if verb == "stop" else Event.TERMINATE_ASKED
+            instances.set_state(c, instance_id, asked, now=services.now())
+        data = {"instance_id": instance_id}
+        assert queue.enqueue(c, verb, f"{instance_id}:{verb}", data=data, now=services.now())
+
+
+def test_jobs_that_wait_for_slow_machines_have_substitutes_that_end_with_them(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PATIENCE_SECONDS", "LOOK_SECONDS", "POLL_SECONDS"):
+        monkeypatch.setattr(worker_module, name, 0.01)
+    has_answered, ended = threading.Event(), threading.Semaphore(0)
+
+    def ask_machine(_context: JobContext) -> None:
+        assert has_answered.wait(60)
+        ended.release()
+
+    kinds = {
+        "ask": JobKind(ask_machine, no_giving_up, is_outside=True),
+        "other": JobKind(lambda _context: has_answered.set(), no_giving_up),
+    }
+    keys = [f"{number}:ask" for number in range(2 * services.settings.workers)]
+    for key in keys:
+        enqueue(services, "ask", key)
+    enqueue(services, "other", "a:other")
+    workers = Workers(services, kinds)
+    workers.start()
+    try:
+        assert all(ended.acquire(timeout=60) for _ in keys)
+        for thread in list(workers._substitutes.values()):
+            thread.join(60)
+            assert not thread.is_alive()
+    finally:
+        workers.stop()
+    assert {row(services, key)[0] for key in keys} == {"done"}
+
+
+@pytest.mark.parametrize("seconds_ago", [None, 0.0, 1e6], ids=["inside", "just-now", "long-ago"])
+def test_only_who_is_outside_for_long_has_a_substitute_and_there_are_so_many(
+    services: Services, monkeypatch: pytest.MonkeyPatch, seconds_ago: float | None
+) -> None:
+    monkeypatch.setattr(worker_module, "SUBSTITUTES_MAX", 2)
+    workers = Workers(services, {})
+    workers._ending.set()  # a substitute ends as soon as it has begun
+    since = None if seconds_ago is None else time.monotonic() - seconds_ago
+    for number in range(3):
+        job = queue.Job(f"{number}:ask", "ask", "token", 1, {})
+        workers._running[job.key] = JobContext(services, job, outside_since=since)
+    workers._substitute()
+    assert len(workers._substitutes) == (2 if seconds_ago == 1e6 else 0)
+    for thread in workers._substitutes.values():
+        thread.join(60)
+
+
+def test_a_job_whose_instance_another_works_on_comes_again_and_that_is_no_try(services: Services) -> None:
+    def run(_context: JobContext) -> None:
+        raise DirectoryBusy("i-1")
+
+    workers = Workers(services, {"busy": JobKind(run, no_giving_up, tries_max=1)})
+    enqueue(services, "busy", "a:busy")
+    assert workers.run_one()
+    assert row(services, "a:busy") == ("queued", 0, None)
+
+
+def test_a_job_that_has_waited_before_looks_once(services: Services) -> None:
+    looks: list[str] = []
+
+    def run(context: JobContext) -> None:
+        while True:
+            looks.append(context.job.key)
+            context.wait(60)
+
+    workers = Workers(services, {"wait": JobKind(run, no_giving_up)})
+    with services.database.write() as c:
+        queue.enqueue(c, "wait", "a:wait", data={"has_waited": True}, now=services.now())
+    assert workers.run_one()
+    assert looks == ["a:wait"] and row(services, "a:wait")[0] == "queued"
 
 
 def test_a_job_that_runs_is_not_run_twice_when_the_host_has_slept(tmp_path: Path) -> None:

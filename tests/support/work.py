@@ -3,8 +3,10 @@
 from sqlalchemy import update
 
 from amiable.database.schema import job as J
+from amiable.jobs.context import JobContext, JobFunction, Later
 from amiable.server.worker import Workers
 from amiable.services import Services
+from tests.support.clock import Clock
 
 OF_MACHINES = ("boot", "create-image", "replace-root-volume", "reboot", "stop", "terminate")
 NO_HOST = "a host that is not there"
@@ -24,3 +26,15 @@ def _leave_machines(services: Services) -> bool:
     with services.database.write() as c:
         c.execute(update(J).where(J.c.kind.in_(OF_MACHINES), J.c.state == "queued").values(host=NO_HOST))
     return True
+
+
+def run_on(job: JobFunction, context: JobContext, clock: Clock, *, looks_max: int = 1000) -> int:
+    """Runs one job that gives way, again each second of the clock until it ends; how often it was run."""
+    for looks in range(1, looks_max + 1):
+        try:
+            job(context)
+        except Later:
+            clock.pass_(seconds=1)
+        else:
+            return looks
+    raise AssertionError(f"{context.job.key} waits without end")

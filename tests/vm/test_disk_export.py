@@ -10,7 +10,9 @@ import resource
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,13 @@ from amiable.blocks.nbd_client import NbdClient, NbdFailed, bitmap_context
 from amiable.model.hardware import Disk
 from amiable.rules.qemu_command import DISK_DRIVERS
 from amiable.vm import disk_export, machine
-from amiable.vm.directory import Directory
+from amiable.vm.directory import Directory, open_directory
 from amiable.vm.dirty_bitmaps import SINCE
 from amiable.vm.disk_export import Reading
 from amiable.vm.machine import MachineFailed
 from amiable.vm.process import Process, identity_of
 from amiable.vm.qmp import Qmp
+from tests.server.fake_machine import serving
 
 MIB = 1 << 20
 DISK = Disk("vol-0123456789abcdef0", 64 * MIB, False)
@@ -248,3 +251,39 @@ def test_a_bitmap_of_a_snapshot_that_was_never_completed_is_not_believed(directo
         write(directory, found, "disk0", "write -P 9 1M 1M")
         assert written_since(directory, found, SECOND) is None
         assert written_since(directory, found, THIRD, FIRST) is None, "the older one went"
+
+
+def test_an_instance_whose_machine_is_slow_holds_up_no_other(tmp_path: Path) -> None:
+    """One machine does not end its export until the other's has been ended."""
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def answer(command: str, *, is_slow: bool) -> object:
+        if command == "query-block-exports" and is_slow:
+            is_asked.set()
+            assert may_answer.wait(SECONDS_MAX)
+        return {"status": "running"} if command == "query-status" else []
+
+    def talk(client: socket.socket, *, is_slow: bool) -> None:
+        client.sendall(b'{"QMP": {}}\n')
+        with client.makefile("rb") as lines:
+            for line in lines:
+                told = answer(json.loads(line)["execute"], is_slow=is_slow)
+                client.sendall(json.dumps({"return": told}).encode() + b"\n")
+
+    us, found = identity_of(os.getpid()), []
+    with contextlib.ExitStack() as stack:
+        for name in ("slow", "quick"):
+            (tmp_path / "instances" / name).mkdir(parents=True)
+            opened = stack.enter_context(open_directory(tmp_path, name))
+            talks = partial(talk, is_slow=name == "slow")
+            stack.enter_context(serving(opened.path, "qmp.sock", socket.SOCK_STREAM, talks))
+            found.append(opened)
+        other = threading.Thread(target=disk_export.release_running, args=(found[0], us, TAG))
+        other.start()
+        try:
+            assert is_asked.wait(SECONDS_MAX)
+            disk_export.release_running(found[1], us, TAG)
+            assert other.is_alive()
+        finally:
+            may_answer.set()
+            other.join(SECONDS_MAX)

@@ -47,7 +47,9 @@ JOBS: dict[str, JobKind] = {
     "complete-snapshot": JobKind(complete_snapshot.complete_snapshot, complete_snapshot.give_up),
     "content-digests": JobKind(content_digests.fill_digests, content_digests.give_up),
     "create-image": JobKind(create_image.create_image, create_image.give_up, is_outside=True),
-    "replace-root-volume": JobKind(replace_root_volume.replace_root_volume, replace_root_volume.give_up, is_outside=True),
+    "replace-root-volume": JobKind(
+        replace_root_volume.replace_root_volume, replace_root_volume.give_up, is_outside=True
+    ),
     "take-snapshots": JobKind(take_snapshots.take_snapshots, take_snapshots.give_up),
     "image-usage-report": JobKind(usage_report.make_report, usage_report.give_up),
     "import-snapshot": JobKind(import_snapshot.import_snapshot, import_snapshot.give_up),

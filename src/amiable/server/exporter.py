@@ -23,28 +23,27 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from amiable.blocks import nbd
-from amiable.blocks.cache import VolumeBlocks
 from amiable.blocks.export_map import MapDamaged
 from amiable.blocks.files import Files
 from amiable.blocks.unix_socket import bind, peer_uid, unlink
-from amiable.model.units import KIB, MIB
+from amiable.model.units import KIB
+from amiable.server.export_requests import Add, List, Ping, Remove, Request, Stop
+from amiable.server.exported_volume import Exported
 from amiable.server.exporter_log import Log
 from amiable.vm.launcher import CLONE_NEWNET, PR_SET_NO_NEW_PRIVS, boot_id, libc_call, start_ticks
+from amiable.vm.turns import Turns
 
 EXPORTS_MAX: Final = 1024
-CONNECTIONS_PER_EXPORT_MAX: Final = 16
 CONTROL_CONNECTIONS_MAX: Final = 8
 CONTROL_SECONDS_MAX: Final = 30
 LINE_BYTES_MAX: Final = 64 * KIB
-DRAIN_SECONDS_MAX: Final = 10
 IDLE_SECONDS_MAX: Final = 60
-SEND_BUFFER_BYTES: Final = 2 * MIB
 VOLUME: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 SOCKET_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -57,117 +56,6 @@ class Ending(Exception):
     """The process ends: whoever asks gets no answer, and asks the next one."""
 
 
-class Add(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="add"):
-    """Serve ``volume`` by the map ``map`` on the UNIX socket ``socket``, to ``uid``, as a disk of ``size_bytes`` (None: the map's)."""
-
-    volume: str
-    map: str
-    socket: str
-    uid: int
-    size_bytes: int | None = None
-
-
-class Remove(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="remove"):
-    """Serve ``volume`` no more."""
-
-    volume: str
-
-
-class List(msgspec.Struct, frozen=True, tag_field="do", tag="list"):
-    """Say what is served."""
-
-
-class Ping(msgspec.Struct, frozen=True, tag_field="do", tag="ping"):
-    """Say who serves."""
-
-
-class Stop(msgspec.Struct, frozen=True, tag_field="do", tag="stop"):
-    """End; what is exported stays on record."""
-
-
-class Exported:
-    """One volume that is served: its listener and the connections to it."""
-
-    def __init__(self, what: Add, data: Path, log: Log) -> None:
-        self.what = what
-        self._log = log
-        blocks = VolumeBlocks(
-            Path(what.map),
-            data / "packs",
-            data / "exports" / f"{what.volume}.cache",
-            what.size_bytes,
-            fetched=lambda index: log.write(f"{what.volume} block {index}"),
-        )
-        self.blocks = blocks
-        self._export = nbd.Export(what.volume, blocks.size_bytes, self._read, blocks.extents)
-        self._lock = threading.Lock()
-        self._connections: dict[socket.socket, threading.Thread] = {}
-        self._ended = False
-        try:
-            self._listener = bind(Path(what.socket), mode=0o666)
-        except BaseException:
-            blocks.close()
-            raise
-        threading.Thread(target=self._accept, daemon=True, name=f"accept {what.volume}").start()
-
-    def close(self) -> None:
-        """Ends listener and connections, and removes socket and cache."""
-        with self._lock:
-            self._ended = True
-            connections = dict(self._connections)
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        deadline = time.monotonic() + DRAIN_SECONDS_MAX
-        for thread in connections.values():
-            thread.join(max(0.0, deadline - time.monotonic()))
-        unlink(Path(self.what.socket))
-        if not any(thread.is_alive() for thread in connections.values()):
-            self.blocks.close()
-
-    @property
-    def connection_count(self) -> int:
-        """Clients that are connected now."""
-        return len(self._connections)
-
-    def _read(self, offset: int, length: int) -> bytes:
-        try:
-            return self.blocks.read(offset, length)
-        except OSError as error:
-            self._log.write(f"{self.what.volume} read of {length} at {offset} failed: {error}")
-            raise
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(
-                target=self._serve, args=(connection,), daemon=True, name=f"nbd {self.what.volume}"
-            )
-            with self._lock:
-                welcome = not self._ended and len(self._connections) < CONNECTIONS_PER_EXPORT_MAX
-                if welcome and peer_uid(connection) in (self.what.uid, os.geteuid(), 0):
-                    self._connections[connection] = thread
-                    thread.start()
-                    continue
-            self._log.write(f"{self.what.volume} refused a connection of uid {peer_uid(connection)}")
-            connection.close()
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            nbd.serve(connection, self._export)
-        finally:
-            with self._lock:
-                self._connections.pop(connection, None)
-            connection.close()
-
-
 class Exporter:
     """What is exported, and the control requests that change it.  Thread-safe."""
 
@@ -176,6 +64,9 @@ class Exporter:
         self._log = log
         self._state = data / "exporter" / "exports.json"
         self._lock = threading.Lock()
+        """Of the table and its record, for moments only: what takes time is done in the volume's turn."""
+        self._volumes = Turns()
+        self._requests = 0
         self._exports: dict[str, Exported] = {}
         self._ending = False
         self.stopped = threading.Event()
@@ -198,30 +89,45 @@ class Exporter:
                     self._log.write(f"{what.volume} cannot be exported again: {error}")
             self._save()
 
-    def answer(self, request: Add | Remove | List | Ping | Stop) -> dict[str, Any]:
-        """Does one request; raises Wrong, Ending."""
-        with self._lock:
-            if self._ending:
-                raise Ending
-            self.busy_until = time.monotonic() + IDLE_SECONDS_MAX
+    def answer(self, request: Request) -> dict[str, Any]:
+        """Does one request; raises Wrong, Ending.  One volume's do not wait for another's."""
+        with self._under_way():
             match request:
                 case Add():
-                    self._add(request)
+                    with self._volumes.of(request.volume):
+                        self._add(request)
                 case Remove():
-                    self._remove(request.volume)
+                    with self._volumes.of(request.volume):
+                        self._remove(request.volume)
                 case List():
-                    return {"exports": [self._facts(exported) for exported in self._exports.values()]}
+                    with self._lock:
+                        return {"exports": [self._facts(exported) for exported in self._exports.values()]}
                 case Ping():
                     return {"pid": os.getpid(), "exports": len(self._exports)}
                 case Stop():
-                    self._ending = True
+                    with self._lock:
+                        self._ending = True
                     self.stopped.set()
         return {}
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """The process does not end for want of work meanwhile; raises Ending where it ends."""
+        with self._lock:
+            if self._ending:
+                raise Ending
+            self._requests += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._requests -= 1
+                self.busy_until = time.monotonic() + IDLE_SECONDS_MAX
 
     def is_idle(self) -> bool:
         """Whether nothing was exported or asked for a while; then nothing more is answered."""
         with self._lock:
-            if self._exports:
+            if self._exports or self._requests:
                 self.busy_until = time.monotonic() + IDLE_SECONDS_MAX
             self._ending = self._ending or time.monotonic() > self.busy_until
             return self._ending
@@ -229,9 +135,11 @@ class Exporter:
     def close(self) -> None:
         """Ends every export; the record of them stays."""
         with self._lock:
-            for exported in self._exports.values():
-                exported.close()
+            self._ending = True
+            ended = list(self._exports.values())
             self._exports.clear()
+        for exported in ended:
+            exported.close()
 
     def _add(self, what: Add) -> None:
         self._check(what)
@@ -239,16 +147,26 @@ class Exporter:
         if present is not None:
             if present.what == what and present.blocks.checksum == _checksum_of(Path(what.map)):
                 return
-            self._exports.pop(what.volume).close()
-        if len(self._exports) >= EXPORTS_MAX:
-            raise Wrong(f"{EXPORTS_MAX} volumes are exported already")
+            self._remove(what.volume)
         try:
-            self._exports[what.volume] = Exported(what, self._data, self._log)
+            made = Exported(what, self._data, self._log)
         except (OSError, MapDamaged) as error:
             raise Wrong(f"{what.volume}: {error}") from error
-        finally:
+        try:
+            self._keep(made)
+        except (Wrong, Ending, OSError):
+            made.close()
+            raise
+        self._log.write(f"{what.volume} added, {made.blocks.size_bytes} bytes")
+
+    def _keep(self, made: Exported) -> None:
+        with self._lock:
+            if self._ending:
+                raise Ending
+            if len(self._exports) >= EXPORTS_MAX:
+                raise Wrong(f"{EXPORTS_MAX} volumes are exported already")
+            self._exports[made.what.volume] = made
             self._save()
-        self._log.write(f"{what.volume} added, {self._exports[what.volume].blocks.size_bytes} bytes")
 
     def _check(self, what: Add) -> None:
         if not VOLUME.fullmatch(what.volume) or not SOCKET_NAME.fullmatch(Path(what.socket).name):
@@ -259,9 +177,13 @@ class Exporter:
             raise Wrong("a size is above 0, a uid is not below 0")
 
     def _remove(self, volume: str) -> None:
-        exported = self._exports.pop(volume, None)
+        with self._lock:
+            if self._ending:
+                raise Ending
+            exported = self._exports.pop(volume, None)
+            if exported is not None:
+                self._save()
         if exported is not None:
-            self._save()
             exported.close()
             self._log.write(f"{volume} removed")
 
@@ -326,7 +248,7 @@ def _talk(connection: socket.socket, exporter: Exporter, places: threading.Bound
 
 def _answer(line: bytes, exporter: Exporter) -> dict[str, Any]:
     try:
-        request: Add | Remove | List | Ping | Stop = msgspec.json.decode(line, type=Add | Remove | List | Ping | Stop)
+        request: Request = msgspec.json.decode(line, type=Request)
         return {"ok": True, **exporter.answer(request)}
     except (msgspec.MsgspecError, Wrong, OSError) as error:
         return {"ok": False, "error": str(error)}

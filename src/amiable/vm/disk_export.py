@@ -18,7 +18,6 @@ import json
 import os
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from amiable.vm.dirty_bitmaps import SINCE, mark, node_of
 from amiable.vm.machine import MachineFailed, MachineSilent
 from amiable.vm.process import Process
 from amiable.vm.qmp import Qmp, QmpError
+from amiable.vm.turns import Turns
 
 SOCKET: Final = "disks.nbd"
 """Of the NBD server inside QEMU."""
@@ -48,8 +48,8 @@ QMP_SECONDS_MAX: Final = 60.0
 LOOK_SECONDS: Final = 0.02
 CONNECTIONS_MAX: Final = 64
 T = TypeVar("T")
-_server = threading.Lock()
-"""Whoever starts or ends the NBD server of a QEMU; one process at a time works on a data directory."""
+_servers: Final = Turns()
+"""By instance: whoever starts or ends the NBD server of its QEMU; one process at a time works on a data directory."""
 
 
 class DiskBusy(MachineFailed):
@@ -177,15 +177,9 @@ def _start_server(directory: Directory, reading: Reading, argv: list[str]) -> Pr
     record = _still_record(reading.tag)
     log = directory.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        what: dict[str, Any] = {
-            "argv": argv,
-            "record": record,
-            "facts": {"overlays": [disk.overlay for disk in reading.disks]},
-            "namespaces": [],
-            "uid": directory.uid,
-            "groups": [],
-            "processes_max": None,
-        }
+        facts = {"overlays": [disk.overlay for disk in reading.disks]}
+        plain: dict[str, Any] = {"namespaces": [], "groups": [], "processes_max": None}
+        what = {"argv": argv, "record": record, "facts": facts, "uid": directory.uid, **plain}
         pid = process.spawn("amiable.vm.launcher", what, directory=directory.descriptor, log=log)
     finally:
         os.close(log)
@@ -205,9 +199,8 @@ def connected(directory: Directory, server: Process, name: str) -> Iterator[sock
             break
         except OSError as error:
             if not server.is_alive():
-                raise MachineFailed(
-                    f"the disk cannot be opened: {machine.last_words(directory) or 'no words'}"
-                ) from None
+                words = machine.last_words(directory) or "no words"
+                raise MachineFailed(f"the disk cannot be opened: {words}") from None
             if time.monotonic() > deadline:
                 raise MachineFailed(f"the disk is not served: {error.strerror}") from None
             time.sleep(LOOK_SECONDS)
@@ -231,7 +224,7 @@ def hold_running(directory: Directory, qemu: Process, reading: Reading) -> tuple
         undo.callback(release_running, directory, qemu, reading.tag)
         for number, disk in enumerate(reading.disks):
             _make_copies_file(directory, copies_file(reading, number), disk)
-        with _server, machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
+        with _serving(directory, qemu) as qmp:
             found = [_find_disk(qmp, filename=disk.overlay) for disk in reading.disks]
             for number in range(len(reading.disks)):
                 file = {"driver": "file", "filename": copies_file(reading, number)}
@@ -241,6 +234,13 @@ def hold_running(directory: Directory, qemu: Process, reading: Reading) -> tuple
             _serve(qmp, reading, since)
         undo.pop_all()
     return since
+
+
+@contextlib.contextmanager
+def _serving(directory: Directory, qemu: Process) -> Iterator[Qmp]:
+    """A monitor of the machine, for the one who changes what it serves."""
+    with _servers.of(directory.path.name), machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
+        yield qmp
 
 
 def check_unread(directory: Directory, qemu: Process, reading: Reading) -> None:
@@ -271,7 +271,7 @@ def release_running(directory: Directory, qemu: Process, tag: str) -> None:
     Connections must be closed before: QEMU 7.2 waits without end for a client that has not shaken hands.
     """
     try:
-        with _server, machine.monitor(directory, qemu, wait_seconds=QMP_SECONDS_MAX) as qmp:
+        with _serving(directory, qemu) as qmp:
             is_last = _detach(qmp, tag)
             if qmp.execute("query-status")["status"] == "paused":
                 qmp.execute("cont")

@@ -1,0 +1,103 @@
+"""One volume that the exporter serves: its listener, the connections to it, the blocks behind them."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from amiable.blocks import nbd
+from amiable.blocks.cache import VolumeBlocks
+from amiable.blocks.unix_socket import bind, peer_uid, unlink
+from amiable.model.units import MIB
+from amiable.server.export_requests import Add
+from amiable.server.exporter_log import Log
+
+CONNECTIONS_MAX: Final = 16
+DRAIN_SECONDS_MAX: Final = 10
+SEND_BUFFER_BYTES: Final = 2 * MIB
+
+
+class Exported:
+    """One volume that is served: its listener and the connections to it."""
+
+    def __init__(self, what: Add, data: Path, log: Log) -> None:
+        self.what = what
+        self._log = log
+        blocks = VolumeBlocks(
+            Path(what.map),
+            data / "packs",
+            data / "exports" / f"{what.volume}.cache",
+            what.size_bytes,
+            fetched=lambda index: log.write(f"{what.volume} block {index}"),
+        )
+        self.blocks = blocks
+        self._export = nbd.Export(what.volume, blocks.size_bytes, self._read, blocks.extents)
+        self._lock = threading.Lock()
+        self._connections: dict[socket.socket, threading.Thread] = {}
+        self._ended = False
+        try:
+            self._listener = bind(Path(what.socket), mode=0o666)
+        except BaseException:
+            blocks.close()
+            raise
+        threading.Thread(target=self._accept, daemon=True, name=f"accept {what.volume}").start()
+
+    def close(self) -> None:
+        """Ends listener and connections, and removes socket and cache."""
+        with self._lock:
+            self._ended = True
+            connections = dict(self._connections)
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + DRAIN_SECONDS_MAX
+        for thread in connections.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        unlink(Path(self.what.socket))
+        if not any(thread.is_alive() for thread in connections.values()):
+            self.blocks.close()
+
+    @property
+    def connection_count(self) -> int:
+        """Clients that are connected now."""
+        return len(self._connections)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        try:
+            return self.blocks.read(offset, length)
+        except OSError as error:
+            self._log.write(f"{self.what.volume} read of {length} at {offset} failed: {error}")
+            raise
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(
+                target=self._serve, args=(connection,), daemon=True, name=f"nbd {self.what.volume}"
+            )
+            with self._lock:
+                welcome = not self._ended and len(self._connections) < CONNECTIONS_MAX
+                if welcome and peer_uid(connection) in (self.what.uid, os.geteuid(), 0):
+                    self._connections[connection] = thread
+                    thread.start()
+                    continue
+            self._log.write(f"{self.what.volume} refused a connection of uid {peer_uid(connection)}")
+            connection.close()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            nbd.serve(connection, self._export)
+        finally:
+            with self._lock:
+                self._connections.pop(connection, None)
+            connection.close()
