@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -16,6 +15,7 @@ from amiable.api.accounts import NewAccount
 from amiable.services import Services
 from amiable.services.recycle_bin import end_what_is_over
 from tests.server.edge import Edge, running_edge
+from tests.support.clients import make_client
 from tests.support.clock import Clock, sign_by
 from tests.support.services import make_account, open_services
 
@@ -79,16 +79,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edg
             yield edge, clock
 
 
-@pytest.fixture(scope="module")
-def session() -> boto3.session.Session:
-    """One for all clients: it reads the services' models once."""
-    return boto3.session.Session()
-
-
 @pytest.fixture
-def registry(
-    installation: tuple[Edge, Clock], session: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Registry]:
+def registry(installation: tuple[Edge, Clock], monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     """Two accounts of the test's own, on the first of March."""
     edge, clock = installation
     clock.moment = Clock().moment
@@ -98,8 +90,8 @@ def registry(
     with ExitStack() as clients:
 
         def client(service: str, account: NewAccount) -> Any:
-            made = session.client(
-                service, "us-east-1", endpoint_url=edge.endpoint, config=LENIENT,
+            made = make_client(
+                service, region_name="us-east-1", endpoint_url=edge.endpoint, config=LENIENT,
                 aws_access_key_id=account.access_key_id, aws_secret_access_key=account.secret,
             )  # fmt: skip
             return clients.enter_context(closing(made))
@@ -538,8 +530,8 @@ def test_the_longest_of_the_rules_that_match_wins_and_tags_decide(registry: Regi
         kept[image_id] = days
     registry.rbin.delete_rule(Identifier=long)  # what it put into the bin stays for its time
     listed = registry.ec2.list_images_in_recycle_bin()["Images"]
-    days = {each["ImageId"]: (each["RecycleBinExitTime"] - each["RecycleBinEnterTime"]).days for each in listed}
-    assert days == {image_id: number for image_id, number in kept.items() if number}
+    lengths = {each["ImageId"]: (each["RecycleBinExitTime"] - each["RecycleBinEnterTime"]).days for each in listed}
+    assert lengths == {image_id: number for image_id, number in kept.items() if number}
 
 
 @pytest.mark.proves("ec2", "DeleteSnapshot", "DeregisterImage")

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import uvicorn
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -20,6 +19,7 @@ from amiable.server.app import build_app
 from amiable.server.http_protocol import HttpProtocol
 from amiable.server.websocket_protocol import WebSocketProtocol
 from amiable.services import Services
+from tests.support.clients import make_client
 
 START_SECONDS_MAX = 30
 
@@ -58,7 +58,7 @@ class Edge:
             "aws_secret_access_key": self.account.secret,
             "config": Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}),
         }
-        return boto3.session.Session().client(service, **{**given, **options})
+        return make_client(service, **{**given, **options})
 
     def send(self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         """One request as it stands, on a connection of its own."""

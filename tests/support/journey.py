@@ -68,7 +68,12 @@ def wait_for_state(server: Server, instance_id: str, state: str, account: str | 
 
 def console(server: Server, instance_id: str, account: str | None = None) -> str:
     """The serial console's text."""
-    return str(server.client("ec2", account).get_console_output(InstanceId=instance_id, Latest=True).get("Output", ""))
+    return console_by(server.client("ec2", account), instance_id)
+
+
+def console_by(ec2: Any, instance_id: str) -> str:
+    """The serial console's text."""
+    return str(ec2.get_console_output(InstanceId=instance_id, Latest=True).get("Output", ""))
 
 
 def wait_for_console(
@@ -76,14 +81,16 @@ def wait_for_console(
 ) -> str:
     """The console's text once it holds ``text``."""
 
+    ec2 = server.client("ec2", account)
+
     def look() -> str | None:
-        found = console(server, instance_id, account)
+        found = console_by(ec2, instance_id)
         return found if text in found else None
 
     try:
         return wait_until(f"{text!r} on the console", look, seconds_max)
     except AssertionError as error:
-        raise AssertionError(f"{error}\n{console(server, instance_id, account)[-3000:]}") from None
+        raise AssertionError(f"{error}\n{console_by(ec2, instance_id)[-3000:]}") from None
 
 
 def make_key(folder: Path) -> tuple[Path, str]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
+
+from tests.support.clients import make_client
 
 READY_SECONDS_MAX = 120
 END_SECONDS_MAX = 60
@@ -103,7 +104,7 @@ class Server:
         options: dict[str, Any] = {"retries": {"max_attempts": 0}, "connect_timeout": 10, "read_timeout": 120, **config}
         if service == "s3":
             options["s3"] = {"addressing_style": "path"}
-        client = boto3.session.Session().client(
+        client = make_client(
             service,
             region_name="us-east-1",
             endpoint_url=self.endpoint,
