@@ -46,7 +46,7 @@ def import_(
     output: Output = "id",
 ) -> None:
     """Uploads FILE as a snapshot over EBS direct and registers it as an image.  Prints the image id."""
-    from amiable.cli.upload import delete_after_failure, upload_snapshot
+    from amiable.cli.upload import upload_snapshot
 
     architecture = architecture_of(arch)
     ec2 = client("ec2")
@@ -65,20 +65,25 @@ def import_(
     check_device_name(root_device, virtualization)
     refuse_taken_name(ec2, called)
     snapshot = upload_snapshot(file, description or f"{called}, from {file.name}")
-    request["BlockDeviceMappings"] = [
-        {"DeviceName": root_device, "Ebs": {"SnapshotId": snapshot, "DeleteOnTermination": True}}
-    ]
-    try:
-        image = ec2.register_image(**request)["ImageId"]
-    except BaseException:  # Ctrl-C too: no snapshot stays that the user did not ask for
-        delete_after_failure(ec2, snapshot, f"stays; to delete it: aws ec2 delete-snapshot --snapshot-id {snapshot}")
-        raise
+    image = register(ec2, request, snapshot)
     found = ec2.describe_images(ImageIds=[image])["Images"][0]
     show_one(found, output, identifier="ImageId")
     say_equal(image)
     if virtualization == "hvm":
         say_odd_ways(file, boot_mode)
     say(f"\nnext: amiable launch {image}")
+
+
+def register(ec2: Any, request: dict[str, Any], snapshot: str) -> str:
+    """The id of the image that ``request`` registers over ``snapshot``, its root; the snapshot goes where that fails."""
+    from amiable.cli.upload import delete_after_failure
+
+    root = {"DeviceName": request["RootDeviceName"], "Ebs": {"SnapshotId": snapshot, "DeleteOnTermination": True}}
+    try:
+        return str(ec2.register_image(**request, BlockDeviceMappings=[root])["ImageId"])
+    except BaseException:  # Ctrl-C too: no snapshot stays that the user did not ask for
+        delete_after_failure(ec2, snapshot, f"stays; to delete it: aws ec2 delete-snapshot --snapshot-id {snapshot}")
+        raise
 
 
 def say_odd_ways(file: Path, boot_mode: str | None) -> None:

@@ -74,12 +74,7 @@ def add(
     The administrator's are approved and public; a partner's are private until approved (amiable account partner).
     """
     files = {kind: path for kind, path in (("kernel", kernel), ("ramdisk", ramdisk)) if path is not None}
-    if bool(files) + (manifest is not None) + (location is not None) != 1:
-        raise LocalRefusal(
-            "what is to be added?",
-            hint="--kernel FILE, --ramdisk FILE or both; --manifest FILE; --location BUCKET/KEY",
-            exit_code=2,
-        )
+    check_one_source(files or None, manifest, location)
     if pv_grub is not None and kernel is None:
         raise LocalRefusal("--pv-grub is for a kernel file", exit_code=2)
     facts = {
@@ -98,6 +93,16 @@ def add(
     waiting = [row["ImageId"] for row in made if not row["Approved"]]
     if waiting and output != "id":
         say(f"\nnot approved yet: the administrator does it with amiable kernel approve {' '.join(waiting)}")
+
+
+def check_one_source(*sources: object) -> None:
+    """Refuses anything but one source that is there: files, a bundle on this disk, or a bundle in a bucket."""
+    if sum(source is not None for source in sources) != 1:
+        raise LocalRefusal(
+            "what is to be added?",
+            hint="--kernel FILE, --ramdisk FILE or both; --manifest FILE; --location BUCKET/KEY",
+            exit_code=2,
+        )
 
 
 def register_files(files: dict[str, Path], facts: dict[str, Any], pv_grub: str | None) -> list[dict[str, Any]]:

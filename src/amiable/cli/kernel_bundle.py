@@ -25,6 +25,14 @@ class Keys:
     waive_signature: bool
 
 
+def machine_image(bundle: object) -> LocalRefusal:
+    """What is said of a bundle that holds neither a kernel nor a ramdisk."""
+    return LocalRefusal(
+        f"{bundle} is the bundle of a machine image, not of a kernel or ramdisk",
+        hint="aws ec2 register-image registers machine images",
+    )
+
+
 def add_bundle(manifest: Path, facts: dict[str, Any], keys: Keys) -> dict[str, Any]:
     """Opens the bundle at ``manifest`` and registers what it holds; ``facts`` that are None are the bundle's own."""
     from amiable.bundle import unbundle as opening
@@ -35,10 +43,7 @@ def add_bundle(manifest: Path, facts: dict[str, Any], keys: Keys) -> dict[str, A
     found = opening.read_bundle(manifest, certificates, waivers)
     image_type = image_type_of(found)
     if image_type is ImageType.MACHINE:
-        raise LocalRefusal(
-            f"{manifest} is the bundle of a machine image, not of a kernel or ramdisk",
-            hint="aws ec2 register-image registers machine images",
-        )
+        raise machine_image(manifest)
     name = facts["Name"] or found.name
     with tempfile.TemporaryDirectory(prefix="amiable-kernel-") as folder, Progress("unbundle", 0) as progress:
         path = Path(folder) / image_type.value
@@ -64,10 +69,7 @@ def register_bundle(location: str, facts: dict[str, Any]) -> dict[str, Any]:
     image_id = str(ec2.register_image(**request)["ImageId"])
     if image_id.startswith("ami-"):
         ec2.deregister_image(ImageId=image_id)
-        raise LocalRefusal(
-            f"{location} is the bundle of a machine image, not of a kernel or ramdisk",
-            hint="aws ec2 register-image registers machine images",
-        )
+        raise machine_image(location)
 
     def look() -> dict[str, Any] | None:
         found: list[dict[str, Any]] = call("GET", "/kernels")["Kernels"]

@@ -29,6 +29,18 @@ if TYPE_CHECKING:
     from amiable.model.manifest import Manifest
 
 
+ManifestName = Annotated[
+    str, Parameter(name=["--manifest", "-m"], help="Manifest on this disk, or with -b its name there.")
+]
+Source = Annotated[str | None, Parameter(name=["--bucket", "-b"], help="BUCKET[/PREFIX] that holds the bundle.")]
+Destination = Annotated[
+    str | None, Parameter(name=["--destination-bucket", "-d"], help="BUCKET[/PREFIX] for the migrated bundle.")
+]
+TargetCert = Annotated[Path | None, Parameter(help="The target's certificate. Default: asked of the server.")]
+TargetUser = Annotated[str | None, Parameter(name=["--user", "-u"], help="Account at the target. Default: as it is.")]
+Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do not ask before kernels are removed.")]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Kernels:
@@ -50,28 +62,18 @@ class Kernels:
 
 
 def migrate(
-    manifest: Annotated[
-        str, Parameter(name=["--manifest", "-m"], help="Manifest on this disk, or with -b its name there.")
-    ],
+    manifest: ManifestName,
     *,
-    bucket: Annotated[
-        str | None, Parameter(name=["--bucket", "-b"], help="BUCKET[/PREFIX] that holds the bundle.")
-    ] = None,
-    destination_bucket: Annotated[
-        str | None, Parameter(name=["--destination-bucket", "-d"], help="BUCKET[/PREFIX] for the migrated bundle.")
-    ] = None,
+    bucket: Source = None,
+    destination_bucket: Destination = None,
     cert: Cert = None,
     privatekey: Key = None,
     assurance_key: AssuranceSigner = None,
-    ec2cert: Annotated[Path | None, Parameter(help="The target's certificate. Default: asked of the server.")] = None,
-    user: Annotated[
-        str | None, Parameter(name=["--user", "-u"], help="Account at the target. Default: as it is.")
-    ] = None,
+    ec2cert: TargetCert = None,
+    user: TargetUser = None,
     acl: Acl = "aws-exec-read",
     location: Location = None,
-    yes: Annotated[
-        bool, Parameter(name=["--yes", "-y"], negative=(), help="Do not ask before kernels are removed.")
-    ] = False,
+    yes: Yes = False,
     waive_signature: WaiveSignature = False,
     batch: Batch = False,
     kernels: Kernels = Kernels(),
