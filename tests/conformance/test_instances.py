@@ -88,6 +88,7 @@ def test_the_life_of_an_instance_as_a_client_sees_it(edge: Edge, ec2: Any, image
     ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 0, "MaxAttempts": 1})
     (found,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
     (zone,) = ec2.describe_availability_zones(ZoneNames=[found["Placement"]["AvailabilityZone"]])["AvailabilityZones"]
+    assert launched["StateReason"] == {"Code": "pending", "Message": "pending"}, "as EC2 says it of what is coming"
     for told in (launched, found):
         assert told["Placement"]["AvailabilityZoneId"] == zone["ZoneId"]
     assert found["StateTransitionReason"].startswith("User initiated (")

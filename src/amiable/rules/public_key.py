@@ -5,7 +5,8 @@
     RSA, imported          MD5 of the public key, DER (SPKI)          16 hex pairs
     ED25519                SHA-256 of the OpenSSH blob                base64 with its padding
 
-Source: EC2 User Guide, "Verify the fingerprint of your key pair".
+Source: EC2 User Guide, "Verify the fingerprint of your key pair"; what is read, ibid., "Create a key pair using a third-party tool and import
+the public key": OpenSSH, base64 of DER, and RFC 4716.
 """
 
 import base64
@@ -29,6 +30,8 @@ from amiable.model.key_pair_errors import InvalidKeyFormat
 
 RSA_BITS: Final = (1024, 2048, 3072, 4096, 8192)
 MATERIAL_BYTES_MAX: Final = 16 * 1024
+RFC_4716_BEGIN: Final = b"---- BEGIN SSH2 PUBLIC KEY ----"
+RFC_4716_END: Final = b"---- END SSH2 PUBLIC KEY ----"
 
 PublicKey = RSAPublicKey | Ed25519PublicKey
 
@@ -43,11 +46,13 @@ class ReadKey:
 
 
 def read_public_key(material: bytes) -> ReadKey:
-    """The key in ``material``: OpenSSH's line, PEM, or base64 of DER; refuses what is none of them."""
+    """The key in ``material``: OpenSSH's line, RFC 4716, PEM, or base64 of DER; refuses what is none of them."""
     if len(material) > MATERIAL_BYTES_MAX:
         raise InvalidKeyFormat(f"The key has {len(material)} bytes; at most {MATERIAL_BYTES_MAX} are read.")
     text = material.strip()
     try:
+        if text.startswith(RFC_4716_BEGIN):
+            text = _line_of(text)
         key = _load(text)
     except (ValueError, UnsupportedAlgorithm, binascii.Error):
         raise InvalidKeyFormat() from None
@@ -64,6 +69,27 @@ def read_public_key(material: bytes) -> ReadKey:
     if isinstance(key, Ed25519PublicKey):
         return ReadKey(key, "ed25519", openssh_line(key, comment))
     raise InvalidKeyFormat("Keys of type RSA and ED25519 are supported.")
+
+
+def _line_of(text: bytes) -> bytes:
+    """OpenSSH's line of a key in RFC 4716's form: between its marks headers, a backslash going on with one, then base64."""
+    lines = [line.strip() for line in text.splitlines()]
+    if lines[0] != RFC_4716_BEGIN or lines[-1] != RFC_4716_END:
+        raise ValueError("a mark is missing")
+    headers, body = dict[bytes, bytes](), list[bytes]()
+    rest = iter(lines[1:-1])
+    for line in rest:
+        while line.endswith(b"\\"):
+            line = line[:-1] + next(rest, b"")
+        name, colon, value = line.partition(b":")
+        if colon:
+            headers[name.strip().lower()] = value.strip().removeprefix(b'"').removesuffix(b'"')
+        else:
+            body.append(line)
+    encoded = b"".join(body)
+    blob = base64.b64decode(encoded, validate=True)
+    algorithm = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
+    return b" ".join((algorithm, encoded, headers.get(b"comment", b""))).strip()
 
 
 def _load(text: bytes) -> object:

@@ -205,13 +205,14 @@ def test_a_forced_stop_overtakes_one_that_waits_for_the_guest(services: Services
     ]
 
 
-def test_an_instance_store_root_cannot_be_stopped(services: Services, principal: Principal) -> None:
+def test_an_instance_store_root_can_neither_be_stopped_nor_started(services: Services, principal: Principal) -> None:
     instance_id = run_one(services, principal, make_instance_store_image(services, principal))
     with services.database.write() as c:
         instances.set_state(c, instance_id, Event.BOOTED, now=services.now())
-    with pytest.raises(Refusal) as caught:
-        ask(services, principal, "stop", instance_id)
-    assert caught.value.code == "UnsupportedOperation"
+    for verb, past in (("stop", "stopped"), ("start", "started")):
+        with pytest.raises(Refusal, match=f"does not have an 'ebs' root device type and cannot be {past}") as caught:
+            ask(services, principal, verb, instance_id)
+        assert caught.value.code == "UnsupportedOperation"
     assert ask(services, principal, "terminate", instance_id) == [("running", "shutting-down")]
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from amiable.model.instance_type import INSTANCE_TYPES, TINY
 from amiable.model.principal import Principal
 from amiable.services import Services
 from amiable.wire.generated import ec2
+from tests.wire import oracle
 
 
 def described(services: Services, principal: Principal, **parameters: Any) -> list[ec2.InstanceTypeInfo]:
@@ -74,6 +76,33 @@ def test_types_are_filtered_by_their_facts(services: Services, principal: Princi
     i386 = described(services, principal, filters=wanted("processor-info.supported-architecture", "i386"))
     assert "t2.nano" in {each.instance_type for each in i386}
     assert not described(services, principal, filters=wanted("bare-metal", "true"))
+
+
+def test_every_filter_of_ec2s_is_one(services: Services, principal: Principal) -> None:
+    told = oracle.model("ec2").operation_model("DescribeInstanceTypes").input_shape.members["Filters"].documentation
+    names = set(re.findall(r"<li> <p> <code>([^<]+)</code>", told))
+    assert len(names) > 50
+    assert names <= set(api.FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("disk.count", "2", "m5d.4xlarge"),
+        ("disk.size-in-gb", "75", "m5d.large"),
+        ("disk.type", "hdd", "m1.large"),
+        ("nvme-support", "required", "m5d.large"),
+        ("total-size-in-gb", "600", "m5d.4xlarge"),
+        ("encryption-support", "unsupported", "m5d.large"),
+    ],
+)
+def test_local_disks_are_found_as_they_are_shown(
+    services: Services, principal: Principal, name: str, value: str, found: str
+) -> None:
+    listed = described(services, principal, filters=wanted(f"instance-storage-info.{name}", value))
+    assert found in {each.instance_type for each in listed}
+    assert all(each.instance_storage_supported for each in listed)
+    assert not described(services, principal, filters=wanted("processor-info.supported-features", "*"))
 
 
 def test_pages_walk_through_all_types(services: Services, principal: Principal) -> None:

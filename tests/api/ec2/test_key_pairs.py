@@ -94,11 +94,30 @@ def test_an_ed25519_keys_fingerprint_is_ssh_keygens(services: Services, principa
         b"ssh-ed25519 !!!! me",
         b"\xff\xfe",
         b"-----BEGIN PUBLIC KEY-----\nAAAA\n",
+        b"---- BEGIN SSH2 PUBLIC KEY ----",
+        b"---- BEGIN SSH2 PUBLIC KEY ----\nComment: me\nAAAA\n",
+        b"---- BEGIN SSH2 PUBLIC KEY ----\nComment: me\\\n---- END SSH2 PUBLIC KEY ----",
+        b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAAB3NzaC1yc2E=\n---- END SSH2 PUBLIC KEY ----",
         b"x" * 20_000,
     ],
 )
 def test_what_is_no_public_key_is_refused(services: Services, principal: Principal, material: bytes) -> None:
     refused("InvalidKey.Format", bring, services, principal, material)
+
+
+@pytest.mark.parametrize("key_type", ["rsa", "ed25519"])
+def test_a_key_in_the_form_of_rfc_4716_is_the_same_key(
+    services: Services, principal: Principal, tmp_path: Path, key_type: str
+) -> None:
+    output("ssh-keygen", "-q", "-t", key_type, "-N", "", "-C", "me@home", "-f", tmp_path / "k")
+    line = (tmp_path / "k.pub").read_bytes()
+    exported = output("ssh-keygen", "-e", "-m", "RFC4716", "-f", tmp_path / "k.pub")
+    begin, _, *body = exported.splitlines()
+    folded = b"\r\n".join((begin, b"Subject: me", b'Comment: "me@\\', b'home"', *body, b""))
+    prints = {bring(services, principal, each, name).key_fingerprint for name, each in (("a", line), ("b", exported))}
+    assert prints == {bring(services, principal, folded, "c").key_fingerprint}
+    (kept,) = described(services, principal, key_names=["c"], include_public_key=True)
+    assert str(kept.public_key).encode() == line.strip()
 
 
 def test_an_ecdsa_key_and_a_second_line_are_refused(services: Services, principal: Principal, tmp_path: Path) -> None:

@@ -37,11 +37,7 @@ def stop_instances(
     force = bool(request.force or request.skip_os_shutdown)
     with services.database.write() as c:
         named = find_named(c, principal, request.instance_ids, now=services.now())
-        for instance in named:
-            if not instance.is_ebs:
-                raise UnsupportedOperation(
-                    f"The instance '{instance.id}' does not have an 'ebs' root device type and cannot be stopped."
-                )
+        _check_ebs(named, "stopped")
         if request.hibernate:
             raise UnsupportedHibernationConfiguration(instance_id=", ".join(instance.id for instance in named))
         _check(named, Event.STOP_ASKED)
@@ -80,6 +76,7 @@ def start_instances(
         raise UnsupportedOperation("The parameter AdditionalInfo is not supported by Amiable.")
     with services.database.write() as c:
         named = find_named(c, principal, request.instance_ids, now=services.now())
+        _check_ebs(named, "started")
         _check(named, Event.START_ASKED)
         starting = [instance for instance in named if instance.state is State.STOPPED]
         if starting:
@@ -150,6 +147,15 @@ def _terminate(c: Connection, services: Services, before: Instance, *, force: bo
     if after.state is not before.state:
         _enqueue(c, services, before, "terminate", "terminate", force=force)
     return _change(before, after)
+
+
+def _check_ebs(named: Sequence[Instance], verb: str) -> None:
+    """Refuses what an instance store cannot: it is made at the launch, and gone at the end."""
+    for instance in named:
+        if not instance.is_ebs:
+            raise UnsupportedOperation(
+                f"The instance '{instance.id}' does not have an 'ebs' root device type and cannot be {verb}."
+            )
 
 
 def _check(named: Sequence[Instance], event: Event) -> None:

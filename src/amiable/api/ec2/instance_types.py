@@ -65,6 +65,24 @@ def valid_cores(type_: InstanceType) -> list[int]:
     return [type_.vcpus]
 
 
+def _nothing(it: InstanceType) -> tuple[str, ...]:
+    """Neither bandwidth nor clocks are claimed: the answer has no such element, and the filter finds nothing."""
+    return ()
+
+
+def _disk(name: str) -> filters.Field[InstanceType]:
+    """A member of each local disk that the answer shows."""
+    return lambda it: [str(getattr(disk, name)) for disk in _stored(it).disks or []]
+
+
+def _stored(it: InstanceType) -> ec2.InstanceStorageInfo:
+    return _storage(local_disks_of(it.name)) or ec2.InstanceStorageInfo()
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
 FIELDS: Final[Mapping[str, filters.Field[InstanceType]]] = {
     "auto-recovery-supported": lambda it: ("true",),
     "bare-metal": lambda it: ("false",),
@@ -72,6 +90,12 @@ FIELDS: Final[Mapping[str, filters.Field[InstanceType]]] = {
     "current-generation": lambda it: (boolean(it.is_current),),
     "dedicated-hosts-supported": lambda it: ("false",),
     "ebs-info.attachment-limit-type": lambda it: ("dedicated",),
+    "ebs-info.ebs-optimized-info.baseline-bandwidth-in-mbps": _nothing,
+    "ebs-info.ebs-optimized-info.baseline-iops": _nothing,
+    "ebs-info.ebs-optimized-info.baseline-throughput-in-mbps": _nothing,
+    "ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps": _nothing,
+    "ebs-info.ebs-optimized-info.maximum-iops": _nothing,
+    "ebs-info.ebs-optimized-info.maximum-throughput-in-mbps": _nothing,
     "ebs-info.ebs-optimized-support": lambda it: (ebs_optimized_support(it),),
     "ebs-info.encryption-support": lambda it: ("unsupported",),
     "ebs-info.maximum-ebs-attachments": lambda it: (str(DISKS_MAX),),
@@ -80,12 +104,21 @@ FIELDS: Final[Mapping[str, filters.Field[InstanceType]]] = {
     "free-tier-eligible": lambda it: ("false",),
     "hibernation-supported": lambda it: ("false",),
     "hypervisor": lambda it: (it.hypervisor,),
+    "instance-storage-info.disk.count": _disk("count"),
+    "instance-storage-info.disk.size-in-gb": _disk("size_in_gb"),
+    "instance-storage-info.disk.type": _disk("type"),
+    "instance-storage-info.encryption-support": lambda it: (_stored(it).encryption_support,),
+    "instance-storage-info.nvme-support": lambda it: (_stored(it).nvme_support,),
+    "instance-storage-info.total-size-in-gb": lambda it: (_text(_stored(it).total_size_in_gb),),
     "instance-storage-supported": lambda it: (boolean(local_disks_of(it.name).count > 0),),
     "instance-type": lambda it: (it.name,),
     "memory-info.size-in-mib": lambda it: (str(it.memory_mib),),
+    "network-info.bandwidth-weightings": _nothing,
+    "network-info.efa-info.maximum-efa-interfaces": _nothing,
     "network-info.efa-supported": lambda it: ("false",),
     "network-info.ena-support": lambda it: (ena_support(it),),
     "network-info.encryption-in-transit-supported": lambda it: ("false",),
+    "network-info.flexible-ena-queues-support": _nothing,
     "network-info.ipv4-addresses-per-interface": lambda it: (str(ADDRESSES_PER_INTERFACE),),
     "network-info.ipv6-addresses-per-interface": lambda it: ("0",),
     "network-info.ipv6-supported": lambda it: ("false",),
@@ -96,6 +129,9 @@ FIELDS: Final[Mapping[str, filters.Field[InstanceType]]] = {
     "nitro-tpm-info.supported-versions": lambda it: (TPM_VERSION,) if it.has_tpm else (),
     "nitro-tpm-support": lambda it: (tpm_support(it),),
     "processor-info.supported-architecture": lambda it: it.architectures,
+    "processor-info.supported-features": _nothing,
+    "processor-info.sustained-clock-speed-in-ghz": _nothing,
+    "reboot-migration-support": _nothing,
     "supported-boot-mode": lambda it: it.boot_modes,
     "supported-root-device-type": root_device_types,
     "supported-usage-class": lambda it: ("on-demand",),

@@ -197,8 +197,11 @@ def _row_of(it: Instance) -> ec2.Instance:
 
 
 def _reason(it: Instance) -> ec2.StateReason | None:
-    code = it.state_reason_code
-    return ec2.StateReason(code=code, message=it.state_reason_message) if code else None
+    """Why it is in its state; of one that is pending for no other reason EC2 says just that."""
+    code, message = it.state_reason_code, it.state_reason_message
+    if code is None and it.state is State.PENDING:
+        code = message = State.PENDING.value
+    return ec2.StateReason(code=code, message=message) if code else None
 
 
 def groups(view: View) -> list[ec2.GroupIdentifier]:
