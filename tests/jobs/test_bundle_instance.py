@@ -1,20 +1,26 @@
 """The job of a bundle task over the disk of a stopped instance, read by a real qemu-storage-daemon; no guest runs."""
 
+import contextlib
+import json
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from amiable.api.ec2.bundle_tasks import bundle_instance, cancel_bundle_task
+from amiable.blocks.nbd_client import NbdClient
 from amiable.bundle.assurance import read_beside
 from amiable.bundle.dsse import load_trusted_keys
 from amiable.bundle.manifest_xml import read_manifest, verify_signature
 from amiable.bundle.parts import folder_opener
 from amiable.bundle.unbundle import open_image
 from amiable.database import accounts, bundle_tasks, instances, jobs, objects, schema, volumes
+from amiable.jobs import context as context_module
+from amiable.jobs.bundle_instance import READINGS_MAX
 from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JOBS
 from amiable.model.bucket import Object
@@ -29,9 +35,11 @@ from amiable.services import Services
 from amiable.vm import disk_export, machine
 from amiable.vm.directory import make_directory, open_directory
 from amiable.vm.disk_export import Reading
+from amiable.vm.process import QEMU_RECORD, identity_of
 from amiable.wire.generated import ec2
 from tests.jobs.test_machine_jobs import launch
 from tests.support.buckets import make_bucket, put
+from tests.support.clock import Clock
 from tests.support.policies import make_policy, sign
 from tests.support.services import make_account
 from tests.support.work import run_jobs
@@ -96,6 +104,23 @@ def off(services: Services) -> Off:
     return Off(services, principal, made.secret, made.certificate_pem, instance, volume)
 
 
+def assert_whole(off: Off, folder: Path) -> None:
+    """The bundle's objects, put into the folder, hold what the disk holds."""
+    for key, each in off.written().items():
+        with off.services.objects.read(each.file) as file:
+            (folder / key.rpartition("/")[2]).write_bytes(file.read())
+    manifest = read_manifest((folder / "one.manifest.xml").read_bytes())
+    got: dict[int, int] = {}
+
+    def sink(offset: int, data: bytes) -> None:
+        assert len(set(data)) == 1
+        got[data[0]] = got.get(data[0], 0) + len(data)
+
+    open_image(manifest, folder_opener(folder), off.services.installation.bundling_key_pem, sink)
+    assert {byte: length for byte, length in got.items() if byte} == {byte: length for _, byte, length in WRITTEN}
+    assert got.get(0, 0) < MIB, "holes are not read"
+
+
 def test_the_bundle_holds_the_disk_and_says_what_the_instance_was(off: Off, tmp_path: Path) -> None:
     task = off.bundle()
     assert run_jobs(off.services) == 1
@@ -105,9 +130,7 @@ def test_the_bundle_holds_the_disk_and_says_what_the_instance_was(off: Off, tmp_
     parts = {f"images/one.part.{n:02d}" for n in range(len(found) - 2)}
     assert set(found) == {"images/one.manifest.xml", "images/one.assurance.json", *parts}
     assert {(each.acl, each.account_id) for each in found.values()} == {("ec2-bundle-read", off.principal.account_id)}
-    for key, each in found.items():
-        with off.services.objects.read(each.file) as file:
-            (tmp_path / key.rpartition("/")[2]).write_bytes(file.read())
+    assert_whole(off, tmp_path)
     manifest = read_manifest((tmp_path / "one.manifest.xml").read_bytes())
     verify_signature(manifest, off.certificate_pem)
     trusted = load_trusted_keys(off.certificate_pem.encode())
@@ -117,15 +140,6 @@ def test_the_bundle_holds_the_disk_and_says_what_the_instance_was(off: Off, tmp_
     assert manifest.ancestor_ami_ids == (off.instance.image_id,)
     mapped = {each.virtual: each.device for each in manifest.block_device_mapping}
     assert mapped == {"ami": "sda1", "root": "/dev/sda1"}
-    got: dict[int, int] = {}
-
-    def sink(offset: int, data: bytes) -> None:
-        assert len(set(data)) == 1
-        got[data[0]] = got.get(data[0], 0) + len(data)
-
-    open_image(manifest, folder_opener(tmp_path), off.services.installation.bundling_key_pem, sink)
-    assert {byte: length for byte, length in got.items() if byte} == {byte: length for _, byte, length in WRITTEN}
-    assert got.get(0, 0) < MIB, "holes are not read"
 
 
 def test_nothing_runs_and_nothing_lies_in_the_directory_afterwards(off: Off) -> None:
@@ -185,6 +199,104 @@ def test_a_job_that_was_killed_removes_its_parts_and_begins_again(off: Off) -> N
     run_jobs(off.services)
     assert off.task().state == "complete"
     assert "images/one.part.0003" in off.written() and "images/one.part.0002" not in off.written()
+
+
+class Interrupting(NbdClient):
+    """A client at whose first reads something happens: one thing for each, in turn."""
+
+    happenings: ClassVar[list[Callable[[], object]]] = []
+
+    def read_into(self, *arguments: Any) -> Any:
+        if self.happenings:
+            self.happenings.pop(0)()
+        return super().read_into(*arguments)
+
+
+@pytest.fixture
+def happenings(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What is to happen while the disk is read."""
+    monkeypatch.setattr(Interrupting, "happenings", [])
+    monkeypatch.setattr("amiable.jobs.bundle_instance.NbdClient", Interrupting)
+    return Interrupting.happenings
+
+
+def kill_server_of(off: Off, task: BundleTask) -> None:
+    with open_directory(off.services.data, off.instance.id) as directory:
+        found = disk_export.find_still(directory, tag=task.id.partition("-")[2])
+    assert found is not None and found.end(wait_seconds=60)
+
+
+def test_a_disk_whose_server_ends_is_read_again_from_its_beginning(
+    off: Off, tmp_path: Path, happenings: list[Callable[[], object]]
+) -> None:
+    task = off.bundle()
+    happenings += [lambda: kill_server_of(off, task)] * (READINGS_MAX - 1)
+    run_jobs(off.services)
+    assert off.task().state == "complete" and not happenings
+    assert_whole(off, tmp_path)
+
+
+def test_a_disk_whose_server_ends_each_time_fails_its_task_and_leaves_nothing(
+    off: Off, happenings: list[Callable[[], object]]
+) -> None:
+    task = off.bundle()
+    happenings += [lambda: kill_server_of(off, task)] * READINGS_MAX
+    run_jobs(off.services)
+    task = off.task()
+    assert task.state == "failed" and task.error is not None and "could not be read to its end" in task.error.message
+    assert off.written() == {} and off.files() == 0
+
+
+def test_a_guest_whose_qemu_ends_while_it_is_read_is_bundled_once_it_is_off(
+    off: Off, tmp_path: Path, happenings: list[Callable[[], object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context_module, "PATIENCE_SECONDS", 0.0)
+    later = Clock(off.services.now())
+    services = replace(off.services, clock=later)
+
+    def happen(*events: Event) -> None:
+        with services.database.write() as c:
+            for each in events:
+                instances.set_state(c, off.instance.id, each, now=later())
+
+    def run() -> str:
+        later.pass_(seconds=2)
+        run_jobs(services)
+        return off.task().state
+
+    happen(Event.START_ASKED, Event.BOOTED)
+    with qemu_of(off) as qemu:
+        off.bundle()
+        happenings += [lambda: identity_of(qemu.pid).end(wait_seconds=60)]
+        assert run() == "bundling", "nobody has seen yet that it ended"
+        assert not happenings
+        happen(Event.PROCESS_DIED)
+        assert run() == "waiting-for-shutdown"
+        happen(Event.STOPPED)
+        assert run() == "complete"
+    assert_whole(off, tmp_path)
+
+
+@contextlib.contextmanager
+def qemu_of(off: Off) -> Iterator["subprocess.Popen[bytes]"]:
+    """The instance's QEMU as its record names it; no guest."""
+    folder = off.services.data / "instances" / off.instance.id
+    file = {"driver": "file", "filename": f"{off.volume.id}.qcow2"}
+    words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-accel", "tcg", "-m", "64M"]
+    words += ["-display", "none", "-qmp", "unix:qmp.sock,server=on,wait=off"]
+    words += ["-blockdev", json.dumps({"driver": "qcow2", "node-name": "disk0", "file": file})]
+    words += ["-device", "virtio-blk-pci,id=volume0,drive=disk0"]
+    with subprocess.Popen(words, cwd=folder) as running:
+        try:
+            found = identity_of(running.pid)
+            about = {"pid": found.pid, "start_ticks": found.start_ticks, "boot_id": found.boot_id}
+            (folder / QEMU_RECORD).write_text(json.dumps(about))
+            with open_directory(off.services.data, off.instance.id) as directory:
+                with machine.monitor(directory, found, wait_seconds=60):
+                    pass
+            yield running
+        finally:
+            running.kill()
 
 
 def test_a_cancelled_task_fails_as_cancelled_and_leaves_nothing(off: Off) -> None:

@@ -3,8 +3,9 @@
     stopping ─ wait ─▶ stopped: qemu-storage-daemon ┐
     running: stop, snapshot, cont ─▶ QEMU's server ┴─▶ tar, gzip, AES ─▶ parts as objects ─▶ manifest, assurance ═ complete
 
-A job that was killed removes the parts it had written and begins again: a cipher stream cannot be entered in the middle.  What fails
-or is cancelled leaves no object in the bucket, and the instance as it was.
+A job that was killed removes the parts it had written and begins again: a cipher stream cannot be entered in the middle.  So does one
+whose QEMU ends while it reads, with the volume as that left it, once the instance is stopped or runs again.  What fails or is cancelled
+leaves no object in the bucket, and the instance as it was.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ from amiable.services.signing_keys import signing_pair
 from amiable.vm import disk_export, machine
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
 from amiable.vm.disk_export import Reading
-from amiable.vm.machine import MachineFailed
+from amiable.vm.machine import MachineFailed, MachineSilent
 from amiable.vm.process import Process
 
 log = logging.getLogger("amiable.jobs")
@@ -51,6 +52,12 @@ LOOK_SECONDS: Final = 0.5
 REPORT_SECONDS: Final = 1.0
 """Between two reports of how far it is."""
 PARTS_WAITING_MAX: Final = 2
+READINGS_MAX: Final = 3
+"""How often the disk is read, where what serves it ends."""
+
+
+class _Ended(MachineFailed):
+    """What served the disk has ended: the disk can be read again."""
 
 
 class _Halted(Exception):
@@ -66,13 +73,9 @@ def bundle_instance(context: JobContext) -> None:
     if task.state is BundleState.CANCELLING:
         give_up(context, "")
         return
+    upload = PolicyUpload(context, task, read_policy(context.data["policy"]))
     try:
-        _wait_until_off(context, task)
-        _move(context, task.id, Event.BEGAN)
-        facts = _facts(context, task)
-        upload = PolicyUpload(context, task, read_policy(context.data["policy"]))
-        with _open_disk(context, facts) as layout:
-            manifest, sidecar = _write_parts(context, task, facts.instance, upload=upload, layout=layout)
+        manifest, sidecar = _read(context, task, upload)
         _move(context, task.id, Event.READ)
         upload.put_documents(manifest, sidecar)
     except DirectoryBusy:
@@ -136,28 +139,48 @@ def _why(context: JobContext, task: BundleTask, error: Exception) -> TaskError:
 # ── the instance ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _facts(context: JobContext, task: BundleTask) -> Facts:
-    """The instance as it stands; it is running or stopped."""
-    facts = facts_of(context.services, task.instance_id)
-    if facts.instance.state not in (State.RUNNING, State.STOPPED):
-        raise MachineFailed("it is neither running nor stopped")
-    return facts
+def _read(context: JobContext, task: BundleTask, upload: PolicyUpload) -> tuple[bytes, bytes]:
+    """The manifest's document and its assurance's, once every part is stored, of a disk that was read from its beginning to its end."""
+    while True:
+        facts = _readable(context, task)
+        _move(context, task.id, Event.BEGAN)
+        try:
+            with _open_disk(context, facts) as layout:
+                return _write_parts(context, task, facts.instance, upload=upload, layout=layout)
+        except _Ended as error:
+            count = int(context.data.get("readings", 0)) + 1
+            if count == READINGS_MAX:
+                raise
+            log.info("%s: %s; reading its disk again", task.instance_id, error)
+            remove_written(context, task)
+            context.checkpoint({**context.data, "readings": count})
 
 
-def _wait_until_off(context: JobContext, task: BundleTask) -> None:
-    """Waits while the instance is stopping; the task says so."""
+def _readable(context: JobContext, task: BundleTask) -> Facts:
+    """The instance once it is stopped, or running with a machine; while it is stopping the task says so."""
     is_told = False
     while True:
         with context.services.database.read() as c:
             instance = instances.get_instance(c, task.instance_id)
         if instance is None:
             raise MachineFailed("the instance is gone")
-        if instance.state is not State.STOPPING:
-            return
-        if not is_told:
+        if instance.state is State.STOPPED or (instance.state is State.RUNNING and _has_machine(context, instance.id)):
+            return facts_of(context.services, instance.id)
+        if instance.state not in (State.RUNNING, State.STOPPING, State.PENDING):
+            raise MachineFailed("it is neither running nor stopped")
+        if instance.state is State.STOPPING and not is_told:
             _move(context, task.id, Event.WAITED)
             is_told = True
         context.wait(LOOK_SECONDS)
+
+
+def _has_machine(context: JobContext, instance_id: str) -> bool:
+    """Whether there is one to read from, or never will be: a directory that is gone is said by who opens it."""
+    try:
+        with open_directory(context.services.data, instance_id) as directory:
+            return machine.find_machine(directory) is not None
+    except FileNotFoundError:
+        return True
 
 
 @contextlib.contextmanager
@@ -177,19 +200,36 @@ def _open_disk(context: JobContext, facts: Facts) -> Iterator[Layout]:
         path = map_path(services.data, root.id)
         base = undo.enter_context(contextlib.closing(ExportMap(path))) if root.snapshot_id is not None else NoBase()
         reading = Reading(_tag(context), (disk_of(root),))
-        if facts.instance.state is State.RUNNING:
-            qemu = machine.find_machine(directory)
-            if qemu is None:
-                raise MachineFailed("its QEMU ended")
-            disk_export.hold_running(directory, qemu, reading)
-            undo.callback(disk_export.release_running, directory, qemu, reading.tag)
-            server, name = qemu, disk_export.SOCKET
-        else:
-            server = _hold_still(context, directory, root, undo)
-            name = disk_export.still_socket(reading.tag)
-        connection = undo.enter_context(disk_export.connected(directory, server, name))
-        client = NbdClient(connection, reading.name(disk_export.EXPORT, 0))
-        yield disk_layout(client, base, size_bytes=disk_of(root).size_bytes, stopped=check_wanted)
+        with context.outside():
+            server, name = _hold(context, facts, directory, undo)
+        try:
+            with context.outside():
+                connection = undo.enter_context(disk_export.connected(directory, server, name))
+            client = NbdClient(connection, reading.name(disk_export.EXPORT, 0))
+            yield disk_layout(client, base, size_bytes=disk_of(root).size_bytes, stopped=check_wanted)
+        except (NbdFailed, MachineFailed) as error:
+            if machine.ends(server):
+                raise _Ended(str(error)) from None
+            raise
+        finally:
+            with context.outside():
+                undo.close()
+
+
+def _hold(context: JobContext, facts: Facts, directory: Directory, undo: contextlib.ExitStack) -> tuple[Process, str]:
+    """What serves the disk from now on, and on which socket."""
+    root = facts.volumes[0]
+    if facts.instance.state is not State.RUNNING:
+        return _hold_still(context, directory, root, undo), disk_export.still_socket(_tag(context))
+    qemu = machine.find_machine(directory)
+    if qemu is None:
+        raise _Ended("its QEMU ended")
+    try:
+        disk_export.hold_running(directory, qemu, Reading(_tag(context), (disk_of(root),)))
+    except MachineSilent as error:
+        raise _Ended(str(error)) if machine.ends(qemu) else error from None
+    undo.callback(disk_export.release_running, directory, qemu, _tag(context))
+    return qemu, disk_export.SOCKET
 
 
 def _tag(context: JobContext) -> str:
@@ -221,7 +261,7 @@ def _hold_still(context: JobContext, directory: Directory, root: Volume, undo: c
     """Serves a stopped instance's disk and the blocks below it; nothing starts the instance while its task is live."""
     with locked(directory):
         if facts_of(context.services, directory.path.name).instance.state is not State.STOPPED:
-            raise MachineFailed("it is not stopped any more")
+            raise _Ended("it is not stopped any more")
         export(context.services, directory, root)
         undo.callback(unexport, context.services, (root,))
         undo.callback(disk_export.release_still, directory, _tag(context))

@@ -4,7 +4,8 @@
              └─began─▶ bundling ◀─began──────┘                        these and cancelling ──failed──▶ failed
                           └─read─▶ storing ──stored──▶ complete
 
-A job that is run again begins again: ``began`` leads from storing to bundling.  The absence of an arrow is a refusal.
+A job that is run again, or whose instance ends while it reads, begins again: ``waited`` and ``began`` lead back from bundling and
+storing.  The absence of an arrow is a refusal.
 """
 
 from collections.abc import Mapping
@@ -35,10 +36,12 @@ NEXT: Final[Mapping[tuple[BundleState, Event], BundleState]] = {
     (BundleState.WAITING_FOR_SHUTDOWN, Event.BEGAN): BundleState.BUNDLING,
     (BundleState.WAITING_FOR_SHUTDOWN, Event.CANCEL_ASKED): BundleState.CANCELLING,
     (BundleState.WAITING_FOR_SHUTDOWN, Event.FAILED): BundleState.FAILED,
+    (BundleState.BUNDLING, Event.WAITED): BundleState.WAITING_FOR_SHUTDOWN,
     (BundleState.BUNDLING, Event.BEGAN): BundleState.BUNDLING,
     (BundleState.BUNDLING, Event.READ): BundleState.STORING,
     (BundleState.BUNDLING, Event.CANCEL_ASKED): BundleState.CANCELLING,
     (BundleState.BUNDLING, Event.FAILED): BundleState.FAILED,
+    (BundleState.STORING, Event.WAITED): BundleState.WAITING_FOR_SHUTDOWN,
     (BundleState.STORING, Event.BEGAN): BundleState.BUNDLING,
     (BundleState.STORING, Event.STORED): BundleState.COMPLETE,
     (BundleState.STORING, Event.CANCEL_ASKED): BundleState.CANCELLING,
