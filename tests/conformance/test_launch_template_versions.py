@@ -92,6 +92,9 @@ def test_what_a_launch_would_refuse_is_told_when_the_template_is_made(ec2: Any, 
     assert [code for code, _ in warned(**groups)] == ["InvalidParameterCombination"]
     tags = [{"ResourceType": "image", "Tags": [{"Key": "a", "Value": "b"}]}]
     assert [code for code, _ in warned(TagSpecifications=tags)] == ["InvalidParameterValue"]
+    fast = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 20, "VolumeType": "gp3", "Iops": 15000}}]
+    ratio = "Iops to volume size ratio of 750.000000 is too high; maximum is 500"
+    assert warned(BlockDeviceMappings=fast) == [("InvalidParameterValue", ratio)]
 
 
 def test_a_default_is_set_once_by_one_token_of_up_to_128_characters(ec2: Any) -> None:

@@ -21,7 +21,7 @@ from amiable.model.local_disks import local_disks_of
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import GIB
 from amiable.model.volume_errors import BootForVolumeTypeUnsupported
-from amiable.rules.devices import DISKS_MAX, AskedDevice, PlannedDisk, local_disks_after, plan_disks
+from amiable.rules.devices import DISKS_MAX, AskedDevice, PlannedDisk, check_asked, local_disks_after, plan_disks
 from tests.rules.images import AN_IMAGE
 from tests.rules.volumes import VOLUME
 
@@ -284,6 +284,17 @@ def test_an_instance_store_root_is_as_long_as_its_image_and_cannot_be_resized() 
 )
 def test_what_a_volume_type_does_not_have_is_refused(kind: type[Refusal], facts: dict[str, Any]) -> None:
     refusal(kind, volume(**facts))
+
+
+def test_figures_are_refused_before_a_launch_only_where_no_image_could_make_them_right() -> None:
+    check_asked([volume(), volume(iops=5000), volume(volume_type="io1"), volume(volume_type="gp3", size_gib=8)])
+    for wrong in (
+        volume(volume_type="gp3", size_gib=8, iops=4001),
+        volume(volume_type="gp3", throughput=751),
+        volume(volume_type="io1", size_gib=3, iops=100),
+    ):
+        with pytest.raises(InvalidParameterValue):
+            check_asked([wrong])
 
 
 def test_rates_that_a_type_has_are_recorded() -> None:

@@ -21,6 +21,10 @@ def test_what_prefers_uefi_keeps_its_bios_in_a_profile_that_has_nothing_else() -
     assert choose_boot_mode(replace(PREFERS, hardware_profile="xen-hvm"), UEFI_TYPE) == "legacy-bios"
 
 
+def test_a_32_bit_instance_that_prefers_uefi_keeps_its_bios() -> None:
+    assert choose_boot_mode(replace(PREFERS, architecture="i386"), UEFI_TYPE) == "legacy-bios"
+
+
 @pytest.mark.parametrize(("was", "type_", "becomes"), [("legacy-bios", UEFI_TYPE, "legacy-bios"), ("uefi", BIOS_TYPE, "legacy-bios")])  # fmt: skip
 def test_without_a_word_of_the_image_the_mode_stays_where_the_type_has_it(
     was: str, type_: InstanceType, becomes: str

@@ -12,6 +12,7 @@ from amiable.model.errors import (
 )
 from amiable.model.instance import Instance, State
 from amiable.model.volume import Volume, VolumeState
+from amiable.model.volume_errors import BootForVolumeTypeUnsupported
 from amiable.rules import volume as rules
 from amiable.rules.volume import AskedChange
 from amiable.rules.volume_type import Figures
@@ -69,6 +70,14 @@ def test_a_volume_that_is_not_available_is_not_attached(state: VolumeState) -> N
 
 def test_a_root_goes_back_under_its_own_name_whatever_names_its_kind_may_have() -> None:
     rules.check_attach(VOLUME, replace(STOPPED, root_device_name="/dev/nvme0n1"), [], "/dev/nvme0n1")
+
+
+@pytest.mark.parametrize("device", ["/dev/sda1", "/dev/sda", "xvda"])
+def test_a_volume_that_cannot_boot_does_not_become_a_root(device: str) -> None:
+    slow = replace(VOLUME, volume_type="st1", size_gib=125)
+    with pytest.raises(BootForVolumeTypeUnsupported, match="st1"):
+        rules.check_attach(slow, STOPPED, [], device)
+    rules.check_attach(slow, STOPPED, [], "/dev/sdf")
 
 
 @pytest.mark.parametrize("profile", ["xen-pv"])

@@ -36,7 +36,7 @@ from amiable.rules.register import (
     disk_of,
     wrong_device_name,
 )
-from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, Figures, check_figures
+from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, Figures, check_figures, check_rates, check_type
 
 DISKS_MAX: Final = SLOTS_MAX
 """The root and one in each hot-plug slot but one, which an interface may need."""
@@ -268,6 +268,17 @@ def _volume(
         iops=iops,
         throughput=throughput,
     )
+
+
+def check_asked(asked: Sequence[AskedDevice]) -> None:
+    """Refuses figures that no image's map could make right: of a type that is asked for, with the rates and size asked for beside it."""
+    for device in asked:
+        if device.volume_type is None or (device.iops is None and check_type(device.volume_type).needs_iops):
+            continue
+        if device.size_gib is not None:
+            check_figures(Figures(device.volume_type, device.size_gib, device.iops, device.throughput))
+        else:
+            check_rates(device.volume_type, device.iops, device.throughput)
 
 
 def _usable(snapshot: Snapshot) -> int:

@@ -20,6 +20,7 @@ from typing import Final
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue
 from amiable.model.hardware import Profile
 from amiable.model.image import Image
+from amiable.model.instance_type import InstanceType
 from amiable.model.kernel import PV_GRUB, XEN_PV, KernelKind
 from amiable.rules.kernel_choice import BootImages
 
@@ -58,6 +59,12 @@ def choose(image: Image, boot: BootImages, override: str | None, *, boot_mode: s
     _check_entry(kernel, chosen.profile)
     is_pv32 = chosen.profile is Profile.XEN_PV and kernel.architecture == "i386"
     return Choice(chosen.profile, chosen.why, needs_pv32=is_pv32)
+
+
+def resolve_preferred(type_: InstanceType, architecture: str, profile: str | None) -> str:
+    """What ``uefi-preferred`` comes to: uefi where type, architecture and profile (None: not chosen yet) start by it."""
+    has_uefi = "uefi" in type_.boot_modes and architecture != "i386" and profile != Profile.XEN_HVM
+    return "uefi" if has_uefi else LEGACY
 
 
 def _for_disk(image: Image, boot_mode: str) -> Choice:

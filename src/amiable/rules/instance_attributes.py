@@ -19,11 +19,11 @@ from amiable.model.errors import (
     InvalidParameterValue,
     UnsupportedOperation,
 )
-from amiable.model.hardware import Profile
 from amiable.model.instance import Instance, State
 from amiable.model.instance_errors import InvalidInstanceAttributeValue, UnsupportedInstanceAttribute
 from amiable.model.instance_type import InstanceType, find_type
 from amiable.model.volume import Volume
+from amiable.rules.hardware_profile import resolve_preferred
 from amiable.rules.kernel_choice import PARAVIRTUAL
 from amiable.rules.security_group import check_groups
 
@@ -118,8 +118,7 @@ def choose_boot_mode(instance: Instance, type_: InstanceType) -> str:
     """The boot mode that an instance of ``type_`` starts in: its image's, ``uefi-preferred`` resolved, else the type's first."""
     wanted = instance.image_boot_mode
     if wanted == "uefi-preferred":
-        has_uefi = "uefi" in type_.boot_modes and instance.hardware_profile != Profile.XEN_HVM
-        return "uefi" if has_uefi else "legacy-bios"
+        return resolve_preferred(type_, instance.architecture, instance.hardware_profile)
     return wanted or (instance.boot_mode if instance.boot_mode in type_.boot_modes else type_.boot_modes[0])
 
 

@@ -21,7 +21,6 @@ from amiable.model.errors import (
     Malformed,
     Unsupported,
 )
-from amiable.model.hardware import Profile
 from amiable.model.image import Image, ImageType
 from amiable.model.instance import MetadataOptions
 from amiable.model.instance_errors import InvalidUserDataMalformed
@@ -168,9 +167,8 @@ def choose_boot_mode(image: Image, type_: InstanceType, profile_tag: str | None 
     if image.virtualization_type == PARAVIRTUAL or image.boot_mode is None:
         return type_.boot_modes[0]
     wanted = image.boot_mode
-    has_uefi = "uefi" in type_.boot_modes and image.architecture != "i386"
     if wanted == "uefi-preferred":
-        return "uefi" if has_uefi and profile_tag != Profile.XEN_HVM else "legacy-bios"
+        return hardware_profile.resolve_preferred(type_, image.architecture, profile_tag)
     if wanted == "uefi" and image.architecture == "i386":
         raise InvalidParameterCombination(
             f"The image {image.id} is i386 and starts by uefi only; the UEFI firmware here starts 64-bit loaders.",

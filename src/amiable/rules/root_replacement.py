@@ -26,6 +26,7 @@ from amiable.model.root_replacement import RootReplacement
 from amiable.model.snapshot import COMPLETED, Snapshot
 from amiable.model.units import GIB
 from amiable.model.volume import Volume, VolumeState
+from amiable.rules.volume_type import Figures, check_figures
 
 
 def check_request(snapshot_id: str | None, image_id: str | None) -> None:
@@ -76,8 +77,9 @@ def _codes(it: Instance | Image) -> str:
 
 
 def new_root(old: Volume, snapshot: Snapshot, volume_id: str, *, now: datetime) -> Volume:
-    """The volume to come, attached to nothing yet."""
+    """The volume to come, attached to nothing yet; refuses a snapshot that is longer than a volume of the old one's type."""
     size_gib = max(old.size_gib, snapshot.size_gib)
+    check_figures(Figures(old.volume_type, size_gib, old.iops, old.throughput), is_root=True)
     return replace(
         old,
         id=volume_id,

@@ -34,7 +34,7 @@ from amiable.model.volume_errors import (
 from amiable.model.volume_modification import Modification, ModificationState
 from amiable.rules.devices import DISKS_MAX
 from amiable.rules.register import check_device_name
-from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, VOLUME_TYPES, Figures, check_figures
+from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, VOLUME_TYPES, Figures, check_figures, check_type
 
 VOLUMES_MAX: Final = 5000
 """An account in a region; those that launches make are counted, but a launch is bounded by the host."""
@@ -101,6 +101,7 @@ def check_attach(volume: Volume, instance: Instance, held: Sequence[Volume], dev
     if device != instance.root_device_name:
         check_device_name(device, instance.virtualization_type)
     check_free(device, held)
+    check_type(volume.volume_type, is_root=_is_root_place(device, instance))
     if len(held) >= DISKS_MAX:
         raise AttachmentLimitExceeded(instance_id=instance.id, disks_max=DISKS_MAX)
 
@@ -122,6 +123,10 @@ def check_free(device: str, held: Sequence[Volume]) -> None:
             raise InvalidParameterValue(
                 f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
             )
+
+
+def _is_root_place(device: str, instance: Instance) -> bool:
+    return instance.root_device_name is not None and _clash(_place(device), _place(instance.root_device_name))
 
 
 def _place(device: str) -> tuple[str, str]:

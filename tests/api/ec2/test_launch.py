@@ -248,6 +248,11 @@ def test_another_accounts_snapshot_is_not_there(
     assert refused.code == "InvalidSnapshot.NotFound"
 
 
+def mapped(**volume: Any) -> dict[str, Any]:
+    """A request's map of one further volume."""
+    return {"block_device_mappings": [ec2.BlockDeviceMapping(device_name="/dev/sdf", ebs=ec2.EbsBlockDevice(**volume))]}
+
+
 @pytest.mark.parametrize(
     ("code", "parameters"),
     [
@@ -273,6 +278,11 @@ def test_another_accounts_snapshot_is_not_there(
         ("InvalidParameterValue", {"private_ip_address": "fe80::1"}),
         ("InvalidParameterCombination", {"private_ip_address": "172.31.0.9", "max_count": 2}),
         ("InvalidParameterCombination", {"kernel_id": "aki-" + "0" * 17}),
+        ("InvalidParameterDependency", mapped(volume_size=1, kms_key_id="k")),
+        ("InvalidParameterDependency", mapped(volume_size=1, kms_key_id="k", encrypted=False)),
+        ("InvalidParameterCombination", mapped(volume_size=1, iops=100)),
+        ("InvalidParameterValue", mapped(volume_size=4, volume_type="io1", iops=201)),
+        ("MissingParameter", mapped(delete_on_termination=True)),
         ("InvalidParameterValue", {"client_token": "x" * 65}),
         (
             "InvalidParameterValue",
@@ -301,7 +311,9 @@ def test_bad_input_is_refused_by_its_code_and_writes_nothing(
             "BlockDeviceMapping.1.Ebs.KmsKeyId",
             {
                 "block_device_mappings": [
-                    ec2.BlockDeviceMapping(device_name="/dev/sdf", ebs=ec2.EbsBlockDevice(kms_key_id="x"))
+                    ec2.BlockDeviceMapping(
+                        device_name="/dev/sdf", ebs=ec2.EbsBlockDevice(kms_key_id="x", encrypted=True)
+                    )
                 ]
             },
         ),

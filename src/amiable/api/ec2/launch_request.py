@@ -17,6 +17,7 @@ from amiable.model.errors import (
     MissingParameter,
     UnsupportedOperation,
 )
+from amiable.model.volume_errors import InvalidParameterDependency
 from amiable.rules.devices import AskedDevice
 from amiable.rules.instance_options import AskedOptions
 from amiable.rules.launch import Asked
@@ -241,6 +242,8 @@ def _device(number: int, mapping: ec2.BlockDeviceMapping) -> AskedDevice:
             mapping.device_name, virtual_name=mapping.virtual_name, no_device=mapping.no_device is not None
         )
     ebs = mapping.ebs
+    if ebs.kms_key_id is not None and not ebs.encrypted:
+        raise InvalidParameterDependency(f"The parameter KmsKeyId of {where} requires Encrypted to be set to true.")
     refuse_others(ebs, VOLUME, f"{where}.Ebs.")
     if ebs.snapshot_id is not None and not ids.is_well_formed(ids.SNAPSHOT, ebs.snapshot_id):
         raise Malformed("snapshot", ebs.snapshot_id, ids.SNAPSHOT)

@@ -15,6 +15,7 @@ from amiable.api.ec2.tags import birth_tags
 from amiable.database import images, key_pairs
 from amiable.model.errors import NotFound, Refusal
 from amiable.model.principal import Principal
+from amiable.rules.devices import check_asked
 from amiable.rules.image_alias import read_alias
 from amiable.rules.launch import choose_type
 from amiable.wire.generated import ec2
@@ -27,7 +28,7 @@ def warning_of(c: Connection, principal: Principal, data: Mapping[str, Any]) -> 
         lambda: refuse_unsupported(request),
         lambda: birth_tags(request.tag_specifications, TAGGABLE),
         lambda: place_of(request),
-        lambda: asked_of(request, None),
+        lambda: check_asked(asked_of(request, None).devices),
         lambda: choose_type(request.instance_type),
         lambda: _find_image(c, principal, request.image_id),
         lambda: _find_key_pair(c, principal, request.key_name),
