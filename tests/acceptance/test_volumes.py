@@ -1,11 +1,14 @@
 """Volumes in real machines: plugged while the guest runs, seen by serial and size, written, grown, limited, taken out, and read elsewhere."""
 
+import string
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from amiable.rules.devices import DISKS_MAX
 from amiable.vm import machine
 from amiable.vm.directory import open_directory
 from tests.support import journey
@@ -66,6 +69,17 @@ class Guest:
             return found[0] if found is not None and found[1] == sectors else None
 
         return journey.wait_until(f"{volume_id} with {sectors} sectors in the guest", look, 60)
+
+    def wait_for_disks(self, serials: set[str]) -> dict[str, str]:
+        """Serial → device of the disks beside the root, once they are those, each of one GiB."""
+        root = serial(root_of(self))
+
+        def look() -> dict[str, str] | None:
+            found = {each: disk for each, disk in self.disks().items() if each != root}
+            is_right = found.keys() == serials and all(sectors == GIB_SECTORS for _, sectors in found.values())
+            return {each: device for each, (device, _) in found.items()} if is_right else None
+
+        return journey.wait_until(f"{len(serials)} disks in the guest", look)
 
     def rates(self, volume_id: str) -> dict[str, int]:
         """What QEMU holds the volume's disk to."""
@@ -174,6 +188,48 @@ def test_volumes_come_and_go_while_guests_run_and_carry_their_bytes(server: Serv
         ec2.delete_volume(VolumeId=volume_id)
     journey.wait_until("no volumes", lambda: not ec2.describe_volumes()["Volumes"] or None, 60)
     assert list((server.data / "volumes").glob("*.qcow2")) == []
+
+
+@pytest.mark.boot
+def test_a_running_guest_takes_as_many_disks_as_there_may_be_and_gives_them_all_back(
+    server: Server, imported: Imported
+) -> None:
+    ec2 = server.client("ec2")
+    guest = Guest(server, imported.image, imported.key, "virtio")
+    zone = journey.describe(ec2, guest.id)["Placement"]["AvailabilityZone"]
+    devices = [f"/dev/sd{letter}" for letter in string.ascii_lowercase[5 : 5 + DISKS_MAX]]
+    made = [ec2.create_volume(AvailabilityZone=zone, Size=1)["VolumeId"] for _ in devices]
+    *fitting, surplus = made  # the root is one of those that there may be
+    for volume_id, device in zip(fitting, devices, strict=False):
+        ec2.attach_volume(VolumeId=volume_id, InstanceId=guest.id, Device=device)
+    there = guest.wait_for_disks({serial(each) for each in fitting})
+    guest.run("; ".join(f"echo {volume} | dd of={device} conv=sync 2>/dev/null" for volume, device in there.items()))
+
+    # the one too many
+    with pytest.raises(ClientError) as refused:
+        ec2.attach_volume(VolumeId=surplus, InstanceId=guest.id, Device=devices[-1])
+    assert refused.value.response["Error"]["Code"] == "AttachmentLimitExceeded"
+    assert not wait(ec2, surplus, "available")["Attachments"]
+    assert guest.wait_for_disks({serial(each) for each in fitting}) == there
+    heads = "; ".join(f"dd if={device} bs=64 count=1 2>/dev/null | head -n 1" for device in there.values())
+    assert guest.run(f"echo 3 >/proc/sys/vm/drop_caches; {heads}").splitlines() == list(there)
+
+    # all are given back, and their slots are free again
+    for volume_id in fitting:
+        ec2.detach_volume(VolumeId=volume_id)
+    for volume_id in fitting:
+        wait(ec2, volume_id, "available")
+    assert guest.wait_for_disks(set()) == {}
+    again = (surplus, fitting[0], fitting[-1])
+    for volume_id, device in zip(again, devices, strict=False):
+        attach(guest, volume_id, device)
+    there = guest.wait_for_disks({serial(each) for each in again})
+    for volume_id in again[1:]:
+        assert guest.run(f"head -c 64 {there[serial(volume_id)]}").startswith(serial(volume_id))
+    journey.terminate(server, guest.id)
+    for volume_id in made:
+        wait(ec2, volume_id, "available")
+        ec2.delete_volume(VolumeId=volume_id)
 
 
 @pytest.mark.boot
