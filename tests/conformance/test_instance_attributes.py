@@ -94,6 +94,11 @@ def test_each_attribute_is_changed_and_read_back(edge: Edge, ec2: Any, owner: Pr
         assert read(ec2, it, attribute) == {"Value": True}
         ec2.modify_instance_attribute(InstanceId=it, Attribute=attribute, Value="false")
         assert read(ec2, it, attribute) == {"Value": False}
+        ec2.modify_instance_attribute(InstanceId=it, Attribute=attribute, **{member: {"Value": True}})
+        assert read(ec2, it, attribute) == {"Value": True}, "named, with its value in its own member"
+        both = {"Attribute": attribute, "Value": "true", member: {"Value": False}}
+        assert refused(ec2.modify_instance_attribute, InstanceId=it, **both)[0] == "InvalidParameterCombination"
+        ec2.modify_instance_attribute(InstanceId=it, **{member: {"Value": False}})
     assert read(ec2, it, "sourceDestCheck") == {"Value": True}
     ec2.modify_instance_attribute(InstanceId=it, SourceDestCheck={"Value": False})
     assert read(ec2, it, "sourceDestCheck") == {"Value": False}

@@ -62,6 +62,13 @@ def test_a_profile_and_a_list_are_taken_whole() -> None:
     assert lay_over(below, above) == above
 
 
+def test_a_zone_is_said_in_one_way() -> None:
+    below = {"placement": {"availability_zone": "us-east-1a", "tenancy": "default"}}
+    assert lay_over(below, {"placement": {"availability_zone_id": "use1-az2"}}) == {
+        "placement": {"availability_zone_id": "use1-az2", "tenancy": "default"}
+    }
+
+
 PRIMARY = {"device_index": 0, "subnet_id": "subnet-1", "groups": ["sg-1"], "private_ip_address": "10.0.0.4"}
 SECOND = {"device_index": 1, "subnet_id": "subnet-2"}
 

@@ -43,6 +43,7 @@ class AskedOptions:
     ebs_optimized: bool | None = None
     cpu_credits: str | None = None
     auto_recovery: str | None = None
+    core_count: int | None = None
 
 
 def choose_options(image: Image, type_: InstanceType, asked: AskedOptions) -> Options:
@@ -53,6 +54,11 @@ def choose_options(image: Image, type_: InstanceType, asked: AskedOptions) -> Op
         )
     if asked.ebs_optimized:
         check_optimizable(type_)
+    if asked.core_count not in (None, type_.vcpus):
+        raise UnsupportedOperation(
+            f"The value {asked.core_count} of the parameter CpuOptions.CoreCount is not supported by Amiable.",
+            hint=f"every processor is a core of one thread; {type_.name} has {type_.vcpus}",
+        )
     return Options(
         disable_api_termination=bool(asked.disable_api_termination),
         disable_api_stop=bool(asked.disable_api_stop),

@@ -22,8 +22,8 @@ NAMED_IN_TWO_WAYS: Final = "iam_instance_profile"
 KINDS: Final = ("ebs", "virtual_name", "no_device")
 """What a block device mapping's entry is: one of them."""
 EXISTING: Final = "network_interface_id"
-ADDRESSES: Final = ("private_ip_address", "private_ip_addresses")
-"""Two ways to say an interface's address."""
+TWO_WAYS: Final = (("availability_zone", "availability_zone_id"), ("private_ip_address", "private_ip_addresses"))
+"""Two ways to say one thing: who says it in one does not mean the template's word in the other."""
 
 
 def inherit(source: Values) -> dict[str, Any]:
@@ -45,7 +45,9 @@ def _without_snapshot(mapping: Values) -> Values:
 
 def lay_over(template: Values, request: Values) -> dict[str, Any]:
     """The parameters of the launch."""
-    return {**template, **{name: _laid(name, template.get(name), value) for name, value in request.items()}}
+    said_otherwise = {name for pair in TWO_WAYS if any(name in request for name in pair) for name in pair}
+    kept = {name: value for name, value in template.items() if name not in said_otherwise}
+    return {**kept, **{name: _laid(name, template.get(name), value) for name, value in request.items()}}
 
 
 def _laid(name: str, below: Any, above: Any) -> Any:
@@ -87,8 +89,7 @@ def _interface(below: Values, above: Values) -> Values:
     """One interface; one that is there already, in either, has its subnet, groups and address of itself."""
     if EXISTING in below or EXISTING in above:
         return above
-    said = () if not any(name in above for name in ADDRESSES) else ADDRESSES
-    return {**{name: value for name, value in below.items() if name not in said}, **above}
+    return lay_over(below, above)
 
 
 ENTRIES: Final[Mapping[str, tuple[Callable[[Values], Any], Callable[[Values, Values], Values]]]] = {

@@ -302,6 +302,8 @@ def test_bad_input_is_refused_by_its_code_and_writes_nothing(
         ("Monitoring", {"monitoring": ec2.RunInstancesMonitoringEnabled(enabled=True)}),
         ("Placement", {"placement": ec2.Placement(tenancy="dedicated")}),
         ("Placement", {"placement": ec2.Placement(host_id="h-1")}),
+        ("CpuOptions.CoreCount", {"cpu_options": ec2.CpuOptionsRequest(core_count=2, threads_per_core=1)}),
+        ("CpuOptions", {"cpu_options": ec2.CpuOptionsRequest(core_count=1, threads_per_core=2)}),
         ("HibernationOptions", {"hibernation_options": ec2.HibernationOptionsRequest(configured=True)}),
         (
             "NetworkInterface.1.Ipv6AddressCount",
@@ -370,6 +372,8 @@ def test_values_that_ask_for_nothing_are_accepted(services: Services, principal:
         monitoring=ec2.RunInstancesMonitoringEnabled(enabled=False),
         placement=ec2.Placement(availability_zone="us-east-1a", tenancy="default", group_name=""),
         hibernation_options=ec2.HibernationOptionsRequest(configured=False),
+        cpu_options=ec2.CpuOptionsRequest(core_count=1, threads_per_core=1),
+        network_performance_options=ec2.InstanceNetworkPerformanceOptionsRequest(bandwidth_weighting="default"),
     )
 
 
@@ -396,6 +400,16 @@ def test_the_zone_chooses_the_subnet(tmp_path: Path) -> None:
         assert there.placement and there.placement.availability_zone == "us-east-1b"
         assert here.placement and here.placement.availability_zone == "us-east-1a"
         assert str(there.private_ip_address).startswith("172.31.16.")
+        (by_id,) = run(services, principal, image, placement=ec2.Placement(availability_zone_id="use1-az2"))
+        assert by_id.placement and by_id.placement.availability_zone == "us-east-1b"
+        for placement in (
+            ec2.Placement(availability_zone_id="use1-az9"),
+            ec2.Placement(availability_zone="use1-az2"),
+            ec2.Placement(availability_zone_id="us-east-1b"),
+        ):
+            assert refusal(services, principal, image, placement=placement).code == "InvalidParameterValue"
+        both = ec2.Placement(availability_zone="us-east-1b", availability_zone_id="use1-az2")
+        assert refusal(services, principal, image, placement=both).code == "InvalidParameterCombination"
         refused = refusal(
             services,
             principal,

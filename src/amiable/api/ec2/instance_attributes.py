@@ -289,9 +289,10 @@ def _asked(request: ec2.ModifyInstanceAttributeRequest) -> dict[str, Any]:
         for name, attribute in MEMBERS.items()
         if (member := getattr(request, name)) not in (None, [])
     }
-    if request.attribute is not None:
-        if request.attribute in asked:
+    if request.attribute is not None and request.attribute in asked:  # named, with its value in its own member
+        if request.value is not None:
             raise InvalidParameterCombination(f"The attribute {request.attribute} is given twice.")
+    elif request.attribute is not None:
         asked[request.attribute] = _named_value(request.attribute, request.value)
     elif request.value is not None:
         raise MissingParameter(parameter="Attribute")

@@ -1,12 +1,13 @@
 """Where RunInstances puts its instances: subnet, groups, addresses, and the interface of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from amiable.api.ec2.launch_request import AskedPlace
 from amiable.api.ec2.listing import put_born_tags, the_one
+from amiable.api.ec2.placement import zones_of
 from amiable.database import interfaces, network
 from amiable.database.security_groups import DEFAULT
 from amiable.model import ids
@@ -51,6 +52,7 @@ class Place:
 
 def choose_place(c: Connection, services: Services, principal: Principal, asked: AskedPlace, counts: Counts) -> Place:
     """The place that is asked for; raises where there is none, or too little of it."""
+    asked = replace(asked, zone=_zone(services, principal, asked))
     if asked.interface_id is not None:
         return _place_of(c, principal, asked, counts)
     subnet = _choose_subnet(c, services, principal, asked)
@@ -81,11 +83,19 @@ def _place_of(c: Connection, principal: Principal, asked: AskedPlace, counts: Co
     return Place(subnet, interface.group_ids, (interface.private_ip,), interface, delete_on_termination=goes)
 
 
+def _zone(services: Services, principal: Principal, asked: AskedPlace) -> str | None:
+    """The zone that is named, by its name or its id; None where none is."""
+    if asked.zone is None and asked.zone_id is None:
+        return None
+    for zone in zones_of(services, principal.region):
+        if asked.zone == zone.name or (asked.zone is None and asked.zone_id == zone.id):
+            return zone.name
+    raise InvalidParameterValue(f"Invalid availability zone: [{asked.zone or asked.zone_id}]")
+
+
 def _choose_subnet(c: Connection, services: Services, principal: Principal, asked: AskedPlace) -> Subnet:
     """The subnet named, else the default one of the zone named, else that of the first zone."""
     zones = services.settings.zones_in(principal.region)
-    if asked.zone is not None and asked.zone not in zones:
-        raise InvalidParameterValue(f"Invalid availability zone: [{asked.zone}]")
     mine = network.list_subnets(c, principal.account_id, principal.region)
     if asked.subnet_id is not None:
         found = the_one("subnet", ids.SUBNET, asked.subnet_id, mine)

@@ -5,7 +5,7 @@ address, no monitoring.  Whatever else is said is refused, naming the parameter.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from amiable.api.ec2.unsupported import Check, anything, only, refuse_others, struct
@@ -53,6 +53,9 @@ CARRIED_OUT: Final = frozenset(
 TAGGABLE: Final = ("instance", "network-interface", "volume")
 HARMLESS: Final[Mapping[str, Check]] = {
     "capacity_reservation_specification": struct(capacity_reservation_preference=only("open", "none")),
+    "cpu_options": struct(
+        core_count=anything, threads_per_core=only(1)
+    ),  # the cores are the type's: rules/instance_options
     "credit_specification": struct(cpu_credits=anything),
     "enable_primary_ipv6": only(False),
     "enclave_options": struct(enabled=only(False)),
@@ -67,7 +70,10 @@ HARMLESS: Final[Mapping[str, Check]] = {
         instance_metadata_tags=anything,
     ),
     "monitoring": struct(enabled=only(False)),
-    "placement": struct(availability_zone=anything, tenancy=only("default"), group_name=only("")),
+    "network_performance_options": struct(bandwidth_weighting=only("default")),
+    "placement": struct(
+        availability_zone=anything, availability_zone_id=anything, tenancy=only("default"), group_name=only("")
+    ),
     "private_dns_name_options": struct(
         hostname_type=only("ip-name"),
         enable_resource_name_dns_a_record=only(False),
@@ -106,6 +112,7 @@ class AskedPlace:
 
     subnet_id: str | None = None
     zone: str | None = None
+    zone_id: str | None = None
     group_ids: tuple[str, ...] = ()
     group_names: tuple[str, ...] = ()
     private_ip: str | None = None
@@ -122,7 +129,12 @@ def refuse_unsupported(request: ec2.RunInstancesRequest) -> None:
 
 def place_of(request: ec2.RunInstancesRequest) -> AskedPlace:
     """Where the instances go: the top-level parameters, or the one interface that may be described instead of them."""
-    zone = request.placement.availability_zone if request.placement else None
+    placement = request.placement or ec2.Placement()
+    if placement.availability_zone and placement.availability_zone_id:
+        raise InvalidParameterCombination(
+            "The parameters Placement.AvailabilityZone and Placement.AvailabilityZoneId cannot be used together."
+        )
+    zone, zone_id = placement.availability_zone, placement.availability_zone_id
     interfaces = request.network_interfaces or []
     if not interfaces:
         if request.security_group_ids and request.security_groups:
@@ -134,6 +146,7 @@ def place_of(request: ec2.RunInstancesRequest) -> AskedPlace:
         return AskedPlace(
             subnet_id=request.subnet_id,
             zone=zone,
+            zone_id=zone_id,
             group_ids=tuple(request.security_group_ids or ()),
             group_names=tuple(request.security_groups or ()),
             private_ip=request.private_ip_address,
@@ -145,10 +158,10 @@ def place_of(request: ec2.RunInstancesRequest) -> AskedPlace:
             "Network interfaces and an instance-level subnet ID, security groups or private IP address may not be specified on "
             "the same request"
         )
-    return _place_of_interface(interfaces[0], zone)
+    return replace(_place_of_interface(interfaces[0]), zone=zone, zone_id=zone_id)
 
 
-def _place_of_interface(interface: ec2.InstanceNetworkInterfaceSpecification, zone: str | None) -> AskedPlace:
+def _place_of_interface(interface: ec2.InstanceNetworkInterfaceSpecification) -> AskedPlace:
     """The one interface as a request describes it, or names one that is there."""
     refuse_others(interface, INTERFACE, "NetworkInterface.1.")
     if interface.device_index is None:
@@ -169,7 +182,6 @@ def _place_of_interface(interface: ec2.InstanceNetworkInterfaceSpecification, zo
                 )
     return AskedPlace(
         subnet_id=interface.subnet_id,
-        zone=zone,
         group_ids=tuple(interface.groups or ()),
         private_ip=address,
         interface_id=interface.network_interface_id,
@@ -220,6 +232,7 @@ def asked_of(request: ec2.RunInstancesRequest, profile_tag: str | None) -> Asked
 def _options(request: ec2.RunInstancesRequest) -> AskedOptions:
     credits_, maintenance = request.credit_specification, request.maintenance_options
     return AskedOptions(
+        core_count=None if request.cpu_options is None else request.cpu_options.core_count,
         disable_api_termination=request.disable_api_termination,
         disable_api_stop=request.disable_api_stop,
         ebs_optimized=request.ebs_optimized,
