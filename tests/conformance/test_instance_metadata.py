@@ -160,9 +160,22 @@ def test_an_address_has_a_public_name_where_the_vpc_gives_names(edge: Edge, ec2:
     allocated = ec2.allocate_address()
     ec2.associate_address(AllocationId=allocated["AllocationId"], InstanceId=instance_id)
     address = allocated["PublicIp"]
-    assert read(edge, instance_id, path) == f"ec2-{address.replace('.', '-')}.compute-1.amazonaws.com"
+
+    def told() -> set[str]:
+        """All that is told of the name."""
+        ((it,),) = (each["Instances"] for each in ec2.describe_instances(InstanceIds=[instance_id])["Reservations"])
+        (eth0,) = ec2.describe_network_interfaces(
+            NetworkInterfaceIds=[it["NetworkInterfaces"][0]["NetworkInterfaceId"]]
+        )["NetworkInterfaces"]
+        holders = (it["NetworkInterfaces"][0]["Association"], eth0["Association"])
+        return {it["PublicDnsName"], *(each["PublicDnsName"] for each in holders)}
+
+    name = f"ec2-{address.replace('.', '-')}.compute-1.amazonaws.com"
+    assert read(edge, instance_id, path) == name and told() == {name}
+    found = ec2.describe_instances(Filters=[{"Name": "dns-name", "Values": [name]}])["Reservations"]
+    assert [each["Instances"][0]["InstanceId"] for each in found] == [instance_id]
     ec2.modify_vpc_attribute(VpcId=made["VpcId"], EnableDnsHostnames={"Value": False})
-    assert read(edge, instance_id, path) == "404"
+    assert read(edge, instance_id, path) == "404" and told() == {""}
     assert read(edge, instance_id, "/latest/meta-data/public-ipv4") == address
 
 

@@ -9,6 +9,7 @@ from amiable.api.ec2.tags import tag_set
 from amiable.database import addresses, network, tags
 from amiable.model.network import Address, NetworkInterface
 from amiable.model.principal import Principal
+from amiable.rules.imds import public_hostname
 from amiable.wire.generated import ec2
 
 
@@ -21,6 +22,7 @@ class InterfaceView:
     address: Address | None = None
     zone_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    has_dns_hostnames: bool = False  # its VPC's attribute; asked for where there is an address only
 
     @property
     def groups(self) -> list[ec2.GroupIdentifier]:
@@ -32,6 +34,13 @@ class InterfaceView:
     @property
     def private_dns_name(self) -> str:
         return private_dns_name(self.it.private_ip, self.it.region)
+
+    @property
+    def public_dns_name(self) -> str:
+        """The name of its elastic address, where its VPC gives names."""
+        if self.address is None or not self.has_dns_hostnames:
+            return ""
+        return public_hostname(self.it.region, self.address.public_ip)
 
 
 def interface_views(
@@ -47,8 +56,12 @@ def interface_views(
     public = addresses.addresses_of(c, ids)
     tagged = tags.tags_of(c, principal.account_id, ids)
     zones = zone_ids or {}
+    vpcs = network.list_vpcs(c, principal.account_id, principal.region) if public else []
+    named = {vpc.id for vpc in vpcs if vpc.has_dns_hostnames}
     return [
-        InterfaceView(each, names, public.get(each.id), zones.get(each.zone), tagged.get(each.id, {}))
+        InterfaceView(
+            each, names, public.get(each.id), zones.get(each.zone), tagged.get(each.id, {}), each.vpc_id in named
+        )
         for each in interfaces
     ]
 
@@ -102,7 +115,7 @@ def _association(view: InterfaceView) -> ec2.NetworkInterfaceAssociation | None:
         allocation_id=address.id,
         association_id=address.association_id,
         ip_owner_id=address.account_id,
-        public_dns_name="",
+        public_dns_name=view.public_dns_name,
         public_ip=address.public_ip,
     )
 
@@ -132,7 +145,7 @@ def instance_interface(view: InterfaceView) -> ec2.InstanceNetworkInterface:
         None
         if address is None
         else ec2.InstanceNetworkInterfaceAssociation(
-            ip_owner_id=address.account_id, public_dns_name="", public_ip=address.public_ip
+            ip_owner_id=address.account_id, public_dns_name=view.public_dns_name, public_ip=address.public_ip
         )
     )
     return ec2.InstanceNetworkInterface(
