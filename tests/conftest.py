@@ -11,7 +11,7 @@ from amiable.model.principal import Principal
 from amiable.services import Services
 from tests.support.boots import Boots, Note, noter
 from tests.support.proofs import Proofs
-from tests.support.server import Server
+from tests.support.server import Server, serving
 from tests.support.services import make_account, open_services
 
 
@@ -97,9 +97,5 @@ def administrator(services: Services) -> Principal:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real server on an empty data directory and a free port, one a module."""
-    running = Server(tmp_path_factory.mktemp("s") / "data").start()
-    try:
+    with serving(Server(tmp_path_factory.mktemp("s") / "data")) as running:
         yield running
-    finally:
-        left = running.close()
-    assert left == [], left

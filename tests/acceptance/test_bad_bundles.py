@@ -23,7 +23,7 @@ from amiable.database import accounts, schema
 from amiable.services import Services
 from tests.support import journey
 from tests.support.cases import cases_dir
-from tests.support.server import Server
+from tests.support.server import Server, serving
 from tests.support.services import open_services
 
 ACCOUNT = "123456789012"
@@ -176,8 +176,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Ended]]:
     for bits in ("", "-1024"):
         data = tmp_path_factory.mktemp("s") / "data"
         prepare(data, bits)
-        server = Server(data).start()
-        try:
+        with serving(Server(data)) as server:
             ec2, s3 = server.client("ec2"), server.client("s3")
             outcomes = register_all(ec2, s3, [name for name in EXPECTED if bits_of(name) == bits])
             if not bits:
@@ -185,9 +184,6 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Ended]]:
                 words = {"VirtualizationType": "paravirtual"}
                 outcomes["no kernel"] = register(ec2, "no kernel", location, **words)
                 outcomes["chosen kernel"] = register(ec2, "chosen kernel", location, KernelId=kernel, **words)
-        finally:
-            left = server.close()
-        assert left == []
         found.append(look_at(data, outcomes, server.log_text()))
     yield found
 

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from tests.support import journey
 from tests.support.cases import cases_dir
 from tests.support.holdings import Holdings, holdings
-from tests.support.server import Server
+from tests.support.server import Server, serving
 
 MIB = 1 << 20
 END_SECONDS_MAX = 60.0
@@ -44,13 +44,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         (tools / name).chmod(0o755)
     path = f"{tools}:{os.environ['PATH']}"
     assert [shutil.which(name, path=path) for name in TOOLS] == [str(tools / name) for name in TOOLS]
-    server = Server(folder / "data", environment={"PATH": path}).start()
-    try:
+    with serving(Server(folder / "data", environment={"PATH": path})) as server:
         server.client("s3").create_bucket(Bucket="disks")
         yield Watched(server, path, calls)
-    finally:
-        left = server.close()
-    assert left == []
     assert not calls.exists(), calls.read_text()
 
 

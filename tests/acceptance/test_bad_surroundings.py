@@ -16,7 +16,7 @@ from tests.support import journey
 from tests.support.guests import tiny_guest
 from tests.support.holdings import holdings
 from tests.support.ordinary_user import ordinary_server
-from tests.support.server import Server
+from tests.support.server import Server, serving
 
 MIB = 1 << 20
 END_SECONDS_MAX = 60.0
@@ -89,8 +89,7 @@ def test_a_missing_qemu_ends_the_launch_with_its_name_and_doctor_tells(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent = "/nonexistent/qemu-system-x86_64"
-    server = Server(tmp_path_factory.mktemp("s") / "data", arguments=("--qemu", absent)).start()
-    try:
+    with serving(Server(tmp_path_factory.mktemp("s") / "data", arguments=("--qemu", absent))) as server:
         image = journey.amiable(server, "image", "import", str(small_disk(tmp_path)), "--name", "small").stdout.strip()
         before = holdings(server)
         ec2 = server.client("ec2")
@@ -109,9 +108,6 @@ def test_a_missing_qemu_ends_the_launch_with_its_name_and_doctor_tells(
         assert asked.returncode == 1 and f"{absent} is not installed: no launch can succeed" in asked.stdout
         monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
         looked = journey.amiable(server, "doctor", check=False)
-    finally:
-        left = server.close()
-    assert left == []
     assert looked.returncode == 1
     line = next(line for line in looked.stdout.splitlines() if "qemu-system-x86_64" in line)
     assert line.startswith("broken") and "not installed" in line
@@ -174,8 +170,7 @@ def test_an_import_into_a_full_disk_is_refused_by_name_and_works_once_there_is_s
     small_file_system: Path, tmp_path: Path
 ) -> None:
     disk = small_disk(tmp_path, 16 * MIB)
-    server = Server(small_file_system / "data").start()
-    try:
+    with serving(Server(small_file_system / "data")) as server:
         ec2, s3, ebs = server.client("ec2"), server.client("s3"), server.client("ebs")
         s3.create_bucket(Bucket="disks")
         s3.put_object(Bucket="disks", Key="disk", Body=disk.read_bytes())
@@ -208,15 +203,11 @@ def test_an_import_into_a_full_disk_is_refused_by_name_and_works_once_there_is_s
         image = journey.amiable(server, "image", "import", str(disk), "--name", "large").stdout.strip()
         assert journey.snapshot_digest(server, journey.root_snapshot(server, image))
         assert "Traceback" not in server.log_text()
-    finally:
-        left = server.close()
-    assert left == []
 
 
 @pytest.mark.boot
 def test_a_guest_that_runs_out_of_space_stands_still_with_a_reason_and_goes_on(small_file_system: Path) -> None:
-    server = Server(small_file_system / "data").start()
-    try:
+    with serving(Server(small_file_system / "data")) as server:
         ec2 = server.client("ec2")
         image = journey.amiable(server, "image", "import", str(tiny_guest().hvm), "--name", "tiny").stdout.strip()
         ballast = fill(small_file_system, MIB)
@@ -237,6 +228,3 @@ def test_a_guest_that_runs_out_of_space_stands_still_with_a_reason_and_goes_on(s
         journey.wait_until("the guest to go on", lambda: True if reason() is None else None)
         journey.wait_for_console(server, instance, "amiable-tiny: ready")
         journey.terminate(server, instance)
-    finally:
-        left = server.close()
-    assert left == []

@@ -15,7 +15,7 @@ from tests.acceptance.test_xen_journey import add_kernel
 from tests.support import journey
 from tests.support.boots import Note, boot_since
 from tests.support.guests import debian_guest, facts_of, house_disk, paravirtual
-from tests.support.server import Server
+from tests.support.server import Server, serving
 from tests.support.xen import xen_server
 
 pytestmark = [pytest.mark.boot, pytest.mark.slow, pytest.mark.matrix]
@@ -58,10 +58,8 @@ def system_of(guest: str) -> System:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = xen_server(tmp_path_factory.mktemp("s"))
-    yield running
-    left = running.close()
-    assert left == []
+    with serving(xen_server(tmp_path_factory.mktemp("s"))) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

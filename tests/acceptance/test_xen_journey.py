@@ -12,7 +12,7 @@ import pytest
 from tests.support import journey
 from tests.support.boots import Note, boot_since
 from tests.support.guests import tiny_guest
-from tests.support.server import Server
+from tests.support.server import Server, serving
 from tests.support.xen import xen_server
 
 UNDER_XEN = [{"ResourceType": "instance", "Tags": [{"Key": "amiable:hardware-profile", "Value": "xen-pv"}]}]
@@ -20,10 +20,8 @@ UNDER_XEN = [{"ResourceType": "instance", "Tags": [{"Key": "amiable:hardware-pro
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = xen_server(tmp_path_factory.mktemp("s"))
-    yield running
-    left = running.close()
-    assert left == []
+    with serving(xen_server(tmp_path_factory.mktemp("s"))) as running:
+        yield running
 
 
 def add_kernel(server: Server, path: Path, name: str, kind: str = "kernel") -> str:

@@ -23,7 +23,7 @@ from tests.support.journey import (
     wait_for_state,
     wait_until,
 )
-from tests.support.server import Server, processes_of
+from tests.support.server import Server, processes_of, serving
 
 pytestmark = pytest.mark.boot
 
@@ -33,12 +33,8 @@ READY = "amiable-tiny: ready"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Each guest with a holder of its own; routed ones: ``tests/acceptance/test_routed_journey.py``."""
-    running = Server(tmp_path_factory.mktemp("s") / "data", arguments=("--network", "namespace")).start()
-    try:
+    with serving(Server(tmp_path_factory.mktemp("s") / "data", arguments=("--network", "namespace"))) as running:
         yield running
-    finally:
-        left = running.close()
-    assert left == [], left
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,16 @@ class Server:
                 time.sleep(0.1)
         assert processes_of(self.data) == {}
         return [words for words in left.values() if "amiable.server.exporter" not in words]
+
+
+@contextlib.contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """``server`` while it runs; ended with the block, which fails where the server then left a process."""
+    try:
+        yield server.start()
+    finally:
+        left = server.close()
+    assert left == [], left
 
 
 def processes_of(data: Path) -> dict[int, str]:

@@ -10,5 +10,5 @@ APPLIANCE: Final = guest_cache() / "appliance"
 
 
 def xen_server(folder: Path) -> Server:
-    """A server that is started; its appliance is the cache's."""
-    return Server(folder / "data", environment={"AMIABLE_APPLIANCE": str(APPLIANCE)}).start()
+    """A server that is not started; its appliance is the cache's."""
+    return Server(folder / "data", environment={"AMIABLE_APPLIANCE": str(APPLIANCE)})

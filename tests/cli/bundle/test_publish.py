@@ -16,19 +16,15 @@ from amiable.cli.bundle.publish import register_once
 from amiable.database import schema
 from amiable.model.units import BLOCK_BYTES, MIB
 from tests.support import journey
-from tests.support.server import Server, shell_environment
+from tests.support.server import Server, serving, shell_environment
 from tests.support.services import open_services
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server of the test's own, for it is ended in the middle."""
-    running = Server(tmp_path / "server" / "data").start()
-    try:
+    with serving(Server(tmp_path / "server" / "data")) as running:
         yield running
-    finally:
-        left = running.close()
-    assert left == [], left
 
 
 @pytest.fixture
