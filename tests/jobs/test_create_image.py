@@ -1,5 +1,6 @@
 """The job that shuts a guest down for its image, where there is no machine: what it hands on, and what it leaves when it cannot."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from amiable.jobs import context as context_module
 from amiable.jobs.context import JobContext, Later
 from amiable.jobs.registry import JOBS
 from amiable.rules.lifecycle import Event
+from amiable.vm import tpm
+from amiable.vm.launcher import boot_id
 from tests.conformance.test_create_image import BOOTED, Hand, hands, owner
 from tests.support.work import run_jobs
 
@@ -96,3 +99,14 @@ def test_a_job_that_is_given_up_fails_the_image_with_the_words(owner: Hand) -> N
     assert found["StateReason"]["Message"] == "Server.InternalError: five tries"
     snapshot = owner.snapshot(found["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"])
     assert (snapshot["State"], snapshot["StateMessage"]) == ("error", "five tries")
+
+
+def test_a_guest_whose_machine_would_end_at_the_reset_is_not_shut_down_for_its_image(owner: Hand) -> None:
+    instance, image, context = begun(owner, "without a TPM")
+    folder = owner.services.data / "instances" / instance
+    folder.mkdir()
+    (folder / tpm.RECORD).write_text(json.dumps({"pid": 1, "start_ticks": 0, "boot_id": boot_id()}))
+    JOBS[KIND].run(context)
+    found = image_of(owner, image)
+    assert found["State"] == "failed" and "its TPM (swtpm) has ended" in found["StateReason"]["Message"]
+    assert "off_asked_at" not in context.data, "nobody pressed the button"

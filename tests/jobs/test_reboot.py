@@ -12,9 +12,11 @@ import pytest
 from amiable.database import instances, jobs
 from amiable.jobs import reboot
 from amiable.jobs.context import Interrupted, JobContext, Later
-from amiable.model.instance import Instance
+from amiable.model.instance import Instance, State
 from amiable.model.principal import Principal
 from amiable.services import Services
+from amiable.vm import tpm
+from amiable.vm.launcher import boot_id
 from tests.server.fake_machine import running_instance, serving
 from tests.support.clock import Clock
 from tests.support.work import run_on
@@ -144,3 +146,16 @@ def test_a_server_that_died_around_the_reset_is_followed_by_no_second_one(
     with contextlib.suppress(Interrupted):
         reboot.reboot(place.job())
     assert place.machine.told == told
+
+
+def test_a_machine_whose_tpm_has_ended_is_started_anew_and_not_reset(place: Place) -> None:
+    """A reset would end its QEMU."""
+    record = {"pid": 1, "start_ticks": 0, "boot_id": boot_id()}
+    (place.services.data / "instances" / place.instance_id / tpm.RECORD).write_text(json.dumps(record))
+    place.reboot()
+    assert place.machine.told == ["system_powerdown"]
+    row = place.instance()
+    assert row.state is State.PENDING and row.reached_metadata_at is None and row.rebooted_at is not None
+    assert "TPM" in str(row.state_reason_message)
+    with place.services.database.read() as c:
+        assert jobs.is_live(c, f"{place.instance_id}:boot")

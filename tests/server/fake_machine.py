@@ -21,7 +21,7 @@ END_SECONDS_MAX = 30
 PACKET_BYTES_MAX = 4096
 
 
-def running_instance(services: Services, principal: Principal, **facts: str) -> str:
+def running_instance(services: Services, principal: Principal, **facts: str | int) -> str:
     """A running instance whose record names this process."""
     instance_id = run_one(services, principal, make_image(services, principal))
     with services.database.write() as c:

@@ -18,6 +18,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from amiable.api.amiable import ssh_host_keys
+from amiable.api.ec2.instance_status import describe_instance_status
 from amiable.database import instances, jobs, metering, product_codes, schema
 from amiable.model.instance import Instance, Reason, State
 from amiable.model.principal import Principal
@@ -30,7 +31,8 @@ from amiable.services import Services
 from amiable.vm import tpm
 from amiable.vm.console import LOG_BYTES_MAX
 from amiable.vm.host_keys import BEGIN, END
-from amiable.vm.process import QEMU_RECORD, identity_of
+from amiable.vm.process import QEMU_RECORD, Process, identity_of
+from amiable.wire.generated import ec2
 from tests.server.fake_machine import running_instance, serving
 from tests.support.services import make_account, open_services
 from tests.support.steady import SimulatedHost
@@ -96,7 +98,7 @@ class Place:
 
 @pytest.fixture
 def place(services: Services, principal: Principal) -> Iterator[Place]:
-    instance_id = running_instance(services, principal, network="guestfwd", boot="1")
+    instance_id = running_instance(services, principal, network="guestfwd", boot=1)
     folder = services.data / "instances" / instance_id
     (folder / "console.log").write_bytes(b"")
     (folder / "qemu.log").write_bytes(b"")
@@ -168,23 +170,63 @@ def test_a_full_disk_pauses_with_a_reason_and_space_resumes_without_one(
     assert place.monitor.told.count("cont") == 1 and place.monitor.status == "running"
 
 
-def test_a_tpm_that_ends_alone_is_named_once_and_its_guest_goes_on(place: Place) -> None:
-    folder = place.services.data / "instances" / place.instance_id
+def end_tpm(place: Place) -> None:
+    """The instance's swtpm has ended by itself."""
     with subprocess.Popen(["sleep", "600"]) as swtpm:
         record = identity_of(swtpm.pid)
-        about = {"pid": record.pid, "start_ticks": record.start_ticks, "boot_id": record.boot_id}
-        (folder / tpm.RECORD).write_text(json.dumps(about))
-        place.supervisor.look()
-        assert place.row().state_reason_code is None
         swtpm.kill()
+    about = {"pid": record.pid, "start_ticks": record.start_ticks, "boot_id": record.boot_id}
+    (place.services.data / "instances" / place.instance_id / tpm.RECORD).write_text(json.dumps(about))
+
+
+def test_a_tpm_that_ends_alone_is_named_as_long_as_it_is_so_and_impairs_the_system(
+    place: Place, principal: Principal
+) -> None:
+    def system() -> tuple[str | None, str | None]:
+        request = ec2.DescribeInstanceStatusRequest(instance_ids=[place.instance_id])
+        (found,) = describe_instance_status(place.services, principal, request).instance_statuses or []
+        assert found.system_status is not None and found.instance_status is not None
+        return found.system_status.status, found.instance_status.status
+
+    place.supervisor.look()
+    assert place.row().state_reason_code is None and system() == ("ok", "ok")
+    end_tpm(place)
     place.supervisor.look()
     row = place.row()
     assert row.state is State.RUNNING and row.state_reason_code == "Server.InternalError"
     assert "Its TPM (swtpm) ended by itself" in str(row.state_reason_message)
+    assert system() == ("impaired", "ok") and row.impaired_at is not None
+    with place.services.database.write() as c:  # another reason came, and is over
+        instances.set_reason(c, place.instance_id, Reason("Other", "another"))
+    place.supervisor.look()
+    assert place.row().state_reason_code == "Other"
     with place.services.database.write() as c:
         instances.set_reason(c, place.instance_id, None)
     place.supervisor.look()
-    assert place.row().state_reason_code is None, "said once"
+    assert "TPM" in str(place.row().state_reason_message)
+
+
+@pytest.mark.parametrize(
+    ("says", "has_tpm", "state", "job"),
+    [
+        ("qemu-system-x86_64: tpm-emulator: Could not stop TPM: Input/output error\n", False, State.PENDING, "boot"),
+        ("qemu-system-x86_64: tpm-emulator: Could not stop TPM: Input/output error\n", True, State.STOPPING, "stop"),
+        ("qemu-system-x86_64: something else\n", False, State.STOPPING, "stop"),
+    ],
+    ids=["reset", "with-tpm", "crash"],
+)
+def test_a_machine_that_could_not_be_reset_without_its_tpm_is_started_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch, says: str, has_tpm: bool, state: State, job: str
+) -> None:
+    (place.services.data / "instances" / place.instance_id / "qemu.log").write_text(says)
+    if not has_tpm:
+        end_tpm(place)
+    monkeypatch.setattr(Process, "is_alive", lambda _: False)
+    place.supervisor.look()
+    row = place.row()
+    assert row.state is state
+    with place.services.database.read() as c:
+        assert jobs.is_live(c, f"{place.instance_id}:{job}")
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,28 @@
 """An instance's TPM: a real swtpm, no guest."""
 
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from amiable.model.hardware import Tpm
+from amiable.rules import qemu_command
+from amiable.rules.lifecycle import QEMU_ON_TPM
 from amiable.rules.tpm_commands import TEMPLATES, der_of
-from amiable.vm import tpm
+from amiable.vm import machine, tpm
 from amiable.vm.directory import LOG, Directory, locked, make_directory, open_directory
-from amiable.vm.tpm import KEYS, TpmFailed, end_tpm, find_tpm, read_keys, start_tpm
+from amiable.vm.process import identity_of
+from amiable.vm.qmp import QmpError, QmpGone
+from amiable.vm.tpm import KEYS, TpmFailed, end_tpm, find_tpm, has_ended_alone, read_keys, start_tpm
 
 INSTANCE = "i-0123456789abcdef0"
 TPM = Tpm()
+SECONDS_MAX = 60
 
 
 @pytest.fixture
@@ -102,3 +109,32 @@ def test_keys_that_are_none_are_made_anew(directory: Directory, body: bytes) -> 
     assert read_keys(directory) is None
     assert set(TEMPLATES) == {"rsa-2048", "ecc-sec-p384"}
     assert tpm.KEYS_BYTES_MAX > 2000
+
+
+def test_a_qemu_whose_tpm_has_ended_ends_at_a_reset_and_says_why(directory: Directory) -> None:
+    """What a reboot without a TPM comes to: QEMU takes no other one (``chardev-change`` is refused), and does not survive the reset."""
+    start(directory)
+    process = find_tpm(directory)
+    assert process is not None
+    words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-accel", "tcg", "-m", "64M"]
+    words += ["-display", "none", "-qmp", "unix:qmp.sock,server=on,wait=off"]
+    words += [word for pair in qemu_command._tpm(TPM) for word in pair]
+    with (directory.path / LOG).open("wb") as log, subprocess.Popen(words, cwd=directory.path, stderr=log) as running:
+        try:
+            found = identity_of(running.pid)
+            with machine.monitor(directory, found, wait_seconds=SECONDS_MAX) as qmp:
+                assert process.end(wait_seconds=SECONDS_MAX)
+                assert has_ended_alone(directory)
+                with pytest.raises(QmpError, match="hotswap"):
+                    qmp.execute("chardev-change", id="tpm", backend=another_socket())
+                with contextlib.suppress(QmpGone):
+                    qmp.execute("system_reset")
+            assert running.wait(SECONDS_MAX) != 0
+        finally:
+            running.kill()
+    assert QEMU_ON_TPM in machine.last_words(directory)
+
+
+def another_socket() -> dict[str, object]:
+    """A backend like the TPM's, as if a new swtpm listened there."""
+    return {"type": "socket", "data": {"addr": {"type": "unix", "data": {"path": TPM.socket}}, "server": False}}

@@ -115,7 +115,7 @@ def set_state(
         values |= {"state_reason_code": None, "state_reason_message": None, "transition_reason": ""}
     if event is Event.START_ASKED:
         values |= {"launched_at": now, "rebooted_at": None, "reached_metadata_at": None}
-    if event is Event.HOST_RESTARTED:
+    if event in (Event.HOST_RESTARTED, Event.STARTED_ANEW):
         values |= {"rebooted_at": now, "reached_metadata_at": None}
     if event is Event.BOOTED:
         values |= {"boot_count": before.boot_count + 1, "state_reason_code": None, "state_reason_message": None}

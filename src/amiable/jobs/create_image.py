@@ -16,7 +16,8 @@ from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, facts_of, words
 from amiable.jobs.stop import power_off
 from amiable.model.instance import State
-from amiable.vm import machine
+from amiable.rules.lifecycle import NOT_WITHOUT_TPM
+from amiable.vm import machine, tpm
 from amiable.vm.directory import Directory, open_directory
 from amiable.vm.disk_export import DiskBusy
 from amiable.vm.machine import MachineFailed
@@ -54,6 +55,8 @@ def _shut_down_and_take(context: JobContext) -> None:
     is_off = True
     with contextlib.suppress(FileNotFoundError), open_directory(services.data, instance_id) as directory:
         if facts_of(services, instance_id).instance.state is State.RUNNING:
+            if tpm.has_ended_alone(directory):
+                raise MachineFailed(NOT_WITHOUT_TPM)
             _wait_for_others(context)
             is_off = power_off(context, directory, POWER_OFF_SECONDS_MAX)
             if not is_off:

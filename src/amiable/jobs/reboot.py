@@ -3,18 +3,20 @@
     running ──button──▶ off, or deaf for POWER_OFF_SECONDS_MAX ──checkpoint──▶ reset ──▶ running
 
 The checkpoint and the row's new beginning (nothing heard yet) are one transaction, before the reset.  The end of the server resets
-nothing: the job goes on at the next start, where a guest that was off and runs again has been reset already.
+nothing: the job goes on at the next start, where a guest that was off and runs again has been reset already.  A machine whose TPM has
+ended would end with a reset: a boot starts it anew in its place.
 """
 
 import contextlib
 from typing import Final
 
-from amiable.database import instances
+from amiable.database import instances, jobs
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import facts_of
 from amiable.jobs.stop import power_off
 from amiable.model.instance import State
-from amiable.vm import machine
+from amiable.rules import lifecycle
+from amiable.vm import machine, tpm
 from amiable.vm.directory import open_directory
 
 POWER_OFF_SECONDS_MAX: Final = 60.0
@@ -38,12 +40,30 @@ def reboot(context: JobContext) -> None:
             with services.database.write() as c:
                 context.save(c, {**context.data, "was_off": was_off}, progress_percent=50)
                 instances.set_rebooted(c, instance.id, services.now())
+        if tpm.has_ended_alone(directory):
+            _start_anew(context, instance.id)
+            return
         with machine.monitor(directory, found) as qmp:
             if context.data["was_off"] and qmp.execute("query-status")["status"] == "running":
                 return
             qmp.execute("system_reset")
             if qmp.execute("query-status")["status"] != "running":
                 qmp.execute("cont")
+
+
+def _start_anew(context: JobContext, instance_id: str) -> None:
+    """Lets a boot end the machine and start another one."""
+    services = context.services
+    with services.database.write() as c:
+        context.save(c, progress_percent=90)
+        row = instances.get_instance(c, instance_id)
+        if row is None or row.state is not State.RUNNING:
+            return
+        ending = lifecycle.when_reset_without_tpm(services.now())
+        instances.set_state(c, instance_id, ending.event, now=services.now(), reason=ending.reason)
+        data, key = {"instance_id": instance_id}, f"{instance_id}:{ending.job}"
+        jobs.enqueue(c, ending.job, key, data=data, now=services.now(), host=services.host)
+    services.wake()
 
 
 def give_up(context: JobContext, why: str) -> None:

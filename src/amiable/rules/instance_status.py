@@ -5,6 +5,7 @@
     running      dead                            -                              impaired     impaired
     running      stands still (disk full), or    -                              impaired     impaired
                  its blocks are not served
+    running      its TPM has ended               as below                       impaired     as below
     running      fine                            heard of: metadata, SSH or     ok           ok
                                                  a login prompt
     running      fine                            known to have failed           ok           impaired
@@ -46,6 +47,7 @@ class Seen:
 
     is_alive: bool
     are_blocks_served: bool = True
+    has_lost_tpm: bool = False
     boot: Boot | None = None
 
 
@@ -80,7 +82,8 @@ def status_of(instance: Instance, seen: Seen, now: datetime) -> Status:
     if instance.state_reason_code == DISK_FULL or not seen.are_blocks_served:
         stuck = Check("impaired", instance.impaired_at or now)
         return Status(stuck, stuck, stuck)
-    return Status(OK, _guest(instance, seen.boot, now), OK)
+    system = Check("impaired", instance.impaired_at or now) if seen.has_lost_tpm else OK
+    return Status(system, _guest(instance, seen.boot, now), OK)
 
 
 def _guest(instance: Instance, boot: Boot | None, now: datetime) -> Check:

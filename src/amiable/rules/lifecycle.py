@@ -11,6 +11,7 @@
                   └─────────────────────────── start-asked ───────────────────────────────┘
 
     running ──host-restarted──▶ pending: its process ended with the host's last boot, and the policy brings it back
+    running ──started-anew────▶ pending: a reboot that its QEMU does not survive, for its TPM has ended
 
 Asking again for what is so, or is under way, changes nothing (``stop-asked`` when stopped, ``terminate-asked`` when
 terminated), and neither does a job that runs twice (``stopped`` when stopped).  The absence of an arrow is a refusal.  Source: EC2 user guide, "Instance state changes".
@@ -38,6 +39,7 @@ class Event(StrEnum):
     GUEST_POWERED_OFF = "guest-powered-off"
     PROCESS_DIED = "process-died"
     HOST_RESTARTED = "host-restarted"  # its process ended with the host; it is started again
+    STARTED_ANEW = "started-anew"  # its QEMU cannot be reset; another takes its place
     REBOOT_ASKED = "reboot-asked"
     STOP_ASKED = "stop-asked"
     STOPPED = "stopped"
@@ -60,6 +62,7 @@ NEXT: Final[Mapping[tuple[State, Event], State]] = {
     (State.RUNNING, Event.GUEST_POWERED_OFF): State.STOPPING,
     (State.RUNNING, Event.PROCESS_DIED): State.STOPPING,
     (State.RUNNING, Event.HOST_RESTARTED): State.PENDING,
+    (State.RUNNING, Event.STARTED_ANEW): State.PENDING,
     (State.RUNNING, Event.TERMINATE_ASKED): State.SHUTTING_DOWN,
     (State.STOPPING, Event.STOP_ASKED): State.STOPPING,
     (State.STOPPING, Event.STOPPED): State.STOPPED,
@@ -140,9 +143,21 @@ NO_MEMORY: Final = ("Cannot allocate memory", "cannot set up guest memory")
 DISK_FULL: Final = "Server.InsufficientVolumeCapacity"
 """The reason's code while a guest stands still because its disk cannot grow on the host's."""
 
-_TPM_WORDS: Final = "Its TPM (swtpm) ended by itself; the guest runs on without it. Stop and start the instance: its TPM's state is kept."
+_TPM_WORDS: Final = "Its TPM (swtpm) ended by itself; the guest runs on without it. Reboot the instance, or stop and start it: its TPM's state is kept."
 TPM_ENDED: Final = Reason("Server.InternalError", f"Server.InternalError: {_TPM_WORDS}")
 """A running instance's reason."""
+NOT_WITHOUT_TPM: Final = "its TPM (swtpm) has ended, and its machine cannot be reset without. Reboot the instance first, or ask for an image without a reboot"
+QEMU_ON_TPM: Final = "tpm-emulator"
+"""How QEMU begins what it says of a TPM; one whose TPM has ended ends itself where its guest is reset."""
+
+
+def when_reset_without_tpm(now: datetime) -> Ending:
+    """The guest is to begin anew, and its TPM is gone: so is its QEMU, and another one with another TPM takes its place."""
+    code = "Server.InternalError"
+    return Ending(Event.STARTED_ANEW, Reason(code, f"{code}: {_ANEW}", _at(code, now)), "boot")
+
+
+_ANEW: Final = "Its TPM (swtpm) had ended by itself, so its machine is started anew for the reboot"
 
 
 def user_initiated(event: Event, now: datetime) -> Reason:

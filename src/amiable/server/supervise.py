@@ -9,7 +9,8 @@
     guest: a reset of its own          → its first words are awaited anew
     holder: gone                       → started again in the namespace that QEMU still holds; no request is lost
     routed guests                      → ``server/fabrics``: their agents kept, the rules of their groups enforced
-    swtpm: its process ends            → a state reason; the guest is without it until its next start
+    swtpm: its process ends            → a state reason; the guest is without it until its next start or reboot
+    QEMU: ends at a reset, without TPM → pending, and the job that starts it anew
     exporter: gone                     → started again on the same exports; QEMU reconnects
     a directory without an instance    → its processes are ended, it is removed
 
@@ -177,7 +178,7 @@ class Supervisor:
             watch.host_keys.begin_again()
             watch.boots.log_was_cut(console.KEPT_BYTES)
         self._keep_holder(watch.directory, watch.qemu, watch.listener)
-        self._look_at_tpm(watch)
+        self._look_at_tpm(watch, instance)
         if watch.may_be_off:
             self._check_status(watch)
         if watch.waits_for_space:
@@ -192,12 +193,12 @@ class Supervisor:
             try:
                 directory = stack.enter_context(open_directory(self._services.data, instance.id))
             except FileNotFoundError:
-                self._lost(instance, "its directory is gone")
+                self._lost(instance, None)
                 return None
             qemu = machine.find_machine(directory)
             pidfd = qemu.open() if qemu is not None else None
             if qemu is None or pidfd is None:
-                self._lost(instance, endings.words_of(directory), with_host=machine.ended_with_host(directory))
+                self._lost(instance, directory)
                 return None
             stack.callback(os.close, pidfd)
             boots = BootWatch(self._services, instance, directory, qemu)
@@ -240,11 +241,12 @@ class Supervisor:
             self._revive_at[name] = time.monotonic() + REVIVE_PAUSE_SECONDS
             log.error("%s: no network holder: %s", name, error)
 
-    def _lost(self, instance: Instance, what: str, *, with_host: bool = False) -> None:
+    def _lost(self, instance: Instance, directory: Directory | None) -> None:
+        """A running instance has no machine; a directory that is gone is None."""
         if instance.state is not State.RUNNING:
             return
-        if not with_host:
-            self._end(instance.id, what)
+        if directory is None or not machine.ended_with_host(directory):
+            self._end(instance.id, directory)
             return
         services = self._services
         ending = lifecycle.when_host_restarted(instance, services.settings.host_restart, services.now())
@@ -342,18 +344,19 @@ class Supervisor:
         return instance is None or (instance.state is not State.PENDING and not is_rebooting)
 
     def _ended(self, watch: Watch) -> None:
-        words = endings.words_of(watch.directory)
         hasten(self._services, watch.instance_id)
+        self._end(watch.instance_id, watch.directory, boot=watch.qemu.facts.get("boot"))
         self._drop(watch.instance_id)
-        self._end(watch.instance_id, words, boot=watch.qemu.facts.get("boot"))
 
-    def _end(self, instance_id: str, what: str, *, boot: int | None = None) -> None:
+    def _end(self, instance_id: str, directory: Directory | None, *, boot: int | None = None) -> None:
         """The machine has ended that was the instance's at the boot of this number: it may have been started again since."""
         with self._services.database.read() as c:
             instance = instances.get_instance(c, instance_id)
-        if instance is not None and instance.state is State.RUNNING and boot in (None, instance.boot_count):
-            log.warning("%s: %s", instance_id, what)
-            self._write(instance_id, lifecycle.when_process_died(instance, what))
+        if instance is None or instance.state is not State.RUNNING or boot not in (None, instance.boot_count):
+            return
+        ending = endings.when_died(directory, instance, self._services.now())
+        log.warning("%s: %s", instance_id, ending.reason.message)
+        self._write(instance_id, ending)
 
     def _write(self, instance_id: str, ending: Ending) -> None:
         services = self._services
@@ -380,14 +383,14 @@ class Supervisor:
                 log.info("%s: goes on, there is space again", watch.instance_id)
             self._read_events(watch)
 
-    def _look_at_tpm(self, watch: Watch) -> None:
-        """Says so of a TPM that ended alone: QEMU takes no other one, so its guest has none until the next start."""
-        if watch.has_lost_tpm or not tpm.has_ended_alone(watch.directory):
+    def _look_at_tpm(self, watch: Watch, instance: Instance) -> None:
+        """Says so of a TPM that ended alone, as long as nothing else is said: QEMU takes no other one, so a reboot starts it anew."""
+        is_well = instance.state is State.RUNNING and instance.state_reason_code is None
+        if not is_well or not tpm.has_ended_alone(watch.directory):
             return
-        watch.has_lost_tpm = True
         log.error("%s: %s", watch.instance_id, lifecycle.TPM_ENDED.message)
         with self._services.database.write() as c:
-            instances.set_reason(c, watch.instance_id, lifecycle.TPM_ENDED)
+            instances.set_reason(c, watch.instance_id, lifecycle.TPM_ENDED, at=self._services.now())
 
     def _keep_exporter(self) -> None:
         if exporter.find(self._services.data) is None and (self._services.data / "exporter" / "exports.json").exists():

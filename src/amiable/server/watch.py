@@ -26,7 +26,6 @@ class Watch:
     listener: socket.socket | None = None
     has_reason: bool = False
     waits_for_space: bool = False
-    has_lost_tpm: bool = False
     is_behind: bool = False  # there may be more events than were read
     may_be_off: bool = False  # its guest was off when it was last asked, or it could not be asked
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)

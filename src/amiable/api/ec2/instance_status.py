@@ -18,7 +18,7 @@ from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.rules.instance_status import REACHABILITY, Check, Seen, Status, status_of
 from amiable.services import Services
-from amiable.vm import exporter, machine
+from amiable.vm import exporter, machine, tpm
 from amiable.vm.directory import open_directory
 from amiable.wire.generated import ec2
 
@@ -92,20 +92,21 @@ def check(services: Services, instance: Instance, boot: Boot | None, zone_id: st
     if instance.state is not State.RUNNING:
         seen = Seen(is_alive=False)
     else:
-        is_alive, is_served = look(services, instance.id)
-        seen = Seen(is_alive, is_served, boot)
+        seen = look(services, instance.id, boot)
     return Checked(instance, zone_id, status_of(instance, seen, services.now()))
 
 
-def look(services: Services, instance_id: str) -> tuple[bool, bool]:
-    """Whether the QEMU that the instance's directory names lives, and whether the blocks that it reads are served."""
+def look(services: Services, instance_id: str, boot: Boot | None) -> Seen:
+    """Whether the QEMU that the instance's directory names lives, with its TPM, and whether the blocks that it reads are served."""
     try:
         with open_directory(services.data, instance_id) as directory:
             is_alive = machine.find_machine(directory) is not None
             needs_exporter = any(path.suffix == ".nbd" for path in directory.path.iterdir())
+            has_lost_tpm = tpm.has_ended_alone(directory)
     except OSError:
-        return False, False
-    return is_alive, not needs_exporter or exporter.find(services.data) is not None
+        return Seen(is_alive=False, are_blocks_served=False)
+    is_served = not needs_exporter or exporter.find(services.data) is not None
+    return Seen(is_alive, are_blocks_served=is_served, has_lost_tpm=has_lost_tpm, boot=boot)
 
 
 def _key(it: Checked) -> str:
