@@ -6,12 +6,15 @@
 
 Writers go one after the other, as SQLite has it, each seeing what those before it changed.  One that raises undoes its own changes
 only: back to its savepoint; the first has none, as nothing stands before it.  Savepoints are left to the commit, one inside the
-other: each statement saved is a time that the interpreter's lock is not handed over while others wait for the turn.  None is told that it has written before the commit of its group is on disk; where that fails, all of the group are told.  A
-transaction that SQLite gives up by itself (a full disk) takes the whole group with it: what follows begins anew.
+other: with each statement the interpreter's lock goes over to another thread, while writers wait for the turn.
+
+None is told that it has written before the commit of its group is on disk; where that fails, all of the group are told.  A writer
+that waits for it in its thread is woken; one that leaves its answer behind (``answer``) is told by who commits, and no thread waits.
+A transaction that SQLite gives up by itself (a full disk) takes the whole group with it: what follows begins anew.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -28,6 +31,10 @@ class Abandoned(Exception):
     """The group's transaction was given up before it could commit."""
 
 
+Listener = Callable[[Exception | None], None]
+"""Is told why a group's changes are not on disk, None where they are; raises nothing."""
+
+
 class Group:
     """One transaction and how many have written in it; ended when it is on disk, or failed."""
 
@@ -35,8 +42,10 @@ class Group:
         self.connection = connection
         self.transaction = connection.begin()
         self.writers = 0  # whose changes stand
-        self.ended = threading.Event()
         self.error: Exception | None = Abandoned()
+        self._ended = threading.Event()
+        self._telling = threading.Lock()
+        self._listeners: list[Listener] = []
 
     @property
     def driver(self) -> Any:
@@ -84,8 +93,27 @@ class Group:
             self.error = error
             self.connection.invalidate()  # SQLite may still be in the transaction
             self.connection.close()
-        finally:
-            self.ended.set()
+
+    def tell(self) -> None:
+        """Says to all of the group, once it has ended, what came of it."""
+        with self._telling:
+            self._ended.set()
+            listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener(self.error)
+
+    def listen(self, listener: Listener) -> None:
+        """Has ``listener`` told, in order of asking, by the thread that ends the group; at once where it has ended."""
+        with self._telling:
+            has_ended = self._ended.is_set()
+            if not has_ended:
+                self._listeners.append(listener)
+        if has_ended:
+            listener(self.error)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the group ends within ``seconds``."""
+        return self._ended.wait(seconds)
 
 
 class CommitGroups:
@@ -111,16 +139,22 @@ class CommitGroups:
                 self._connection = None
 
     @contextmanager
-    def write(self, options: Mapping[str, Any]) -> Iterator[Connection]:
-        """A writer's turn; what it changed is on disk when the block has ended without raising."""
+    def join(self, options: Mapping[str, Any]) -> Iterator[Group]:
+        """A writer's turn in a group: its changes stand when the block has ended without raising, and are not on disk yet."""
         self._take_turn()
         try:
             group = self._group = self._group or self._begin(options)
-            with group.writer() as connection:
-                yield connection
+            with group.writer():
+                yield group
         finally:
             self._end_turn()
-        self._await(group)
+
+    def wait(self, group: Group) -> None:
+        """Until what stands in the group is on disk; raises what kept it from there."""
+        while not group.wait(LOOK_SECONDS):
+            self._end_left()
+        if group.error is not None:
+            raise group.error
 
     def _begin(self, options: Mapping[str, Any]) -> Group:
         connection, self._connection = self._connection or self._engine.connect(), None
@@ -133,28 +167,33 @@ class CommitGroups:
     def _take_turn(self) -> None:
         with self._counting:
             self._waiting += 1
+        has_turn = False
         try:
-            if not self._turn.acquire(timeout=self._wait_seconds_max):
-                raise TimeoutError(f"Another writer has held the database for {self._wait_seconds_max:g} seconds.")
+            has_turn = self._turn.acquire(timeout=self._wait_seconds_max)
         finally:
             with self._counting:
                 self._waiting -= 1
+            if not has_turn:
+                self._end_left()
+        if not has_turn:
+            raise TimeoutError(f"Another writer has held the database for {self._wait_seconds_max:g} seconds.")
+
+    def _end_left(self) -> None:
+        """Ends a group that was left to a writer who waited, and who gave up before the turn came."""
+        if self._turn.acquire(blocking=False):
+            self._end_turn()
 
     def _end_turn(self) -> None:
         """Hands the turn on; commits first where nobody waits, or the group is large enough."""
+        group = self._group
+        is_over = group is not None and (not group.is_open or not self._waiting or group.writers >= WRITERS_MAX)
         try:
-            group = self._group
-            if group is not None and (not group.is_open or not self._waiting or group.writers >= WRITERS_MAX):
+            if group is not None and is_over:
                 self._group = self._connection = None
                 group.end()
                 if group.error is None and not group.connection.closed:
                     self._connection = group.connection
         finally:
             self._turn.release()
-
-    def _await(self, group: Group) -> None:
-        while not group.ended.wait(LOOK_SECONDS):
-            if self._turn.acquire(blocking=False):
-                self._end_turn()
-        if group.error is not None:
-            raise group.error
+            if group is not None and is_over:
+                group.tell()

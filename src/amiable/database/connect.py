@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.types import TypeDecorator
 
+from amiable.database.answer import ANSWER, Answer, wait_for_own_changes
 from amiable.database.commit_group import CommitGroups
 from amiable.database.statement import Row, Statement, run_text
 from amiable.database.steady_clock import read_steady
@@ -77,6 +78,7 @@ class Database:
 
         On SQLite it takes microseconds, where :meth:`read` takes a tenth of a millisecond to begin and to end.
         """
+        wait_for_own_changes()
         if self._groups is None:
             with self.read() as c:
                 return statement.all(c, **values)
@@ -88,6 +90,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads: one consistent view."""
+        wait_for_own_changes()
         with self.engine.connect() as connection:
             yield connection
             connection.rollback()
@@ -95,23 +98,37 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes: committed and on disk when the block ends, undone when it raises."""
-        options, rider = {"amiable_write": True, "amiable_steady": self.steady}, RIDER.get()
-        committed = None
-        with self._transaction(options) as connection:
+        with self._change(None) as connection:
             yield connection
-            if rider is not None:
-                committed = rider(connection)
-        if committed is not None:
-            committed()
 
     @contextmanager
-    def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
-        if self._groups is not None:
-            with self._groups.write(options) as connection:
-                yield connection
-        else:
+    def write_and_answer(self) -> Iterator[Connection]:
+        """The same, for a call that does nothing behind the block but answer: the answer waits for the disk, and not its thread.
+
+        Whatever must not be before the change is on disk (files that go, workers that are woken) needs :meth:`write`.
+        """
+        with self._change(ANSWER.get()) as connection:
+            yield connection
+
+    @contextmanager
+    def _change(self, answer: Answer | None) -> Iterator[Connection]:
+        wait_for_own_changes()
+        options, rider = {"amiable_write": True, "amiable_steady": self.steady}, RIDER.get()
+        committed, groups = None, self._groups
+        if groups is None:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
+                committed = None if rider is None else rider(connection)
+        else:
+            with groups.join(options) as group:
+                yield group.connection
+                committed = None if rider is None else rider(group.connection)
+            if answer is not None:
+                answer.hold(groups, group, committed)
+                return
+            groups.wait(group)
+        if committed is not None:
+            committed()
 
     def close(self) -> None:
         """Closes every pooled connection."""

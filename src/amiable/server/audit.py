@@ -76,5 +76,5 @@ async def end(services: Services, watch: Watch, error_code: str | None, status: 
 
 
 def _append(services: Services, call: Call, outcome: Outcome, error_code: str | None) -> None:
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         events.insert_event(c, call.event(outcome, error_code))

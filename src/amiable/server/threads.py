@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 
 import anyio
 
+from amiable.database.answer import ANSWER, Answer
+
 T = TypeVar("T")
 
 
@@ -31,14 +33,22 @@ class Work:
     future: "asyncio.Future[Any]"
 
     def perform(self) -> None:
-        """Calls, and tells the loop what came of it."""
-        result, failure = None, None
+        """Calls, and tells the loop what came of it, once what was written is on disk."""
+        answer, result, failure = Answer(), None, None
         try:
-            result = self.context.run(self.function)
+            result = self.context.run(self._call, answer)
         except BaseException as error:  # noqa: BLE001 - handed on to who waits
             failure = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
-            self.loop.call_soon_threadsafe(self._settle, result, failure)
+
+        def deliver(error: Exception | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+                self.loop.call_soon_threadsafe(self._settle, result, failure or error)
+
+        answer.deliver(deliver)
+
+    def _call(self, answer: Answer) -> Any:
+        ANSWER.set(answer)
+        return self.function()
 
     def _settle(self, result: Any, failure: BaseException | None) -> None:
         if self.future.cancelled():

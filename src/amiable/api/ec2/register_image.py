@@ -83,7 +83,7 @@ def _from_snapshots(
     register.check_kernel_ids(request.kernel_id, request.ramdisk_id, hardware.virtualization_type)
     devices = [requested_device(mapping) for mapping in request.block_device_mappings]
     wanted = register.snapshot_ids_of(devices)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         mine = snapshots.list_with_codes(c, account_id=principal.account_id, region=principal.region, ids=wanted)
         known = {snapshot.id: snapshot for snapshot, _ in mine}
         register.check_snapshots(wanted, known)
