@@ -42,7 +42,7 @@ GRUB_MENU: Final = f"""\
 serial --unit=0 --speed=115200
 terminal_input serial console
 terminal_output serial console
-linux /vmlinuz root=LABEL={LABEL} ro console=tty0 console=hvc0 console=ttyS0,115200 net.ifnames=0 panic=5 quiet
+linux /vmlinuz root=LABEL={LABEL} ro console=tty0 console=hvc0 console=ttyS0,115200 panic=5 quiet
 initrd /initrd.img
 boot
 """
@@ -60,10 +60,15 @@ SHARED: Final = {
 }
 
 MODULES_FOLDER: Final = "usr/share/initramfs-tools/modules.d"
+LINKS_FOLDER: Final = "etc/systemd/network"
 EARLY_COMMANDS: Final = (
     f'mkdir -p "$1/{MODULES_FOLDER}" && printf "%s\\n" {" ".join(MODULES)} >"$1/{MODULES_FOLDER}/amiable"',
+    f'mkdir -p "$1/{LINKS_FOLDER}" && printf "[Match]\\nOriginalName=*\\n" >"$1/{LINKS_FOLDER}/10-kernel-names.link"',
 )
-"""There before the kernel is installed, which makes the initial RAM disk."""
+"""There before the kernel is installed, which makes the initial RAM disk, where interfaces would be renamed already.
+
+They keep the kernel's names by a file, not by a word of GRUB's menu: a paravirtual instance's kernel never reads that.
+"""
 BOTH_COMMANDS: Final = (
     f'chroot "$1" useradd --create-home --shell /bin/bash --groups adm,sudo {USER}',
     'find "$1/var/log" "$1/var/cache" -type f -delete; rm -f "$1"/boot/*.old-dkms "$1"/var/lib/apt/extended_states',
