@@ -1,8 +1,10 @@
 """A refusal's hint fits its cause, and its exit code says whether to try again."""
 
 import pytest
+from botocore.exceptions import ClientError
 
 from amiable.cli.hints import NOT_OF_THIS_SERVER, exit_code_for, hint_for
+from amiable.cli.main import complain_of_client
 from amiable.model.block_public_access import BLOCK_NEW_SHARING, BlockPublicAccess
 from amiable.model.errors import (
     AuthFailure,
@@ -14,7 +16,10 @@ from amiable.model.errors import (
     Unauthenticated,
     Unavailable,
 )
+from amiable.model.instance_type import TINY
+from amiable.model.units import GIB
 from amiable.rules.block_public_access import check_image_publish, check_snapshot_publish
+from amiable.rules.launch import Host, check_start, choose_type
 from amiable.rules.quota import check_image_quota, check_public_quota
 
 
@@ -54,10 +59,21 @@ def test_what_a_bucket_refuses_says_what_to_look_at(code: str) -> None:
     assert hint_for(code, "Forbidden") != ""
 
 
+@pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "InsufficientVolumeCapacity"])
+def test_what_the_server_advises_goes_before_what_is_guessed_from_the_code(
+    code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"HTTPStatusCode": 500, "HTTPHeaders": {"x-amiable-hint": "choose a smaller type"}}
+    refused = ClientError({"Error": {"Code": code, "Message": "no room"}, "ResponseMetadata": told}, "RunInstances")
+    complain_of_client(refused)
+    assert capsys.readouterr().err == f"error: {code}: no room\n\nhint: choose a smaller type\n"
+
+
 def test_every_lack_of_capacity_has_a_hint_of_its_kind() -> None:
-    memory = "The instance type m5.large has 8192 MiB of memory; this host has 2048 MiB."
-    assert "smaller instance type" in hint_for("InsufficientInstanceCapacity", memory)
-    assert "terminate or stop" in hint_for("InsufficientInstanceCapacity", "There is room for 0 more instances.")
+    for count, said in ((1, "choose a smaller instance type"), (9, "raise the setting instances_max")):
+        with pytest.raises(InsufficientInstanceCapacity) as caught:
+            check_start([choose_type(TINY)] * count, Host(memory_bytes=GIB // 2, instances_max=8))
+        assert said in caught.value.advice
 
 
 @pytest.mark.parametrize(

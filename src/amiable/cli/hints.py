@@ -1,4 +1,4 @@
-"""What to do about a refusal of the server, and the exit code that it amounts to: by its code, and where one code has many causes, its words."""
+"""What to do about a refusal to which the server gave no hint, and the exit code it amounts to: by its code; where one code has many causes, its words."""
 
 import re
 from typing import Final
@@ -24,7 +24,6 @@ HINTS: Final = {
     "InvalidAMIName.Duplicate": "choose another --name, or deregister the image that has it",
     "InsufficientVolumeCapacity": MAKE_SPACE,
     "ServiceQuotaExceededException": MAKE_SPACE,
-    "InsufficientInstanceCapacity": "terminate or stop instances, or start the server with a larger instances_max",
 }
 WORDS: Final = (
     (r"this installation is ([\w-]+), not", r"export AWS_REGION=\1 AWS_DEFAULT_REGION=\1"),
@@ -50,7 +49,6 @@ WORDS: Final = (
     (r"Not authorized for images: \[([\w-]+)\]", r"its owner must share it: amiable image share \1 --account YOURS"),
     (r"Not authorized for image:", "only its owner may do this: amiable image show tells who that is"),
     (r"for the installation's administrator", f"speak for the administrator: {_ENV}"),
-    (r"MiB of memory; this host has", "choose a smaller instance type, for example amiable.tiny"),
 )
 """Patterns of the message and what to do; they come before :data:`HINTS`."""
 

@@ -143,7 +143,7 @@ def complain_of_client(error: Exception) -> int:
             answered = response.get("ResponseMetadata", {})
             code, message = str(found.get("Code")), str(found.get("Message"))
             told = answered.get("HTTPHeaders", {}).get("x-amiable-hint", "").replace(" | ", "\n")
-            hint = hint_for(code, message) or told
+            hint = told or hint_for(code, message)
             return complain(f"{code}: {message}", hint, exit_code_for(code, answered.get("HTTPStatusCode", 400)))
         if "ResponseParser" in kind:
             words = "what answers at AWS_ENDPOINT_URL is no Amiable server"
