@@ -20,3 +20,19 @@ def wait_for_end(process_id: int) -> None:
     while not has_ended(process_id):
         assert time.monotonic() < deadline, f"process {process_id} goes on"
         time.sleep(0.01)
+
+
+def processes_of(data: Path) -> dict[int, str]:
+    """Every process whose command line or directory names ``data``: pid → command line."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            place = str((entry / "cwd").readlink())
+        except OSError:
+            continue
+        if words and (f"{data} " in f"{words} " or f"{data}/" in words or f"{place}/".startswith(f"{data}/")):
+            found[int(entry.name)] = words
+    return found

@@ -16,6 +16,8 @@ from typing import Any
 from botocore.config import Config
 
 from tests.support.clients import make_client
+from tests.support.processes import processes_of as processes_of
+from tests.support.survivors import end_with_us
 
 READY_SECONDS_MAX = 120
 END_SECONDS_MAX = 60
@@ -44,6 +46,7 @@ class Server:
         command = [*self.prefix, self.python, "-m", "amiable.cli.main", "serve"]
         command += ["--data", str(self.data), "--listen", port, "--accelerator", "tcg", *self.arguments]
         self.data.parent.mkdir(parents=True, exist_ok=True)
+        end_with_us(self.data)
         self.log = (self.data.parent / (self.data.name + ".log")).open("ab")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "AMIABLE_DATA"))}
         self.process = subprocess.Popen(
@@ -142,22 +145,6 @@ def serving(server: Server) -> Iterator[Server]:
     finally:
         left = server.close()
     assert left == [], left
-
-
-def processes_of(data: Path) -> dict[int, str]:
-    """Every process whose command line or directory names ``data``: pid → command line."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            place = str((entry / "cwd").readlink())
-        except OSError:
-            continue
-        if words and (f"{data} " in f"{words} " or f"{data}/" in words or f"{place}/".startswith(f"{data}/")):
-            found[int(entry.name)] = words
-    return found
 
 
 def shell_environment(server: Server, account_id: str | None = None) -> dict[str, str]:
