@@ -221,7 +221,7 @@ class _Reader(Protocol):
 
 
 class _CheckedPart:
-    """A part's bytes as they are read; at their end their SHA-256 has been checked."""
+    """A part's bytes as they are read; at their end their SHA-256 has been checked.  All of ``BinaryIO`` that readers of parts use."""
 
     def __init__(self, stream: _Reader, filename: str, sha256: bytes) -> None:
         self._stream = stream

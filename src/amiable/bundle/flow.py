@@ -55,7 +55,7 @@ def ahead(
             if item is _END:
                 is_over = True
                 return
-            yield item  # type: ignore[misc]
+            yield item  # type: ignore[misc]  # what is not the end came of ``source``
     finally:
         stop.set()
         if stop_source is not None and not is_over:

@@ -22,7 +22,7 @@ from amiable.jobs import (
     terminate,
     usage_report,
 )
-from amiable.jobs.context import JobContext
+from amiable.jobs.context import JobContext, JobFunction
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class JobKind:
     ``is_outside``: all of the work is of :meth:`JobContext.outside`'s sort, asking a machine and waiting for its answer.
     """
 
-    run: Callable[[JobContext], None]
+    run: JobFunction
     give_up: Callable[[JobContext, str], None]
     tries_max: int = 5
     is_outside: bool = False

@@ -122,7 +122,7 @@ class BodyReader(io.RawIOBase):
         """True."""
         return True
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # as BufferedReader calls it
         """Fills up to ``len(buffer)`` bytes, waiting for the client; 0 at the end."""
         if not self._rest:
             self._rest = memoryview(anyio.from_thread.run(self._next))

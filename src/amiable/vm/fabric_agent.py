@@ -267,8 +267,8 @@ def main(text: str) -> None:
     os.close(launcher.READY)
     os.close(launcher.DIRECTORY)
     agent.serve()
-    os.unlink(SOCKET)  # noqa: PTH108
-    os.unlink(what["record"])  # noqa: PTH108
+    os.unlink(SOCKET)  # noqa: PTH108 - nor here
+    os.unlink(what["record"])  # noqa: PTH108 - nor here
 
 
 if __name__ == "__main__":
