@@ -8,6 +8,12 @@ class InvalidInstanceAttributeValue(Refusal):
     template = "Invalid value '{value}' for {attribute}. {why}"
 
 
+class InvalidInstanceType(Refusal):
+    code = "InvalidInstanceType"
+    template = "The following supplied instance types do not exist: [{names}]"
+    hint = "DescribeInstanceTypes lists those that there are; amiable.2c4g and its like have any size"
+
+
 class UnsupportedInstanceAttribute(Refusal):
     code = "UnsupportedInstanceAttribute"
 

@@ -135,3 +135,9 @@ def test_bad_questions_are_refused(
     with pytest.raises(Refusal) as caught:
         described(services, principal, **parameters)
     assert caught.value.code == code
+
+
+def test_every_type_that_is_not_there_is_named(services: Services, principal: Principal) -> None:
+    with pytest.raises(Refusal) as caught:
+        described(services, principal, instance_types=["t9.huge", TINY, "x.y"])
+    assert caught.value.message == "The following supplied instance types do not exist: [t9.huge, x.y]"

@@ -9,7 +9,8 @@ from typing import Final
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.paging import cut_page, open_page
-from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, NotFound
+from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue
+from amiable.model.instance_errors import InvalidInstanceType
 from amiable.model.instance_type import INSTANCE_TYPES, InstanceType, find_type, type_of
 from amiable.model.local_disks import LocalDisks, local_disks_of
 from amiable.model.principal import Principal
@@ -157,7 +158,7 @@ def describe_instance_types(
         )
     missing = [name for name in names if find_type(name) is None]
     if missing:
-        raise NotFound("instance_type", missing)
+        raise InvalidInstanceType(names=", ".join(missing))
     asked = parse_filters(request.filters)
     wanted = filters.predicate(asked, FIELDS)
     page = open_page(services, principal, "DescribeInstanceTypes", request, size_min=PAGE_SIZE_MIN)
