@@ -205,7 +205,7 @@ def forget_terminated(c: Connection, *, now: datetime) -> list[str]:
 
 
 def get_reservation(c: Connection, reservation_id: str) -> Reservation | None:
-    """The reservation."""
+    """The reservation; ``None`` once all of its instances are forgotten."""
     row = c.execute(select(R).where(R.c.id == reservation_id)).first()
     return None if row is None else Reservation(row.id, row.account_id, row.region, row.created_at)
 

@@ -1,4 +1,4 @@
-"""An instance's network, *slirp* mode: QEMU's user network inside a namespace that a small holder process keeps (``vm/holder``).
+"""An instance's network where guests are not routed: QEMU's user network inside a namespace that a small holder process keeps (``vm/holder``).
 
 The server side: starting the holder, and asking it for sockets that live in the namespace.  A machine that is in none (``guestfwd``)
 has no holder: its metadata requests come to a socket in its directory, and nothing leads into it.
