@@ -1,5 +1,7 @@
 """A refusal's hint fits its cause, and its exit code says whether to try again."""
 
+from typing import Any
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -63,7 +65,7 @@ def test_what_a_bucket_refuses_says_what_to_look_at(code: str) -> None:
 def test_what_the_server_advises_goes_before_what_is_guessed_from_the_code(
     code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = {"HTTPStatusCode": 500, "HTTPHeaders": {"x-amiable-hint": "choose a smaller type"}}
+    told: Any = {"HTTPStatusCode": 500, "HTTPHeaders": {"x-amiable-hint": "choose a smaller type"}}
     refused = ClientError({"Error": {"Code": code, "Message": "no room"}, "ResponseMetadata": told}, "RunInstances")
     complain_of_client(refused)
     assert capsys.readouterr().err == f"error: {code}: no room\n\nhint: choose a smaller type\n"

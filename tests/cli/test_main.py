@@ -42,6 +42,18 @@ def test_every_noun_has_help(noun: str) -> None:
     assert done.returncode == 0 and f"amiable {noun}" in done.stdout
 
 
+def test_help_tells_defaults_in_a_users_words() -> None:
+    told = (
+        run("launch", "--help").stdout
+        + run("snapshot", "create", "--help").stdout
+        + run("instance", "ssh", "--help").stdout
+    )
+    assert "[default: amiable.tiny]" in told and "[default: 1]" in told and "[default: 0]" in told
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text()
+    for python in ("None", "False", '""', "()"):
+        assert f"[default: {python}]" not in told + page
+
+
 @pytest.mark.parametrize("command", ["serve", "env", "doctor", "launch", "proxy"])
 def test_usage_names_the_program(command: str) -> None:
     assert run(command, "--help").stdout.startswith(f"Usage: amiable {command} ")

@@ -20,6 +20,12 @@ from amiable.model.errors import Refusal
 ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 """Sent by timeout, systemd, a terminal that closes: a command cleans up as after Ctrl-C."""
 
+
+def told_default(value: object) -> str | None:
+    """A default as ``--help`` says it; nothing where there is none, or an option that is off until it is given."""
+    return None if value is None or value is False or value in ("", ()) else f"{value}"
+
+
 app = cyclopts.App(
     name="amiable",
     help="Machine images you own: build, bundle, import, share and boot Amazon Machine Images on your own hardware.",
@@ -29,6 +35,7 @@ app = cyclopts.App(
     exit_on_error=False,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
+    default_parameter=cyclopts.Parameter(show_default=told_default),
 )
 app.command("amiable.cli.serve:serve", name="serve", help="Start the server.")
 app.command("amiable.cli.env:env", name="env", help="Print what a shell needs to speak to the server.")
