@@ -8,6 +8,7 @@ from amiable.model.principal import Principal
 from tests.api.ec2.launching import make_image, make_snapshot
 from tests.conformance.test_launch_templates import ONE, end, make, refused
 from tests.server.edge import Edge
+from tests.support.services import make_account
 
 ABSENT_IMAGE = "ami-0123456789abcdef0"
 
@@ -24,7 +25,11 @@ def test_a_new_version_drops_the_snapshots_of_its_source_unless_it_says_them(
     owner = Principal(edge.account.account_id, edge.account.access_key_id, "us-east-1")
     snapshot_id = make_snapshot(edge.services, owner, size_gib=1)
     mapping = [{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": snapshot_id, "VolumeSize": 2}}]
-    template_id = make(ec2, "inherited", ImageId=image_id, BlockDeviceMappings=mapping)
+    template_id = ec2.create_launch_template(
+        LaunchTemplateName="inherited",
+        VersionDescription="the first",
+        LaunchTemplateData={"ImageId": image_id, "InstanceType": "amiable.tiny", "BlockDeviceMappings": mapping},
+    )["LaunchTemplate"]["LaunchTemplateId"]
 
     def made(**data: Any) -> Any:
         answer = ec2.create_launch_template_version(
@@ -33,6 +38,10 @@ def test_a_new_version_drops_the_snapshots_of_its_source_unless_it_says_them(
         return answer["LaunchTemplateVersion"]["LaunchTemplateData"]["BlockDeviceMappings"]
 
     assert made() == [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 2}}]
+    (second,) = ec2.describe_launch_template_versions(LaunchTemplateId=template_id, Versions=["2"])[
+        "LaunchTemplateVersions"
+    ]
+    assert "VersionDescription" not in second, "a description is not a parameter of the launch"
     assert made(BlockDeviceMappings=mapping) == mapping
     (launched,) = ec2.run_instances(LaunchTemplate={"LaunchTemplateId": template_id, "Version": "2"}, **ONE)[
         "Instances"
@@ -73,7 +82,7 @@ def test_a_launch_changes_one_thing_of_its_templates_interface(edge: Edge, ec2: 
     assert code == "InvalidParameterCombination" and "Network interfaces and an instance-level subnet ID" in message
 
 
-def test_what_a_launch_would_refuse_is_told_when_the_template_is_made(ec2: Any, image_id: str) -> None:
+def test_what_a_launch_would_refuse_is_told_when_the_template_is_made(edge: Edge, ec2: Any, image_id: str) -> None:
     def warned(**data: Any) -> list[tuple[str, str]]:
         answer = ec2.create_launch_template_version(LaunchTemplateName="warned", LaunchTemplateData=data)
         return [(each["Code"], each["Message"]) for each in answer.get("Warning", {}).get("Errors", [])]
@@ -85,6 +94,9 @@ def test_what_a_launch_would_refuse_is_told_when_the_template_is_made(ec2: Any, 
     assert codes == ["InvalidAMIID.NotFound", "InvalidKeyPair.NotFound"]
     assert warned(ImageId=image_id, InstanceType="amiable.tiny") == []
     assert warned(ImageId="resolve:ssm:/later") == []
+    _, another = make_account(edge.services, "a stranger of templates")
+    private = make_image(edge.services, another).id
+    assert warned(ImageId=private) == [("AuthFailure", f"Not authorized for images: [{private}]")]
     ((code, message),) = warned(Monitoring={"Enabled": True})
     assert code == "UnsupportedOperation" and "Monitoring" in message
     assert [code for code, _ in warned(InstanceType="t9.huge")] == ["InvalidParameterValue"]

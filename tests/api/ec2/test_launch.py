@@ -302,6 +302,14 @@ def test_bad_input_is_refused_by_its_code_and_writes_nothing(
         ("Monitoring", {"monitoring": ec2.RunInstancesMonitoringEnabled(enabled=True)}),
         ("Placement", {"placement": ec2.Placement(tenancy="dedicated")}),
         ("Placement", {"placement": ec2.Placement(host_id="h-1")}),
+        (
+            "CapacityReservationSpecification",
+            {
+                "capacity_reservation_specification": ec2.CapacityReservationSpecification(
+                    capacity_reservation_preference="none"
+                )
+            },
+        ),
         ("CpuOptions.CoreCount", {"cpu_options": ec2.CpuOptionsRequest(core_count=2, threads_per_core=1)}),
         ("CpuOptions", {"cpu_options": ec2.CpuOptionsRequest(core_count=1, threads_per_core=2)}),
         ("HibernationOptions", {"hibernation_options": ec2.HibernationOptionsRequest(configured=True)}),

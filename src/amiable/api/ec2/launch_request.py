@@ -52,7 +52,7 @@ CARRIED_OUT: Final = frozenset(
 )
 TAGGABLE: Final = ("instance", "network-interface", "volume")
 HARMLESS: Final[Mapping[str, Check]] = {
-    "capacity_reservation_specification": struct(capacity_reservation_preference=only("open", "none")),
+    "capacity_reservation_specification": struct(capacity_reservation_preference=only("open")),
     "cpu_options": struct(
         core_count=anything, threads_per_core=only(1)
     ),  # the cores are the type's: rules/instance_options

@@ -92,7 +92,7 @@ def create_launch_template_version(
     wanted = named(request.launch_template_id, request.launch_template_name)
     description = check_description(request.version_description)
     check_data(request.launch_template_data)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         template = find(c, principal, wanted)
         made = None if request.dry_run else recall(c, services, principal, ACTION, request)
         if made is not None:
@@ -102,7 +102,6 @@ def create_launch_template_version(
         if request.source_version:
             source = find_version(c, template, number_of(request.source_version, template, "SourceVersion"))
             data = {**inherit(read_data(source.data)), **data}
-            description = description if description is not None else source.description
         count = launch_templates.count_versions(c, template.id)
         if count >= VERSIONS_MAX:
             raise MaxTemplateVersionLimitExceeded(template_id=template.id, count=count)
@@ -223,7 +222,7 @@ def delete_launch_template_versions(
         raise InvalidParameterValue(
             f"A request may delete {VERSIONS_DELETED_MAX} versions at most; this one names {len(request.versions)}."
         )
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         template = find(c, principal, wanted)
         numbers = wanted_numbers(request.versions, template)
         known = {version.number for version in launch_templates.list_versions(c, [template.id])}

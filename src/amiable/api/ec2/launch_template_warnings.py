@@ -18,6 +18,7 @@ from amiable.model.principal import Principal
 from amiable.rules.devices import check_asked
 from amiable.rules.image_alias import read_alias
 from amiable.rules.launch import choose_type
+from amiable.rules.permission import check_launch
 from amiable.wire.generated import ec2
 
 
@@ -51,8 +52,10 @@ def _find_image(c: Connection, principal: Principal, image_id: str | None) -> No
     """What an alias means is asked at the launch."""
     if image_id is None or read_alias(image_id).image_id is None:
         return
-    if images.get(c, principal.region, image_id, viewer=principal.account_id) is None:
+    found = images.get(c, principal.region, image_id, viewer=principal.account_id)
+    if found is None:
         raise NotFound("image", [image_id])
+    check_launch(found, principal.account_id)
 
 
 def _find_key_pair(c: Connection, principal: Principal, name: str | None) -> None:
