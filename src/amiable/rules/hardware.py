@@ -22,7 +22,7 @@ from amiable.model.volume import Volume
 from amiable.rules.hardware_profile import DIRECT, PARAVIRTUAL
 from amiable.rules.link import link_of
 from amiable.rules.qemu_command import direct_append
-from amiable.rules.volume import root_of
+from amiable.rules.volume import in_order, root_of
 
 UEFI_CODE: Final = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 SECURE_UEFI_CODE: Final = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
@@ -82,7 +82,7 @@ def disk_of(volume: Volume) -> Disk:
 def in_guest_order(volumes: Sequence[Volume], root_device_name: str | None) -> list[Volume]:
     """The root first, then by device name: the guest numbers its disks in this order."""
     root = root_of(volumes, root_device_name)
-    return sorted(volumes, key=lambda volume: (volume != root, volume.device_name or ""))
+    return sorted(volumes, key=lambda volume: (volume != root, in_order(volume.device_name or "")))
 
 
 def uuid_of(instance_id: str) -> str:

@@ -125,6 +125,12 @@ def check_free(device: str, held: Sequence[Volume]) -> None:
             )
 
 
+def in_order(device: str) -> tuple[int, str, int]:
+    """What device names are sorted by: their letters, however they are spelled, then their partition; names of another form last."""
+    letters, partition = _place(device)
+    return (len(letters), letters, int(partition or 0))
+
+
 def _is_root_place(device: str, instance: Instance) -> bool:
     return instance.root_device_name is not None and _clash(_place(device), _place(instance.root_device_name))
 

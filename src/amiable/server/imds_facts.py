@@ -15,6 +15,7 @@ from amiable.model.role import InstanceProfile, ProfileAssociation, Role
 from amiable.model.volume import Volume
 from amiable.rules import imds
 from amiable.rules.devices import is_mapped
+from amiable.rules.hardware import in_guest_order
 from amiable.rules.policy import Asked, Assumer, Verdict, decide_trust, read_trust_policy
 from amiable.rules.volume import root_of
 from amiable.services import Services
@@ -26,7 +27,7 @@ SERVICE = "ec2.amazonaws.com"
 def read_facts(services: Services, instance: Instance) -> imds.Facts:
     """The facts of the instance now."""
     with services.database.read() as c:
-        held = sorted(volumes.volumes_of(c, instance.id), key=lambda volume: volume.device_name or "")
+        held = in_guest_order(volumes.volumes_of(c, instance.id), instance.root_device_name)
         there = [volume for volume in held if _is_told(volume, instance)]
         root = root_of(held, instance.root_device_name)
         of_image = select(image.c.location, image.c.ancestor_ami_ids).where(image.c.id == instance.image_id)
