@@ -1,5 +1,6 @@
 """``amiable image create`` and ``amiable image copy``: an image of an instance, and an image in another region."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -40,13 +41,27 @@ def create(
     request: dict[str, Any] = {"InstanceId": instance, "Name": name, "NoReboot": no_reboot}
     if description is not None:
         request["Description"] = description
-    if leave_out:
-        request["BlockDeviceMappings"] = [{"DeviceName": device, "NoDevice": ""} for device in leave_out]
     ec2 = client("ec2")
+    if leave_out:
+        refuse_unknown(ec2, instance, leave_out)
+        request["BlockDeviceMappings"] = [{"DeviceName": device, "NoDevice": ""} for device in leave_out]
     image = ec2.create_image(**request)["ImageId"]
     found = wait_until_made(ec2, image) if wait else ec2.describe_images(ImageIds=[image])["Images"][0]
     show_one(found, output, identifier="ImageId")
     say(f"\nnext: amiable launch {image}" if wait else f"\nnext: amiable image show {image}")
+
+
+def refuse_unknown(ec2: Any, instance: str, devices: Sequence[str]) -> None:
+    """Refuses a device that is none of the instance's: CreateImage passes it over, and the volume that was meant gets into the image."""
+    found = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    there = {each["DeviceName"] for each in found["BlockDeviceMappings"]}
+    unknown = [device for device in devices if device not in there]
+    if not unknown:
+        return
+    types = ec2.describe_instance_types(InstanceTypes=[found["InstanceType"]])["InstanceTypes"]
+    if any(each["InstanceStorageSupported"] for each in types):  # its local disks are told of nowhere
+        return
+    raise LocalRefusal(f"{instance} has no {unknown[0]} to leave out", hint=f"it has {', '.join(sorted(there))}")
 
 
 def wait_until_made(ec2: Any, image: str) -> dict[str, Any]:
