@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from amiable.database import client_tokens, instances, network, tags, volumes
-from amiable.database.client_tokens import KEPT, Remembered
+from amiable.database.client_tokens import KEPT, Key, Remembered
 from amiable.model.errors import IncorrectInstanceState
 from amiable.model.instance import TERMINATED_VISIBLE, Instance, MetadataOptions, Reason, Reservation, State
 from amiable.model.principal import Principal
@@ -225,13 +225,13 @@ def test_volumes_are_found_by_their_instance_detached_and_deleted_with_their_tag
 
 def test_a_token_is_kept_for_a_day_and_then_forgotten(services: Services, principal: Principal) -> None:
     now, made = services.now(), Remembered(b"\1" * 32, ("i-1", "i-2"))
-    key = (principal.account_id, principal.region, "RunInstances", "token")
+    key = Key(principal.account_id, principal.region, "RunInstances", "token")
     with services.database.write() as c:
-        client_tokens.insert_token(c, *key, made, now=now)
-        assert client_tokens.find_token(c, *key, now=now + KEPT - timedelta(milliseconds=1)) == made
-        assert client_tokens.find_token(c, *key, now=now + KEPT) is None
-        assert client_tokens.find_token(c, *key[:2], "CopyImage", "token", now=now) is None
-        client_tokens.insert_token(c, *key, made, now=now + KEPT)
+        client_tokens.insert_token(c, key, made, now=now)
+        assert client_tokens.find_token(c, key, now=now + KEPT - timedelta(milliseconds=1)) == made
+        assert client_tokens.find_token(c, key, now=now + KEPT) is None
+        assert client_tokens.find_token(c, replace(key, action="CopyImage"), now=now) is None
+        client_tokens.insert_token(c, key, made, now=now + KEPT)
 
 
 def test_what_no_call_shows_any_more_is_forgotten_with_its_tags(services: Services, principal: Principal) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from amiable.database import client_tokens
-from amiable.database.client_tokens import Remembered
+from amiable.database.client_tokens import Key, Remembered
 from amiable.model.errors import IdempotentParameterMismatch, InvalidParameterValue
 from amiable.model.principal import Principal
 from amiable.services import Services
@@ -60,10 +60,10 @@ def recall(
     Raises IdempotentParameterMismatch where the token came with other parameters.
     """
     check_token(request, action)
-    token = request.client_token
-    if token is None:
+    if request.client_token is None:
         return None
-    known = client_tokens.find_token(c, principal.account_id, principal.region, action, token, now=services.now())
+    key = Key(principal.account_id, principal.region, action, request.client_token)
+    known = client_tokens.find_token(c, key, now=services.now())
     if known is None:
         return None
     if known.request_hash != request_hash(request):
@@ -77,9 +77,9 @@ def remember(
     """Remembers in the caller's transaction that the request's token made ``resource_ids``; without a token, nothing."""
     if request.client_token is None:
         return
+    key = Key(principal.account_id, principal.region, action, request.client_token)
     made = Remembered(request_hash(request), tuple(resource_ids))
-    account, region, token = principal.account_id, principal.region, request.client_token
-    client_tokens.insert_token(c, account, region, action, token, made, now=services.now())
+    client_tokens.insert_token(c, key, made, now=services.now())
 
 
 def request_hash(request: Tokened) -> bytes:

@@ -57,6 +57,15 @@ class BootFile:
     pv_grub: KernelKind | None = None  # what Amiable built itself
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The bytes as they lie below ``kernels/``, in the file of that id; a kernel's, with what they say of it."""
+
+    image_id: str
+    size_bytes: int
+    facts: KernelFacts | None
+
+
 def list_kernels(services: Services, principal: Principal) -> list[Image]:
     """The kernels and ramdisks that the caller may see, oldest first; the administrator sees all."""
     with services.database.read() as c:
@@ -106,7 +115,7 @@ def register_kernel(services: Services, principal: Principal, wanted: BootFile) 
         facts = None
         if wanted.image_type is ImageType.KERNEL:
             facts = check_declared(look_at(path), wanted.architecture, wanted.pv_grub)
-        image = _image(services, principal, wanted, image_id, facts, path.stat().st_size)
+        image = _image(services, principal, wanted, Kept(image_id, path.stat().st_size, facts))
         with services.database.read() as c:
             image = replace(image, content_digest=digest_of(c, image, data=services.data))
         with services.database.write() as c:
@@ -163,17 +172,10 @@ def _check_free(holder: str | None, wanted: BootFile) -> None:
         raise InvalidAMINameDuplicate(name=wanted.name, image_id=holder)
 
 
-def _image(
-    services: Services,
-    principal: Principal,
-    wanted: BootFile,
-    image_id: str,
-    facts: KernelFacts | None,
-    size_bytes: int,
-) -> Image:
-    now = services.now()
+def _image(services: Services, principal: Principal, wanted: BootFile, kept: Kept) -> Image:
+    now, facts = services.now(), kept.facts
     return Image(
-        id=image_id,
+        id=kept.image_id,
         account_id=principal.account_id,
         region=principal.region,
         name=wanted.name,
@@ -195,8 +197,8 @@ def _image(
         sriov_net_support=None,
         ena_support=False,
         created_at=now,
-        content_file=image_id,
-        size_bytes=size_bytes,
+        content_file=kept.image_id,
+        size_bytes=kept.size_bytes,
         approved_at=now if principal.is_administrator else None,
         kernel_kind=facts.kind if facts else None,
         kernel_version=facts.version[:255] if facts and facts.version else None,

@@ -9,7 +9,7 @@ RegisterImage has no client token: who lost the answer finds the id in InvalidAM
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -54,6 +54,26 @@ JOB: Final = "register-manifest"
 PREFIXES: Final = {ImageType.MACHINE: ids.AMI, ImageType.KERNEL: ids.AKI, ImageType.RAMDISK: ids.ARI}
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an image's disks come from, and whether they are there: snapshots are, a bundle's parts are read by a job."""
+
+    state: ImageState
+    root_device_type: RootDeviceType
+    location: str
+    devices: tuple[ImageDevice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle in a bucket as far as the call reads it; ``digest``: SHA-256 of the manifest's bytes."""
+
+    location: str
+    manifest: Manifest
+    image_type: ImageType
+    digest: bytes
+
+
 def register_image(
     services: Services, principal: Principal, request: ec2.RegisterImageRequest
 ) -> ec2.RegisterImageResult:
@@ -94,16 +114,9 @@ def _from_snapshots(
             snapshots=known,
         )
         _check_boot_images(c, principal, request.kernel_id, request.ramdisk_id)
-        image = _image(
-            services,
-            principal,
-            request,
-            hardware,
-            state=ImageState.AVAILABLE,
-            root_device_type=RootDeviceType.EBS,
-            location=f"{principal.account_id}/{request.name}",
-            devices=planned,
-        )
+        location = f"{principal.account_id}/{request.name}"
+        origin = Origin(ImageState.AVAILABLE, RootDeviceType.EBS, location, planned)
+        image = _image(services, principal, request, hardware, origin)
         carried = {snapshot.id: codes for snapshot, codes in mine}
         codes = _inherited_codes(image.root_device, planned, carried)
         image = replace(image, product_codes=codes, content_digest=digest_of(c, image, disks=known))
@@ -183,11 +196,7 @@ def _image(
     principal: Principal,
     request: ec2.RegisterImageRequest,
     hardware: Hardware,
-    *,
-    state: ImageState,
-    root_device_type: RootDeviceType,
-    location: str,
-    devices: tuple[ImageDevice, ...],
+    origin: Origin,
 ) -> Image:
     return Image(
         id=services.mint(ids.AMI),
@@ -195,17 +204,17 @@ def _image(
         region=principal.region,
         name=request.name,
         description=request.description,
-        state=state,
+        state=origin.state,
         state_reason=None,
         image_type=ImageType.MACHINE,
         architecture=hardware.architecture,
         virtualization_type=hardware.virtualization_type,
-        root_device_type=root_device_type,
+        root_device_type=origin.root_device_type,
         root_device_name=request.root_device_name,
         kernel_id=request.kernel_id,
         ramdisk_id=request.ramdisk_id,
         platform=None,
-        location=location,
+        location=origin.location,
         boot_mode=hardware.boot_mode,
         tpm_support=hardware.tpm_support,
         imds_support=hardware.imds_support,
@@ -213,7 +222,7 @@ def _image(
         ena_support=hardware.ena_support,
         uefi_data=check_uefi_data(request.uefi_data, hardware.virtualization_type),
         created_at=services.now(),
-        devices=devices,
+        devices=origin.devices,
     )
 
 
@@ -256,9 +265,8 @@ def _from_manifest(
     image_type = manifest_rules.image_type_of(manifest)
     if image_type is not ImageType.MACHINE and not may_register(services, principal):
         raise AuthFailure(what=f"{image_type} images: only the administrator and partners may register them")
-    image = _manifest_image(
-        services, principal, request, manifest, image_type, location, hashlib.sha256(document).digest()
-    )
+    bundle = Bundle(location, manifest, image_type, hashlib.sha256(document).digest())
+    image = _manifest_image(services, principal, request, bundle)
     if image_type is not ImageType.MACHINE and principal.is_administrator:
         image = replace(image, approved_at=image.created_at, grantees=frozenset({EVERYONE}))
     with services.database.write() as c:
@@ -290,14 +298,9 @@ def _check_bundler(services: Services, principal: Principal, manifest: Manifest)
 
 
 def _manifest_image(
-    services: Services,
-    principal: Principal,
-    request: ec2.RegisterImageRequest,
-    manifest: Manifest,
-    image_type: ImageType,
-    location: str,
-    digest: bytes,
+    services: Services, principal: Principal, request: ec2.RegisterImageRequest, bundle: Bundle
 ) -> Image:
+    manifest = bundle.manifest
     if request.architecture is None and manifest.architecture not in (None, *register.ARCHITECTURES):
         raise InvalidManifest(
             f"The manifest's architecture is {manifest.architecture!r}, which is none of "
@@ -311,18 +314,10 @@ def _manifest_image(
         register.check_device_name(request.root_device_name, hardware.virtualization_type)
     requested = [requested_device(mapping) for mapping in request.block_device_mappings or []]
     devices = register.plan_instance_store_devices(requested, hardware.virtualization_type)
-    image = _image(
-        services,
-        principal,
-        request,
-        hardware,
-        state=ImageState.PENDING,
-        root_device_type=RootDeviceType.INSTANCE_STORE,
-        location=location,
-        devices=devices,
-    )
-    new_id = services.mint(PREFIXES[image_type])
-    return manifest_rules.with_manifest(image, manifest, image_type, new_id=new_id, digest=digest)
+    origin = Origin(ImageState.PENDING, RootDeviceType.INSTANCE_STORE, bundle.location, devices)
+    image = _image(services, principal, request, hardware, origin)
+    new_id = services.mint(PREFIXES[bundle.image_type])
+    return manifest_rules.with_manifest(image, manifest, bundle.image_type, new_id=new_id, digest=bundle.digest)
 
 
 def _check_manifest_kernels(
