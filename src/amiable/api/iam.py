@@ -88,7 +88,7 @@ def update_signing_certificate(
     state = STATES.get(request.status)
     if state is None:
         raise IamRefusal("InvalidInput", f"A certificate's status is set to {' or '.join(STATES)}.")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         if not accounts.set_signing_certificate_state(
             c, account_id=principal.account_id, certificate_id=request.certificate_id, state=state
         ):
@@ -100,7 +100,7 @@ def delete_signing_certificate(
 ) -> None:
     """Forgets the certificate."""
     _check_user(request.user_name)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         if not accounts.delete_signing_certificate(
             c, account_id=principal.account_id, certificate_id=request.certificate_id
         ):

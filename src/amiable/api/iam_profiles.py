@@ -28,7 +28,7 @@ def create_instance_profile(
         tags=read_tags(request.tags),
         created_at=services.now(),
     )
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         if roles.find_profile(c, principal.account_id, profile.name) is not None:
             raise IamRefusal("EntityAlreadyExists", f"Instance Profile {profile.name} already exists.")
         if roles.count_profiles(c, principal.account_id) >= PROFILES_MAX:
@@ -77,7 +77,7 @@ def delete_instance_profile(
     services: Services, principal: Principal, request: iam.DeleteInstanceProfileRequest
 ) -> None:
     """Deletes an instance profile without a role; instances that have it stay."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         profile = _find(c, principal, request.instance_profile_name)
         if profile.role is not None:
             raise IamRefusal("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
@@ -88,7 +88,7 @@ def add_role_to_instance_profile(
     services: Services, principal: Principal, request: iam.AddRoleToInstanceProfileRequest
 ) -> None:
     """Puts the role into the profile; who may do so may pass the role to instances."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         profile = _find(c, principal, request.instance_profile_name)
         role = find_role(c, principal, request.role_name)
         check_allowed(principal, "iam:PassRole", (role.arn,))
@@ -101,7 +101,7 @@ def remove_role_from_instance_profile(
     services: Services, principal: Principal, request: iam.RemoveRoleFromInstanceProfileRequest
 ) -> None:
     """Takes the role out; instances with the profile are shown no credentials any more."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         profile = _find(c, principal, request.instance_profile_name)
         role = find_role(c, principal, request.role_name)
         if profile.role is None or profile.role.id != role.id:

@@ -50,7 +50,7 @@ def create_role(services: Services, principal: Principal, request: iam.CreateRol
         tags=read_tags(request.tags),
         created_at=services.now(),
     )
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         if roles.find_role(c, principal.account_id, role.name) is not None:
             raise IamRefusal("EntityAlreadyExists", f"Role with name {role.name} already exists.")
         if roles.count_roles(c, principal.account_id) >= ROLES_MAX:
@@ -76,7 +76,7 @@ def list_roles(services: Services, principal: Principal, request: iam.ListRolesR
 
 def delete_role(services: Services, principal: Principal, request: iam.DeleteRoleRequest) -> None:
     """Deletes a role; its sessions end."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         role = find(c, principal, request.role_name)
         if roles.policies_of(c, role.id):
             raise IamRefusal("DeleteConflict", "Cannot delete entity, must delete policies first.")
@@ -91,14 +91,14 @@ def update_assume_role_policy(
     """Replaces who may assume the role; sessions that run go on."""
     read_trust_policy(request.policy_document)
     _check_trust_size(request.policy_document)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         roles.set_trust_policy(c, find(c, principal, request.role_name).id, request.policy_document)
 
 
 def put_role_policy(services: Services, principal: Principal, request: iam.PutRolePolicyRequest) -> None:
     """Puts a policy into the role, over one of the same name."""
     read_policy(request.policy_document)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         role = find(c, principal, request.role_name)
         after = {**roles.policies_of(c, role.id), request.policy_name: request.policy_document}
         texts = after.values()
@@ -137,7 +137,7 @@ def list_role_policies(
 
 def delete_role_policy(services: Services, principal: Principal, request: iam.DeleteRolePolicyRequest) -> None:
     """Takes a policy out of the role."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         if not roles.delete_policy(c, find(c, principal, request.role_name).id, request.policy_name):
             raise _no_such_policy(request.policy_name)
 

@@ -51,7 +51,7 @@ def create_rule(services: Services, principal: Principal, request: rbin.CreateRu
     )
     retention.check(rule)
     tags = retention.check_tags({}, _pairs(request.tags))
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         retention.check_room(rule, rows.list_rules(c, principal.account_id, principal.region), is_new=True)
         rows.insert_rule(c, rule)
         rows.put_tags(c, rule.id, tags)
@@ -105,7 +105,7 @@ def list_rules(services: Services, principal: Principal, request: rbin.ListRules
 def update_rule(services: Services, principal: Principal, request: rbin.UpdateRuleRequest) -> rbin.UpdateRuleResponse:
     """Changes what the request names; a rule that is locked stays as it is."""
     now = services.now()
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         before = _find(c, principal, request.identifier)
         after = _changed(before, request)
         retention.check_change(before, after, now)
@@ -132,7 +132,7 @@ def _changed(rule: RetentionRule, request: rbin.UpdateRuleRequest) -> RetentionR
 
 def delete_rule(services: Services, principal: Principal, request: rbin.DeleteRuleRequest) -> rbin.DeleteRuleResponse:
     """Removes a rule; what is in the bin stays there for its time."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         rule = _find(c, principal, request.identifier)
         retention.check_unlocked(rule, services.now())
         rows.delete_rule(c, rule.id)
@@ -144,7 +144,7 @@ def delete_rule(services: Services, principal: Principal, request: rbin.DeleteRu
 
 def lock_rule(services: Services, principal: Principal, request: rbin.LockRuleRequest) -> rbin.LockRuleResponse:
     """Locks a Region-level rule; it can be unlocked only with the delay that is given here."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         days = request.lock_configuration.unlock_delay.unlock_delay_value
         rule = retention.lock(_find(c, principal, request.identifier), days, services.now())
         rows.put(c, rule)
@@ -153,7 +153,7 @@ def lock_rule(services: Services, principal: Principal, request: rbin.LockRuleRe
 
 def unlock_rule(services: Services, principal: Principal, request: rbin.UnlockRuleRequest) -> rbin.UnlockRuleResponse:
     """Begins the delay after which the rule can be changed and deleted again."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         rule = retention.unlock(_find(c, principal, request.identifier), services.now())
         rows.put(c, rule)
     return rbin.UnlockRuleResponse(
@@ -168,7 +168,7 @@ def tag_resource(
     services: Services, principal: Principal, request: rbin.TagResourceRequest
 ) -> rbin.TagResourceResponse:
     """Puts tags on a rule, over those with the same keys."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         rule = _find_arn(c, principal, request.resource_arn)
         rows.put_tags(c, rule.id, retention.check_tags(rows.tags(c, rule.id), _pairs(request.tags)))
     return rbin.TagResourceResponse()
@@ -178,7 +178,7 @@ def untag_resource(
     services: Services, principal: Principal, request: rbin.UntagResourceRequest
 ) -> rbin.UntagResourceResponse:
     """Takes the tags of these keys off a rule."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         rule = _find_arn(c, principal, request.resource_arn)
         left = {key: value for key, value in rows.tags(c, rule.id).items() if key not in request.tag_keys}
         rows.put_tags(c, rule.id, left)

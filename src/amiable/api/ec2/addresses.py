@@ -129,7 +129,7 @@ def allocate_address(
     refuse_others(request, checks)
     born = birth_tags(request.tag_specifications, ("elastic-ip",))
     owner = (principal.account_id, principal.region)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         if len(addresses.list_addresses(c, *owner)) >= ADDRESSES_MAX:
             raise AddressLimitExceeded(maximum=ADDRESSES_MAX)
         public_ip = _choose(c, services.settings.elastic_range, request.address)
@@ -196,7 +196,7 @@ def release_address(services: Services, principal: Principal, request: ec2.Relea
             "public_ip": anything,
         },
     )
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         address = find_address(c, principal, request.allocation_id, request.public_ip)
         if address.interface_id is not None:
             raise AddressInUse(public_ip=address.public_ip, interface_id=address.interface_id)
@@ -210,7 +210,7 @@ def associate_address(
     """Lets an address stand for an interface, or an instance's primary one; what stood for it before is free again."""
     if (request.instance_id is None) == (request.network_interface_id is None):
         raise InvalidParameterCombination("Exactly one of InstanceId and NetworkInterfaceId must be specified.")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         address = find_address(c, principal, request.allocation_id, request.public_ip)
         interface = _interface(services, c, principal, request)
         if request.private_ip_address not in (None, interface.private_ip):
@@ -260,7 +260,7 @@ def disassociate_address(services: Services, principal: Principal, request: ec2.
     """Frees an address of what it stands for; one that stands for nothing stays so."""
     if request.association_id is not None and request.public_ip is not None:
         raise InvalidParameterCombination("You may specify public IP or association id, but not both in the same call")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         mine = addresses.list_addresses(c, principal.account_id, principal.region)
         if request.association_id is not None:
             address = _by_association(mine, request.association_id)

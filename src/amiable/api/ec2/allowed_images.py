@@ -59,7 +59,7 @@ def replace_image_criteria_in_allowed_images_settings(
     criteria = tuple(_criterion(each) for each in request.image_criteria or [])
     check_criteria(criteria)
     raise_if_dry_run(request)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         present = rows.find(c, principal.account_id, principal.region)
         rows.put(c, principal.account_id, principal.region, AllowedImages(present.state, criteria))
     return ec2.ReplaceImageCriteriaInAllowedImagesSettingsResult(return_value=True)

@@ -50,7 +50,7 @@ def copy_snapshot(services: Services, principal: Principal, request: ec2.CopySna
         )
     )
     tags = birth_tags(request.tag_specifications, ("snapshot",)).get("snapshot", {})
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         source = snapshots.find_seen(c, principal.account_id, request.source_region, request.source_snapshot_id)
         if source is None:
             raise NotFound("snapshot", [request.source_snapshot_id])
@@ -117,7 +117,7 @@ def copy_image(services: Services, principal: Principal, request: ec2.CopyImageR
     copying.check_region(request.source_region, services.settings.regions)
     copying.check_options(_options(request))
     tags = birth_tags(request.tag_specifications, ("image", "snapshot"))
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         made = recall(c, services, principal, "CopyImage", request)
         if made is not None:
             raise_if_dry_run(request)

@@ -90,7 +90,7 @@ def modify_image_attribute(services: Services, principal: Principal, request: ec
     """Changes one attribute: all that the request says of it, or, refused, nothing."""
     check_image_id(request.image_id)
     change = attributes.plan_change(_asked(request))
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         image_sharing.check_grants(services, c, image, change.grants)
         raise_if_dry_run(request)
@@ -108,7 +108,7 @@ def reset_image_attribute(services: Services, principal: Principal, request: ec2
     """Makes the image private: every launch permission goes, of accounts, organizations, units and ``all``."""
     check_image_id(request.image_id)
     attributes.check_resettable(request.attribute)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         raise_if_dry_run(request)
         images.change_grants(c, image.id, add=(), remove=images.grantees(c, image.id))

@@ -18,7 +18,7 @@ def enable_image_deprecation(
 ) -> ec2.EnableImageDeprecationResult:
     """Sets when the image is deprecated: others' lists leave it out from then on."""
     check_image_id(request.image_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         moment = retirement.deprecation(image, request.deprecate_at, is_public=_is_public(c, image), now=services.now())
         raise_if_dry_run(request)
@@ -31,7 +31,7 @@ def disable_image_deprecation(
 ) -> ec2.DisableImageDeprecationResult:
     """The image is deprecated no more, nor will be; a public one must be."""
     check_image_id(request.image_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         retirement.check_deprecation_may_go(image, is_public=_is_public(c, image))
         raise_if_dry_run(request)
@@ -46,7 +46,7 @@ def _is_public(c: Connection, image: Image) -> bool:
 def disable_image(services: Services, principal: Principal, request: ec2.DisableImageRequest) -> ec2.DisableImageResult:
     """Makes the image unlaunchable and takes all its launch permissions; EnableImage does not bring those back."""
     check_image_id(request.image_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         retirement.check_may_disable(image)
         raise_if_dry_run(request)
@@ -57,7 +57,7 @@ def disable_image(services: Services, principal: Principal, request: ec2.Disable
 def enable_image(services: Services, principal: Principal, request: ec2.EnableImageRequest) -> ec2.EnableImageResult:
     """Makes a disabled image available again, shared with nobody."""
     check_image_id(request.image_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         retirement.check_may_enable(image)
         raise_if_dry_run(request)
@@ -71,7 +71,7 @@ def enable_image_deregistration_protection(
     """Protects the image from DeregisterImage; a cooldown that runs from before goes on."""
     check_image_id(request.image_id)
     protection = retirement.WITH_COOLDOWN if request.with_cooldown else retirement.WITHOUT_COOLDOWN
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         raise_if_dry_run(request)
         rows.set_protection(c, image.id, protection, until=retirement.protected_until(image, services.now()))
@@ -83,7 +83,7 @@ def disable_image_deregistration_protection(
 ) -> ec2.DisableImageDeregistrationProtectionResult:
     """Ends the protection: at once, or after the cooldown that it was enabled with."""
     check_image_id(request.image_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         raise_if_dry_run(request)
         rows.set_protection(c, image.id, None, until=retirement.protected_until(image, services.now()))

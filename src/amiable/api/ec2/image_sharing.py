@@ -65,7 +65,7 @@ def cancel_image_launch_permission(
 ) -> ec2.CancelImageLaunchPermissionResult:
     """Gives back the permission that names the caller's own account; what it has as one of many stays."""
     check_image_id(request.image_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = images.get(c, principal.region, request.image_id, viewer=principal.account_id)
         if image is None:
             raise NotFound("image", [request.image_id])

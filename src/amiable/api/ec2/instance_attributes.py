@@ -208,7 +208,7 @@ def modify_instance_attribute(
 ) -> None:
     """Changes one attribute of one instance."""
     asked = _asked(request)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
         for attribute in asked:
             rules.check_state(instance, attribute)
@@ -255,7 +255,7 @@ def reset_instance_attribute(
         raise InvalidParameterValue(
             f"Value ({attribute}) for parameter attribute is invalid. Only {', '.join(sorted(rules.RESETTABLE))} can be reset."
         )
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
         rules.check_state(instance, attribute)
         if attribute == "sourceDestCheck":

@@ -36,7 +36,7 @@ def associate_iam_instance_profile(
     services: Services, principal: Principal, request: ec2.AssociateIamInstanceProfileRequest
 ) -> ec2.AssociateIamInstanceProfileResult:
     """Gives an instance without a profile one."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         profile = find_profile(c, principal, request.iam_instance_profile)
         (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
         if instance.state not in STATES:
@@ -51,7 +51,7 @@ def disassociate_iam_instance_profile(
     services: Services, principal: Principal, request: ec2.DisassociateIamInstanceProfileRequest
 ) -> ec2.DisassociateIamInstanceProfileResult:
     """Takes the profile off; credentials that the instance read serve until they end."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         found = _find(c, principal, request.association_id)
         profile_associations.delete_association(c, found.id)
     return ec2.DisassociateIamInstanceProfileResult(iam_instance_profile_association=_said(found, "disassociating"))
@@ -61,7 +61,7 @@ def replace_iam_instance_profile_association(
     services: Services, principal: Principal, request: ec2.ReplaceIamInstanceProfileAssociationRequest
 ) -> ec2.ReplaceIamInstanceProfileAssociationResult:
     """Gives the instance another profile at once, under an association of another id."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         old = _find(c, principal, request.association_id)
         profile = find_profile(c, principal, request.iam_instance_profile)
         new = _association(services, principal.account_id, principal.region, old.instance_id, profile=profile)

@@ -16,7 +16,7 @@ def replace_image_instance_type_specification(
     check_image_id(request.image_id)
     asked = request.instance_type_specification or ec2.InstanceTypeSpecificationRequest()
     rule = plan_rule(asked.supported_instance_types or [], asked.unsupported_instance_types or [])
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         raise_if_dry_run(request)
         instance_type_rules.replace_rule(c, image.id, rule)

@@ -121,7 +121,7 @@ def modify_network_interface_attribute(
         raise InvalidParameterCombination("Fields for multiple attribute types specified: " + ", ".join(given))
     if not given:
         raise MissingParameter("No attributes specified.")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         interface = find_interface(c, principal, request.network_interface_id)
         if request.groups:
             subnet = network.get_subnet(c, interface.subnet_id)

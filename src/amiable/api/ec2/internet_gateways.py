@@ -73,7 +73,7 @@ def create_internet_gateway(
     """Makes a gateway that is attached to no VPC."""
     born = birth_tags(request.tag_specifications, ("internet-gateway",))
     owner = (principal.account_id, principal.region)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         if len(routes.list_internet_gateways(c, *owner)) >= GATEWAYS_MAX:
             raise InternetGatewayLimitExceeded(maximum=GATEWAYS_MAX)
         raise_if_dry_run(request)
@@ -87,7 +87,7 @@ def attach_internet_gateway(
     services: Services, principal: Principal, request: ec2.AttachInternetGatewayRequest
 ) -> None:
     """Attaches a gateway to a VPC that has none."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         gateway = find_internet_gateway(c, principal, request.internet_gateway_id)
         vpc = find_vpc(c, principal, request.vpc_id)
         if gateway.vpc_id is not None:
@@ -103,7 +103,7 @@ def detach_internet_gateway(
     services: Services, principal: Principal, request: ec2.DetachInternetGatewayRequest
 ) -> None:
     """Detaches a gateway from its VPC, in which no elastic address is in use."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         gateway = find_internet_gateway(c, principal, request.internet_gateway_id)
         vpc = find_vpc(c, principal, request.vpc_id)
         if gateway.vpc_id != vpc.id:
@@ -124,7 +124,7 @@ def delete_internet_gateway(
     services: Services, principal: Principal, request: ec2.DeleteInternetGatewayRequest
 ) -> None:
     """Deletes a gateway that is attached to no VPC; routes to it stay, as black holes."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         gateway = find_internet_gateway(c, principal, request.internet_gateway_id)
         if gateway.vpc_id is not None:
             raise DependencyViolation(

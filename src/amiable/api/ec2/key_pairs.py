@@ -74,7 +74,7 @@ def create_key_pair(services: Services, principal: Principal, request: ec2.Creat
         _check_room(c, principal, request.key_name)
     raise_if_dry_run(request)
     made = (make_rsa if key_type == "rsa" else make_ed25519)(request.key_name, key_format)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         _check_room(c, principal, request.key_name)
         pair = KeyPair(
             id=services.mint(ids.KEY_PAIR),
@@ -124,7 +124,7 @@ def import_key_pair(
     born = birth_tags(request.tag_specifications, TAGGABLE).get("key-pair", {})
     _check_name(request.key_name)
     read = read_public_key(request.public_key_material)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         _check_room(c, principal, request.key_name)
         raise_if_dry_run(request)
         pair = KeyPair(
@@ -210,7 +210,7 @@ def delete_key_pair(
     if not request.key_name and not request.key_pair_id:
         raise MissingParameter(parameter="KeyName")
     check_form("key_pair", ids.KEY_PAIR, [request.key_pair_id] if request.key_pair_id else None)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         mine = key_pairs.list_key_pairs(c, principal.account_id, principal.region)
         found = [
             pair

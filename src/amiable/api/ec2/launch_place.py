@@ -13,9 +13,10 @@ from amiable.database.security_groups import DEFAULT
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, NotFound
 from amiable.model.instance import Instance
-from amiable.model.network import NetworkInterface, Subnet
+from amiable.model.network import NetworkInterface, SecurityGroup, Subnet
 from amiable.model.network_errors import (
     DifferentNetworksOfLaunch,
+    GroupNameNotFound,
     InsufficientFreeAddressesInSubnet,
     InvalidIPAddressInUse,
     InvalidNetworkInterfaceInUse,
@@ -120,17 +121,27 @@ def choose_groups(
     mine = network.list_security_groups(c, principal.account_id, principal.region)
     here = [group for group in mine if group.vpc_id == subnet.vpc_id]
     check_form("security_group", ids.SECURITY_GROUP, group_ids)
-    known = {group.id: group.id for group in here} | {group.name: group.id for group in here}
-    wanted = group_ids or names or (DEFAULT,)
-    missing = [each for each in wanted if each not in known]
+    if not group_ids:
+        chosen = _groups_named(here, names or (DEFAULT,), subnet.vpc_id)
+        check_groups(chosen)
+        return chosen
+    missing = [each for each in group_ids if each not in {group.id for group in here}]
     for each in missing:
         if each in {group.id for group in mine}:
             raise DifferentNetworksOfLaunch(group_id=each, subnet_id=subnet.id)
     if missing:
         raise NotFound("security_group", missing)
-    chosen = tuple(dict.fromkeys(known[each] for each in wanted))
+    chosen = tuple(dict.fromkeys(group_ids))
     check_groups(chosen)
     return chosen
+
+
+def _groups_named(here: Sequence[SecurityGroup], names: Sequence[str], vpc_id: str) -> tuple[str, ...]:
+    known = {group.name: group.id for group in here}
+    for name in names:
+        if name not in known:
+            raise GroupNameNotFound(name=name, vpc_id=vpc_id)
+    return tuple(dict.fromkeys(known[name] for name in names))
 
 
 def choose_addresses(c: Connection, subnet: Subnet, address: str | None, count: int) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def create_launch_template(
     check_data(request.launch_template_data)
     data = values_of(request.launch_template_data)
     born = birth_tags(request.tag_specifications, TAGGABLE).get("launch-template", {})
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         warning = warning_of(c, principal, data)
         made = None if request.dry_run else recall(c, services, principal, "CreateLaunchTemplate", request)
         if made is not None:
@@ -165,7 +165,7 @@ def modify_launch_template(
     wanted = named(request.launch_template_id, request.launch_template_name)
     if not request.default_version:
         raise MissingParameter(parameter="SetDefaultVersion")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         template = find(c, principal, wanted)
         made = None if request.dry_run else recall(c, services, principal, "ModifyLaunchTemplate", request)
         if made is not None:  # done before: a later call's default stays
@@ -183,7 +183,7 @@ def delete_launch_template(
 ) -> ec2.DeleteLaunchTemplateResult:
     """Deletes a template with all its versions; instances that were launched from it run on."""
     wanted = named(request.launch_template_id, request.launch_template_name)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         template = find(c, principal, wanted)
         raise_if_dry_run(request)
         answer = _as_it_is(c, principal, template.id)

@@ -41,7 +41,7 @@ def modify_instance_metadata_options(
     )
     if asked == AskedMetadata():
         raise InvalidParameterCombination("No metadata option is specified.")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
         if instance.state in ENDED:
             raise IncorrectInstanceState(
@@ -72,7 +72,7 @@ def modify_instance_metadata_defaults(
     given = {name: value for name in TEXTS if (value := getattr(request, name)) is not None}
     if not given and hop_limit is None:
         raise InvalidParameterCombination("No metadata default is specified.")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         before = metadata_defaults.find(c, principal.account_id, principal.region)
         after = replace(before, **{name: None if value == NO_PREFERENCE else value for name, value in given.items()})
         if hop_limit is not None:

@@ -65,7 +65,7 @@ def create_network_interface(
     asked = primary_address(request.private_ip_address, request.private_ip_addresses)
     born = birth_tags(request.tag_specifications, TYPES)
     owner = (principal.account_id, principal.region)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         made = None if request.dry_run else recall(c, services, principal, CREATE, request)
         if made is not None:
             return _made(services, c, principal, request, made[0])
@@ -123,7 +123,7 @@ def delete_network_interface(
     services: Services, principal: Principal, request: ec2.DeleteNetworkInterfaceRequest
 ) -> None:
     """Deletes an interface that is in no instance; an elastic address of it is free again."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         interface = find_interface(c, principal, request.network_interface_id)
         if interface.attachment is not None:
             raise InvalidNetworkInterfaceInUse(interface_id=interface.id)

@@ -63,7 +63,7 @@ def restore_image_from_recycle_bin(
 ) -> ec2.RestoreImageFromRecycleBinResult:
     """Brings an image back as it was, shared with whom it was; but it does not become public where the account blocks that."""
     check_image_id(request.image_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = _find_image(c, services, principal, request.image_id)
         needed = recycle_bin.snapshots_of(c, image.id)
         rules.check_snapshots(image.id, needed, recycle_bin.which_are_there(c, needed, services.now()))
@@ -124,7 +124,7 @@ def restore_snapshot_from_recycle_bin(
 ) -> ec2.RestoreSnapshotFromRecycleBinResult:
     """Brings a snapshot back, shared with whom it was; but it does not become public where the account blocks that."""
     check_snapshot_id(request.snapshot_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         owner = (principal.account_id, principal.region)
         found = recycle_bin.list_snapshots(c, *owner, now=services.now(), ids=[request.snapshot_id])
         if not found:

@@ -178,7 +178,7 @@ def create_route_table(
     check_token(request)
     born = birth_tags(request.tag_specifications, ("route-table",))
     owner = (principal.account_id, principal.region)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         made = None if request.dry_run else recall(c, services, principal, CREATE, request)
         if made is None:
             vpc = find_vpc(c, principal, request.vpc_id)
@@ -198,7 +198,7 @@ def create_route_table(
 
 def delete_route_table(services: Services, principal: Principal, request: ec2.DeleteRouteTableRequest) -> None:
     """Deletes a table that serves no subnet and is not its VPC's main one."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         table = find_route_table(c, principal, request.route_table_id)
         if table.associations:
             raise DependencyViolation(
@@ -218,7 +218,7 @@ def associate_route_table(
     refuse_others(request, dict.fromkeys(("dry_run", "route_table_id", "subnet_id"), anything))
     if request.subnet_id is None:
         raise MissingParameter(parameter="SubnetId")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         table = find_route_table(c, principal, request.route_table_id)
         subnet = find_subnet(c, principal, request.subnet_id)
         if subnet.vpc_id != table.vpc_id:
@@ -250,7 +250,7 @@ def disassociate_route_table(
 ) -> None:
     """Lets the main table serve the subnet again."""
     check_form("route_table_association", ids.ROUTE_TABLE_ASSOCIATION, [request.association_id])
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         mine = routes.list_route_tables(c, principal.account_id, principal.region)
         found = [each for table in mine for each in table.associations if each.id == request.association_id]
         if not found:

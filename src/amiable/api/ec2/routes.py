@@ -44,7 +44,7 @@ def create_route(services: Services, principal: Principal, request: ec2.CreateRo
         raise InvalidParameterCombination(
             "Exactly one of GatewayId, InstanceId and NetworkInterfaceId must be specified."
         )
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         table = find_route_table(c, principal, request.route_table_id)
         vpc = find_vpc(c, principal, table.vpc_id)
         check_new_route(table, vpc, destination, is_to_gateway=request.gateway_id is not None)
@@ -91,7 +91,7 @@ def delete_route(services: Services, principal: Principal, request: ec2.DeleteRo
     """Removes a route; the VPC's own stays."""
     refuse_others(request, ASKED)
     destination = destination_of(request.destination_cidr_block, request.destination_ipv6_cidr_block)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         table = find_route_table(c, principal, request.route_table_id)
         if destination == find_vpc(c, principal, table.vpc_id).cidr:
             raise InvalidParameterValue(f"cannot remove local route {destination} in route table {table.id}")

@@ -222,7 +222,7 @@ def modify_security_group_rules(
     if not request.security_group_rules:
         raise MissingParameter(parameter="SecurityGroupRule")
     check_form(NOUN, ids.SECURITY_GROUP_RULE, [each.security_group_rule_id for each in request.security_group_rules])
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         group = find_group(c, principal, request.group_id, None)
         there = {rule.id: rule for rule in security_groups.rules_of(c, [group.id])[group.id]}
         those_named(NOUN, [each.security_group_rule_id for each in request.security_group_rules], [*there], str)

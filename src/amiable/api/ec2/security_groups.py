@@ -93,7 +93,7 @@ def create_security_group(
     check_description(request.description)
     born = birth_tags(request.tag_specifications, ("security-group",))
     owner = (principal.account_id, principal.region)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         vpc_id = _vpc_id(c, principal, request.vpc_id)
         mine = network.list_security_groups(c, *owner)
         if any(group.vpc_id == vpc_id and group.name == request.group_name for group in mine):
@@ -145,7 +145,7 @@ def delete_security_group(
     services: Services, principal: Principal, request: ec2.DeleteSecurityGroupRequest
 ) -> ec2.DeleteSecurityGroupResult:
     """Deletes a group that no interface is in and no other group's rule names; a VPC's default group stays."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         group = find_group(c, principal, request.group_id, request.group_name)
         if group.name == security_groups.DEFAULT:
             raise CannotDelete(group_id=group.id, name=group.name)

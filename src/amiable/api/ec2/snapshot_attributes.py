@@ -55,7 +55,7 @@ def modify_snapshot_attribute(
     """Changes with whom the snapshot is shared: all that the request names, or, refused, nothing."""
     check_snapshot_id(request.snapshot_id)
     grants = plan_snapshot_grants(_asked(request))
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         snapshot = owned_snapshot(c, principal, request.snapshot_id)
         check_accounts(c, grants)
         _check_publish(c, snapshot, grants)
@@ -94,7 +94,7 @@ def reset_snapshot_attribute(
     """Makes the snapshot its owner's alone again."""
     check_snapshot_id(request.snapshot_id)
     check_changeable(request.attribute)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         snapshot = owned_snapshot(c, principal, request.snapshot_id)
         raise_if_dry_run(request)
         sharing.change_snapshot_grants(c, snapshot.id, add=(), remove=sharing.snapshot_grantees(c, snapshot.id))

@@ -33,7 +33,7 @@ def lock_snapshot(services: Services, principal: Principal, request: ec2.LockSna
         request.lock_mode, request.cool_off_period, request.lock_duration, request.expiration_date
     )
     snapshot_lock.check(asked, now)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         snapshot = owned_snapshot(c, principal, request.snapshot_id)
         made = snapshot_lock.lock(snapshot, snapshot_locks.find(c, snapshot.id), asked, now)
         raise_if_dry_run(request)
@@ -46,7 +46,7 @@ def unlock_snapshot(
 ) -> ec2.UnlockSnapshotResult:
     """Takes a lock in governance mode away, or one in its cooling-off period."""
     check_snapshot_id(request.snapshot_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         snapshot = owned_snapshot(c, principal, request.snapshot_id)
         snapshot_lock.check_unlock(snapshot, snapshot_locks.find(c, snapshot.id), services.now())
         raise_if_dry_run(request)

@@ -161,7 +161,7 @@ def element(seen: Seen) -> ec2.Snapshot:
 def delete_snapshot(services: Services, principal: Principal, request: ec2.DeleteSnapshotRequest) -> None:
     """Deletes a snapshot that no image and no volume needs: into the Recycle Bin where a rule keeps it, else for good."""
     check_snapshot_id(request.snapshot_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         snapshot = check_deletable(services, c, principal, request.snapshot_id)
         raise_if_dry_run(request)
         remove(services, c, snapshot)

@@ -63,7 +63,7 @@ def create_subnet(services: Services, principal: Principal, request: ec2.CreateS
     if request.cidr_block is None:
         raise MissingParameter(parameter="CidrBlock")
     zone = _zone(services, principal, request.availability_zone, request.availability_zone_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         vpc = find_vpc(c, principal, request.vpc_id)
         mine = network.list_subnets(c, principal.account_id, principal.region)
         cidr = subnet_network(request.cidr_block, vpc, mine)
@@ -110,7 +110,7 @@ def create_default_subnet(
     if request.availability_zone is None and request.availability_zone_id is None:
         raise MissingParameter(parameter="AvailabilityZone")
     zone = _zone(services, principal, request.availability_zone, request.availability_zone_id)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         vpc = network.find_default_vpc(c, principal.account_id, principal.region)
         if vpc is None:
             raise DefaultVpcDoesNotExist()
@@ -132,7 +132,7 @@ def find_subnet(c: Connection, principal: Principal, subnet_id: str) -> Subnet:
 
 def delete_subnet(services: Services, principal: Principal, request: ec2.DeleteSubnetRequest) -> None:
     """Deletes a subnet in which no interface is."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         subnet = find_subnet(c, principal, request.subnet_id)
         mine = interfaces.list_interfaces(c, principal.account_id, principal.region)
         users = [interface.id for interface in mine if interface.subnet_id == subnet.id]
@@ -153,7 +153,7 @@ def modify_subnet_attribute(
     wanted = request.map_public_ip_on_launch
     if wanted is not None and wanted.value is None:
         raise MissingParameter(parameter="MapPublicIpOnLaunch.Value")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         subnet = find_subnet(c, principal, request.subnet_id)
         if wanted is not None and wanted.value is not None:
             network.set_maps_public_ip(c, subnet.id, wanted.value)

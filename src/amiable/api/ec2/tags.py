@@ -53,7 +53,7 @@ NOUNS: Final = {
 def create_tags(services: Services, principal: Principal, request: ec2.CreateTagsRequest) -> None:
     """Puts tags on resources, over those with the same keys: all of them or, refused, none."""
     added = read_tags(request.tags)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         types = _types(request.resources)
         may_tag = tag_rows.existing(c, principal.account_id, principal.region, types)
         _check_there(types, may_tag - hidden_images(services, c, principal, _images(types)))
@@ -88,7 +88,7 @@ def delete_tags(services: Services, principal: Principal, request: ec2.DeleteTag
         if not tag.key:
             raise MissingParameter(parameter="Tag.Key")
         check_tag(tag.key, tag.value or "")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         types = _types(request.resources)
         there = tag_rows.existing(c, principal.account_id, principal.region, types)
         _check_there(types, there | tag_rows.tagged(c, principal.account_id, principal.region, types))

@@ -166,7 +166,7 @@ def delete_image_usage_report(
 ) -> ec2.DeleteImageUsageReportResult:
     """Deletes one of the caller's reports."""
     _check_ids(None, [request.report_id])
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         (report,) = _named(services, c, principal, None, [request.report_id])
         raise_if_dry_run(request)
         usage_reports.delete_report(c, report.id)

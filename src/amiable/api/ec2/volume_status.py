@@ -131,7 +131,7 @@ def modify_volume_attribute(
     services: Services, principal: Principal, request: ec2.ModifyVolumeAttributeRequest
 ) -> None:
     """Records whether input and output of a doubtful volume go on by themselves."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         volume = find_volume(c, principal, request.volume_id)
         if request.auto_enable_io is None or request.auto_enable_io.value is None:
             raise MissingParameter(parameter="AutoEnableIO.Value")

@@ -47,7 +47,7 @@ def create_vpc(services: Services, principal: Principal, request: ec2.CreateVpcR
     if request.cidr_block is None:
         raise MissingParameter(parameter="CidrBlock")
     cidr = vpc_network(request.cidr_block)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         _check_room(c, principal)
         raise_if_dry_run(request)
         vpc = Vpc(services.mint(ids.VPC), principal.account_id, principal.region, cidr, False, has_dns_hostnames=False)
@@ -65,7 +65,7 @@ def create_default_vpc(
     services: Services, principal: Principal, request: ec2.CreateDefaultVpcRequest
 ) -> ec2.CreateDefaultVpcResult:
     """Makes the default network that the account began with, which it deleted."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         there = network.find_default_vpc(c, principal.account_id, principal.region)
         if there is not None:
             raise DefaultVpcAlreadyExists(vpc_id=there.id)
@@ -86,7 +86,7 @@ def find_vpc(c: Connection, principal: Principal, vpc_id: str) -> Vpc:
 
 def delete_vpc(services: Services, principal: Principal, request: ec2.DeleteVpcRequest) -> None:
     """Deletes a VPC in which there is nothing but what came with it."""
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         vpc = find_vpc(c, principal, request.vpc_id)
         users = _things_in(c, vpc)
         if users:
@@ -156,7 +156,7 @@ def modify_vpc_attribute(services: Services, principal: Principal, request: ec2.
         raise MissingParameter(parameter=f"{name[0].upper()}{name[1:]}.Value")
     if name == NO_METRICS and wanted.value:
         raise UnsupportedOperation("Network address usage metrics are not supported by Amiable.")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         vpc = find_vpc(c, principal, request.vpc_id)
         if name in ATTRIBUTES:
             network.set_vpc_attributes(c, vpc.id, **{ATTRIBUTES[name]: wanted.value})

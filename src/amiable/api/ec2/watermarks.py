@@ -16,7 +16,7 @@ def attach_image_watermark(
     """Marks an image; one of the same key that is there already stays as it is."""
     check_image_id(request.image_id)
     rules.check_name(request.watermark_name)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         mark = Watermark(
             name=request.watermark_name,
@@ -39,7 +39,7 @@ def detach_image_watermark(
     """Takes a watermark away; what was made from the image keeps it.  Succeeds where there is none."""
     check_image_id(request.image_id)
     rules.check_key(request.watermark_key)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         image = owned_image(c, principal, request.image_id)
         raise_if_dry_run(request)
         watermarks.detach(c, image.id, request.watermark_key)

@@ -12,7 +12,7 @@ def delete_parameter(
 ) -> ssm.DeleteParameterResult:
     """Deletes one of the account's parameters with its history."""
     name = request.name.strip(" ")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         found = own_parameter(c, principal, name)
         if found is None:
             raise not_found(name)

@@ -22,7 +22,7 @@ def add_tags_to_resource(
 ) -> ssm.AddTagsToResourceResult:
     """Tags a parameter; a key that it has already gets the new value."""
     added = check_tags([(tag.key, tag.value) for tag in request.tags])
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         found = _tagged(c, principal, request.resource_type, request.resource_id)
         kept = parameters.tags_of(c, found)
         if len(kept | added) > TAGS_MAX:
@@ -38,7 +38,7 @@ def remove_tags_from_resource(
     """Takes tags off a parameter; keys that it has not are no error."""
     if len(request.tag_keys) > KEYS_MAX:
         raise SsmRefusal("ValidationException", f"TagKeys: {KEYS_MAX} at most in one request.")
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         found = _tagged(c, principal, request.resource_type, request.resource_id)
         parameters.remove_tags(c, found, request.tag_keys)
     return ssm.RemoveTagsFromResourceResult()

@@ -44,7 +44,7 @@ def put_parameter(services: Services, principal: Principal, request: ssm.PutPara
     planned = _plan(services, principal, request, name, before)
     if planned.allowed_pattern is not None:
         check_allowed_pattern(planned.allowed_pattern, request.value)
-    with services.database.write() as c:
+    with services.database.write_and_answer() as c:
         current = own_parameter(c, principal, name)
         if current is not None and not request.overwrite:
             raise SsmRefusal("ParameterAlreadyExists", EXISTS)
