@@ -345,3 +345,8 @@ def test_no_request_at_all_brings_the_reader_down(path: bytes, query: bytes, hea
                 continue
             if claim is not None:
                 assert refusal(form) in ("malformed", "wrong-signature", "skewed", "expired")
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_time_is_written_as_it_is_read(moment: datetime) -> None:
+    assert sigv4.read_time(sigv4.write_time(moment)) == moment.replace(microsecond=0)

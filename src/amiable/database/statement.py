@@ -5,7 +5,7 @@ at the top of its module: SQLAlchemy writes the text and says how values are con
 and the values in its order, in the transaction that SQLAlchemy began.  On PostgreSQL SQLAlchemy runs it as it runs any other.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Executable
@@ -15,6 +15,8 @@ from sqlalchemy.sql.selectable import SelectBase
 
 Convert = Callable[[Any], Any] | None
 """From a value of ours to the driver's, or back; None where they are the same."""
+Conversion = tuple[int, Callable[[Any], Any], bool]
+"""Of the value at a place; and whether None is None on both sides."""
 Row = tuple[Any, ...]
 
 
@@ -71,33 +73,46 @@ class _Prepared:
         assert isinstance(compiled, SQLCompiler) and compiled.positiontup is not None
         self.text: str = compiled.string
         assert not compiled.post_compile_params and not compiled.prefetch, self.text
-        self._places: list[tuple[str, Any, Convert]] = [
-            (name, bind.value, bind.type.dialect_impl(dialect).bind_processor(dialect))
-            for name, bind in ((name, compiled.binds[name]) for name in compiled.positiontup)
+        binds = [compiled.binds[name] for name in compiled.positiontup]
+        self._names: list[str] = list(compiled.positiontup)
+        self._fixed: list[tuple[int, Any]] = [
+            (at, bind.value) for at, bind in enumerate(binds) if bind.value is not None
         ]
+        self._bound = _conversions(bind.type.dialect_impl(dialect).bind_processor(dialect) for bind in binds)
         columns = query.selected_columns if isinstance(query, SelectBase) else ()
-        self._columns: list[Convert] = [
+        self._read = _conversions(
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
-        ]
-        self._is_plain = not any(self._columns)
+        )
 
     def arrange(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the text's order, with those that stand in the statement itself."""
-        return [
-            values.get(name, fixed) if convert is None else convert(values.get(name, fixed))
-            for name, fixed, convert in self._places
-        ]
+        arranged = list(map(values.get, self._names))
+        for at, value in self._fixed:
+            arranged[at] = values.get(self._names[at], value)
+        _convert(arranged, self._bound)
+        return arranged
 
     def read(self, rows: list[Row]) -> list[Row]:
         """The rows as they are meant."""
-        if self._is_plain:
+        if not self._read:
             return rows
-        return [
-            tuple(
-                value if convert is None else convert(value) for value, convert in zip(row, self._columns, strict=True)
-            )
-            for row in rows
-        ]
+        meant = [list(row) for row in rows]
+        for row in meant:
+            _convert(row, self._read)
+        return [tuple(row) for row in meant]
+
+
+def _conversions(converts: Iterable[Convert]) -> list[Conversion]:
+    """Those places that are converted."""
+    return [(at, convert, convert(None) is None) for at, convert in enumerate(converts) if convert is not None]
+
+
+def _convert(values: list[Any], conversions: list[Conversion]) -> None:
+    """Converts in place; an absence that stays one is passed by."""
+    for at, convert, keeps_none in conversions:
+        value = values[at]
+        if value is not None or not keeps_none:
+            values[at] = convert(value)
 
 
 def _begun(c: Connection) -> Any:

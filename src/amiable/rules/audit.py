@@ -73,17 +73,16 @@ def parameters_of(request: object) -> dict[str, Any]:
 def _keep(name: str, value: Any, is_secret: bool = False) -> Any:
     if name in SECRETS or (is_secret and name == "Value"):
         return "(not kept)"
-    if isinstance(value, Mapping):
-        inner = {_pascal(str(key)): each for key, each in value.items() if each is not None}
-        return {key: _keep(key, each, is_secret) for key, each in inner.items()}
+    if isinstance(value, str):
+        value = _SIGNED.sub("(not kept)", value) if name == URL else value
+        return value if len(value) <= TEXT_CHARACTERS_MAX else f"{value[:64]}… ({len(value)} characters)"
     if isinstance(value, list | tuple):
         return [_keep(name, each, is_secret) for each in value]
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
-    if isinstance(value, str) and name == URL:
-        value = _SIGNED.sub("(not kept)", value)
-    if isinstance(value, str) and len(value) > TEXT_CHARACTERS_MAX:
-        return f"{value[:64]}… ({len(value)} characters)"
+    if isinstance(value, Mapping):
+        inner = {_pascal(str(key)): each for key, each in value.items() if each is not None}
+        return {key: _keep(key, each, is_secret) for key, each in inner.items()}
     return value
 
 
@@ -118,8 +117,8 @@ def is_resource(made: str) -> bool:
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
-    if isinstance(value, Mapping):
-        return [text for each in value.values() for text in _texts(each)]
     if isinstance(value, list | tuple):
         return [text for each in value for text in _texts(each)]
+    if isinstance(value, Mapping):
+        return [text for each in value.values() for text in _texts(each)]
     return []

@@ -5,7 +5,7 @@ One pass over what was sent; whoever reads the tree walks it once, so a paramete
 
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from amiable.model.errors import MalformedQueryString, UnknownParameter
 
@@ -39,12 +39,20 @@ def parse(*forms: str) -> Node:
 
 
 def _pairs(form: str) -> list[tuple[str, str]]:
+    if form.count("&") >= PARAMETERS_MAX:
+        raise MalformedQueryString(why=f"it has more than {PARAMETERS_MAX} parameters.")
     try:
-        return parse_qsl(form, keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS_MAX)
+        halves = (pair.partition("=") for pair in form.split("&") if pair)
+        return [(_decoded(name), _decoded(value)) for name, _, value in halves]
     except UnicodeDecodeError:
         raise MalformedQueryString(why="it is not UTF-8.") from None
-    except ValueError:
-        raise MalformedQueryString(why=f"it has more than {PARAMETERS_MAX} parameters.") from None
+
+
+def _decoded(text: str) -> str:
+    """What ``urllib.parse.parse_qsl`` makes of it; most texts have nothing to decode."""
+    if "+" in text:
+        text = text.replace("+", " ")
+    return unquote(text, errors="strict") if "%" in text else text
 
 
 def _put(root: Node, name: str, value: str) -> None:
