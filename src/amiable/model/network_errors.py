@@ -25,6 +25,12 @@ class NoSubnets(Refusal):
     hint = NoDefaultSubnet.hint
 
 
+class GroupNameNotFound(Refusal):
+    code = "InvalidGroup.NotFound"
+    template = "The security group '{name}' does not exist in default VPC '{vpc_id}'"
+    hint = "an id goes into SecurityGroupId"
+
+
 class DifferentNetworksOfLaunch(Refusal):
     """A group of another VPC than the subnet's."""
 

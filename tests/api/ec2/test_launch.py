@@ -399,6 +399,21 @@ def test_an_interface_may_be_described_instead_of_the_top_level(services: Servic
     assert refusal(services, principal, image, network_interfaces=[interface]).code == "InvalidIPAddress.InUse"
 
 
+def test_groups_are_named_by_name_or_by_id_each_in_its_own_parameter(services: Services, principal: Principal) -> None:
+    image = make_image(services, principal)
+    (made,) = run(services, principal, image, security_groups=["default", "default"])
+    group_id = (made.security_groups or [])[0].group_id
+    assert group_id is not None
+    (again,) = run(services, principal, image, security_group_ids=[group_id, group_id])
+    assert again.security_groups == made.security_groups
+    refused = refusal(services, principal, image, security_groups=[group_id])
+    assert (refused.code, refused.message) == (
+        "InvalidGroup.NotFound",
+        f"The security group '{group_id}' does not exist in default VPC '{made.vpc_id}'",
+    )
+    assert refusal(services, principal, image, security_group_ids=["default"]).code == "InvalidGroupId.Malformed"
+
+
 def test_the_zone_chooses_the_subnet(tmp_path: Path) -> None:
     with open_services(tmp_path / "data", zones=("us-east-1a", "us-east-1b")) as services:
         principal = make_account(services)[1]
