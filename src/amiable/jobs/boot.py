@@ -20,6 +20,7 @@ from amiable.model.errors import IncorrectInstanceState
 from amiable.model.hardware import Hardware
 from amiable.model.instance import State
 from amiable.model.instance_type import type_of
+from amiable.model.volume import Volume
 from amiable.rules import lifecycle
 from amiable.rules.hardware import disk_of, hardware_of, starts_by_uefi
 from amiable.rules.lifecycle import Event
@@ -185,11 +186,18 @@ def _abandon(services: Services, facts: Facts, *, remove: bool) -> None:
     with contextlib.suppress(FileNotFoundError):
         with open_directory(services.data, facts.instance.id) as directory, locked(directory):
             machine.end_machine(directory)
-            unexport(services, facts.volumes)
+            unexport(services, _without_others(services, facts))
             if remove:
                 remove_directory(services.data, facts.instance.id)
     if remove:
         _forget_gone(services, facts)
+
+
+def _without_others(services: Services, facts: Facts) -> tuple[Volume, ...]:
+    """The volumes of the boot's beginning that no other instance has been given since."""
+    with services.database.read() as c:
+        now = {volume.id: volumes.get_volume(c, volume.id) for volume in facts.volumes}
+    return tuple(it for it in facts.volumes if (found := now[it.id]) is None or found.instance_id == facts.instance.id)
 
 
 def _forget_gone(services: Services, facts: Facts) -> None:
