@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.listing import put_born_tags, the_one, those_named
-from amiable.api.ec2.network_interfaces import find_interface
+from amiable.api.ec2.network_interfaces import find_interface, interface_of_instance
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.api.ec2.unsupported import anything, only, refuse_others
-from amiable.database import addresses, instances, interfaces, routes, tags
+from amiable.database import addresses, interfaces, routes, tags
 from amiable.model import ids
 from amiable.model.errors import (
     IncorrectInstanceState,
@@ -242,12 +242,10 @@ def _interface(
     if request.network_interface_id is not None:
         return find_interface(c, principal, request.network_interface_id)
     assert request.instance_id is not None
-    mine = instances.list_visible(c, principal.account_id, principal.region, now=services.now())
-    instance = the_one("instance", ids.INSTANCE, request.instance_id, mine)
-    held = interfaces.interfaces_of(c, [instance.id])[instance.id]
-    if not held:
-        raise IncorrectInstanceState(instance_id=instance.id, verb="given an address")
-    return held[0]
+    held = interface_of_instance(services, c, principal, request.instance_id)
+    if held is None:
+        raise IncorrectInstanceState(instance_id=request.instance_id, verb="given an address")
+    return held
 
 
 def _check_gateway(c: Connection, principal: Principal, interface: NetworkInterface) -> None:

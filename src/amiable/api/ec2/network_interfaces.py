@@ -18,7 +18,7 @@ from amiable.api.ec2.tags import birth_tags, parse_filters
 from amiable.api.ec2.unsupported import Check, anything, only, refuse_others
 from amiable.api.idempotency import check_token, recall, remember
 from amiable.api.paging import cut_page, open_page
-from amiable.database import interfaces, network
+from amiable.database import instances, interfaces, network
 from amiable.model import ids
 from amiable.model.network import Address, Attachment, NetworkInterface
 from amiable.model.network_errors import (
@@ -117,6 +117,15 @@ def find_interface(c: Connection, principal: Principal, interface_id: str) -> Ne
     """The caller's interface of this id."""
     mine = interfaces.list_interfaces(c, principal.account_id, principal.region)
     return the_one(NOUN, ids.NETWORK_INTERFACE, interface_id, mine)
+
+
+def interface_of_instance(
+    services: Services, c: Connection, principal: Principal, instance_id: str
+) -> NetworkInterface | None:
+    """The interface of the caller's instance; ``None`` once the instance is terminated."""
+    mine = instances.list_visible(c, principal.account_id, principal.region, now=services.now())
+    instance = the_one("instance", ids.INSTANCE, instance_id, mine)
+    return next(iter(interfaces.interfaces_of(c, [instance.id])[instance.id]), None)
 
 
 def delete_network_interface(

@@ -7,14 +7,14 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.listing import the_one
-from amiable.api.ec2.network_interfaces import find_interface
+from amiable.api.ec2.network_interfaces import find_interface, interface_of_instance
 from amiable.api.ec2.route_tables import find_route_table
 from amiable.api.ec2.unsupported import Check, anything, refuse_others
 from amiable.api.ec2.vpcs import find_vpc
-from amiable.database import instances, interfaces, routes
+from amiable.database import routes
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue
-from amiable.model.network import Route, RouteTable
+from amiable.model.network import InternetGateway, NetworkInterface, Route, RouteTable
 from amiable.model.network_errors import InvalidRouteNotFound
 from amiable.model.principal import Principal
 from amiable.rules.route import check_new_route, destination_of
@@ -48,43 +48,35 @@ def create_route(services: Services, principal: Principal, request: ec2.CreateRo
         table = find_route_table(c, principal, request.route_table_id)
         vpc = find_vpc(c, principal, table.vpc_id)
         check_new_route(table, vpc, destination, is_to_gateway=request.gateway_id is not None)
-        route = _route(services, c, principal, table, request, destination)
+        route = _route(table, destination, _target(services, c, principal, request))
         raise_if_dry_run(request)
         routes.insert_route(c, table.id, route)
     return ec2.CreateRouteResult(return_=True)
 
 
-def _route(
-    services: Services,
-    c: Connection,
-    principal: Principal,
-    table: RouteTable,
-    request: ec2.CreateRouteRequest,
-    destination: str,
-) -> Route:
-    """The route to what the request names, which is in the table's VPC."""
+def _target(
+    services: Services, c: Connection, principal: Principal, request: ec2.CreateRouteRequest
+) -> InternetGateway | NetworkInterface:
+    """What the request names, of an instance its interface."""
     if request.gateway_id is not None:
         mine = routes.list_internet_gateways(c, principal.account_id, principal.region)
-        gateway = the_one("internet_gateway", ids.INTERNET_GATEWAY, request.gateway_id, mine)
-        _check_network(table, gateway.id, gateway.vpc_id, "network gateway")
-        return Route(destination, gateway_id=gateway.id)
+        return the_one("internet_gateway", ids.INTERNET_GATEWAY, request.gateway_id, mine)
     if request.network_interface_id is not None:
-        interface = find_interface(c, principal, request.network_interface_id)
-    else:
-        assert request.instance_id is not None
-        seen = instances.list_visible(c, principal.account_id, principal.region, now=services.now())
-        instance = the_one("instance", ids.INSTANCE, request.instance_id, seen)
-        held = interfaces.interfaces_of(c, [instance.id])[instance.id]
-        if not held:
-            raise InvalidParameterValue(f"The instance {instance.id} has no network interface.")
-        interface = held[0]
-    _check_network(table, interface.id, interface.vpc_id, "interface")
-    return Route(destination, interface_id=interface.id)
+        return find_interface(c, principal, request.network_interface_id)
+    assert request.instance_id is not None
+    held = interface_of_instance(services, c, principal, request.instance_id)
+    if held is None:
+        raise InvalidParameterValue(f"The instance {request.instance_id} has no network interface.")
+    return held
 
 
-def _check_network(table: RouteTable, target_id: str, vpc_id: str | None, what: str) -> None:
-    if vpc_id != table.vpc_id:
-        raise InvalidParameterValue(f"route table {table.id} and {what} {target_id} belong to different networks")
+def _route(table: RouteTable, destination: str, target: InternetGateway | NetworkInterface) -> Route:
+    """The route to ``target``, which is in the table's VPC."""
+    is_gateway = isinstance(target, InternetGateway)
+    if target.vpc_id != table.vpc_id:
+        what = "network gateway" if is_gateway else "interface"
+        raise InvalidParameterValue(f"route table {table.id} and {what} {target.id} belong to different networks")
+    return Route(destination, gateway_id=target.id) if is_gateway else Route(destination, interface_id=target.id)
 
 
 def delete_route(services: Services, principal: Principal, request: ec2.DeleteRouteRequest) -> None:
