@@ -396,7 +396,7 @@ def test_what_does_not_fit_is_refused_with_the_hosts_figures() -> None:
         "(2303 MiB",
         "512 MiB are the host's own",
         "1024 MiB",
-        "1 live",
+        "1 live instance)",
     ):
         assert figure in text
     assert "767 MiB are free" in caught.value.advice

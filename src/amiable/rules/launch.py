@@ -238,7 +238,7 @@ def check_start(types: Sequence[InstanceType], host: Host) -> None:
 def _check_room(count: int, memory_bytes: int, host: Host) -> None:
     if count > host.free_count:
         raise InsufficientInstanceCapacity(
-            f"There is room for {host.free_count} more instances on this host; {count} were asked for.",
+            f"There is room for {host.free_count} more on this host; instances asked for: {count}.",
             hint="terminate or stop instances, or raise the setting instances_max",
         )
     if memory_bytes > host.free_memory_bytes:
@@ -246,6 +246,6 @@ def _check_room(count: int, memory_bytes: int, host: Host) -> None:
         raise InsufficientInstanceCapacity(
             f"There is not enough memory on this host: {memory_bytes // MIB} MiB asked for, {free_mib} MiB free"
             f" ({host.memory_bytes // MIB} MiB, of which {HOST_RESERVE_BYTES // MIB} MiB are the host's own and"
-            f" {host.live_memory_bytes // MIB} MiB those of {host.live_count} live instances).",
+            f" {host.live_memory_bytes // MIB} MiB those of {host.live_count} live {'instance' if host.live_count == 1 else 'instances'}).",
             hint=f"{free_mib} MiB are free: choose a smaller instance type, or terminate or stop instances",
         )
