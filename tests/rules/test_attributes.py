@@ -1,5 +1,7 @@
 """What ModifyImageAttribute means, in both of its styles."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,3 +92,17 @@ def test_only_launch_permission_can_be_reset(attribute: str) -> None:
     with pytest.raises(InvalidParameterValue, match="Unknown attribute"):
         check_resettable(attribute.upper())
     check_resettable("launchPermission")
+
+
+@given(st.sampled_from(["description", "launchPermission", "imdsSupport"]))
+def test_an_attribute_that_begins_with_a_capital_is_the_same(name: str) -> None:
+    """As amazon.aws.ec2_ami says Description and LaunchPermission, beside the structures of these names."""
+    said = {
+        "description": Asked(description="words"),
+        "launchPermission": Asked(add=(Permission(user_id="123456789012"),)),
+        "imdsSupport": Asked(imds_support="v2.0"),
+    }[name]
+    capital = replace(said, attribute=name[0].upper() + name[1:])
+    assert plan_change(capital) == plan_change(replace(said, attribute=name)) == plan_change(said)
+    with pytest.raises(InvalidParameterValue):
+        plan_change(replace(said, attribute=name.upper()))

@@ -5,11 +5,12 @@
     reset     launchPermission
 
 ModifyImageAttribute comes in two styles, ``LaunchPermission.Add.n.UserId`` and the older ``Attribute`` + ``OperationType`` +
-``UserId.n``; both become one :class:`Change`.  Validation is all or nothing: nothing becomes public on error.
+``UserId.n``; both become one :class:`Change`.  The attribute's name may begin with a capital there, as Ansible's amazon.aws
+writes it beside the structure of that name.  Validation is all or nothing: nothing becomes public on error.
 Source: EC2 API, ModifyImageAttribute; User Guide, "Shared AMIs".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from amiable.model.errors import (
@@ -86,6 +87,7 @@ def check_resettable(attribute: str) -> None:
 
 def plan_change(asked: Asked) -> Change:
     """The one change that the request is about; refuses none, two, or one that is not supported."""
+    asked = replace(asked, attribute=_in_lower_case(asked.attribute))
     if asked.product_codes or asked.attribute == "productCodes":
         raise UnsupportedOperation(
             "ProductCodes are not supported by ModifyImageAttribute: an image has the codes of what it was made from."
@@ -96,6 +98,12 @@ def plan_change(asked: Asked) -> Change:
     if subject == "imdsSupport":
         return Change(imds_support=_imds_support(asked))
     return Change(grants=_grants(asked))
+
+
+def _in_lower_case(attribute: str | None) -> str | None:
+    """The attribute's name with a small first letter, if one of ours is so written."""
+    small = attribute[:1].lower() + attribute[1:] if attribute is not None else None
+    return small if small in ATTRIBUTES else attribute
 
 
 def _subjects(asked: Asked) -> set[str]:
