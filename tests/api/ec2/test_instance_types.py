@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from amiable.model.instance_type import INSTANCE_TYPES, TINY
 from amiable.model.principal import Principal
 from amiable.services import Services
 from amiable.wire.generated import ec2
-from tests.wire import oracle
 
 
 def described(services: Services, principal: Principal, **parameters: Any) -> list[ec2.InstanceTypeInfo]:
@@ -76,13 +74,6 @@ def test_types_are_filtered_by_their_facts(services: Services, principal: Princi
     i386 = described(services, principal, filters=wanted("processor-info.supported-architecture", "i386"))
     assert "t2.nano" in {each.instance_type for each in i386}
     assert not described(services, principal, filters=wanted("bare-metal", "true"))
-
-
-def test_every_filter_of_ec2s_is_one(services: Services, principal: Principal) -> None:
-    told = oracle.model("ec2").operation_model("DescribeInstanceTypes").input_shape.members["Filters"].documentation
-    names = set(re.findall(r"<li> <p> <code>([^<]+)</code>", told))
-    assert len(names) > 50
-    assert names <= set(api.FIELDS)
 
 
 @pytest.mark.parametrize(

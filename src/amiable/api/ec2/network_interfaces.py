@@ -178,6 +178,8 @@ FIELDS: Final[Mapping[str, filters.Field[InterfaceView]]] = {
     "interface-type": lambda v: ("interface",),
     "mac-address": lambda v: (v.it.mac,),
     "network-interface-id": lambda v: (v.it.id,),
+    "operator.managed": lambda v: ("false",),
+    "operator.principal": lambda v: (),
     "owner-id": lambda v: (v.it.account_id,),
     "private-dns-name": lambda v: (v.private_dns_name,),
     "private-ip-address": lambda v: (v.it.private_ip,),

@@ -39,8 +39,12 @@ REGION_FIELDS: Final[Mapping[str, filters.Field[Region]]] = {
     "region-name": lambda region: (region.name,),
 }
 ZONE_FIELDS: Final[Mapping[str, filters.Field[Zone]]] = {
+    "group-long-name": lambda zone: (),
     "group-name": lambda zone: (zone.region,),
+    "message": lambda zone: (),
     "opt-in-status": lambda zone: (OPT_IN,),
+    "parent-zone-id": lambda zone: (),
+    "parent-zone-name": lambda zone: (),
     "region-name": lambda zone: (zone.region,),
     "state": lambda zone: ("available",),
     "zone-id": lambda zone: (zone.id,),

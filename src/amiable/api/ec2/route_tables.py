@@ -110,12 +110,16 @@ FIELDS: Final[Mapping[str, filters.Field[Tagged[SeenTable]]]] = {
     "route-table-id": lambda v: (v.id,),
     "route.destination-cidr-block": _routes(lambda r: None if r.is_ipv6 else r.route.destination),
     "route.destination-ipv6-cidr-block": _routes(lambda r: r.route.destination if r.is_ipv6 else None),
+    "route.destination-prefix-list-id": lambda v: (),
+    "route.egress-only-internet-gateway-id": lambda v: (),
     "route.gateway-id": _routes(lambda r: r.route.gateway_id),
     "route.instance-id": _routes(lambda r: r.instance_id),
     "route.nat-gateway-id": lambda v: (),
     "route.network-interface-id": _routes(lambda r: r.route.interface_id),
     "route.origin": _routes(lambda r: r.origin),
     "route.state": _routes(lambda r: r.state),
+    "route.transit-gateway-id": lambda v: (),
+    "route.vpc-peering-connection-id": lambda v: (),
     "vpc-id": lambda v: (v.it.table.vpc_id,),
 }
 LISTING: Final[Listing[SeenTable]] = Listing("DescribeRouteTables", NOUN, ids.ROUTE_TABLE, FIELDS, seen_tables)

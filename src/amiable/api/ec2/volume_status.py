@@ -44,6 +44,8 @@ FIELDS: Final[Mapping[str, filters.Field[Checked]]] = {
     "action.code": lambda it: (),
     "action.description": lambda it: (),
     "action.event-id": lambda it: (),
+    "attachment-status.instance-id": lambda it: (),
+    "attachment-status.io-performance": lambda it: (),
     "availability-zone": lambda it: (it.seen.volume.zone,),
     "availability-zone-id": lambda it: (it.seen.zone_id,),
     "event.description": lambda it: (),
