@@ -18,11 +18,7 @@ def edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
     with open_services(tmp_path / "my data") as services:
         account, _ = make_account(services, "administrator", administrator=True)
         with running_edge(services, account) as running:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", running.endpoint)
-            monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
-            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
-            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            monkeypatch.setenv("AWS_REGION", "us-east-1")
+            running.speak_in(monkeypatch)
             yield running
 
 

@@ -16,11 +16,7 @@ from tests.support.publisher import new_snapshot, publishing_edge, register
 @pytest.fixture
 def edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
     with publishing_edge(tmp_path) as running:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", running.endpoint)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", running.account.access_key_id)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", running.account.secret)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        running.speak_in(monkeypatch)
         yield running
 
 

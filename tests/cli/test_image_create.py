@@ -21,10 +21,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
     with open_services(tmp_path / "data") as opened:
         account, _ = make_account(opened, "administrator", administrator=True)
         with running_edge(opened, account) as edge:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", edge.endpoint)
-            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
-            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
+            edge.speak_in(monkeypatch)
             monkeypatch.setenv("ACCOUNT", account.account_id)
             yield opened
 

@@ -28,10 +28,7 @@ def run(edge: Edge, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     """Runs ``amiable image …`` for the publisher: exit code, stdout, stderr."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", edge.endpoint)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", edge.account.access_key_id)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", edge.account.secret)
+    edge.speak_in(monkeypatch)
 
     def run_one(*words: str) -> tuple[int, str, str]:
         status = main(["image", *words])
@@ -70,7 +67,7 @@ def test_the_guard_refuses_says_how_it_is_lifted_and_is_lifted_so(run: Run, imag
     status, out, said = run("share", image_id, "--public")
     assert (status, out) == (1, "")
     assert "OperationNotPermitted: You can't publicly share this image because block public access" in said
-    hint = said.rpartition("hint: lift the account's guard first: amiable ")[2]
+    hint = said.rpartition("hint: amiable ")[2]
     assert hint == "image public-access allow\n"
     assert run(*hint.split()[1:]) == (0, "unblocked\n", "")
     assert run("share", image_id, "--public") == (0, "all\n", "")

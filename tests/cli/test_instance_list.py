@@ -24,10 +24,7 @@ def test_a_stopped_instance_is_listed_by_its_name_and_takes_neither_ssh_nor_a_re
         with services.database.write() as c:
             instances.set_state(c, instance_id, Event.BOOTED, now=services.now())
         with running_edge(services, account) as edge:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", edge.endpoint)
-            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
-            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
+            edge.speak_in(monkeypatch)
             edge.client("ec2").create_tags(Resources=[instance_id], Tags=[{"Key": "Name", "Value": "web"}])
             assert main(["instance", "reboot", instance_id]) == 0
             assert f"{instance_id} is rebooting" in capsys.readouterr().err
@@ -52,10 +49,7 @@ def test_an_instance_is_launched_into_a_subnet_and_groups_of_ones_own(
         account, _ = make_account(services, "administrator", administrator=True)
         image_id = make_image(services, Principal(account.account_id, account.access_key_id, "us-east-1")).id
         with running_edge(services, account) as edge, closing(edge.client("ec2")) as ec2:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", edge.endpoint)
-            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
-            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
+            edge.speak_in(monkeypatch)
             vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
             subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.2.0/24")["Subnet"]["SubnetId"]
             groups = [

@@ -21,11 +21,7 @@ def disk(tmp_path: Path) -> Path:
 
 
 def speak_for(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", edge.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", edge.account.access_key_id)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", edge.account.secret)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    edge.speak_in(monkeypatch)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 

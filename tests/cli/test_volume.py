@@ -41,10 +41,7 @@ def run(services: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         return status, said.out, said.err
 
     with running_edge(services, account) as edge:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", edge.endpoint)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
+        edge.speak_in(monkeypatch)
         monkeypatch.setenv("ACCOUNT", account.account_id)
         yield run_one_command
 

@@ -35,10 +35,7 @@ def edge(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Itera
     with open_services(tmp_path / "data", clock=clock) as services:
         account, _ = make_account(services, "edge")
         with running_edge(services, account) as running:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", running.endpoint)
-            monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
-            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret)
-            monkeypatch.setenv("AWS_REGION", "us-east-1")
+            running.speak_in(monkeypatch)
             yield running
 
 

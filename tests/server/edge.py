@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import uvicorn
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -59,6 +60,14 @@ class Edge:
             "config": Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}),
         }
         return make_client(service, **{**given, **options})
+
+    def speak_in(self, environment: pytest.MonkeyPatch) -> None:
+        """Lets commands speak to it for the account, as ``amiable env`` does, while the test runs."""
+        environment.setenv("AWS_ENDPOINT_URL", self.endpoint)
+        environment.setenv("AWS_ACCESS_KEY_ID", self.account.access_key_id)
+        environment.setenv("AWS_SECRET_ACCESS_KEY", self.account.secret)
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        environment.setenv("AWS_REGION", "us-east-1")
 
     def send(self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         """One request as it stands, on a connection of its own."""
