@@ -15,29 +15,15 @@ from sqlalchemy.exc import OperationalError
 from amiable.database.commit_group import CommitGroups
 from amiable.database.connect import RIDER, Database
 from amiable.server.threads import Threads
+from tests.database.things import add, seen, things
 
 WAIT_SECONDS_MAX = 30
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path}/facts.db")
-    with opened.write() as c:
-        c.execute(text("CREATE TABLE thing (name TEXT PRIMARY KEY)"))
-    yield opened
-    opened.close()
-
-
-def add(c: Connection, name: str) -> None:
-    c.execute(text("INSERT INTO thing VALUES (:name)"), {"name": name})
-
-
-def seen(database: Database) -> set[str]:
-    """What another process would see."""
-    with sqlite3.connect(database.url.removeprefix("sqlite:///")) as other:
-        found = {name for (name,) in other.execute("SELECT name FROM thing")}
-    other.close()
-    return found
+    with things(tmp_path) as opened:
+        yield opened
 
 
 def groups_of(database: Database) -> CommitGroups:

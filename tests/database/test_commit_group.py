@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from amiable.database.commit_group import Abandoned
 from amiable.database.connect import Database
+from tests.database.things import add, seen, things
 
 WRITERS = 12
 WAIT_SECONDS_MAX = 30
@@ -20,23 +21,8 @@ WAIT_SECONDS_MAX = 30
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path}/facts.db")
-    with opened.write() as c:
-        c.execute(text("CREATE TABLE thing (name TEXT PRIMARY KEY)"))
-    yield opened
-    opened.close()
-
-
-def add(c: Any, name: str) -> None:
-    c.execute(text("INSERT INTO thing VALUES (:name)"), {"name": name})
-
-
-def seen(database: Database) -> set[str]:
-    """What another process would see."""
-    with sqlite3.connect(database.url.removeprefix("sqlite:///")) as other:
-        found = {name for (name,) in other.execute("SELECT name FROM thing")}
-    other.close()
-    return found
+    with things(tmp_path) as opened:
+        yield opened
 
 
 def together(database: Database, works: list[Callable[[Any], None]]) -> list[BaseException | None]:

@@ -12,30 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amiable.model.network import Attachment, Firewall, NetworkInterface, SecurityGroupRule
+from amiable.model.network import Firewall, SecurityGroupRule
 from amiable.rules.firewall import CLOSED, ruleset, tap_name
+from tests.rules.interfaces import interface
 
 GOLDEN = Path(__file__).with_name("golden")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VPC = "vpc-1"
-
-
-def interface(number: int, *groups: str, vpc: str = VPC, checked: bool = True) -> NetworkInterface:
-    return NetworkInterface(
-        id=f"eni-{number:017x}",
-        account_id="123456789012",
-        region="us-east-1",
-        zone="us-east-1a",
-        vpc_id=vpc,
-        subnet_id="subnet-1",
-        private_ip=f"172.31.0.{number}",
-        mac=f"02:00:00:00:00:{number:02x}",
-        group_ids=groups,
-        description="",
-        has_source_dest_check=checked,
-        created_at=NOW,
-        attachment=Attachment("eni-attach-1", f"i-{number}", 0, NOW, True),
-    )
 
 
 def rule(

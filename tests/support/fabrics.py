@@ -4,14 +4,14 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from amiable.model.link import Link
-from amiable.model.network import Attachment, Firewall, NetworkInterface, SecurityGroupRule
+from amiable.model.network import Firewall, NetworkInterface, SecurityGroupRule
 from amiable.rules.firewall import ruleset, tap_name
 from amiable.vm import fabric
 from amiable.vm.process import Process
+from tests.rules.interfaces import interface as interface_of
 from tests.support.fake_guest import FakeGuest
 
 VPC = "vpc-0123456789abcdef0"
@@ -21,21 +21,8 @@ SILENCE_SECONDS = 1.0
 
 
 def interface(number: int, groups: tuple[str, ...] = (WEB,), *, vpc: str = VPC) -> NetworkInterface:
-    return NetworkInterface(
-        id=f"eni-{number:017x}",
-        account_id="123456789012",
-        region="us-east-1",
-        zone="us-east-1a",
-        vpc_id=vpc,
-        subnet_id="subnet-1",
-        private_ip=f"172.31.0.{number}",
-        mac=f"02:00:00:00:00:{number:02x}",
-        group_ids=groups,
-        description="",
-        has_source_dest_check=True,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        attachment=Attachment("eni-attach-1", f"i-{number}", 0, datetime(2026, 1, 1, tzinfo=UTC), True),
-    )
+    """One of the fabric's VPC, in the group ``web`` where nothing else is said."""
+    return interface_of(number, *groups, vpc=vpc)
 
 
 def rule(group: str, *, egress: bool = False, **what: object) -> SecurityGroupRule:
