@@ -18,7 +18,7 @@ from amiable.database import instances, network
 from amiable.model.instance import MetadataOptions, Reservation
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
-from amiable.server.imds import HEAD_BYTES_MAX, REQUESTS_AT_ONCE_MAX, MetadataService
+from amiable.server.imds import HEAD_BYTES_MAX, REQUESTS_AT_ONCE_MAX, REQUESTS_PER_SECOND_MAX, MetadataService
 from amiable.services import Services
 from amiable.services.identity_signer import open_signer
 from tests.rules.test_imds import INSTANCE
@@ -278,18 +278,31 @@ def test_the_identity_document_stays_through_a_boot_and_is_made_anew_by_the_next
 
 
 def test_a_flood_of_requests_is_answered_by_503_until_it_ebbs(opened: Services, caller: Principal) -> None:
-    instance_id = insert(opened, caller)
-    service = MetadataService(opened)
+    instance_id, other = insert(opened, caller), insert(opened, caller, 1)
+    seconds = [0.0]
+    service = MetadataService(opened, lambda: seconds[0])
+
+    def statuses(who: str, count: int) -> list[bytes]:
+        ours, theirs = socket.socketpair()
+
+        def serve() -> None:
+            with theirs:
+                service.serve(who, theirs)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with ours, ours.makefile("rb") as stream:
+            ours.sendall(request("HEAD", ID).encode() * count)
+            ours.shutdown(socket.SHUT_WR)
+            told = [line.split()[1] for line in stream if line.startswith(b"HTTP/1.1 ")]
+        thread.join(30)
+        return told
+
     service.rate_of(instance_id).drain()
-    ours, theirs = socket.socketpair()
-    thread = threading.Thread(target=service.serve, args=(instance_id, theirs))
-    thread.start()
-    with ours, ours.makefile("rb") as stream:
-        ours.sendall(request("GET", ID, Connection="close").encode())
-        assert stream.readline() == b"HTTP/1.1 503 Service Unavailable\r\n"
-    thread.join(30)
-    theirs.close()
-    assert ask(opened, instance_id, request("GET", ID))[0][0] == 200, "another service's count is its own"
+    assert statuses(instance_id, 2) == [b"503", b"503"]
+    assert statuses(other, 1) == [b"200"], "each instance has a count of its own"
+    seconds[0] += 3.5 / REQUESTS_PER_SECOND_MAX
+    assert statuses(instance_id, 4) == [b"200", b"200", b"200", b"503"]
 
 
 def test_a_token_ends_with_the_boot_that_it_was_made_in(opened: Services, caller: Principal, clock: Clock) -> None:

@@ -83,15 +83,16 @@ class Answer:
 class Rate:
     """How many requests an instance may still make: so many at once, and so many a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._lock = threading.Lock()
+        self._clock = clock
         self._left: float = REQUESTS_AT_ONCE_MAX
-        self._at = time.monotonic()
+        self._at = clock()
 
     def takes(self) -> bool:
         """Whether one more is answered."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             self._left = min(REQUESTS_AT_ONCE_MAX, self._left + (now - self._at) * REQUESTS_PER_SECOND_MAX)
             self._at = now
             if self._left < 1:
@@ -102,7 +103,7 @@ class Rate:
     def drain(self) -> None:
         """Leaves none."""
         with self._lock:
-            self._left, self._at = 0.0, time.monotonic()
+            self._left, self._at = 0.0, self._clock()
 
 
 class Malformed(Exception):
@@ -110,10 +111,11 @@ class Malformed(Exception):
 
 
 class MetadataService:
-    """Answers for every instance of this host; one thread a connection."""
+    """Answers for every instance of this host; one thread a connection.  ``clock`` tells seconds, and never goes back."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
         self._services = services
+        self._clock = clock
         self._places: dict[str, threading.BoundedSemaphore] = {}
         self._rates: dict[str, Rate] = {}
 
@@ -138,7 +140,7 @@ class MetadataService:
 
     def rate_of(self, instance_id: str) -> "Rate":
         """How many requests the instance may still make."""
-        return self._rates.setdefault(instance_id, Rate())
+        return self._rates.setdefault(instance_id, Rate(self._clock))
 
     def _serve(self, instance_id: str, connection: socket.socket, done: Callable[[], None]) -> None:
         try:
