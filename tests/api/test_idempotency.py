@@ -1,11 +1,17 @@
 """What makes two requests the same for a client token."""
 
+from pathlib import Path
+
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amiable.api.ec2.volumes import create_volume
 from amiable.api.idempotency import request_hash
+from amiable.model.errors import IdempotentParameterMismatch
 from amiable.wire.generated import ec2
+from tests.support.services import make_account, open_services
 
 BASE = ec2.RunInstancesRequest(image_id="ami-1", min_count=1, max_count=1)
 REQUESTS = st.builds(
@@ -35,3 +41,19 @@ def test_what_lies_deep_in_a_request_counts() -> None:
 
     assert request_hash(sized(8)) != request_hash(sized(9))
     assert request_hash(sized(8)) == request_hash(sized(8))
+
+
+def test_a_volumes_token_is_its_zones_own(tmp_path: Path) -> None:
+    with open_services(tmp_path / "data", zones=("us-east-1a", "us-east-1b")) as services:
+        principal = make_account(services)[1]
+
+        def made(zone: str, size: int = 1) -> tuple[str | None, str | None]:
+            request = ec2.CreateVolumeRequest(availability_zone=zone, size=size, client_token="t")
+            volume = create_volume(services, principal, request)
+            return volume.availability_zone, volume.volume_id
+
+        first, second = made("us-east-1a"), made("us-east-1b")
+        assert (first[0], second[0]) == ("us-east-1a", "us-east-1b")
+        assert (made("us-east-1a"), made("us-east-1b")) == (first, second)
+        with pytest.raises(IdempotentParameterMismatch):
+            made("us-east-1b", size=2)

@@ -7,7 +7,7 @@ Inside the write transaction that makes something::
         …make…
         remember(c, services, principal, "RunInstances", request, ids)
 
-A token belongs to account, region and action and is kept 24 hours; its row falls with the transaction, so a call that was
+A token belongs to account, region and action, of what is asked for in a zone to that zone too (:func:`in_zone`), and is kept 24 hours; its row falls with the transaction, so a call that was
 refused, and a dry run, use none.  Source: EC2 API reference, "Ensuring idempotency".
 """
 
@@ -50,6 +50,14 @@ def check_token(request: Tokened, action: str = "") -> None:
         raise InvalidParameterValue(
             parameter="ClientToken", value=token, why=f"It has 1 to {characters_max} ASCII characters."
         )
+
+
+def in_zone(action: str, zone: str | None) -> str:
+    """What stands for ``action`` in :func:`recall` and :func:`remember` where the request says a zone: each has tokens of its own.
+
+    Source: EC2 API, "Ensuring idempotency", zonal idempotency of RunInstances and CreateVolume.
+    """
+    return action if zone is None else f"{action} in {zone}"
 
 
 def recall(

@@ -491,6 +491,32 @@ def test_the_same_token_with_other_parameters_is_refused(services: Services, pri
     assert refusal(services, principal, image, client_token="t", max_count=2).code == "IdempotentParameterMismatch"
 
 
+def test_a_token_is_a_zones_own_where_the_request_says_one(tmp_path: Path) -> None:
+    with open_services(tmp_path / "data", zones=("us-east-1a", "us-east-1b")) as services:
+        principal = make_account(services)[1]
+        image = make_image(services, principal)
+        with services.database.read() as c:
+            subnets = {each.zone: each.id for each in network.list_subnets(c, principal.account_id, principal.region)}
+
+        def made(**parameters: Any) -> str:
+            (it,) = run(services, principal, image, client_token="t", **parameters)
+            return f"{it.placement and it.placement.availability_zone} {it.instance_id}"
+
+        there = ec2.Placement(availability_zone="us-east-1b")
+        first, second = made(placement=ec2.Placement(availability_zone="us-east-1a")), made(placement=there)
+        assert (first[:10], second[:10]) == ("us-east-1a", "us-east-1b")
+        assert made(placement=there) == second
+        anywhere = made()
+        assert anywhere not in (first, second) and made() == anywhere
+        for parameters in (
+            {"placement": there, "user_data": "AAAA"},
+            {"placement": ec2.Placement(availability_zone_id="use1-az2")},
+            {"subnet_id": subnets["us-east-1b"]},
+        ):
+            refused = refusal(services, principal, image, client_token="t", **parameters)
+            assert refused.code == "IdempotentParameterMismatch", parameters
+
+
 def test_a_token_is_its_accounts_own(services: Services, principal: Principal, other_principal: Principal) -> None:
     image = make_image(services, principal, grantees=frozenset({"all"}))
     assert run_one(services, principal, image, client_token="t") != run_one(

@@ -18,10 +18,10 @@ from amiable.api.ec2 import launch_request, views
 from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.image_alias import resolve_image
 from amiable.api.ec2.instance_profiles import associate, profile_of_launch
-from amiable.api.ec2.launch_place import Counts, Place, choose_place, new_mac, place_interfaces
+from amiable.api.ec2.launch_place import Counts, Place, choose_place, new_mac, place_interfaces, said_zone
 from amiable.api.ec2.launch_templates import TEMPLATE_TAG, from_template
 from amiable.api.ec2.tags import birth_tags
-from amiable.api.idempotency import check_token, recall, remember
+from amiable.api.idempotency import check_token, in_zone, recall, remember
 from amiable.api.products import check_subscribed
 from amiable.database import (
     images,
@@ -92,7 +92,8 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         raise MissingParameter(parameter="ImageId")
     is_dry = bool(request.dry_run)
     with name_guard.recording_refusals(services, principal, is_dry=is_dry), services.database.write() as c:
-        once = None if request.dry_run else recall(c, services, principal, ACTION, sent)
+        scope = in_zone(ACTION, said_zone(c, services, principal, sent))
+        once = None if request.dry_run else recall(c, services, principal, scope, sent)
         if once is not None:
             return _made_before(c, services, principal, once)
         image = _find_image(c, principal, resolve_image(c, principal, request.image_id, now=services.now()))
@@ -119,7 +120,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         if profile is not None:
             for instance in launched:
                 associate(c, services, instance, profile)
-        remember(c, services, principal, ACTION, sent, [instance.id for instance in launched])
+        remember(c, services, principal, scope, sent, [instance.id for instance in launched])
         answer = views.reservations(views.zoned_views_of(c, services, principal, launched))[0]
     services.wake()
     return answer
@@ -138,7 +139,7 @@ def _recalled(services: Services, principal: Principal, request: ec2.RunInstance
     if request.launch_template is None or request.dry_run:
         return None
     with services.database.read() as c:
-        made = recall(c, services, principal, ACTION, request)
+        made = recall(c, services, principal, in_zone(ACTION, said_zone(c, services, principal, request)), request)
         return None if made is None else _made_before(c, services, principal, made)
 
 

@@ -28,6 +28,7 @@ from amiable.model.principal import Principal
 from amiable.rules.identifiers import check_form
 from amiable.rules.security_group import check_groups
 from amiable.services import Services
+from amiable.wire.generated import ec2
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,16 @@ def _zone(services: Services, principal: Principal, asked: AskedPlace) -> str | 
         if asked.zone == zone.name or (asked.zone is None and asked.zone_id == zone.id):
             return zone.name
     raise InvalidParameterValue(f"Invalid availability zone: [{asked.zone or asked.zone_id}]")
+
+
+def said_zone(c: Connection, services: Services, principal: Principal, request: ec2.RunInstancesRequest) -> str | None:
+    """The zone that the request itself says, by its name, its id or its subnet; None without, and where there is no such one."""
+    placement = request.placement or ec2.Placement()
+    for zone in zones_of(services, principal.region):
+        if placement.availability_zone == zone.name or placement.availability_zone_id == zone.id:
+            return zone.name
+    mine = network.list_subnets(c, principal.account_id, principal.region) if request.subnet_id else []
+    return next((subnet.zone for subnet in mine if subnet.id == request.subnet_id), None)
 
 
 def _choose_subnet(c: Connection, services: Services, principal: Principal, asked: AskedPlace) -> Subnet:

@@ -14,7 +14,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.snapshots import check_snapshot_id
 from amiable.api.ec2.tags import birth_tags, parse_filters
 from amiable.api.ec2.volume_view import Seen, element, find_volume, list_seen, zone_ids
-from amiable.api.idempotency import check_token, recall, remember
+from amiable.api.idempotency import check_token, in_zone, recall, remember
 from amiable.api.paging import cut_page, open_page
 from amiable.database import product_codes, snapshots, tags, volumes
 from amiable.model import ids
@@ -70,7 +70,7 @@ def create_volume(services: Services, principal: Principal, request: ec2.CreateV
     if request.snapshot_id is not None:
         check_snapshot_id(request.snapshot_id)
     with services.database.write() as c:
-        made = None if request.dry_run else recall(c, services, principal, ACTION, request)
+        made = None if request.dry_run else recall(c, services, principal, in_zone(ACTION, zone), request)
         if made is not None:
             return element(list_seen(c, services, principal, made)[0])
         snapshot = _find_snapshot(c, principal, request.snapshot_id)
@@ -98,7 +98,7 @@ def create_volume(services: Services, principal: Principal, request: ec2.CreateV
             throughput=planned.throughput,
         )
         _insert(c, volume, born)
-        remember(c, services, principal, ACTION, request, [volume.id])
+        remember(c, services, principal, in_zone(ACTION, zone), request, [volume.id])
     seen = Seen(volume, born, zone_ids(services, principal.region).get(zone))
     return element(seen, state=VolumeState.CREATING.value)
 
