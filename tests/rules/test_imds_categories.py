@@ -151,9 +151,7 @@ RICH = replace(
     profile=imds.Credentials(lambda: "{}", "worker", lambda: "{}"),
     identity=imds.Credentials(lambda: "{}", "ec2-instance", lambda: "{}"),
 )
-POOR = replace(
-    FACTS, instance=replace(INSTANCE, key_name=None, public_key=None), volumes=(), local_disks={}, tags={}
-)
+POOR = replace(FACTS, instance=replace(INSTANCE, key_name=None, public_key=None), volumes=(), local_disks={}, tags={})
 
 
 def is_served(facts: imds.Facts, version: str, category: str) -> bool:
