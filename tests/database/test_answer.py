@@ -46,6 +46,7 @@ async def answered_while_another_waits(
     groups._waiting += 1
     future = asyncio.ensure_future(threads.run(call))
     try:
+        await asyncio.sleep(0)  # the task begins: the call is the first in the queue
         await threads.run(lambda: None)  # the only thread: the call has returned
         await then(threads, future)
     finally:
