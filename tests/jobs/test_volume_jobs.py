@@ -24,7 +24,7 @@ from amiable.server.volume_sweep import sweep_volumes
 from amiable.services import Services, volume_work
 from amiable.services.volume_place import Place, VolumePlace, open_place, place_of
 from amiable.vm import machine, volume_files
-from amiable.vm.directory import open_directory
+from amiable.vm.directory import DirectoryBusy, locked, open_directory
 from amiable.vm.machine import MachineFailed
 from amiable.vm.process import QEMU_RECORD, identity_of
 from amiable.vm.volume_files import file_name
@@ -355,6 +355,21 @@ def test_a_change_that_fails_leaves_the_volume_as_it_was(services: Services, pri
     ended = _newest_change(services, volume)
     assert ended.state is ModificationState.FAILED and "cut short" in (ended.message or "")
     assert found(services, volume).size_gib == 1
+
+
+def test_a_volume_does_not_grow_while_another_has_the_lock_of_where_its_file_is(
+    services: Services, principal: Principal
+) -> None:
+    volume = make(services, principal, size_gib=1, size_bytes=GIB)
+    with services.database.write() as c:
+        volume_modifications.insert_modification(c, _change(services, volume))
+    picked = context(services, volume, "modify-volume")
+    with volume_files.open_volumes(services.data) as outside:
+        machine.make_overlay(outside, disk_of(volume))
+        with locked(outside), pytest.raises(DirectoryBusy):  # as whoever begins to read it has
+            JOBS["modify-volume"].run(picked)
+        assert volume_files.virtual_size(outside, file_name(volume.id)) == GIB
+    assert _newest_change(services, volume).state is ModificationState.MODIFYING
 
 
 def _newest_change(services: Services, volume: Volume) -> Modification:

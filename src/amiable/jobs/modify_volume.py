@@ -1,7 +1,7 @@
 """The work of ModifyVolume: the disk grows where it is, its machine is told the new rates, and the volume is what was asked for.
 
-Safe to run twice: a disk that is long enough is left.  A volume that a snapshot is being made of waits for that: the supervisor asks
-again.
+Safe to run twice: a disk that is long enough is left.  A volume that a snapshot is being made of waits for that, and one that was
+detached meanwhile is looked for anew: the supervisor asks again.
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ from dataclasses import replace
 from amiable.database import volume_modifications, volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, words
-from amiable.jobs.volume_machine import Held, held, is_being_read, locked_directory, running
+from amiable.jobs.volume_machine import Held, held, is_being_read, locked_place, running
 from amiable.model.units import GIB
 from amiable.model.volume import Volume
 from amiable.model.volume_modification import Modification, ModificationState
@@ -22,23 +22,22 @@ from amiable.vm.directory import Directory, DirectoryBusy
 def modify_volume(context: JobContext) -> None:
     """Runs the job; data: volume_id."""
     services, volume_id = context.services, context.data["volume_id"]
-    change = _under_way(services, volume_id)
-    it = held(services, volume_id)
-    if change is None or it is None or is_being_read(services, volume_id):
+    before = held(services, volume_id)
+    if before is None:
         return
     try:
-        if it.volume.instance_id is None:
-            with volume_files.open_volumes(services.data) as folder:
-                volume_files.fit(folder, volume_id, change.target_size_gib * GIB)
-            _complete(context, change)
-            return
-        with locked_directory(services, it.volume.instance_id) as directory:
+        with locked_place(services, before.volume) as directory:
+            change, it = _under_way(services, volume_id), held(services, volume_id)
+            was_moved = it is None or it.volume.instance_id != before.volume.instance_id
+            if change is None or it is None or was_moved or is_being_read(services, volume_id):
+                return
             _grow(directory, Held(changed(it.volume, change), it.instance))
             _complete(context, change)
     except DirectoryBusy:
         raise
     except FAILURES as error:
-        give_up(context, words(error))
+        if not is_being_read(services, volume_id):
+            give_up(context, words(error))
 
 
 def changed(volume: Volume, change: Modification) -> Volume:
@@ -60,8 +59,8 @@ def _under_way(services: Services, volume_id: str) -> Modification | None:
 
 
 def _grow(directory: Directory | None, after: Held) -> None:
-    """The disk of a volume that an instance has, in its machine or in its file."""
-    with running(directory) as qmp:
+    """The disk, in the machine of the instance that has it, or in its file."""
+    with running(None if after.instance is None else directory) as qmp:
         if qmp is not None and hotplug.has_device(qmp, after.disk):
             hotplug.resize(qmp, after.disk)
             hotplug.limit(qmp, after.disk, limits_of(after.volume))

@@ -71,6 +71,17 @@ def locked_directory(services: Services, instance_id: str) -> Iterator[Directory
 
 
 @contextmanager
+def locked_place(services: Services, volume: Volume) -> Iterator[Directory | None]:
+    """The directory of the volume's instance as :func:`locked_directory` gives it; of a volume that none has, that of all detached ones."""
+    if volume.instance_id is not None:
+        with locked_directory(services, volume.instance_id) as directory:
+            yield directory
+    else:
+        with volume_files.open_volumes(services.data) as folder, locked(folder):
+            yield folder
+
+
+@contextmanager
 def running(directory: Directory | None) -> Iterator[Qmp | None]:
     """A monitor of the machine that runs in the directory; None where none does.  Raises MachineFailed or NotYet."""
     found = None if directory is None else machine.find_machine(directory)
