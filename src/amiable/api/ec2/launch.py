@@ -40,6 +40,7 @@ from amiable.model.errors import MissingParameter, NotFound
 from amiable.model.image import Image
 from amiable.model.instance import Instance, Reservation, State
 from amiable.model.instance_errors import IdempotentInstanceTerminated
+from amiable.model.instance_type import InstanceType
 from amiable.model.key_pair import KeyPair
 from amiable.model.key_pair_errors import KeyPairUnsupported
 from amiable.model.principal import Principal
@@ -107,10 +108,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
             check_tag_keys(born.get("instance", {}))
         profile = profile_of_launch(c, principal, request.iam_instance_profile)
         key_pair = _find_key_pair(c, principal, request.key_name, image)
-        count = launch.choose_count(
-            request.min_count, request.max_count, type_=plan.instance_type, host=measure_host(c, services)
-        )
-        place = choose_place(c, services, principal, asked_place, Counts(request.min_count, request.max_count, count))
+        place = choose_place(c, services, principal, asked_place, _counts(c, services, request, plan.instance_type))
         name_guard.check_launch(services, c, principal, image, is_dry=is_dry)
         _check_role(principal, request, image, place, of_template)
         raise_if_dry_run(request)
@@ -124,6 +122,12 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         answer = views.reservations(views.zoned_views_of(c, services, principal, launched))[0]
     services.wake()
     return answer
+
+
+def _counts(c: Connection, services: Services, request: ec2.RunInstancesRequest, type_: InstanceType) -> Counts:
+    """How many instances are asked for, and how many of them the host has room for."""
+    minimum, maximum = request.min_count, request.max_count
+    return Counts(minimum, maximum, launch.choose_count(minimum, maximum, type_=type_, host=measure_host(c, services)))
 
 
 def _check_bytes(services: Services, c: Connection, image: Image, known: Known, plan: Plan) -> None:
