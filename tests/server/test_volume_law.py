@@ -40,7 +40,8 @@ from tests.api.ec2.launching import make_image, run_one
 from tests.server.fake_disks import CELL_BYTES, CELLS, Cells, cells_of, read_cells
 from tests.server.fake_host import Guest
 from tests.server.test_life_machine import CALLS, ENDS, STEP, Life
-from tests.server.volume_model import CHANGES, GONE, Machine, Model, Snapshot, Told, Volume
+from tests.server.volume_model import CHANGES, GONE, Machine, Model, Snapshot, Volume
+from tests.server.volume_moves import Told, hear
 
 EXAMPLES, STEPS = int(os.environ.get("AMIABLE_LIFE_EXAMPLES", "25")), 40
 INSTANCES_MAX, VOLUMES_MAX, SNAPSHOTS_MAX, DISKS_MAX = 2, 5, 5, 4
@@ -320,7 +321,7 @@ class Volumes(RuleBasedStateMachine):
                 self.services, self.life.principal, ec2.DescribeSnapshotsRequest(owner_ids=["self"])
             )
             states = {str(it.snapshot_id): str(it.state) for it in listed.snapshots or []}
-        self.model.hear(volumes, states, self.machines())
+        hear(self.model, volumes, states, self.machines())
 
     def machines(self) -> dict[str, Machine]:
         """The instances that DescribeInstances shows."""
