@@ -4,11 +4,9 @@
     string to sign    = AWS4-HMAC-SHA256 \\n time \\n scope \\n sha256(canonical request)
     signing key       = HMAC chain over secret, date, region, service, "aws4_request"
 
-Two carriers: the ``Authorization`` header, or the query (``X-Amz-Algorithm`` …, "presigned") with an expiry.  S3 signs the path
-as sent, percent-encoded once; every other service signs it encoded twice.  Paths are taken as sent, never normalised: clients of S3
-do not normalise, and the others send nothing to normalise (an empty path is ``/``).  S3 names the body's hash in a header; the
-others may leave it out, and then the hash of the body that came is what was signed (:meth:`Claim.over`).  The clock is a parameter,
-so is the secret.
+Two carriers: the ``Authorization`` header, or the query (``X-Amz-Algorithm`` …, "presigned") with an expiry.  Path and query:
+``rules/canonical_url``.  S3 names the body's hash in a header; the others may leave it out, and then the hash of the body that came is
+what was signed (:meth:`Claim.over`).  The clock is a parameter, so is the secret.
 
 Source: AWS General Reference, "Signature Version 4 signing process"; S3 API reference, "Authenticating requests".
 """
@@ -21,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, unquote_to_bytes
 
 from amiable.model.errors import Unauthenticated
+from amiable.rules.canonical_url import canonical_path, canonical_query, decoded_pairs
 from amiable.rules.http_date import read_http_date
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
@@ -45,7 +43,6 @@ _SECONDS = re.compile(r"\d{1,6}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SERVICE = re.compile(r"[^/]/[0-9]{8}/[^/]*/([a-z0-9-]{1,40})/aws4_request")
 _CREDENTIAL = re.compile(r"([^/]+)/([0-9]{8})/([^/]+)/([^/]+)/aws4_request")
-_SAFE = "-_.~"
 SIGNING_KEYS_KEPT: Final = 1024
 
 
@@ -129,7 +126,7 @@ class Request:
 
 def named_service(request: Request) -> str:
     """The service that a credential scope in header or query names, sound or not; ``''`` without one.  For wording a refusal."""
-    credentials = [value for key, value in _pairs(request.raw_query) if key == "X-Amz-Credential"]
+    credentials = [value for key, value in decoded_pairs(request.raw_query) if key == "X-Amz-Credential"]
     for text in (*request.values("authorization"), *credentials):
         found = _SERVICE.search(text)
         if found:
@@ -140,7 +137,7 @@ def named_service(request: Request) -> str:
 def find_claim(request: Request) -> Claim | None:
     """The claim in header or query, ``None`` without one; raises Unauthenticated ``malformed`` for half a one or for two."""
     authorization = request.values("authorization")
-    parameters = [(key, value) for key, value in _pairs(request.raw_query) if key.startswith("X-Amz-")]
+    parameters = [(key, value) for key, value in decoded_pairs(request.raw_query) if key.startswith("X-Amz-")]
     presigned = any(key in ("X-Amz-Signature", "X-Amz-Algorithm", "X-Amz-Credential") for key, _ in parameters)
     if authorization and presigned:
         raise Unauthenticated(
@@ -158,7 +155,7 @@ def find_claim(request: Request) -> Claim | None:
 def security_token(request: Request) -> str | None:
     """The session's token in header or query (of either version), which the signature covers there; refuses several."""
     found = request.values("x-amz-security-token")
-    found += [value for key, value in _pairs(request.raw_query) if key.lower() == "x-amz-security-token"]
+    found += [value for key, value in decoded_pairs(request.raw_query) if key.lower() == "x-amz-security-token"]
     if len(found) > 1:
         raise Unauthenticated("malformed", "The request carries more than one security token.")
     return found[0] if found else None
@@ -219,41 +216,6 @@ def canonical_request(request: Request, claim: Claim) -> str:
             claim.payload,
         )
     )
-
-
-def canonical_path(raw_path: str, service: str) -> str:
-    """S3: each byte encoded once, however the client spelled it (``%2F`` stays itself).  Others: as sent, encoded once more."""
-    if not raw_path:
-        return "/"
-    if service == "s3":
-        return "/".join(_encoded_once(segment) for segment in raw_path.split("/"))
-    return quote(raw_path.encode("latin-1"), safe="/" + _SAFE)
-
-
-def canonical_query(raw_query: str) -> str:
-    """Pairs in order of name, then value, each encoded once; without ``X-Amz-Signature``."""
-    pairs = [
-        (_encoded_once(key.replace("+", " ")), _encoded_once(value.replace("+", " ")))
-        for key, value in _raw_pairs(raw_query)
-    ]
-    return "&".join(f"{key}={value}" for key, value in sorted(pairs) if key != "X-Amz-Signature")
-
-
-def _encoded_once(raw: str) -> str:
-    return quote(unquote_to_bytes(raw.encode("latin-1")), safe=_SAFE)
-
-
-def _raw_pairs(raw_query: str) -> list[tuple[str, str]]:
-    return [(key, value) for key, _, value in (pair.partition("=") for pair in raw_query.split("&") if pair)]
-
-
-def _pairs(raw_query: str) -> list[tuple[str, str]]:
-    """Decoded pairs; bytes that are not UTF-8 become replacement characters, which no signature parameter has."""
-    decoded = (
-        (unquote_to_bytes(key.encode("latin-1")), unquote_to_bytes(value.encode("latin-1")))
-        for key, value in _raw_pairs(raw_query)
-    )
-    return [(key.decode(errors="replace"), value.decode(errors="replace")) for key, value in decoded]
 
 
 def _claim_of_header(request: Request, authorization: str) -> Claim:
