@@ -30,7 +30,7 @@ def refused_start(server: Server, listen: str = "127.0.0.1:0") -> tuple[int, str
         [*command, "--listen", listen, "--accelerator", "tcg"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, **server.environment},
         check=False,
     )
