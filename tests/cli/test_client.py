@@ -12,7 +12,7 @@ import pytest
 
 from amiable.cli import doctor, events
 from amiable.cli.bundle.boot_images import EXIT_NO_SOURCE, source_images
-from amiable.cli.client import client, is_http_url
+from amiable.cli.client import client, is_http_url, the_image
 from amiable.cli.image_build import deregister_after_failure
 from amiable.cli.main import main
 from amiable.cli.upload import delete_after_failure
@@ -267,3 +267,13 @@ def test_what_a_failed_import_cannot_take_back_is_said_where_the_answer_breaks_o
             with pytest.raises(LocalRefusal) as caught:
                 source_images(client("ec2"), ["aki-1"])
             assert caught.value.exit_code == EXIT_NO_SOURCE
+
+
+def test_an_image_that_describe_images_leaves_out_was_deregistered() -> None:
+    class LeavesOut:
+        def describe_images(self, **_: object) -> dict[str, list[object]]:
+            return {"Images": []}
+
+    with pytest.raises(LocalRefusal, match="ami-0123456789abcdef0 was deregistered") as caught:
+        the_image(LeavesOut(), "ami-0123456789abcdef0")
+    assert caught.value.advice == "amiable image list"

@@ -14,6 +14,7 @@ from amiable.database import images, organizations, schema
 from amiable.model.ids import mint
 from amiable.model.image import ImageState
 from amiable.model.organization import Member, Organization, OrganizationalUnit
+from amiable.rules.deregistration import LEFT_OUT
 from amiable.rules.filters import FILTERS_MAX
 from amiable.rules.image_filters import FIELDS, OWNERS_FIELDS
 from tests.rules.images import AN_IMAGE
@@ -290,15 +291,20 @@ def test_disabled_images_are_their_owners_who_asks_for_them(ec2: Any, stranger: 
     assert refused(stranger.describe_images, ImageIds=[image_id])[0] == "InvalidAMIID.NotFound"
 
 
-def test_images_in_the_bin_and_gone_ones_are_not_there(edge: Edge, ec2: Any, snapshot_id: str) -> None:
+def test_images_in_the_bin_and_gone_ones_are_not_there_and_their_owner_is_not_told_so_for_an_hour(
+    edge: Edge, ec2: Any, stranger: Any, snapshot_id: str
+) -> None:
     image_id = register(ec2, snapshot_id, "binned")
     change(edge, image_id, state=ImageState.BINNED.value, deregistered_at=edge.services.now())
     assert filtered(ec2, "name", "binned", IncludeDisabled=True) == []
-    assert refused(ec2.describe_images, ImageIds=[image_id])[0] == "InvalidAMIID.NotFound"
     gone = register(ec2, snapshot_id, "gone")
     ec2.deregister_image(ImageId=gone)
     assert filtered(ec2, "name", "gone") == []
-    assert refused(ec2.describe_images, ImageIds=[gone])[0] == "InvalidAMIID.NotFound"
+    for each in (image_id, gone):
+        assert ec2.describe_images(ImageIds=[each])["Images"] == []  # what Ansible's ec2_ami waits for
+        assert refused(stranger.describe_images, ImageIds=[each])[0] == "InvalidAMIID.NotFound"
+        change(edge, each, deregistered_at=edge.services.now() - LEFT_OUT)
+        assert refused(ec2.describe_images, ImageIds=[each])[0] == "InvalidAMIID.NotFound"
 
 
 def test_tags_are_the_taggers_to_see_and_to_filter_by(ec2: Any, stranger: Any, snapshot_id: str) -> None:

@@ -334,8 +334,9 @@ def test_in_the_bin_only_listing_restoring_and_tagging_work(registry: Registry) 
     launch = {"ImageId": image_id, "MinCount": 1, "MaxCount": 1, "InstanceType": "t3.micro"}
     for client in (ec2, registry.stranger):
         assert client.describe_images(IncludeDeprecated=True, IncludeDisabled=True)["Images"] == []
-        assert refused(client.describe_images, ImageIds=[image_id])[0] == "InvalidAMIID.NotFound"
         assert refused(client.run_instances, **launch) == gone
+    assert ec2.describe_images(ImageIds=[image_id])["Images"] == []
+    assert refused(registry.stranger.describe_images, ImageIds=[image_id])[0] == "InvalidAMIID.NotFound"
     for call, words in (
         (ec2.deregister_image, {}),
         (ec2.modify_image_attribute, {"Description": {"Value": "x"}}),

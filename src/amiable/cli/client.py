@@ -123,6 +123,14 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     return found
 
 
+def the_image(ec2: Any, image_id: str) -> dict[str, Any]:
+    """The image as it is told; refuses one that its owner deregistered just now, which DescribeImages leaves out."""
+    found: list[dict[str, Any]] = ec2.describe_images(ImageIds=[image_id])["Images"]
+    if not found:
+        raise LocalRefusal(f"{image_id} was deregistered", hint="amiable image list")
+    return found[0]
+
+
 def rehearse(operation: Callable[..., Any], **request: Any) -> None:
     """Asks with DryRun whether the operation would be done; raises what would refuse it."""
     from botocore.exceptions import ClientError

@@ -8,7 +8,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
-from amiable.cli.client import call, client, rehearse
+from amiable.cli.client import call, client, rehearse, the_image
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.cli.readable import first_ones
 from amiable.model.errors import LocalRefusal
@@ -66,7 +66,7 @@ def import_(
     refuse_taken_name(ec2, called)
     snapshot = upload_snapshot(file, description or f"{called}, from {file.name}")
     image = register(ec2, request, snapshot)
-    found = ec2.describe_images(ImageIds=[image])["Images"][0]
+    found = the_image(ec2, image)
     show_one(found, output, identifier="ImageId")
     say_equal(image)
     if virtualization == "hvm":
@@ -147,7 +147,7 @@ def list_(
 def show(image: ImageId, /, *, output: Output = "table") -> None:
     """Shows one image, its mapping and, to its owner, who may launch it."""
     ec2 = client("ec2")
-    row = dict(ec2.describe_images(ImageIds=[image])["Images"][0])
+    row = dict(the_image(ec2, image))
     if row["OwnerId"] == client("sts").get_caller_identity()["Account"]:
         granted = ec2.describe_image_attribute(ImageId=image, Attribute="launchPermission")["LaunchPermissions"]
         row["LaunchPermissions"] = granted
@@ -223,7 +223,7 @@ def deregister(
 ) -> None:
     """Deregisters the image and deletes its snapshots; running instances go on."""
     ec2 = client("ec2")
-    found = ec2.describe_images(ImageIds=[image])["Images"][0]
+    found = the_image(ec2, image)
     snapshots = [
         m["Ebs"]["SnapshotId"] for m in found.get("BlockDeviceMappings", []) if m.get("Ebs", {}).get("SnapshotId")
     ]

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 
 from amiable.bundle.house import bootstrap
 from amiable.bundle.house.recipe import DISK_BYTES, ROOT_DEVICE, USER, Kind, Recipe, recipe
-from amiable.cli.client import Credentials, call, client
+from amiable.cli.client import Credentials, call, client, the_image
 from amiable.cli.image import refuse_taken_name, say_equal
 from amiable.cli.output import Output, say, show_one
 from amiable.cli.upload import delete_after_failure, upload_snapshot
@@ -54,7 +54,7 @@ def build(
     with nullcontext(disk) if disk is not None else built(chosen, keep) as ready:
         credentials = house_credentials()  # again: the build may have taken long
         image = publish(ready, chosen, called, credentials)
-    found = client("ec2", credentials=credentials).describe_images(ImageIds=[image])["Images"][0]
+    found = the_image(client("ec2", credentials=credentials), image)
     show_one(found, output, identifier="ImageId")
     say_equal(image)
     say(f"\nnext: amiable launch {image}, and log in as {USER}")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from amiable.cli.client import client, session, wait_for
+from amiable.cli.client import client, session, the_image, wait_for
 from amiable.cli.output import Output, say, show_one
 from amiable.model.errors import LocalRefusal
 
@@ -46,7 +46,7 @@ def create(
         refuse_unknown(ec2, instance, leave_out)
         request["BlockDeviceMappings"] = [{"DeviceName": device, "NoDevice": ""} for device in leave_out]
     image = ec2.create_image(**request)["ImageId"]
-    found = wait_until_made(ec2, image) if wait else ec2.describe_images(ImageIds=[image])["Images"][0]
+    found = wait_until_made(ec2, image) if wait else the_image(ec2, image)
     show_one(found, output, identifier="ImageId")
     say(f"\nnext: amiable launch {image}" if wait else f"\nnext: amiable image show {image}")
 
@@ -68,7 +68,7 @@ def wait_until_made(ec2: Any, image: str) -> dict[str, Any]:
     """The image once it is available; refuses one that failed, with the reason."""
 
     def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = ec2.describe_images(ImageIds=[image])["Images"][0]
+        found = the_image(ec2, image)
         return None if found["State"] == "pending" else found
 
     found = wait_for(f"{image} to be made", look, WAIT_SECONDS_MAX)
@@ -95,5 +95,5 @@ def copy(
     if description is not None:
         request["Description"] = description
     made = ec2.copy_image(**request)["ImageId"]
-    found = wait_until_made(ec2, made) if wait else ec2.describe_images(ImageIds=[made])["Images"][0]
+    found = wait_until_made(ec2, made) if wait else the_image(ec2, made)
     show_one(found, output, identifier="ImageId")

@@ -7,7 +7,7 @@ from typing import Any
 
 from amiable.cli.bundle.options import telling
 from amiable.cli.bundle.pem import need_pem, read_pem
-from amiable.cli.client import call, client, wait_for
+from amiable.cli.client import call, client, the_image, wait_for
 from amiable.cli.kernel import register_file
 from amiable.cli.output import Progress
 from amiable.model.errors import LocalRefusal
@@ -77,7 +77,7 @@ def register_bundle(location: str, facts: dict[str, Any]) -> dict[str, Any]:
         if row is None or row["State"] == "pending":
             return None
         if row["State"] != "available":
-            image = ec2.describe_images(ImageIds=[image_id])["Images"][0]
+            image = the_image(ec2, image_id)
             reason = image.get("StateReason", {}).get("Message", "no reason given")
             ec2.deregister_image(ImageId=image_id)
             raise LocalRefusal(f"{location} could not be registered: {reason}")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from amiable.cli.client import call, client, wait_for
+from amiable.cli.client import call, client, the_image, wait_for
 from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 
@@ -101,7 +101,7 @@ def image_id_of(image: str) -> str:
 
 def root_device(ec2: Any, image: str) -> str:
     """The image's root device name."""
-    found = ec2.describe_images(ImageIds=[image])["Images"][0]
+    found = the_image(ec2, image)
     name = found.get("RootDeviceName")
     if not name:
         raise LocalRefusal(f"{image} has no root device to resize")

@@ -287,8 +287,9 @@ def test_a_deregistered_image_never_comes_back(
     with pytest.raises(InvalidAMIIDUnavailable, match=f"The image id '.{image_id}.' is no longer available"):
         deregister_image(services, principal, request)
     assert listed(services, principal) == listed(services, other_principal) == []
+    assert listed(services, principal, image_ids=[image_id]) == []
     with pytest.raises(NotFound):
-        listed(services, principal, image_ids=[image_id])
+        listed(services, other_principal, image_ids=[image_id])
     with pytest.raises(InvalidAMIIDUnavailable):
         share(services, principal, image_id, group="all")
     with pytest.raises(NotFound):

@@ -18,7 +18,7 @@ from amiable.api.ec2.images import check_image_ids
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import cut_page, open_page
-from amiable.database import allowed_images
+from amiable.database import allowed_images, images
 from amiable.database.image_selection import Selection, list_ids, list_images, list_key
 from amiable.model import ids
 from amiable.model.allowed_images import AllowedImagesState
@@ -28,6 +28,7 @@ from amiable.model.page import Page
 from amiable.model.principal import Principal
 from amiable.model.watermark import Watermark
 from amiable.rules import image_filters
+from amiable.rules.deregistration import is_left_out
 from amiable.rules.filters import Filter
 from amiable.rules.image_filters import HYPERVISOR, spell_time
 from amiable.rules.name_guard import names_looked_for
@@ -96,11 +97,20 @@ def _with_settings(c: Connection, asked: Selection, now: datetime) -> Selection:
 
 
 def _check_all_there(c: Connection, asked: Selection, image_ids: Sequence[str]) -> None:
-    """Refuses ids of images that are not there for the caller; filters and owners may leave out those that are."""
+    """Refuses ids of images that are not there for the caller; filters and owners may leave out those that are.
+
+    An image that the caller deregistered just now is left out, not refused.
+    """
     there = list_ids(c, replace(asked, owners=None, executable_by=None, filters=()))
     missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in there]
+    missing = [image_id for image_id in missing if not _is_left_out(c, asked, image_id)]
     if missing:
         raise NotFound("image", missing)
+
+
+def _is_left_out(c: Connection, asked: Selection, image_id: str) -> bool:
+    image = images.get(c, asked.region, image_id, viewer=asked.viewer)
+    return image is not None and asked.now is not None and is_left_out(image, asked.viewer, asked.now)
 
 
 def _accounts(principal: Principal, named: Sequence[str] | None, words: Sequence[str]) -> frozenset[str] | None:

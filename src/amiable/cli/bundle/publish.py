@@ -9,7 +9,7 @@ from amiable.cli.architecture import architecture_of
 from amiable.cli.bundle.connection import Connection
 from amiable.cli.bundle.options import Acl, Batch, Bucket, Location, telling
 from amiable.cli.bundle.recipe import Image, Making
-from amiable.cli.client import wait_for
+from amiable.cli.client import the_image, wait_for
 from amiable.cli.image import refuse_taken_name
 from amiable.cli.output import Output, Progress, say, show_one
 from amiable.model.errors import LocalRefusal
@@ -83,7 +83,7 @@ def register(ec2: Any, request: dict[str, Any], *, wait: bool) -> dict[str, Any]
     image_id = register_once(ec2, request)
 
     def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = ec2.describe_images(ImageIds=[image_id])["Images"][0]
+        found = the_image(ec2, image_id)
         if found["State"] == "failed":
             reason = found.get("StateReason", {}).get("Message", "no reason given")
             raise LocalRefusal(f"{image_id} failed: {reason}")
