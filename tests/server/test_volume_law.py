@@ -336,11 +336,13 @@ class Volumes(RuleBasedStateMachine):
 
     @invariant()
     def no_volume_is_in_two_places(self) -> None:
+        """Nor shorter in its guest than it is told to be."""
         assert self.host.broken == []
         for guest in self.host.live():
             for volume_id in guest.blocks.disks():
                 it = self.model.volumes[volume_id]
                 assert it.instance_id == guest.instance_id, (volume_id, it, guest.instance_id)
+                assert self.size_in(guest, volume_id) >= it.size_gib * GIB, (volume_id, it)
 
     @invariant()
     def bytes_are_whole(self) -> None:
