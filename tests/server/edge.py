@@ -18,7 +18,7 @@ from botocore.credentials import Credentials
 from amiable.api.accounts import NewAccount
 from amiable.server.app import build_app
 from amiable.server.http_protocol import HttpProtocol
-from amiable.server.websocket_protocol import WebSocketProtocol
+from amiable.server.main import http_config
 from amiable.services import Services
 from tests.support.clients import make_client
 
@@ -104,10 +104,7 @@ def running_edge(
 ) -> Iterator[Edge]:
     """The edge over ``services``, ended with the block; ``options`` are uvicorn's."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        build_app(services), log_level="warning", lifespan="off", http=http, ws=WebSocketProtocol, **options
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(http_config(build_app(services), http=http, **options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -84,6 +84,15 @@ def test_a_change_has_its_line_with_who_when_where_and_what(edge: Edge, clients:
     assert said["Name"] == "logged" and said["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"] == snapshot_id
 
 
+def test_where_a_call_came_from_is_not_what_a_header_says(edge: Edge, log: Log) -> None:
+    body = "Action=CreateTags&Version=2016-11-15&ResourceId.1=ami-1&Tag.1.Key=a&Tag.1.Value=b"
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    claimed = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}
+    edge.send("POST", "/", body.encode(), {**edge.sign("POST", "/", body.encode(), form), **claimed})
+    (line,) = log.lines()
+    assert (line.action, line.asker.address) == ("CreateTags", "127.0.0.1")
+
+
 def refused(call: Any, **parameters: Any) -> None:
     with pytest.raises(ClientError):
         call(**parameters)

@@ -6,6 +6,7 @@ exporter and the network holders are processes of their own session.
 
 import asyncio
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -234,22 +235,27 @@ def banner(settings: Settings, data: Path, endpoint: str, first: FirstAccount, a
     return "\n".join(lines)
 
 
+def http_config(app: Any, **options: Any) -> uvicorn.Config:
+    """How ``app`` is served; ``options`` win."""
+    given: dict[str, Any] = {
+        "log_level": "warning",
+        "access_log": False,
+        "http": HttpProtocol,
+        "ws": WebSocketProtocol,
+        "lifespan": "off",
+        "timeout_keep_alive": 75,
+        "limit_concurrency": limits.CONNECTIONS_AT_ONCE,
+        "timeout_graceful_shutdown": GRACE_SECONDS,
+        "server_header": False,
+        "date_header": True,
+        "proxy_headers": False,  # nobody's word for an address goes into the log: callers of this host may send any
+    }
+    return uvicorn.Config(app, **{**given, **options})
+
+
 def run_http(app: Any, listener: socket.socket) -> None:
     """Serves ``app`` on ``listener`` until SIGTERM or SIGINT, or SIGHUP where that is not ignored."""
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        loop="uvloop",
-        http=HttpProtocol,
-        ws=WebSocketProtocol,
-        lifespan="off",
-        timeout_keep_alive=75,
-        limit_concurrency=limits.CONNECTIONS_AT_ONCE,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        server_header=False,
-        date_header=True,
-    )
+    config = http_config(app, loop="uvloop")
     server = uvicorn.Server(config)
 
     def end(_number: int, _frame: Any) -> None:
@@ -258,6 +264,8 @@ def run_http(app: Any, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if number is not signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, end)  # uvicorn raises the first two again when it is done: this answers them
+    gc.collect()
+    gc.freeze()  # what was loaded stays: no collection goes through it again
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[listener]))
 
