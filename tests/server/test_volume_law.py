@@ -141,6 +141,19 @@ class Volumes(RuleBasedStateMachine):
     def ask_of_volume(self, verb: str, at: tuple[int, int, int], waits: bool) -> None:
         self.ask(verb, at, waits=waits)
 
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK, waits=st.booleans())
+    def grow_where_it_is(self, pick: int, waits: bool) -> None:
+        """A change of length of a volume that an instance has: of all changes the one that a running guest must hear of."""
+        self.hear()
+        if held := self.held():
+            self._modify(held[pick % len(held)], "", 0)
+        while waits and self.life.run_one():
+            pass
+
+    def held(self) -> list[str]:
+        return [each for each in self.model.volumes if self.model.state(each) == "attached"]
+
     @rule(verbs=st.lists(st.sampled_from(ASKED), min_size=1, max_size=3), at=AT, waits=st.booleans())
     def ask_all(self, verbs: list[str], at: tuple[int, int, int], waits: bool) -> None:
         """One after another of the same volume and instance."""
@@ -435,6 +448,19 @@ def begun() -> Volumes:
     law.launch(keeps=False, is_nvme=False)
     law.begin(keeps=True, is_nvme=False)
     return law
+
+
+def test_a_volume_that_grows_under_a_running_guest_is_as_long_there() -> None:
+    law = begun()
+    try:
+        law.grow_where_it_is(pick=0, waits=True)
+        (volume_id,) = [each for each, it in law.model.volumes.items() if it.changed_at]
+        law.hear()
+        law.check_settled()
+        (guest,) = law.host.live(law.model.volumes[volume_id].instance_id or "")
+        assert law.size_in(guest, volume_id) == law.model.volumes[volume_id].size_gib * GIB > GIB
+    finally:
+        law.teardown()
 
 
 @pytest.mark.parametrize("step", range(12, 18))
