@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from amiable.database import instances, jobs, snapshots, volume_modifications, volumes
-from amiable.jobs import attach_volume, delete_volume, detach_volume, stop, terminate, volume_machine
+from amiable.jobs import attach_volume, delete_volume, detach_volume, moments, stop, terminate, volume_machine
 from amiable.jobs.context import JobContext
+from amiable.jobs.moments import tag_of
 from amiable.jobs.registry import JOBS
 from amiable.jobs.volume_machine import NotYet
 from amiable.model.instance import Instance, State
@@ -23,7 +24,7 @@ from amiable.rules.lifecycle import Event
 from amiable.server.volume_sweep import sweep_volumes
 from amiable.services import Services, volume_work
 from amiable.services.volume_place import Place, VolumePlace, open_place, place_of
-from amiable.vm import machine, volume_files
+from amiable.vm import disk_export, machine, volume_files
 from amiable.vm.directory import DirectoryBusy, locked, open_directory
 from amiable.vm.machine import MachineFailed
 from amiable.vm.process import QEMU_RECORD, identity_of
@@ -130,6 +131,9 @@ def test_a_volume_that_a_snapshot_is_being_made_of_waits(services: Services, pri
     volume = make(services, principal, size_gib=1, size_bytes=GIB)
     ask_to_attach(services, volume, instance)
     snapshot_id = make_snapshot(services, principal, state="pending", volume_id=volume.id)
+    reader = disk_export._still_record(tag_of(snapshot_id))
+    with volume_files.open_volumes(services.data) as outside:
+        (outside.path / reader).write_text(json.dumps(asdict(identity_of(os.getpid()))))
     with services.database.write() as c:
         volume_modifications.insert_modification(c, _change(services, volume))
     for kind in ("attach-volume", "modify-volume"):
@@ -140,6 +144,27 @@ def test_a_volume_that_a_snapshot_is_being_made_of_waits(services: Services, pri
     for kind in ("attach-volume", "modify-volume"):
         run(services, volume, kind)
     assert (found(services, volume).attachment_state, found(services, volume).size_gib) == (AttachmentState.ATTACHED, 2)
+
+
+def test_a_snapshot_that_has_not_begun_waits_for_an_attachment_and_not_the_attachment_for_it(
+    services: Services, principal: Principal
+) -> None:
+    instance, folder = stopped(services, principal)
+    volume = make(services, principal)
+    with volume_files.open_volumes(services.data) as outside:
+        (outside.path / file_name(volume.id)).write_bytes(b"bytes")
+    seen = found(services, volume)
+    ask_to_attach(services, volume, instance)
+    snapshot_id = make_snapshot(services, principal, state="pending", volume_id=volume.id)
+    items = {volume.id: snapshot_id}
+    for told in (
+        seen,
+        found(services, volume),
+    ):  # what a snapshot's job has read before the attachment was asked for, or behind it
+        assert moments._try(services, items, [told], is_asked=False) is None
+    run(services, volume, "attach-volume")
+    assert found(services, volume).attachment_state is AttachmentState.ATTACHED
+    assert (folder / file_name(volume.id)).read_bytes() == b"bytes"
 
 
 def test_what_cannot_be_attached_is_available_again(services: Services, principal: Principal) -> None:

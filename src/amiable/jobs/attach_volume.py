@@ -1,8 +1,8 @@
 """The work of AttachVolume: the volume's file into its instance's directory, and the disk into the machine if that runs.
 
 Safe to run twice: a file that has moved stays, a device that is there is left.  What cannot be attached is available again, once its
-machine, if that has the disk all the same, has let go of it.  A volume that a snapshot is being made of waits for that: the supervisor
-asks again.
+machine, if that has the disk all the same, has let go of it.  A volume that is being read where it lies waits for that: the supervisor
+asks again.  A snapshot that was asked for and has not begun waits for the attachment.
 """
 
 import logging
@@ -10,7 +10,7 @@ import logging
 from amiable.database import volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import FAILURES, unexport, words
-from amiable.jobs.volume_machine import held, is_being_read, is_out, locked_directory, plug, running
+from amiable.jobs.volume_machine import held, is_out, locked_directory, move_in, plug, running
 from amiable.model.volume import AttachmentState, Volume
 from amiable.services import Services, volume_work
 from amiable.vm import volume_files
@@ -23,7 +23,7 @@ log = logging.getLogger("amiable.volumes")
 def attach_volume(context: JobContext) -> None:
     """Runs the job; data: volume_id."""
     volume = _attaching(context.services, context.data["volume_id"])
-    if volume is None or volume.instance_id is None or is_being_read(context.services, volume.id):
+    if volume is None or volume.instance_id is None:
         return
     try:
         _attach(context, volume.instance_id)
@@ -46,7 +46,8 @@ def _attach(context: JobContext, instance_id: str) -> None:
         if it is None or it.volume.instance_id != instance_id or _attaching(services, volume_id) is None:
             return
         if directory is not None:
-            volume_files.move_in(services.data, directory, volume_id)
+            if not move_in(services, directory, volume_id):
+                return
             with running(directory) as qmp:
                 if qmp is not None:
                     plug(services, directory, qmp, it)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from amiable.blocks.nbd_client import DEPTH, NbdClient, bitmap_context
 from amiable.database import snapshots
+from amiable.database import volumes as volume_rows
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import export, facts_of, unexport
 from amiable.model import ids
@@ -126,7 +127,9 @@ def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]
         if where.instance_id is None:
             if len(held) > 1:
                 raise MomentLost("The volumes are not together any more: their instance has ended.")
-            with locked(directory):
+            with locked(directory):  # an attachment that begins takes the file out of here under this lock
+                if not _are_still_there(services, held):
+                    return None
                 _hold_still(services, directory, reading, held)
             return Moment(tag, names)
         instance = facts_of(services, where.instance_id).instance
@@ -145,6 +148,17 @@ def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]
         if instance.state is State.TERMINATED:
             raise MachineFailed(f"the instance {instance.id} was terminated")
     return None
+
+
+def _are_still_there(services: Services, volumes: Sequence[Volume]) -> bool:
+    """Whether the volumes lie among the detached ones, and nobody is about to take them from there."""
+    with services.database.read() as c:
+        found = [volume_rows.get_volume(c, volume.id) for volume in volumes]
+    settled = (None, AttachmentState.ATTACHED)
+    return all(
+        it is not None and it.attachment_state in settled and place_of(services.data, it).place is Place.DETACHED
+        for it in found
+    )
 
 
 def _hold_running(

@@ -14,7 +14,7 @@ from amiable.model.volume import Volume
 from amiable.rules.hardware import disk_of
 from amiable.rules.volume_type import limits_of
 from amiable.services import Services
-from amiable.vm import hotplug, machine, volume_files
+from amiable.vm import disk_export, hotplug, machine, volume_files
 from amiable.vm.directory import Directory, locked, open_directory
 from amiable.vm.machine import MachineSilent
 from amiable.vm.qmp import Qmp
@@ -55,6 +55,19 @@ def is_being_read(services: Services, volume_id: str) -> bool:
     """Whether a snapshot is being made of the volume: its file can neither be opened for writing nor grow."""
     with services.database.read() as c:
         return volumes.is_being_read(c, volume_id)
+
+
+def move_in(services: Services, directory: Directory, volume_id: str) -> bool:
+    """Whether the volume's file is in the instance's directory now; it is not while a snapshot reads it where it lies."""
+    if directory.exists(volume_files.file_name(volume_id)):
+        volume_files.move_in(services.data, directory, volume_id)
+        return True
+    with volume_files.open_volumes(services.data) as folder, locked(folder):
+        readers = (disk_export.find_still(folder, tag=tag) for tag in disk_export.still_tags(folder))
+        if is_being_read(services, volume_id) and any(reader is not None for reader in readers):
+            return False
+        volume_files.move_in(services.data, directory, volume_id)
+    return True
 
 
 @contextmanager
