@@ -135,7 +135,7 @@ def wait_until_ended(server: Server, task: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.boot
-def test_a_killed_server_begins_again_a_cancelled_task_leaves_nothing_and_a_killed_qemu_fails_it(
+def test_a_killed_server_begins_again_a_cancelled_task_leaves_nothing_and_a_killed_qemu_is_waited_for(
     server: Server, tmp_path: Path
 ) -> None:
     ec2 = server.client("ec2")
@@ -179,12 +179,12 @@ def test_a_killed_server_begins_again_a_cancelled_task_leaves_nothing_and_a_kill
         journey.wait_until("the disk to be read", is_read)
         os.kill(qemu, signal.SIGKILL)
     found = wait_until_ended(server, task)
-    assert found["State"] == "failed" and "could not be read to its end" in found["BundleTaskError"]["Message"]
-    assert not any(key.startswith("dead/") for key in keys())
+    assert found["State"] == "complete", found  # read again, out of the volume, once the instance was stopped
+    assert "dead/tiny.manifest.xml" in keys()
     journey.wait_for_state(server, instance, "stopped")
     rows = json.loads(journey.amiable(server, "bundle", "tasks", "--output", "json").stdout)
     mine = [row["State"] for row in rows if row["InstanceId"] == instance]
-    assert mine == ["complete", "failed", "failed"]
+    assert mine == ["complete", "failed", "complete"]
 
     words = ["bundle", "instance", instance, "-b", BUCKET, "-p", "after/tiny", "--wait", "--output", "id"]
     assert journey.amiable(server, *words).stdout.strip().startswith("bun-")

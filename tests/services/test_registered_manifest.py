@@ -3,9 +3,10 @@
 from hashlib import sha256
 
 import pytest
+from sqlalchemy import select
 
-from amiable.api.ec2.instance_states import start_instances
-from amiable.database import instances, objects
+from amiable.api.ec2.instance_states import reboot_instances
+from amiable.database import instances, objects, schema
 from amiable.model import ids
 from amiable.model.errors import InvalidManifest
 from amiable.model.image import Image
@@ -65,12 +66,11 @@ def test_a_changed_manifest_of_the_kernel_refuses_the_launch(services: Services,
         run_one(services, principal, image, kernel_id=kernel.id)
 
 
-def test_what_runs_or_was_stopped_is_not_concerned(services: Services, principal: Principal) -> None:
+def test_what_runs_is_not_concerned(services: Services, principal: Principal) -> None:
     instance_id = run_one(services, principal, registered(services, principal))
     with services.database.write() as c:
-        for event in (Event.BOOTED, Event.STOP_ASKED, Event.STOPPED):
-            instances.set_state(c, instance_id, event, now=services.now())
+        instances.set_state(c, instance_id, Event.BOOTED, now=services.now())
         objects.delete_object(c, "a-bucket", KEY)
-    request = ec2.StartInstancesRequest(instance_ids=[instance_id])
-    (change,) = start_instances(services, principal, request).starting_instances or []
-    assert change.current_state is not None and change.current_state.name == "pending"
+    reboot_instances(services, principal, ec2.RebootInstancesRequest(instance_ids=[instance_id]))
+    with services.database.read() as c:
+        assert "reboot" in c.execute(select(schema.job.c.kind)).scalars().all()
