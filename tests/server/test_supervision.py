@@ -11,6 +11,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -264,22 +265,22 @@ def test_a_power_off_after_which_a_job_has_started_the_guest_again_stops_nothing
 @pytest.mark.parametrize("verb", ["stop", "terminate", "reboot"])
 def test_a_job_that_waits_for_the_guest_to_be_off_is_looked_at_as_soon_as_it_is(place: Place, verb: str) -> None:
     key, now = f"{place.instance_id}:{verb}", place.services.now()
-    kinds = {"kinds": [verb], "owner": "o", "host": place.services.host, "token": "t"}
+    pick = partial(jobs.pick, kinds=[verb], owner="o", host=place.services.host, token="t")
     with place.services.database.write() as c:
         if verb != "reboot":
             asked = Event.STOP_ASKED if verb == "stop" else Event.TERMINATE_ASKED
             instances.set_state(c, place.instance_id, asked, now=now)
         jobs.enqueue(c, verb, key, data={}, now=now)
-        job = jobs.pick(c, now=now, **kinds)  # type: ignore[arg-type]
+        job = pick(c, now=now)
         assert job is not None
         jobs.put_back(c, job, now=now, after=timedelta(hours=1))
-        assert jobs.pick(c, now=place.services.now(), **kinds) is None  # type: ignore[arg-type]
+        assert pick(c, now=place.services.now()) is None
     place.monitor.status = "shutdown"
     place.monitor.send("SHUTDOWN", guest=True, reason="guest-shutdown")
 
     def is_due() -> bool:
         with place.services.database.write() as c:
-            return jobs.pick(c, now=place.services.now(), **kinds) is not None  # type: ignore[arg-type]
+            return pick(c, now=place.services.now()) is not None
 
     place.look_until(is_due)
 

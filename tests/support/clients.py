@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import boto3
 
-_SESSION: Final = boto3.session.Session()
+_SESSION: Final[Any] = boto3.session.Session()
 _LOCK: Final = threading.Lock()
 """Clients may be used by any thread; their making is not safe."""
 
@@ -13,5 +13,4 @@ _LOCK: Final = threading.Lock()
 def make_client(service: str, **options: Any) -> Any:
     """A client of its own connections and event handlers."""
     with _LOCK:
-        made: Any = _SESSION.client(service, **options)  # type: ignore[call-overload]
-    return made
+        return _SESSION.client(service, **options)

@@ -7,8 +7,8 @@ Inside the write transaction that makes something::
         …make…
         remember(c, services, principal, "RunInstances", request, ids)
 
-A token belongs to account, region and action, of what is asked for in a zone to that zone too (:func:`in_zone`), and is kept 24 hours; its row falls with the transaction, so a call that was
-refused, and a dry run, use none.  Source: EC2 API reference, "Ensuring idempotency".
+A token belongs to account, region and action, of what is asked for in a zone to that zone too (:func:`in_zone`), and is kept 24 hours;
+its row falls with the transaction, so a call that was refused, and a dry run, use none.  Source: EC2 API reference, "Ensuring idempotency".
 """
 
 import hashlib
@@ -25,13 +25,13 @@ from amiable.model.principal import Principal
 from amiable.services import Services
 
 TOKEN_CHARACTERS_MAX: Final = 64
-CHARACTERS_MAX_OF: Final = dict.fromkeys(
-    (
-        *("CopyImage", "CreateImageUsageReport"),
-        *("CreateLaunchTemplate", "CreateLaunchTemplateVersion", "ModifyLaunchTemplate"),
-    ),
-    128,
-)
+CHARACTERS_MAX_OF: Final = {
+    "CopyImage": 128,
+    "CreateImageUsageReport": 128,
+    "CreateLaunchTemplate": 128,
+    "CreateLaunchTemplateVersion": 128,
+    "ModifyLaunchTemplate": 128,
+}
 """Actions whose tokens may be longer."""
 NOT_HASHED: Final = ("client_token", "dry_run")
 

@@ -1,4 +1,4 @@
-"""What to do about a refusal to which the server gave no hint, and the exit code it amounts to: by its code; where one code has many causes, its words."""
+"""What to do about a refusal to which the server gave no hint, and its exit code: by its code; where that has many causes, its words."""
 
 import re
 from typing import Final

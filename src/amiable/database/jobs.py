@@ -128,10 +128,10 @@ def put_back(c: Connection, job: Job, *, now: datetime, after: timedelta) -> Non
     c.execute(update(J).where(_held(job)).values(data=json.dumps(job.data), **values))
 
 
-def hasten(c: Connection, keys: Collection[str], now: datetime) -> bool:
-    """Lets those that were put back be picked now; whether there were any."""
+def hasten(c: Connection, keys: Collection[str], now: datetime) -> None:
+    """Lets those that were put back be picked now."""
     waiting = and_(J.c.key.in_(keys), J.c.state == "queued", J.c.due > now)
-    return c.execute(update(J).where(waiting).values(due=now)).rowcount > 0
+    c.execute(update(J).where(waiting).values(due=now))
 
 
 def renew(c: Connection, *, owner: str, keys: Collection[str], now: datetime) -> set[str]:

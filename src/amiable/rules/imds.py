@@ -1,7 +1,8 @@
 """The metadata service's tree: an instance's facts → a path → text.
 
 Directories are dicts, leaves are text or bytes; what has no value is absent, and absent is 404.  A listing is one child a line, a
-directory's with a slash, except a version's own children, and ``public-keys``: ``0=name``.  A category is served only under versions at or after its own.
+directory's with a slash, except a version's own children, and ``public-keys``: ``0=name``.  A category is served only under versions
+at or after its own.
 Absent always, because what it would tell of is not there: auto scaling, placement groups and hosts, spot, elastic GPUs, IPv6,
 recommendations, swap devices.
 

@@ -143,21 +143,27 @@ NO_MEMORY: Final = ("Cannot allocate memory", "cannot set up guest memory")
 DISK_FULL: Final = "Server.InsufficientVolumeCapacity"
 """The reason's code while a guest stands still because its disk cannot grow on the host's."""
 
-_TPM_WORDS: Final = "Its TPM (swtpm) ended by itself; the guest runs on without it. Reboot the instance, or stop and start it: its TPM's state is kept."
+_TPM_WORDS: Final = (
+    "Its TPM (swtpm) ended by itself; the guest runs on without it. "
+    "Reboot the instance, or stop and start it: its TPM's state is kept."
+)
 TPM_ENDED: Final = Reason("Server.InternalError", f"Server.InternalError: {_TPM_WORDS}")
 """A running instance's reason."""
-NOT_WITHOUT_TPM: Final = "its TPM (swtpm) has ended, and its machine cannot be reset without. Reboot the instance first, or ask for an image without a reboot"
+NOT_WITHOUT_TPM: Final = (
+    "its TPM (swtpm) has ended, and its machine cannot be reset without. "
+    "Reboot the instance first, or ask for an image without a reboot"
+)
 QEMU_ON_TPM: Final = "tpm-emulator"
 """How QEMU begins what it says of a TPM; one whose TPM has ended ends itself where its guest is reset."""
+
+
+_ANEW: Final = "Its TPM (swtpm) had ended by itself, so its machine is started anew for the reboot"
 
 
 def when_reset_without_tpm(now: datetime) -> Ending:
     """The guest is to begin anew, and its TPM is gone: so is its QEMU, and another one with another TPM takes its place."""
     code = "Server.InternalError"
     return Ending(Event.STARTED_ANEW, Reason(code, f"{code}: {_ANEW}", _at(code, now)), "boot")
-
-
-_ANEW: Final = "Its TPM (swtpm) had ended by itself, so its machine is started anew for the reboot"
 
 
 def user_initiated(event: Event, now: datetime) -> Reason:

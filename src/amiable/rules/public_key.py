@@ -5,8 +5,8 @@
     RSA, imported          MD5 of the public key, DER (SPKI)          16 hex pairs
     ED25519                SHA-256 of the OpenSSH blob                base64 with its padding
 
-Source: EC2 User Guide, "Verify the fingerprint of your key pair"; what is read, ibid., "Create a key pair using a third-party tool and import
-the public key": OpenSSH, base64 of DER, and RFC 4716.
+Source: EC2 User Guide, "Verify the fingerprint of your key pair"; what is read, ibid., "Create a key pair using a third-party tool and
+import the public key": OpenSSH, base64 of DER, and RFC 4716.
 """
 
 import base64

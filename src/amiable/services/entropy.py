@@ -1,6 +1,7 @@
 """Chance in larger draws: asking the system for it hands the interpreter's lock to another thread, and each call needs some."""
 
 import os
+import uuid
 from threading import Lock
 from typing import Final
 
@@ -33,6 +34,4 @@ _REQUESTS: Final = Entropy()
 
 def mint_request_id() -> str:
     """A new UUID of version 4 as text."""
-    digits = _REQUESTS(16).hex()
-    variant = "89ab"[int(digits[16], 16) % 4]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    return str(uuid.UUID(bytes=_REQUESTS(16), version=4))

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from amiable.api.ec2.launch_request import AskedPlace
 from amiable.api.ec2.listing import put_born_tags, the_one
-from amiable.api.ec2.placement import zones_of
+from amiable.api.ec2.placement import find_zone
 from amiable.database import interfaces, network
 from amiable.database.security_groups import DEFAULT
 from amiable.model import ids
@@ -89,18 +89,18 @@ def _zone(services: Services, principal: Principal, asked: AskedPlace) -> str | 
     """The zone that is named, by its name or its id; None where none is."""
     if asked.zone is None and asked.zone_id is None:
         return None
-    for zone in zones_of(services, principal.region):
-        if asked.zone == zone.name or (asked.zone is None and asked.zone_id == zone.id):
-            return zone.name
-    raise InvalidParameterValue(f"Invalid availability zone: [{asked.zone or asked.zone_id}]")
+    zone = find_zone(services, principal.region, name=asked.zone, zone_id=asked.zone_id)
+    if zone is None:
+        raise InvalidParameterValue(f"Invalid availability zone: [{asked.zone or asked.zone_id}]")
+    return zone.name
 
 
 def said_zone(c: Connection, services: Services, principal: Principal, request: ec2.RunInstancesRequest) -> str | None:
     """The zone that the request itself says, by its name, its id or its subnet; None without, and where there is no such one."""
-    placement = request.placement or ec2.Placement()
-    for zone in zones_of(services, principal.region):
-        if placement.availability_zone == zone.name or placement.availability_zone_id == zone.id:
-            return zone.name
+    said = request.placement or ec2.Placement()
+    zone = find_zone(services, principal.region, name=said.availability_zone, zone_id=said.availability_zone_id)
+    if zone is not None:
+        return zone.name
     mine = network.list_subnets(c, principal.account_id, principal.region) if request.subnet_id else []
     return next((subnet.zone for subnet in mine if subnet.id == request.subnet_id), None)
 

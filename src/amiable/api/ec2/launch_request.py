@@ -53,9 +53,8 @@ CARRIED_OUT: Final = frozenset(
 TAGGABLE: Final = ("instance", "network-interface", "volume")
 HARMLESS: Final[Mapping[str, Check]] = {
     "capacity_reservation_specification": struct(capacity_reservation_preference=only("open")),
-    "cpu_options": struct(
-        core_count=anything, threads_per_core=only(1)
-    ),  # the cores are the type's: rules/instance_options
+    # The cores are the type's: rules/instance_options.
+    "cpu_options": struct(core_count=anything, threads_per_core=only(1)),
     "credit_specification": struct(cpu_credits=anything),
     "enable_primary_ipv6": only(False),
     "enclave_options": struct(enabled=only(False)),

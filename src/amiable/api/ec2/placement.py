@@ -90,6 +90,11 @@ def zones_of(services: Services, region: str) -> list[Zone]:
     ]
 
 
+def find_zone(services: Services, region: str, *, name: str | None, zone_id: str | None) -> Zone | None:
+    """The region's zone of that name or that id; None where there is none."""
+    return next((zone for zone in zones_of(services, region) if zone.name == name or zone.id == zone_id), None)
+
+
 def zone_id_prefix(region: str) -> str:
     """EC2's short form of a region in zone ids: ``us-east-1`` is ``use1``; other names lose their dashes."""
     area, _, rest = region.partition("-")

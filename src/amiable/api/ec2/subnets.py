@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.listing import put_born_tags, the_one
 from amiable.api.ec2.network import subnet_of, subnet_views
-from amiable.api.ec2.placement import zones_of
+from amiable.api.ec2.placement import find_zone, zones_of
 from amiable.api.ec2.tags import birth_tags
 from amiable.api.ec2.unsupported import Check, anything, only, refuse_others
 from amiable.api.ec2.vpcs import find_vpc
@@ -85,9 +85,11 @@ def _zone(services: Services, principal: Principal, name: str | None, zone_id: s
         raise InvalidParameterCombination(
             "The parameters AvailabilityZone and AvailabilityZoneId cannot be used together."
         )
-    for zone in zones:
-        if zone.name == name or zone.id == zone_id or (name is None and zone_id is None):
-            return zone.name
+    if name is None and zone_id is None:
+        return zones[0].name
+    zone = find_zone(services, principal.region, name=name, zone_id=zone_id)
+    if zone is not None:
+        return zone.name
     raise InvalidParameterValue(
         f"Value ({name or zone_id}) for parameter availabilityZone is invalid. "
         f"Subnets can currently only be created in the following availability zones: {', '.join(z.name for z in zones)}."

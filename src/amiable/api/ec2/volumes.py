@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
+from amiable.api.ec2.placement import find_zone
 from amiable.api.ec2.snapshots import check_snapshot_id
 from amiable.api.ec2.tags import birth_tags, parse_filters
 from amiable.api.ec2.volume_view import Seen, element, find_volume, list_seen, zone_ids
@@ -142,10 +143,10 @@ def _zone(services: Services, principal: Principal, request: ec2.CreateVolumeReq
         )
     if not name and not zone_id:
         raise MissingParameter(parameter="AvailabilityZone")
-    for known, known_id in zone_ids(services, principal.region).items():
-        if name == known or zone_id == known_id:
-            return known
-    raise InvalidZoneNotFound(zone=name or zone_id)
+    zone = find_zone(services, principal.region, name=name, zone_id=zone_id)
+    if zone is None:
+        raise InvalidZoneNotFound(zone=name or zone_id)
+    return zone.name
 
 
 def _find_snapshot(c: Connection, principal: Principal, snapshot_id: str | None) -> Snapshot | None:
