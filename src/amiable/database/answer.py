@@ -12,13 +12,14 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
-from amiable.database.commit_group import CommitGroups, Group, Listener
+from amiable.database.commit_group import CommitGroups, Group, Listener, Turn
 
 
 class Answer:
     """What one call's answer waits for; of its thread alone until it is delivered."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Turn | None = None) -> None:
+        self.turn = turn  # held for the call by who runs it
         self._group: Group | None = None
         self._groups: CommitGroups | None = None
 
@@ -32,6 +33,7 @@ class Answer:
         """Until what the call has written is on disk; raises what kept it from there."""
         group, self._group = self._group, None
         if group is not None and self._groups is not None:
+            assert self.turn is None, "a short call asks the database behind its change"
             self._groups.wait(group)
 
     def deliver(self, listener: Listener) -> None:

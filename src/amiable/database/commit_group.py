@@ -141,13 +141,32 @@ class CommitGroups:
     @contextmanager
     def join(self, options: Mapping[str, Any]) -> Iterator[Group]:
         """A writer's turn in a group: its changes stand when the block has ended without raising, and are not on disk yet."""
-        self._take_turn()
+        turn = self.turn()
         try:
-            group = self._group = self._group or self._begin(options)
-            with group.writer():
+            with turn.writer(options) as group:
                 yield group
         finally:
-            self._end_turn()
+            turn.end()
+
+    def turn(self) -> "Turn":
+        """The turn to write, waited for; raises TimeoutError."""
+        self._take_turn()
+        return Turn(self)
+
+    def turn_at_once(self) -> "Turn | None":
+        """The turn, where nobody has it."""
+        return Turn(self) if self._turn.acquire(blocking=False) else None
+
+    def open_group(self, options: Mapping[str, Any]) -> Group:
+        """The group that the holder of the turn writes in."""
+        group = self._group = self._group or self._begin(options)
+        return group
+
+    @property
+    def is_group_over(self) -> bool:
+        """Whether the group takes no further writer: it is large enough, or SQLite gave it up."""
+        group = self._group
+        return group is not None and (not group.is_open or group.writers >= WRITERS_MAX)
 
     def wait(self, group: Group) -> None:
         """Until what stands in the group is on disk; raises what kept it from there."""
@@ -181,12 +200,12 @@ class CommitGroups:
     def _end_left(self) -> None:
         """Ends a group that was left to a writer who waited, and who gave up before the turn came."""
         if self._turn.acquire(blocking=False):
-            self._end_turn()
+            self.end_turn()
 
-    def _end_turn(self) -> None:
+    def end_turn(self) -> None:
         """Hands the turn on; commits first where nobody waits, or the group is large enough."""
         group = self._group
-        is_over = group is not None and (not group.is_open or not self._waiting or group.writers >= WRITERS_MAX)
+        is_over = group is not None and (not self._waiting or self.is_group_over)
         try:
             if group is not None and is_over:
                 self._group = self._connection = None
@@ -197,3 +216,35 @@ class CommitGroups:
             self._turn.release()
             if group is not None and is_over:
                 group.tell()
+
+
+class Turn:
+    """The turn to write, which its holder may keep from one writer to the next; any thread may end it.
+
+    One that was taken for somebody who is gone (a task that was cancelled) ends with its last reference.
+    """
+
+    def __init__(self, groups: CommitGroups) -> None:
+        self._groups: CommitGroups | None = groups
+
+    def __del__(self) -> None:
+        self.end()
+
+    @contextmanager
+    def writer(self, options: Mapping[str, Any]) -> Iterator[Group]:
+        """One writer's changes: they stand when the block has ended without raising, and are not on disk yet."""
+        assert self._groups is not None, "the turn has ended"
+        group = self._groups.open_group(options)
+        with group.writer():
+            yield group
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody should write in it any more."""
+        return self._groups is None or self._groups.is_group_over
+
+    def end(self) -> None:
+        """Commits where nobody waits for the turn, and hands it on; takes as long as the disk.  Once ended, nothing."""
+        groups, self._groups = self._groups, None
+        if groups is not None:
+            groups.end_turn()

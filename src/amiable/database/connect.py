@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Connection, Engine, PoolProxiedConnection, cr
 from sqlalchemy.types import TypeDecorator
 
 from amiable.database.answer import ANSWER, Answer, wait_for_own_changes
-from amiable.database.commit_group import CommitGroups
+from amiable.database.commit_group import CommitGroups, Turn
 from amiable.database.statement import Row, Statement, run_text
 from amiable.database.steady_clock import read_steady
 from amiable.model.metering import SteadyInstant
@@ -117,13 +117,14 @@ class Database:
     def _change(self, answer: Answer | None) -> Iterator[Connection]:
         wait_for_own_changes()
         options, rider = {"amiable_write": True, "amiable_steady": self.steady}, RIDER.get()
-        committed, groups = None, self._groups
+        committed, groups, turn = None, self._groups, _held_turn()
+        assert turn is None or answer is not None, "a short call waits for the disk"
         if groups is None:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
                 committed = None if rider is None else rider(connection)
         else:
-            with groups.join(options) as group:
+            with groups.join(options) if turn is None else turn.writer(options) as group:
                 yield group.connection
                 committed = None if rider is None else rider(group.connection)
             if answer is not None:
@@ -132,6 +133,16 @@ class Database:
             groups.wait(group)
         if committed is not None:
             committed()
+
+    def turn(self) -> Turn:
+        """The turn to write, held for the short calls of the edge; waits for it.  On SQLite only (:attr:`looks_at_once`)."""
+        assert self._groups is not None
+        return self._groups.turn()
+
+    def turn_at_once(self) -> Turn | None:
+        """The same, where nobody has it."""
+        assert self._groups is not None
+        return self._groups.turn_at_once()
 
     def close(self) -> None:
         """Closes every pooled connection."""
@@ -142,6 +153,12 @@ class Database:
         if self._groups is not None:
             self._groups.close()
         self.engine.dispose()
+
+
+def _held_turn() -> Turn | None:
+    """The turn that is held for the call at hand."""
+    answer = ANSWER.get()
+    return None if answer is None else answer.turn
 
 
 def _durable_sqlite(engine: Engine) -> None:

@@ -19,25 +19,40 @@ import io
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import anyio.from_thread
 from starlette.datastructures import Headers, QueryParams
 
+from amiable.database.connect import Database
 from amiable.model.errors import RequestTimeout, RequestTooLarge, Unauthenticated
 from amiable.model.principal import Principal
 from amiable.rules.sigv4 import Signature
 from amiable.server import limits
+from amiable.server.short_calls import ShortCalls
 from amiable.server.threads import Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _OPERATIONS: Final = Threads(limits.OPERATIONS_AT_ONCE, "operation")
+_SHORT_CALLS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Database, ShortCalls]]] = WeakKeyDictionary()
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """``function(*args, **kwargs)`` in a worker thread, at most ``limits.OPERATIONS_AT_ONCE`` at a time."""
     return await _OPERATIONS.run(lambda: function(*args, **kwargs))
+
+
+async def on_loop(database: Database, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for a call as ``short_calls`` describes it: on the event loop itself, where the database is SQLite."""
+    if not database.looks_at_once:
+        return await in_thread(function, *args, **kwargs)
+    of_loop = _SHORT_CALLS.setdefault(asyncio.get_running_loop(), {})
+    calls = of_loop.get(database)
+    if calls is None:
+        calls = of_loop[database] = ShortCalls(database, _OPERATIONS)
+    return await calls.run(lambda: function(*args, **kwargs))
 
 
 class Body:

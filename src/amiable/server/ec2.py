@@ -1,4 +1,4 @@
-"""EC2 over HTTP: form → typed request → operation in a thread → XML."""
+"""EC2 over HTTP: form → typed request → operation in a thread, or on the loop where it is short → XML."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from amiable.model.errors import DryRunOperation, NotImplementedAction
 from amiable.server import audit, authorize, limits, operations
-from amiable.server.contracts import Authenticated, in_thread
+from amiable.server.contracts import Authenticated, in_thread, on_loop
 from amiable.server.forms import read_form
 from amiable.services import Services
 from amiable.wire import ec2_query
@@ -29,7 +29,10 @@ async def handle(services: Services, request: Authenticated) -> Response:
     typed = ec2_query.read_request(operation, root)
     audit.tell(typed)
     authorize.check_ec2(request.principal, action, typed)
-    result = await in_thread(function, services, request.principal, typed)
+    if operations.is_short(action, typed):
+        result = await on_loop(services.database, function, services, request.principal, typed)
+    else:
+        result = await in_thread(function, services, request.principal, typed)
     if getattr(typed, "dry_run", None):
         assert action.startswith(READS), f"{action} ignored DryRun"
         raise DryRunOperation()

@@ -72,6 +72,9 @@ from amiable.services import Services
 
 Operation = Callable[[Services, Principal, Any], Any]
 
+SHORT_RESOURCES_MAX: Final = 20
+"""That a call on the event loop may tag."""
+
 EC2: Final[dict[str, Operation]] = {
     "RegisterImage": register_image.register_image,
     "CreateReplaceRootVolumeTask": replace_root_volume.create_replace_root_volume_task,
@@ -238,6 +241,26 @@ EC2: Final[dict[str, Operation]] = {
     "UpdateSecurityGroupRuleDescriptionsIngress": security_group_rules.update_security_group_rule_descriptions_ingress,
     "UpdateSecurityGroupRuleDescriptionsEgress": security_group_rules.update_security_group_rule_descriptions_egress,
 }
+
+SHORT: Final[dict[str, Callable[[Any], bool]]] = {
+    "RegisterImage": lambda request: request.image_location is None,  # else: objects are read
+    "CreateTags": lambda request: len(request.resources) <= SHORT_RESOURCES_MAX,
+    "DeleteTags": lambda request: len(request.resources) <= SHORT_RESOURCES_MAX,
+    "ModifyImageAttribute": lambda request: request.imds_support is None,  # else: the content digest is made anew
+    "ModifySnapshotAttribute": lambda request: True,
+    "EnableImageDeprecation": lambda request: True,
+    "DisableImageDeprecation": lambda request: True,
+    "EnableImageDeregistrationProtection": lambda request: True,
+    "DisableImageDeregistrationProtection": lambda request: True,
+}
+"""Calls of EC2 that may be ``short_calls``: what publishers send for each image, of a few rows and one change; which requests of them."""
+
+
+def is_short(action: str, request: Any) -> bool:
+    """Whether the call may run on the event loop."""
+    judge = SHORT.get(action)
+    return judge is not None and judge(request)
+
 
 STS: Final[dict[str, Operation]] = {
     "GetCallerIdentity": sts_operations.get_caller_identity,

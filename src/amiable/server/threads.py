@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import anyio
 
 from amiable.database.answer import ANSWER, Answer
+from amiable.database.commit_group import Turn
 
 T = TypeVar("T")
 
@@ -32,9 +33,15 @@ class Work:
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
 
-    def perform(self) -> None:
-        """Calls, and tells the loop what came of it, once what was written is on disk."""
-        answer, result, failure = Answer(), None, None
+    @classmethod
+    def of(cls, function: Callable[[], Any]) -> "Work":
+        """The call of ``function`` for the task at hand, with its context."""
+        loop = asyncio.get_running_loop()
+        return cls(function, contextvars.copy_context(), loop, loop.create_future())
+
+    def perform(self, turn: Turn | None = None) -> None:
+        """Calls, and tells the loop what came of it, once what was written is on disk; writes in ``turn`` where it is given."""
+        answer, result, failure = Answer(turn), None, None
         try:
             result = self.context.run(self._call, answer)
         except BaseException as error:  # noqa: BLE001 - handed on to who waits
@@ -49,6 +56,10 @@ class Work:
     def _call(self, answer: Answer) -> Any:
         ANSWER.set(answer)
         return self.function()
+
+    def fail(self, error: Exception) -> None:
+        """Is not performed: tells who waits why.  On the loop itself."""
+        self._settle(None, error)
 
     def _settle(self, result: Any, failure: BaseException | None) -> None:
         if self.future.cancelled():
@@ -72,15 +83,14 @@ class Threads:
 
     async def run(self, function: Callable[[], T]) -> T:
         """What ``function`` returns or raises, in a thread that has the caller's context; no scope of anyio's leaves it behind."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        work = Work.of(function)
         try:
             self._idle.pop()
         except IndexError:
             self._begin()
-        self._queue.put(Work(function, contextvars.copy_context(), loop, future))
+        self._queue.put(work)
         with anyio.CancelScope(shield=True):
-            result = await future
+            result: T = await work.future
         return result
 
     def _begin(self) -> None:
