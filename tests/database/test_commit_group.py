@@ -138,3 +138,28 @@ def test_writers_after_one_another_write_by_one_connection_that_a_failure_replac
     with database.write() as c:
         add(c, "four")
     assert seen(database) == {"one", "two", "four"}
+
+
+def test_a_turn_at_once_is_not_had_from_a_holder_nor_before_one_who_waits(database: Database) -> None:
+    groups = database._groups
+    assert groups is not None
+    turn = database.turn_at_once()
+    assert turn is not None and database.turn_at_once() is None
+    turn.end()
+    groups._waiting += 1
+    assert database.turn_at_once() is None
+    groups._waiting -= 1
+    again = database.turn_at_once()
+    assert again is not None
+
+
+def test_a_turn_that_nobody_holds_any_more_ends(database: Database) -> None:
+    turn = database.turn_at_once()
+    assert turn is not None
+    with turn.writer({"amiable_write": True, "amiable_steady": database.steady}) as group:
+        add(group.connection, "kept")
+    del turn, group
+    assert seen(database) == {"kept"}
+    with database.write() as c:
+        add(c, "next")
+    assert seen(database) == {"kept", "next"}

@@ -154,8 +154,8 @@ class CommitGroups:
         return Turn(self)
 
     def turn_at_once(self) -> "Turn | None":
-        """The turn, where nobody has it."""
-        return Turn(self) if self._turn.acquire(blocking=False) else None
+        """The turn, where nobody has it or waits for it."""
+        return Turn(self) if not self._waiting and self._turn.acquire(blocking=False) else None
 
     def open_group(self, options: Mapping[str, Any]) -> Group:
         """The group that the holder of the turn writes in."""

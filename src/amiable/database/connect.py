@@ -140,7 +140,7 @@ class Database:
         return self._groups.turn()
 
     def turn_at_once(self) -> Turn | None:
-        """The same, where nobody has it."""
+        """The same, where nobody has it or waits for it."""
         assert self._groups is not None
         return self._groups.turn_at_once()
 
