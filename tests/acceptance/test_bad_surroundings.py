@@ -51,6 +51,7 @@ def test_a_busy_port_is_named_and_nothing_of_the_start_runs_on(tmp_path: Path) -
         code, words = refused_start(Server(tmp_path / "data"), f"127.0.0.1:{port}")
     assert code == UNAVAILABLE
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in words and "--listen" in words
+    assert list(tmp_path.iterdir()) == []
     server = Server(tmp_path / "data").start()  # the same directory serves once the port is another
     assert server.close() == []
 

@@ -94,7 +94,8 @@ def test_a_part_that_goes_on_is_cut_off_at_the_size_that_the_manifest_says(s3: A
 def test_a_missing_part_is_named(s3: Any, place: Place, tmp_path: Path) -> None:
     s3.put_object(Bucket="bundles", Key="gone/" + CASE.name, Body=CASE.read_bytes())
     with pytest.raises(BundleRefusal, match=r"small\.img\.part\.00 is missing from bundles"):
-        fetch(s3, Place("bundles", "gone/"), tmp_path, workers=1)
+        fetch(s3, Place("bundles", "gone/"), tmp_path / "new" / "folder", workers=1)
+    assert list(tmp_path.iterdir()) == []  # no folder stays either
 
 
 @pytest.mark.parametrize("name", ["authorized_keys", ".profile", "../small.img.part.00", "x.manifest.xml"])

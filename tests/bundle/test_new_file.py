@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from amiable.bundle.new_file import new_file, write_at
+from amiable.bundle.new_file import new_file, new_folder, write_at
 from amiable.model.errors import LocalRefusal
 
 
@@ -30,3 +30,21 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LocalRefusal, match="nothing can be written"), new_file(tmp_path / "no" / "image"):
         pass
+
+
+def test_a_folder_that_nothing_came_into_goes_again_and_one_that_was_there_stays(tmp_path: Path) -> None:
+    for folder in (tmp_path / "a" / "b", tmp_path):
+        with pytest.raises(KeyboardInterrupt), new_folder(folder):
+            assert folder.is_dir()
+            raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_stays_for_what_lies_in_it_and_when_the_block_ends_well(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "part").touch()
+        raise KeyboardInterrupt
+    assert list((tmp_path / "a").iterdir()) == [tmp_path / "a" / "part"]
+    with new_folder(tmp_path / "c"):
+        pass
+    assert (tmp_path / "c").is_dir()

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from amiable.bundle.assurance import sidecar_name
 from amiable.bundle.dsse import ENVELOPE_BYTES_MAX
 from amiable.bundle.manifest_xml import MANIFEST_BYTES_MAX, read_manifest
-from amiable.bundle.new_file import new_file, write_at
+from amiable.bundle.new_file import new_file, new_folder, write_at
 from amiable.bundle.parts import READ_BYTES
 from amiable.bundle.transfer import S3, WORKERS, Patience, Place, in_parallel, is_absent, is_part_name
 from amiable.bundle.whole_answers import read_body
@@ -88,19 +88,19 @@ def download(
     manifest = read_manifest(document)
     path = order.folder / order.manifest_name
     _refuse_other(path, document, order.replace)
-    order.folder.mkdir(parents=True, exist_ok=True)
     fetcher = _Fetcher(s3, order, manifest.bundled_size_bytes, patience)
     kept = 0
-    for size, was_there in in_parallel(fetcher.fetch, manifest.parts, patience, order.workers):
-        kept += was_there
-        advance(size)
-    sidecar = fetch_bytes(s3, order.place, sidecar_name(order.manifest_name), ENVELOPE_BYTES_MAX, patience)
-    sidecar_path = order.folder / sidecar_name(order.manifest_name)
-    if sidecar is None:
-        _remove_other(sidecar_path, order.replace)
-    else:
-        _write(sidecar_path, sidecar, order.replace)
-    _write(path, document, order.replace)
+    with new_folder(order.folder):
+        for size, was_there in in_parallel(fetcher.fetch, manifest.parts, patience, order.workers):
+            kept += was_there
+            advance(size)
+        sidecar = fetch_bytes(s3, order.place, sidecar_name(order.manifest_name), ENVELOPE_BYTES_MAX, patience)
+        sidecar_path = order.folder / sidecar_name(order.manifest_name)
+        if sidecar is None:
+            _remove_other(sidecar_path, order.replace)
+        else:
+            _write(sidecar_path, sidecar, order.replace)
+        _write(path, document, order.replace)
     return Downloaded(path, len(manifest.parts) - kept, kept)
 
 

@@ -1,5 +1,6 @@
-"""Files that appear whole or not at all: temporary name, fsync, rename, fsync of the folder."""
+"""Files that appear whole or not at all: temporary name, fsync, rename, fsync of the folder; folders that stay for what lies in them."""
 
+import contextlib
 import errno
 import os
 import secrets
@@ -46,6 +47,20 @@ def new_file(destination: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(destination.parent)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Makes ``folder`` and those above it where they are not there; when the block fails, those of them in which nothing lies go again."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:  # Ctrl-C too
+        with contextlib.suppress(OSError):
+            for each in missing:
+                each.rmdir()
+        raise
 
 
 def sync_folder(folder: Path) -> None:

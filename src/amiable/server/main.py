@@ -5,7 +5,6 @@ exporter and the network holders are processes of their own session.
 """
 
 import asyncio
-import fcntl
 import gc
 import json
 import logging
@@ -16,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,9 @@ from threading import Thread
 from typing import IO, Any
 
 import uvicorn
-from sqlalchemy import select
+from alembic.util import CommandError
+from sqlalchemy import make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from amiable.api.accounts import create_account, settle_accounts, settle_networks
 from amiable.api.image_digests import settle_digests
@@ -38,6 +40,7 @@ from amiable.model.settings import Settings
 from amiable.model.units import human_bytes
 from amiable.server import limits
 from amiable.server.app import build_app
+from amiable.server.data_directory import take_data
 from amiable.server.http_protocol import HttpProtocol
 from amiable.server.supervise import Supervisor
 from amiable.server.websocket_protocol import WebSocketProtocol
@@ -48,7 +51,6 @@ from amiable.services.identity_signer import make_signers
 from amiable.services.installation import open_installation, write_private
 from amiable.vm.accelerator import Accelerator, choose_accelerator
 
-FREE_BYTES_MIN = 64 << 20
 BACKLOG = 512
 GRACE_SECONDS = 5
 
@@ -63,17 +65,20 @@ class FirstAccount:
 
 
 def serve(settings: Settings, *, announce: IO[str]) -> int:
-    """Runs the server until a signal; the exit code."""
-    data = prepare_data(Path(settings.data))
-    lock = take_lock(data)
-    listener = bind(settings.listen)
-    services, workers = open_services(settings, data)
+    """Runs the server until a signal; the exit code.  A start that is refused leaves nothing behind that was not there."""
+    with ExitStack() as undo:
+        data, lock = take_data(Path(settings.data), undo)
+        listener = bind(settings.listen)
+        undo.callback(listener.close)
+        accelerator = choose_accelerator(data, settings)
+        bring_up_to_date(settings.database_url)
+        services, workers = open_services(settings, data)
+        undo.pop_all()  # facts begin
     settle_accounts(services)
     settle_networks(services)
     settle_kernels(services)
     settle_digests(services)
     first = first_account(services)
-    accelerator = choose_accelerator(data, settings)
     supervisor = Supervisor(services)
     endpoint = endpoint_of(listener)
     try:
@@ -98,49 +103,6 @@ def serve(settings: Settings, *, announce: IO[str]) -> int:
     return 0
 
 
-def prepare_data(data: Path) -> Path:
-    """Makes the data directory (0700) and proves that it can be written; names the cause where it cannot."""
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data.chmod(0o700)
-        for name in ("packs", "objects", "kernels", "exports", "exporter", "instances", "accounts"):
-            (data / name).mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise LocalRefusal(
-            f"the data directory {data} cannot be used: {error.strerror}",
-            hint="choose another with --data DIR",
-            exit_code=74,
-        ) from None
-    free = shutil.disk_usage(data).free
-    if free < FREE_BYTES_MIN:
-        raise LocalRefusal(
-            f"the disk of {data} is full: {human_bytes(free)} free, {human_bytes(FREE_BYTES_MIN)} needed to start",
-            hint="free some space, or choose another place with --data DIR",
-            exit_code=74,
-        )
-    return data.resolve()
-
-
-def take_lock(data: Path) -> IO[str]:
-    """The lock that makes this process the data directory's only server; held while the file is open."""
-    lock = (data / "server.lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        pid = lock.read().strip() or "unknown"
-        lock.close()
-        raise LocalRefusal(
-            f"a server is already running on {data} (process {pid})",
-            hint=f'use it as it is (eval "$(amiable env --data {shlex.quote(str(data))})"), or choose another data directory with --data DIR',
-            exit_code=69,
-        ) from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
-
-
 def bind(listen: str) -> socket.socket:
     """A listening socket on ``HOST:PORT``; a busy port is refused by name."""
     host, _, port = listen.rpartition(":")
@@ -152,10 +114,10 @@ def bind(listen: str) -> socket.socket:
     try:
         listener.bind((host.strip("[]"), int(port)))
         listener.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: what can be no host's name
         listener.close()
         raise LocalRefusal(
-            f"cannot listen on {listen}: {error.strerror}",
+            f"cannot listen on {listen}: {getattr(error, 'strerror', None) or error}",
             hint="choose another address with --listen HOST:PORT (port 0: any free one)",
             exit_code=69,
         ) from None
@@ -169,9 +131,29 @@ def endpoint_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def bring_up_to_date(url: str) -> None:
+    """Gives the database at ``url`` this version's tables; names the cause where it cannot be used."""
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):  # neither repeats a password
+        raise LocalRefusal(
+            "database_url is no SQLAlchemy URL",
+            hint="sqlite:////DIR/amiable.db, or leave it out: SQLite in the data directory",
+            exit_code=2,
+        ) from None
+    try:
+        migrate(url)
+    except (SQLAlchemyError, CommandError, ImportError) as error:  # CommandError: another version's tables
+        words = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+        raise LocalRefusal(
+            f"the database cannot be used: {words.strip()}",
+            hint="what --database-url names, and which version of Amiable wrote it",
+            exit_code=74,
+        ) from error
+
+
 def open_services(settings: Settings, data: Path) -> tuple[Services, Workers]:
     """The services over ``data`` and the workers that its operations wake."""
-    migrate(settings.database_url)
     database = Database(settings.database_url)
     woken: list[Callable[[], None]] = []
 

@@ -177,6 +177,15 @@ def test_account_and_certificate_are_asked_of_the_server(
     assert main(["bundle", "unbundle", str(manifest), "-k", str(KEYS / "ec2.key"), "-d", str(out)]) == 0
 
 
+def test_an_image_that_is_none_leaves_no_folder(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, absent = image.parent / "new" / "folder", image.parent / "absent.img"
+    for path in (absent, image.parent):
+        command = ["bundle", "create", "-i", str(path), "-d", str(folder), "-r", "x86_64", *local("-p", "web")]
+        assert main(command) != 0
+        assert capsys.readouterr().err.startswith("error: ")
+        assert not folder.parent.exists()
+
+
 def test_a_name_that_no_bundle_has_leaves_no_folder(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = image.parent / "new"
     assert main(["bundle", "create", "-i", str(image), "-d", str(folder), "-r", "x86_64", *local("-p", "a b")]) == 1

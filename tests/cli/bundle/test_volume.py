@@ -163,6 +163,13 @@ def test_flags_that_cannot_hold_are_refused(
     assert [path.name for path in root.parent.iterdir()] == ["root"]
 
 
+def test_a_refusal_while_the_image_is_made_leaves_no_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = root.parent / "new" / "folder"
+    assert volume(root, "--exclude", "/elsewhere", "-d", str(folder), "--no-inherit", *local()) != 0
+    assert "does not lie below" in capsys.readouterr().err
+    assert not folder.parent.exists()
+
+
 def test_excludes_may_be_several_with_commas_between(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b", "c"):
         (root / name).mkdir()

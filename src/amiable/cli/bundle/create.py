@@ -23,10 +23,10 @@ def create(
 ) -> None:
     """Bundles a disk image: compresses, encrypts, signs, cuts into parts.  Prints the manifest's path."""
     from amiable.bundle import pipeline
+    from amiable.bundle.new_file import new_folder
 
     with making.recipe(image) as recipe, making.recorder() as recorder, Progress("bundle", 0) as progress:
-        pipeline.check_recipe(recipe)  # a refusal leaves no empty folder
-        destination.mkdir(parents=True, exist_ok=True)
-        manifest = pipeline.create(recipe, destination, force=force, progress=telling(progress), recorder=recorder)
+        with new_folder(destination):
+            manifest = pipeline.create(recipe, destination, force=force, progress=telling(progress), recorder=recorder)
     print(manifest)
     say(f"\nnext: amiable bundle upload -m {shlex.quote(str(manifest))} -b BUCKET")

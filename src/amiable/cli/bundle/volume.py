@@ -146,6 +146,7 @@ def volume(*, what: What = _WHAT, form: Form = _FORM, bundle: Bundle = _BUNDLE) 
     No loop device, no mount that others see, nothing changed in the volume.  Stop databases first: files are read one after the other.
     """
     from amiable.bundle.layout import who_refuses
+    from amiable.bundle.new_file import new_folder
     from amiable.bundle.pipeline import check_free, check_recipe
     from amiable.bundle.volume.image import make
 
@@ -158,15 +159,15 @@ def volume(*, what: What = _WHAT, form: Form = _FORM, bundle: Bundle = _BUNDLE) 
     warn(who_refuses(wish.size_bytes))
     recipe = recipe_of(bundle)
     check_recipe(recipe)
-    bundle.destination.mkdir(parents=True, exist_ok=True)
-    if not bundle.force:
-        check_free(bundle.destination, recipe.name)
-    with tempfile.TemporaryDirectory(prefix=".amiable-volume-", dir=bundle.destination) as scratch:
-        with Progress("image", 0) as progress:
-            wish = replace(wish, outputs=(Path(scratch),))
-            made = make(wish, Path(scratch) / recipe.name, progress=telling(progress))
-        tell(made)
-        manifest = write(replace(recipe, image=made.path), bundle)
+    with new_folder(bundle.destination):
+        if not bundle.force:
+            check_free(bundle.destination, recipe.name)
+        with tempfile.TemporaryDirectory(prefix=".amiable-volume-", dir=bundle.destination) as scratch:
+            with Progress("image", 0) as progress:
+                wish = replace(wish, outputs=(Path(scratch),))
+                made = make(wish, Path(scratch) / recipe.name, progress=telling(progress))
+            tell(made)
+            manifest = write(replace(recipe, image=made.path), bundle)
     print(manifest)
     say(f"\nnext: amiable bundle upload -m {shlex.quote(str(manifest))} -b BUCKET")
 
