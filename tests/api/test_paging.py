@@ -3,25 +3,28 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 
 import pytest
 
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import PAGE_SIZE_MAX, open_page
 from amiable.model.errors import InvalidPaginationToken, InvalidParameterValue
-from amiable.model.page import PAGE_SIZE_MAX, Page
 from amiable.model.principal import Principal
 from amiable.services import Services
-from amiable.wire.generated import ec2
+from amiable.wire.generated import ec2, rbin, ssm
 
 LETTERS = list("abcdefg")
 
 
+class DescribeLettersRequest(ec2.DescribeTagsRequest, kw_only=True, frozen=True):
+    """The request of another action, with the very same parameters."""
+
+
 def ask(
-    services: Services, who: Principal, action: str = "DescribeTags", **fields: object
+    services: Services, who: Principal, kind: type[ec2.DescribeTagsRequest] = ec2.DescribeTagsRequest, **fields: object
 ) -> tuple[list[str], str | None]:
-    request = ec2.DescribeTagsRequest(**fields)  # type: ignore[arg-type]
-    page = open_page(services, who, action, request)
-    return cut_page(services, who, action, request, page, LETTERS, lambda letter: letter)
+    page = open_page(services, who, kind(**fields))  # type: ignore[arg-type]
+    return page.cut(LETTERS, lambda letter: letter)
 
 
 def test_pages_cut_a_list_without_gap_or_overlap(services: Services, principal: Principal) -> None:
@@ -45,7 +48,7 @@ def test_a_token_names_its_caller_its_region_its_action_and_its_question(
     for change in (
         lambda: ask(services, other_principal, max_results=2, next_token=token),
         lambda: ask(services, replace(principal, region="eu-west-1"), max_results=2, next_token=token),
-        lambda: ask(services, principal, "DescribeImages", max_results=2, next_token=token),
+        lambda: ask(services, principal, DescribeLettersRequest, max_results=2, next_token=token),
         lambda: ask(services, principal, max_results=2, next_token=token, filters=asked_else),
         lambda: ask(services, principal, max_results=2, next_token=str(token)[:-8]),
         lambda: ask(services, principal, max_results=2, next_token="A" * 5000),
@@ -74,6 +77,16 @@ def test_a_token_serves_for_an_hour(services: Services, principal: Principal) ->
 def test_sizes_have_bounds(services: Services, principal: Principal) -> None:
     request = ec2.DescribeTagsRequest(max_results=4)
     with pytest.raises(InvalidParameterValue, match="maxResults"):
-        open_page(services, principal, "DescribeTags", request, size_min=5)
+        open_page(services, principal, request, size_min=5)
     huge = ec2.DescribeTagsRequest(max_results=10**9)
-    assert open_page(services, principal, "DescribeTags", huge) == Page(None, PAGE_SIZE_MAX)
+    page = open_page(services, principal, huge)
+    assert (page.after, page.size) == (None, PAGE_SIZE_MAX)
+
+
+@pytest.mark.parametrize("service", [ec2, rbin, ssm], ids=["ec2", "rbin", "ssm"])
+def test_every_request_that_is_paged_is_named_for_its_action(service: ModuleType) -> None:
+    requests = {
+        name: service.SHAPES[operation.input] for name, operation in service.OPERATIONS.items() if operation.input
+    }
+    paged = {name: it.type.__name__ for name, it in requests.items() if "next_token" in it.type.__struct_fields__}
+    assert paged == {name: f"{name}Request" for name in paged} and paged

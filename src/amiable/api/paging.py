@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol, TypeVar
 
@@ -16,10 +17,10 @@ from cryptography.exceptions import InvalidTag
 
 from amiable.database.connect import milliseconds
 from amiable.model.errors import InvalidPaginationToken, InvalidParameterValue
-from amiable.model.page import PAGE_SIZE_MAX, Page
 from amiable.model.principal import Principal
 from amiable.services import Services
 
+PAGE_SIZE_MAX: Final = 1000
 TOKEN_LIFE: Final = timedelta(minutes=60)
 TOKEN_LENGTH_MAX: Final = 4096
 NOT_HASHED: Final = ("next_token", "max_results", "dry_run")
@@ -51,14 +52,38 @@ class _Token(msgspec.Struct, array_like=True):
     expires_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What ``principal`` asks to see of a list: what follows the key ``after`` (None: from the start), at most ``size`` things.
+
+    Without a size it holds all of them.  A list is ordered by a key that is text; a page begins after the last key of the one before.
+    """
+
+    services: Services
+    principal: Principal
+    request: Paged
+    after: str | None
+    size: int | None
+
+    def cut(self, things: Sequence[T], key: Callable[[T], str]) -> tuple[list[T], str | None]:
+        """What of ``things`` (in key order) stands on this page, and the token for what follows; None at the end."""
+        after = self.after
+        rest = list(things) if after is None else [thing for thing in things if key(thing) > after]
+        if self.size is None or len(rest) <= self.size:
+            return rest, None
+        shown = rest[: self.size]
+        return shown, self._seal(key(shown[-1]))
+
+    def _seal(self, after: str) -> str:
+        who, services = self.principal, self.services
+        expires_ms = milliseconds(services.now() + TOKEN_LIFE)
+        token = _Token(who.account_id, who.region, _action(self.request), _hash(self.request), after, expires_ms)
+        sealed = services.installation.seal(PURPOSE, msgspec.json.encode(token), services.entropy(12))
+        return base64.urlsafe_b64encode(sealed).decode()
+
+
 def open_page(
-    services: Services,
-    principal: Principal,
-    action: str,
-    request: Paged,
-    *,
-    size_min: int = 1,
-    size_max: int | None = None,
+    services: Services, principal: Principal, request: Paged, *, size_min: int = 1, size_max: int | None = None
 ) -> Page:
     """The page that the request asks for; refuses a size outside its bounds and a token that is not for this question.
 
@@ -73,41 +98,13 @@ def open_page(
         raise InvalidParameterValue(
             f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value greater than or equal to {size_min}."
         )
-    after = None if not request.next_token else _unseal(services, principal, action, request)
+    after = None if not request.next_token else _unseal(services, principal, request)
     if after is not None and size is None:
         size = PAGE_SIZE_MAX
-    return Page(after, None if size is None else min(size, PAGE_SIZE_MAX))
+    return Page(services, principal, request, after, None if size is None else min(size, PAGE_SIZE_MAX))
 
 
-def cut_page(
-    services: Services,
-    principal: Principal,
-    action: str,
-    request: Paged,
-    page: Page,
-    things: Sequence[T],
-    key: Callable[[T], str],
-) -> tuple[list[T], str | None]:
-    """What of ``things`` (in key order) stands on ``page``, and the token for what follows; None at the end."""
-    after = page.after
-    rest = list(things) if after is None else [thing for thing in things if key(thing) > after]
-    if page.size is None or len(rest) <= page.size:
-        return rest, None
-    shown = rest[: page.size]
-    token = _Token(
-        principal.account_id,
-        principal.region,
-        action,
-        _hash(request),
-        key(shown[-1]),
-        milliseconds(services.now() + TOKEN_LIFE),
-    )
-    return shown, base64.urlsafe_b64encode(
-        services.installation.seal(PURPOSE, msgspec.json.encode(token), services.entropy(12))
-    ).decode()
-
-
-def _unseal(services: Services, principal: Principal, action: str, request: Paged) -> str:
+def _unseal(services: Services, principal: Principal, request: Paged) -> str:
     text = request.next_token or ""
     try:
         if len(text) > TOKEN_LENGTH_MAX:
@@ -116,12 +113,17 @@ def _unseal(services: Services, principal: Principal, action: str, request: Page
         token = msgspec.json.decode(services.installation.unseal(PURPOSE, sealed), type=_Token)
     except (InvalidTag, binascii.Error, ValueError, msgspec.MsgspecError):
         raise InvalidPaginationToken() from None
-    asked = (principal.account_id, principal.region, action, _hash(request))
+    asked = (principal.account_id, principal.region, _action(request), _hash(request))
     if asked != (token.account, token.region, token.action, token.parameters) or token.expires_ms < milliseconds(
         services.now()
     ):
         raise InvalidPaginationToken()
     return token.after
+
+
+def _action(request: Paged) -> str:
+    """The action that is asked for: every one has a request of its own, which is named for it."""
+    return type(request).__name__.removesuffix("Request")
 
 
 def _hash(request: Paged) -> bytes:

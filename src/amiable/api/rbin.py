@@ -12,10 +12,9 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection
 
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import Page, open_page
 from amiable.database import retention as rows
 from amiable.model.errors import InvalidPaginationToken, InvalidParameterValue
-from amiable.model.page import Page
 from amiable.model.principal import Principal
 from amiable.model.retention import RetentionRule, TagMatch
 from amiable.model.retirement_errors import RbinRefusal
@@ -74,7 +73,7 @@ def get_rule(services: Services, principal: Principal, request: rbin.GetRuleRequ
 def list_rules(services: Services, principal: Principal, request: rbin.ListRulesRequest) -> rbin.ListRulesResponse:
     """The account's rules of one type; of those that name each given tag, and whose lock is in the given state."""
     retention.check_type(request.resource_type)
-    page, asked = _open_page(services, principal, request)
+    page = _open_page(services, principal, request)
     wanted, excluded = set(_matches(request.resource_tags)), set(_matches(request.exclude_resource_tags))
     now = services.now()
     with services.database.read() as c:
@@ -86,7 +85,7 @@ def list_rules(services: Services, principal: Principal, request: rbin.ListRules
             and excluded <= set(rule.exclude_tags)
             and request.lock_state in (None, rule.lock_state(now))
         ]
-    shown, token = cut_page(services, principal, "ListRules", asked, page, found, lambda rule: rule.id)
+    shown, token = page.cut(found, lambda rule: rule.id)
     return rbin.ListRulesResponse(
         rules=[
             rbin.RuleSummary(
@@ -217,13 +216,11 @@ def _mint(services: Services) -> str:
     return "".join(ID_DIGITS[number // len(ID_DIGITS) ** place % len(ID_DIGITS)] for place in range(ID_LENGTH))
 
 
-def _open_page(
-    services: Services, principal: Principal, request: rbin.ListRulesRequest
-) -> tuple[Page, rbin.ListRulesRequest]:
+def _open_page(services: Services, principal: Principal, request: rbin.ListRulesRequest) -> Page:
     token = request.next_token
     asked = request if token is None else msgspec.structs.replace(request, next_token=token.translate(_FROM_WIRE))
     try:
-        return open_page(services, principal, "ListRules", asked), asked
+        return open_page(services, principal, asked)
     except InvalidPaginationToken as refusal:
         raise RbinRefusal("ValidationException", "INVALID_PAGE_TOKEN", refusal.message) from None
     except InvalidParameterValue as refusal:

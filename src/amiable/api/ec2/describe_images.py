@@ -17,14 +17,13 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_ids
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import parse_filters, tag_set
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import Page, open_page
 from amiable.database import allowed_images, images
 from amiable.database.image_selection import Selection, list_ids, list_images, list_key
 from amiable.model import ids
 from amiable.model.allowed_images import AllowedImagesState
 from amiable.model.errors import InvalidParameterValue, InvalidUserIDMalformed, NotFound
 from amiable.model.image import EVERYONE, OWNER_ALIASES, Image, ImageDevice, ImageType
-from amiable.model.page import Page
 from amiable.model.principal import Principal
 from amiable.model.watermark import Watermark
 from amiable.rules import image_filters
@@ -49,7 +48,7 @@ def describe_images(
     check_image_ids(request.image_ids or [])
     wanted = parse_filters(request.filters)
     image_filters.check_names(wanted)
-    page = open_page(services, principal, "DescribeImages", request)
+    page = open_page(services, principal, request)
     asked = _selection(principal, request, wanted, page)
     with services.database.read() as c:
         visible = _with_settings(c, asked, services.now())
@@ -59,7 +58,7 @@ def describe_images(
         found = list_images(c, visible)
     names_an_owner = bool(request.owners or request.image_ids)
     note_lookup(services, principal, names_looked_for(wanted, names_an_owner=names_an_owner))
-    shown, token = cut_page(services, principal, "DescribeImages", request, page, found, list_key)
+    shown, token = page.cut(found, list_key)
     return ec2.DescribeImagesResult(images=[element(image, principal.account_id) for image in shown], next_token=token)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.api.idempotency import recall, remember
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import import_tasks, jobs
 from amiable.database import tags as tag_rows
 from amiable.model import ids
@@ -185,8 +185,7 @@ def describe_import_snapshot_tasks(
     """The account's import tasks."""
     check_form("import_task", ids.IMPORT_SNAPSHOT_TASK, request.import_task_ids)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda seen: seen.tags)
-    action = "DescribeImportSnapshotTasks"
-    page = open_page(services, principal, action, request)
+    page = open_page(services, principal, request)
     raise_if_dry_run(request)
     with services.database.read() as c:
         tasks = import_tasks.list_tasks(c, principal.account_id, principal.region, ids=request.import_task_ids or None)
@@ -196,7 +195,7 @@ def describe_import_snapshot_tasks(
     if missing:
         raise NotFound("import_task", missing)
     found = [seen for seen in (Seen(task, tags.get(task.id, {})) for task in tasks) if wanted(seen)]
-    shown, token = cut_page(services, principal, action, request, page, found, lambda seen: seen.task.id)
+    shown, token = page.cut(found, lambda seen: seen.task.id)
     items = [
         ec2.ImportSnapshotTask(
             description=seen.task.description or None,

@@ -17,7 +17,7 @@ from amiable.api.ec2.instance_filters import spell_moment
 from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.ec2.views import View
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import allowed_images as allowed_rows
 from amiable.database import images, instances
 from amiable.model.allowed_images import AllowedImagesState
@@ -70,13 +70,13 @@ def describe_instance_image_metadata(
     Where the account's allowed images settings are disabled, every image is allowed.
     """
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda it: it.view.tags)
-    page = open_page(services, principal, "DescribeInstanceImageMetadata", request)
+    page = open_page(services, principal, request)
     with services.database.read() as c:
         found = _named(c, principal, request.instance_ids, now=services.now())
         described = _describe(services, c, principal, found)
     raise_if_dry_run(request)
     chosen = sorted((it for it in described if wanted(it)), key=_page_key)
-    shown, token = cut_page(services, principal, "DescribeInstanceImageMetadata", request, page, chosen, _page_key)
+    shown, token = page.cut(chosen, _page_key)
     elements = [_element(it) for it in shown]
     return ec2.DescribeInstanceImageMetadataResult(instance_image_metadata=elements, next_token=token)
 

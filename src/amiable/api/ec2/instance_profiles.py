@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from amiable.api.ec2.instance_ids import find_named
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import profile_associations, roles
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, MissingParameter
@@ -73,12 +73,11 @@ def describe_iam_instance_profile_associations(
     services: Services, principal: Principal, request: ec2.DescribeIamInstanceProfileAssociationsRequest
 ) -> ec2.DescribeIamInstanceProfileAssociationsResult:
     """The account's associations in the region; every id that is asked for must be there."""
-    action = "DescribeIamInstanceProfileAssociations"
     named = list(dict.fromkeys(request.association_ids or []))
     if named and request.max_results is not None:
         raise InvalidParameterCombination("The parameter AssociationId cannot be used with the parameter MaxResults")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS)
-    page = open_page(services, principal, action, request, size_min=PAGE_MIN)
+    page = open_page(services, principal, request, size_min=PAGE_MIN)
     with services.database.read() as c:
         found = profile_associations.list_associations(c, principal.account_id, principal.region)
     there = {it.id for it in found}
@@ -86,7 +85,7 @@ def describe_iam_instance_profile_associations(
         if association_id not in there:
             raise AssociationNotFound(association_id=association_id[:100])
     found = [it for it in found if (not named or it.id in named) and wanted(it)]
-    shown, token = cut_page(services, principal, action, request, page, found, lambda it: it.id)
+    shown, token = page.cut(found, lambda it: it.id)
     return ec2.DescribeIamInstanceProfileAssociationsResult(
         iam_instance_profile_associations=[_said(it, ASSOCIATED) for it in shown], next_token=token
     )

@@ -7,7 +7,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.instance_types import known_types
 from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.services import Services
@@ -27,12 +27,12 @@ def describe_instance_type_offerings(
     location_type = request.location_type or "region"
     asked = parse_filters(request.filters)
     wanted = filters.predicate(asked, FIELDS)
-    page = open_page(services, principal, "DescribeInstanceTypeOfferings", request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
     raise_if_dry_run(request)
     places = _places(services, principal, location_type)
     offered = [(type_.name, place) for type_ in known_types(asked) if type_.is_supported for place in places]
     found = sorted((each for each in offered if wanted(each)), key=_key)
-    shown, token = cut_page(services, principal, "DescribeInstanceTypeOfferings", request, page, found, _key)
+    shown, token = page.cut(found, _key)
     return ec2.DescribeInstanceTypeOfferingsResult(
         instance_type_offerings=[
             ec2.InstanceTypeOffering(instance_type=name, location_type=location_type, location=place)

@@ -12,7 +12,7 @@ from amiable.api.ec2.instance_filters import FIELDS, shown
 from amiable.api.ec2.instance_ids import check_ids, find_visible, refuse_page_of_ids
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.ec2.views import View
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
 from amiable.rules import filters
@@ -31,13 +31,13 @@ def describe_instances(
     wanted_ids = check_ids(request.instance_ids)
     refuse_page_of_ids(wanted_ids, request.max_results, request.next_token)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda it: it.view.tags)
-    page = open_page(services, principal, "DescribeInstances", request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = find_visible(c, principal, wanted_ids, now=services.now())
         seen = views.zoned_views_of(c, services, principal, found)
     chosen = sorted((view for view in seen if not request.filters or wanted(shown(view))), key=_page_key)
-    page_of, token = cut_page(services, principal, "DescribeInstances", request, page, chosen, _page_key)
+    page_of, token = page.cut(chosen, _page_key)
     return ec2.DescribeInstancesResult(reservations=views.reservations(page_of), next_token=token)
 
 
@@ -57,14 +57,13 @@ def describe_instance_credit_specifications(
     wanted_ids = check_ids(request.instance_ids)
     refuse_page_of_ids(wanted_ids, request.max_results, request.next_token)
     wanted = filters.predicate(parse_filters(request.filters), CREDIT_FIELDS)
-    action = "DescribeInstanceCreditSpecifications"
-    page = open_page(services, principal, action, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = find_visible(c, principal, wanted_ids, now=services.now())
     asked = [each for each in found if (wanted_ids or each.cpu_credits == UNLIMITED) and wanted(each)]
     asked.sort(key=_id)
-    told, token = cut_page(services, principal, action, request, page, asked, _id)
+    told, token = page.cut(asked, _id)
     return ec2.DescribeInstanceCreditSpecificationsResult(
         instance_credit_specifications=[
             ec2.InstanceCreditSpecification(instance_id=each.id, cpu_credits=each.cpu_credits or STANDARD)

@@ -29,7 +29,6 @@ NOUN: Final = "internet_gateway"
 GATEWAYS_MAX: Final = 5
 
 LISTING: Final[Listing[InternetGateway]] = Listing(
-    "DescribeInternetGateways",
     NOUN,
     ids.INTERNET_GATEWAY,
     {

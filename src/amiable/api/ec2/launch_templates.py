@@ -14,7 +14,7 @@ from amiable.api.ec2.launch_template_data import check_data, read_data, request_
 from amiable.api.ec2.launch_template_warnings import warning_of
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.api.idempotency import check_token, recall, remember
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import launch_templates, tags
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, MissingParameter, UnsupportedOperation
@@ -135,7 +135,7 @@ def describe_launch_templates(
     if request.launch_template_ids and request.launch_template_names:
         raise InvalidParameterCombination("LaunchTemplateIds and LaunchTemplateNames may not be given together.")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda view: view.tags)
-    page = open_page(services, principal, "DescribeLaunchTemplates", request)
+    page = open_page(services, principal, request)
     raise_if_dry_run(request)
     with services.database.read() as c:
         mine = launch_templates.list_templates(c, principal.account_id, principal.region)
@@ -149,7 +149,7 @@ def describe_launch_templates(
     asked = {*(request.launch_template_ids or []), *(request.launch_template_names or [])}
     views = [View(each, tagged.get(each.id, {})) for each in mine if not asked or asked & {each.id, each.name}]
     chosen = [view for view in views if wanted(view)]
-    cut, token = cut_page(services, principal, "DescribeLaunchTemplates", request, page, chosen, _page_key)
+    cut, token = page.cut(chosen, _page_key)
     return ec2.DescribeLaunchTemplatesResult(launch_templates=[shown(view) for view in cut], next_token=token)
 
 

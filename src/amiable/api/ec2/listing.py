@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import tags
 from amiable.model.errors import InvalidParameterCombination, NotFound
 from amiable.model.principal import Principal
@@ -44,9 +44,8 @@ class Tagged(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """One Describe call: its action, the noun and prefix of its ids, its filters, and what reads the caller's things."""
+    """One Describe call: the noun and prefix of its ids, its filters, and what reads the caller's things."""
 
-    action: str
     noun: str
     prefix: str
     fields: Mapping[str, filters.Field[Tagged[T]]]
@@ -73,14 +72,14 @@ def list_page(
     check_form(listing.noun, listing.prefix, named)
     refuse_page_of_ids(named, request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), listing.fields, tags=lambda thing: thing.tags)
-    page = open_page(services, principal, listing.action, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
     raise_if_dry_run(request)
     with services.database.read() as c:
         mine = listing.read(c, principal.account_id, principal.region)
         tagged = tags.tags_of(c, principal.account_id, [thing.id for thing in mine])
     asked = those_named(listing.noun, named, mine, lambda thing: thing.id)
     found = [thing for each in asked if wanted(thing := Tagged(each, tagged.get(each.id, {})))]
-    return cut_page(services, principal, listing.action, request, page, found, lambda thing: thing.id)
+    return page.cut(found, lambda thing: thing.id)
 
 
 def refuse_page_of_ids(named: Sequence[str] | None, max_results: int | None) -> None:

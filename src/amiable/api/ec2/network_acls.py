@@ -79,7 +79,7 @@ ACL_FIELDS: Final[Mapping[str, filters.Field[Tagged[SeenAcl]]]] = {
     "owner-id": lambda v: (v.it.acl.account_id,),
     "vpc-id": lambda v: (v.it.acl.vpc_id,),
 }
-ACLS: Final[Listing[SeenAcl]] = Listing("DescribeNetworkAcls", "network_acl", ids.NETWORK_ACL, ACL_FIELDS, seen_acls)
+ACLS: Final[Listing[SeenAcl]] = Listing("network_acl", ids.NETWORK_ACL, ACL_FIELDS, seen_acls)
 
 
 def describe_network_acls(
@@ -115,7 +115,6 @@ def configurations(region: str) -> dict[str, str]:
 
 
 DHCP: Final[Listing[DhcpOptions]] = Listing(
-    "DescribeDhcpOptions",
     "dhcp_options",
     ids.DHCP_OPTIONS,
     {

@@ -17,7 +17,7 @@ from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import birth_tags, parse_filters
 from amiable.api.ec2.unsupported import Check, anything, only, refuse_others
 from amiable.api.idempotency import check_token, recall, remember
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import instances, interfaces, network
 from amiable.model import ids
 from amiable.model.network import Address, Attachment, NetworkInterface
@@ -36,7 +36,6 @@ from amiable.wire.generated import ec2
 
 NOUN: Final = "network_interface"
 CREATE: Final = "CreateNetworkInterface"
-DESCRIBE: Final = "DescribeNetworkInterfaces"
 INTERFACES_MAX: Final = 5000
 TYPES: Final = ("network-interface",)
 ASKED: Final[Mapping[str, Check]] = {
@@ -201,14 +200,14 @@ def describe_network_interfaces(
     check_form(NOUN, ids.NETWORK_INTERFACE, named)
     refuse_page_of_ids(named, request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda view: view.tags)
-    page = open_page(services, principal, DESCRIBE, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
     raise_if_dry_run(request)
     with services.database.read() as c:
         mine = interfaces.list_interfaces(c, principal.account_id, principal.region)
         there = those_named(NOUN, named, mine, lambda interface: interface.id)
         views = interface_views(c, principal, there, zone_ids=_zone_ids(services, principal))
     found = [view for view in views if wanted(view)]
-    shown, token = cut_page(services, principal, DESCRIBE, request, page, found, lambda view: view.it.id)
+    shown, token = page.cut(found, lambda view: view.it.id)
     return ec2.DescribeNetworkInterfacesResult(
         network_interfaces=[network_interface(view) for view in shown], next_token=token
     )

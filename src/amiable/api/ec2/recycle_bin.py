@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id, check_image_ids
 from amiable.api.ec2.snapshots import NO_VOLUME, check_snapshot_id
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import block_public_access, images, recycle_bin, sharing
 from amiable.model import ids
 from amiable.model.block_public_access import UNBLOCKED
@@ -33,7 +33,7 @@ def list_images_in_recycle_bin(
     rules.check_count(request.image_ids)
     if request.image_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter ImageId cannot be used with the parameter MaxResults")
-    page = open_page(services, principal, "ListImagesInRecycleBin", request)
+    page = open_page(services, principal, request)
     raise_if_dry_run(request)
     owner = (principal.account_id, principal.region)
     with services.database.read() as c:
@@ -42,7 +42,7 @@ def list_images_in_recycle_bin(
     missing = [image_id for image_id in dict.fromkeys(request.image_ids or []) if image_id not in there]
     if missing:
         raise NotFound("image", missing)
-    shown, token = cut_page(services, principal, "ListImagesInRecycleBin", request, page, found, lambda image: image.id)
+    shown, token = page.cut(found, lambda image: image.id)
     return ec2.ListImagesInRecycleBinResult(
         images=[
             ec2.ImageRecycleBinInfo(
@@ -92,7 +92,7 @@ def list_snapshots_in_recycle_bin(
     check_form("snapshot", ids.SNAPSHOT, request.snapshot_ids)
     if request.snapshot_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter SnapshotId cannot be used with the parameter MaxResults")
-    page = open_page(services, principal, "ListSnapshotsInRecycleBin", request, size_min=SNAPSHOTS_PAGE_MIN)
+    page = open_page(services, principal, request, size_min=SNAPSHOTS_PAGE_MIN)
     raise_if_dry_run(request)
     owner = (principal.account_id, principal.region)
     with services.database.read() as c:
@@ -101,9 +101,7 @@ def list_snapshots_in_recycle_bin(
     missing = [snapshot_id for snapshot_id in request.snapshot_ids or [] if snapshot_id not in there]
     if missing:
         raise NotFound("snapshot", missing[:1], *missing[1:])
-    shown, token = cut_page(
-        services, principal, "ListSnapshotsInRecycleBin", request, page, found, lambda snapshot: snapshot.id
-    )
+    shown, token = page.cut(found, lambda snapshot: snapshot.id)
     return ec2.ListSnapshotsInRecycleBinResult(
         snapshots=[
             ec2.SnapshotRecycleBinInfo(

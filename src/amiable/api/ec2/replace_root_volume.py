@@ -11,7 +11,7 @@ from amiable.api.ec2.instance_ids import find_named
 from amiable.api.ec2.snapshots import check_snapshot_id
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.api.idempotency import recall, remember
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.api.products import check_subscribed
 from amiable.database import images, jobs, root_replacements, snapshots, volumes
 from amiable.database import tags as tag_rows
@@ -170,7 +170,7 @@ def describe_replace_root_volume_tasks(
             parameter="MaxResults", value=request.max_results, why=f"Expecting 1 to {SIZE_MAX}."
         )
     raise_if_dry_run(request)
-    page = open_page(services, principal, "DescribeReplaceRootVolumeTasks", request)
+    page = open_page(services, principal, request)
     with services.database.read() as c:
         found = root_replacements.list_tasks(c, principal.account_id, principal.region, ids=named)
         tags = tag_rows.tags_of_type(c, principal.account_id, principal.region, TYPE)
@@ -179,9 +179,7 @@ def describe_replace_root_volume_tasks(
         raise NotFound("replace_root_volume_task", missing)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda task: tags.get(task.id, {}))
     left = [task for task in found if wanted(task) and (page.after is None or task.id > page.after)]
-    shown, token = cut_page(
-        services, principal, "DescribeReplaceRootVolumeTasks", request, page, left, lambda task: task.id
-    )
+    shown, token = page.cut(left, lambda task: task.id)
     views = [_view(task, tags.get(task.id, {})) for task in shown]
     return ec2.DescribeReplaceRootVolumeTasksResult(replace_root_volume_tasks=views, next_token=token)
 

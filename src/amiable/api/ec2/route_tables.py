@@ -122,7 +122,7 @@ FIELDS: Final[Mapping[str, filters.Field[Tagged[SeenTable]]]] = {
     "route.vpc-peering-connection-id": lambda v: (),
     "vpc-id": lambda v: (v.it.table.vpc_id,),
 }
-LISTING: Final[Listing[SeenTable]] = Listing("DescribeRouteTables", NOUN, ids.ROUTE_TABLE, FIELDS, seen_tables)
+LISTING: Final[Listing[SeenTable]] = Listing(NOUN, ids.ROUTE_TABLE, FIELDS, seen_tables)
 
 
 def describe_route_tables(

@@ -269,7 +269,6 @@ def _replaced(rule: SecurityGroupRule, update: ec2.SecurityGroupRuleUpdate, read
 # ── describing them ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 LISTING: Final[Listing[SecurityGroupRule]] = Listing(
-    action="DescribeSecurityGroupRules",
     noun=NOUN,
     prefix=ids.SECURITY_GROUP_RULE,
     fields={"group-id": lambda v: (v.it.group_id,), "security-group-rule-id": lambda v: (v.id,)},

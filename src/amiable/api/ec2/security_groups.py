@@ -13,7 +13,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.listing import put_born_tags, refuse_page_of_ids, the_one, those_named
 from amiable.api.ec2.security_group_views import permissions_of
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import network, security_groups, tags
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, MissingParameter, NotFound
@@ -31,8 +31,6 @@ from amiable.rules.identifiers import check_form
 from amiable.rules.security_group import GROUPS_MAX, check_description, check_name
 from amiable.services import Services
 from amiable.wire.generated import ec2
-
-ACTION: Final = "DescribeSecurityGroups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +168,7 @@ def describe_security_groups(
     check_form("security_group", ids.SECURITY_GROUP, request.group_ids)
     refuse_page_of_ids([*(request.group_ids or []), *(request.group_names or [])], request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda view: view.tags)
-    page = open_page(services, principal, ACTION, request, size_min=5)
+    page = open_page(services, principal, request, size_min=5)
     raise_if_dry_run(request)
     with services.database.read() as c:
         mine = network.list_security_groups(c, principal.account_id, principal.region)
@@ -182,7 +180,7 @@ def describe_security_groups(
     names = {group.id: group.name for group in mine}
     views = [GroupView(group, rules.get(group.id, ()), names, tagged.get(group.id, {})) for group in named]
     found = [view for view in views if wanted(view)]
-    shown, token = cut_page(services, principal, ACTION, request, page, found, lambda view: view.group.id)
+    shown, token = page.cut(found, lambda view: view.group.id)
     return ec2.DescribeSecurityGroupsResult(security_groups=[_group(view) for view in shown], next_token=token)
 
 

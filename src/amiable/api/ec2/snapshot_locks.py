@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.snapshots import check_snapshot_id, owned_snapshot
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import snapshot_locks, snapshots
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, NotFound
@@ -64,16 +64,14 @@ def describe_locked_snapshots(
     now = services.now()
     fields = {"lock-state": lambda locked: (_state(locked, now),)}
     wanted = filters.predicate(parse_filters(request.filters), fields)
-    page = open_page(services, principal, "DescribeLockedSnapshots", request, size_min=PAGE_MIN)
+    page = open_page(services, principal, request, size_min=PAGE_MIN)
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = snapshot_locks.list_locked(c, principal.account_id, principal.region)
         _check_own(c, principal, request.snapshot_ids or [])
     named = set(request.snapshot_ids or [])
     found = [locked for locked in found if (not named or locked[0].id in named) and wanted(locked)]
-    shown, token = cut_page(
-        services, principal, "DescribeLockedSnapshots", request, page, found, lambda locked: locked[0].id
-    )
+    shown, token = page.cut(found, lambda locked: locked[0].id)
     return ec2.DescribeLockedSnapshotsResult(
         snapshots=[
             ec2.LockedSnapshotsInfo(owner_id=snapshot.account_id, **_facts(snapshot, lock, now))

@@ -10,13 +10,12 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import Page, open_page
 from amiable.database import instances
 from amiable.database import tags as tag_rows
 from amiable.database.tags import TagSelection
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, Malformed, MissingParameter, NotFound
-from amiable.model.page import Page
 from amiable.model.principal import Principal
 from amiable.model.tags import RESOURCES_PER_CALL_MAX, Tag
 from amiable.rules import filters
@@ -104,11 +103,11 @@ def describe_tags(services: Services, principal: Principal, request: ec2.Describ
     """The account's own tags in the region."""
     wanted = parse_filters(request.filters)
     predicate(wanted)
-    page = open_page(services, principal, "DescribeTags", request, size_min=5)
+    page = open_page(services, principal, request, size_min=5)
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = tag_rows.list_tags(c, _selection(principal, wanted, page))
-    shown, token = cut_page(services, principal, "DescribeTags", request, page, found, _page_key)
+    shown, token = page.cut(found, _page_key)
     items = [
         ec2.TagDescription(key=tag.key, resource_id=tag.resource_id, resource_type=tag.resource_type, value=tag.value)
         for tag in shown

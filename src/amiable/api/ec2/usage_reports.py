@@ -12,7 +12,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id, check_image_ids, owned_image
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.api.idempotency import recall, remember
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import jobs, usage_reports
 from amiable.database import tags as tag_rows
 from amiable.model import ids
@@ -132,12 +132,12 @@ def describe_image_usage_reports(
     """The caller's reports, oldest first; of the images, or those of the ids, which must be there."""
     _check_ids(request.image_ids, request.report_ids)
     wanted = filters.predicate(parse_filters(request.filters), REPORT_FIELDS, tags=lambda it: it.tags)
-    page = open_page(services, principal, "DescribeImageUsageReports", request)
+    page = open_page(services, principal, request)
     with services.database.read() as c:
         found = _named(services, c, principal, request.image_ids, request.report_ids)
     raise_if_dry_run(request)
     chosen = [report for report in found if wanted(report)]
-    shown, token = cut_page(services, principal, "DescribeImageUsageReports", request, page, chosen, _report_key)
+    shown, token = page.cut(chosen, _report_key)
     return ec2.DescribeImageUsageReportsResult(
         image_usage_reports=[_report(report) for report in shown], next_token=token
     )
@@ -149,13 +149,12 @@ def describe_image_usage_report_entries(
     """What the caller's available reports counted."""
     _check_ids(request.image_ids, request.report_ids)
     wanted = filters.predicate(parse_filters(request.filters), ENTRY_FIELDS)
-    action = "DescribeImageUsageReportEntries"
-    page = open_page(services, principal, action, request)
+    page = open_page(services, principal, request)
     with services.database.read() as c:
         reports = _named(services, c, principal, request.image_ids, request.report_ids)
         chosen = [entry for entry in usage_reports.list_entries(c, reports) if wanted(entry)]
     raise_if_dry_run(request)
-    shown, token = cut_page(services, principal, action, request, page, chosen, _entry_key)
+    shown, token = page.cut(chosen, _entry_key)
     return ec2.DescribeImageUsageReportEntriesResult(
         image_usage_report_entries=[_entry(entry) for entry in shown], next_token=token
     )

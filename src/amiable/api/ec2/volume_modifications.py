@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.ec2.volume_view import find_volume
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import open_page
 from amiable.database import instances, volume_modifications, volumes
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, NotFound, UnsupportedOperation
@@ -101,12 +101,11 @@ def describe_volumes_modifications(
     services: Services, principal: Principal, request: ec2.DescribeVolumesModificationsRequest
 ) -> ec2.DescribeVolumesModificationsResult:
     """The newest change of each volume that was ever changed; of a volume that is named there must be one."""
-    action = "DescribeVolumesModifications"
     check_form("volume", ids.VOLUME, request.volume_ids)
     if request.volume_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter volumes cannot be used with the parameter maxResults")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS)
-    page = open_page(services, principal, action, request, size_min=1)
+    page = open_page(services, principal, request, size_min=1)
     with services.database.read() as c:
         found = volume_modifications.list_newest(
             c, principal.account_id, principal.region, volume_ids=request.volume_ids or None
@@ -114,9 +113,7 @@ def describe_volumes_modifications(
         own = volumes.list_volumes(c, principal.account_id, principal.region, ids=request.volume_ids or [])
     _check_all_there(request.volume_ids or [], {each.id for each in own}, {each.volume_id for each in found})
     raise_if_dry_run(request)
-    shown, token = cut_page(
-        services, principal, action, request, page, [each for each in found if wanted(each)], lambda it: it.volume_id
-    )
+    shown, token = page.cut([each for each in found if wanted(each)], lambda it: it.volume_id)
     return ec2.DescribeVolumesModificationsResult(
         volumes_modifications=[_element(each) for each in shown], next_token=token
     )

@@ -1,15 +1,15 @@
 """Lists of parameters: by path with values, all without them, and the versions of one."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 import msgspec
 
-from amiable.api.paging import cut_page, open_page
+from amiable.api.paging import Page, Paged, open_page
 from amiable.api.ssm.values import not_found, open_value, told
 from amiable.database import parameters
-from amiable.model.page import Page
 from amiable.model.parameter import Parameter
 from amiable.model.parameter_errors import SsmRefusal
 from amiable.model.principal import Principal
@@ -29,7 +29,7 @@ def get_parameters_by_path(
     """The parameters below a hierarchy, by name, ten a page at most."""
     path = rules.check_path(request.path)
     filters = _filters(request.parameter_filters, parameter_filters.BY_PATH)
-    page = _open_page(services, principal, "GetParametersByPath", request, size_max=BY_PATH_MAX)
+    page = _open_page(services, principal, request, size_max=BY_PATH_MAX)
     with services.database.read() as c:
         below = parameters.walk_parameters(c, principal.account_id, principal.region, path=path, after=page.after or "")
         wanted = (
@@ -39,7 +39,7 @@ def get_parameters_by_path(
             and parameter_filters.matches(each, {}, filters)
         )
         found = _one_more(page, wanted)
-    shown, token = cut_page(services, principal, "GetParametersByPath", request, page, found, _name)
+    shown, token = page.cut(found, _name)
     answer = [told(services, each, None, bool(request.with_decryption)) for each in shown]
     return ssm.GetParametersByPathResult(parameters=answer, next_token=token)
 
@@ -54,14 +54,14 @@ def describe_parameters(
     for old in request.filters or ():
         option = "BeginsWith" if old.key == "Name" else None
         filters.append(parameter_filters.check_filter(old.key, option, old.values, keys=parameter_filters.DESCRIBE))
-    page = _open_page(services, principal, "DescribeParameters", request, size_max=PAGE_MAX)
+    page = _open_page(services, principal, request, size_max=PAGE_MAX)
     with services.database.read() as c:
         account, region = principal.account_id, principal.region
         mine = () if request.shared else parameters.walk_parameters(c, account, region, after=page.after or "")
         tags = parameters.tags_of_all(c, account, region)
         wanted = (each for each in mine if parameter_filters.matches(each, tags.get(each.name, {}), filters))
         found = _one_more(page, wanted)
-    shown, token = cut_page(services, principal, "DescribeParameters", request, page, found, _name)
+    shown, token = page.cut(found, _name)
     return ssm.DescribeParametersResult(parameters=[_metadata(each) for each in shown], next_token=token)
 
 
@@ -70,28 +70,17 @@ def get_parameter_history(
 ) -> ssm.GetParameterHistoryResult:
     """Every kept version of one of the account's parameters, oldest first, fifty a page at most."""
     name = request.name.strip(" ")
-    page = _open_page(services, principal, "GetParameterHistory", request, size_max=PAGE_MAX)
+    page = _open_page(services, principal, request, size_max=PAGE_MAX)
     with services.database.read() as c:
         versions = parameters.history(c, principal.account_id, principal.region, name)
     if not versions:
         raise not_found(name)
-    shown, token = cut_page(services, principal, "GetParameterHistory", request, page, versions, _number)
+    shown, token = page.cut(versions, _number)
     answer = [_past(services, each, bool(request.with_decryption)) for each in shown]
     return ssm.GetParameterHistoryResult(parameters=answer, next_token=token)
 
 
-class _Paged(Protocol):
-    @property
-    def max_results(self) -> int | None: ...
-
-    @property
-    def next_token(self) -> str | None: ...
-
-
-R = TypeVar("R", bound=_Paged)
-
-
-def _open_page(services: Services, principal: Principal, action: str, request: R, *, size_max: int) -> Page:
+def _open_page(services: Services, principal: Principal, request: Paged, *, size_max: int) -> Page:
     """The page asked for; without a size the largest."""
     size = request.max_results
     if size is not None and not 1 <= size <= size_max:
@@ -100,8 +89,7 @@ def _open_page(services: Services, principal: Principal, action: str, request: R
             "ValidationException",
             f"1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: Member must have value {than}",
         )
-    page = open_page(services, principal, action, request)
-    return Page(page.after, size or size_max)
+    return replace(open_page(services, principal, request), size=size or size_max)
 
 
 def _one_more(page: Page, wanted: Iterable[Parameter]) -> list[Parameter]:
