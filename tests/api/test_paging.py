@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 
 import pytest
 
@@ -11,7 +10,7 @@ from amiable.api.paging import PAGE_SIZE_MAX, open_page
 from amiable.model.errors import InvalidPaginationToken, InvalidParameterValue
 from amiable.model.principal import Principal
 from amiable.services import Services
-from amiable.wire.generated import ec2, rbin, ssm
+from amiable.wire.generated import ec2
 
 LETTERS = list("abcdefg")
 
@@ -81,12 +80,3 @@ def test_sizes_have_bounds(services: Services, principal: Principal) -> None:
     huge = ec2.DescribeTagsRequest(max_results=10**9)
     page = open_page(services, principal, huge)
     assert (page.after, page.size) == (None, PAGE_SIZE_MAX)
-
-
-@pytest.mark.parametrize("service", [ec2, rbin, ssm], ids=["ec2", "rbin", "ssm"])
-def test_every_request_that_is_paged_is_named_for_its_action(service: ModuleType) -> None:
-    requests = {
-        name: service.SHAPES[operation.input] for name, operation in service.OPERATIONS.items() if operation.input
-    }
-    paged = {name: it.type.__name__ for name, it in requests.items() if "next_token" in it.type.__struct_fields__}
-    assert paged == {name: f"{name}Request" for name in paged} and paged

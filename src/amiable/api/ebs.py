@@ -27,7 +27,7 @@ from amiable.api.ebs_tokens import (
     seal_token,
     unseal_page,
 )
-from amiable.api.idempotency import recall, remember
+from amiable.api.idempotency import Repeatable
 from amiable.database import blocks as rows
 from amiable.database import jobs as queue
 from amiable.database import product_codes, snapshots, tags
@@ -68,12 +68,13 @@ def start_snapshot(
     _check_start(request)
     given = _tags(request)
     with services.database.write() as c:
-        made = _recalled(c, services, principal, request)
+        once = Repeatable(services, principal, request)
+        made = _recalled(c, once)
         if made is None:
             made = _start(c, services, principal, request)
             kept = {"account_id": principal.account_id, "region": principal.region}
             tags.put(c, **kept, resource_id=made.id, resource_type="snapshot", tags=given)
-            remember(c, services, principal, "StartSnapshot", request, [made.id])
+            once.remember(c, [made.id])
     return ebs.StartSnapshotResponse(
         snapshot_id=made.id,
         owner_id=made.account_id,
@@ -157,12 +158,10 @@ def _tags(request: ebs.StartSnapshotRequest) -> dict[str, str]:
         raise invalid("INVALID_TAG", refusal.message) from None
 
 
-def _recalled(
-    c: Connection, services: Services, principal: Principal, request: ebs.StartSnapshotRequest
-) -> Snapshot | None:
+def _recalled(c: Connection, once: Repeatable) -> Snapshot | None:
     """The snapshot that the client token made before."""
     try:
-        made = recall(c, services, principal, "StartSnapshot", request)
+        made = once.recall(c)
     except IdempotentParameterMismatch as mismatch:
         raise EbsRefusal("ConflictException", None, mismatch.message) from None
     except InvalidParameterValue as wrong:

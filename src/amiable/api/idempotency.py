@@ -2,22 +2,23 @@
 
 Inside the write transaction that makes something::
 
-    made = recall(c, services, principal, "RunInstances", request)
+    once = Repeatable(services, principal, request)
+    made = once.recall(c)
     if made is None:
         …make…
-        remember(c, services, principal, "RunInstances", request, ids)
+        once.remember(c, ids)
 
-A token belongs to account, region and action, of what is asked for in a zone to that zone too (:func:`in_zone`), and is kept 24 hours;
+A token belongs to account, region and action, of what is asked for in a zone to that zone too, and is kept 24 hours;
 its row falls with the transaction, so a call that was refused, and a dry run, use none.  Source: EC2 API reference, "Ensuring idempotency".
 """
 
-import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
-import msgspec
 from sqlalchemy import Connection
 
+from amiable.api.requests import action_of, parameter_hash
 from amiable.database import client_tokens
 from amiable.database.client_tokens import Key, Remembered
 from amiable.model.errors import IdempotentParameterMismatch, InvalidParameterValue
@@ -43,55 +44,55 @@ class Tokened(Protocol):
     def client_token(self) -> str | None: ...
 
 
-def check_token(request: Tokened, action: str = "") -> None:
+def check_token(request: Tokened) -> None:
     """Refuses a client token of the wrong form; a dry run looks no further."""
-    token, characters_max = request.client_token, CHARACTERS_MAX_OF.get(action, TOKEN_CHARACTERS_MAX)
+    token, characters_max = request.client_token, CHARACTERS_MAX_OF.get(action_of(request), TOKEN_CHARACTERS_MAX)
     if token is not None and not (0 < len(token) <= characters_max and token.isascii()):
         raise InvalidParameterValue(
             parameter="ClientToken", value=token, why=f"It has 1 to {characters_max} ASCII characters."
         )
 
 
-def in_zone(action: str, zone: str | None) -> str:
-    """What stands for ``action`` in :func:`recall` and :func:`remember` where the request says a zone: each has tokens of its own.
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """A call that makes something once, however often it comes: who calls, with what request, and the zone that the request says.
 
-    Source: EC2 API, "Ensuring idempotency", zonal idempotency of RunInstances and CreateVolume.
+    Source of the zone: EC2 API, "Ensuring idempotency", zonal idempotency of RunInstances and CreateVolume.
     """
-    return action if zone is None else f"{action} in {zone}"
 
+    services: Services
+    principal: Principal
+    request: Tokened
+    zone: str | None = None
 
-def recall(
-    c: Connection, services: Services, principal: Principal, action: str, request: Tokened
-) -> tuple[str, ...] | None:
-    """The ids that the request's token made before; None without a token or the first time.
+    def recall(self, c: Connection) -> tuple[str, ...] | None:
+        """The ids that the request's token made before; None without a token or the first time.
 
-    Raises IdempotentParameterMismatch where the token came with other parameters.
-    """
-    check_token(request, action)
-    if request.client_token is None:
-        return None
-    key = Key(principal.account_id, principal.region, action, request.client_token)
-    known = client_tokens.find_token(c, key, now=services.now())
-    if known is None:
-        return None
-    if known.request_hash != request_hash(request):
-        raise IdempotentParameterMismatch()
-    return known.resource_ids
+        Raises IdempotentParameterMismatch where the token came with other parameters.
+        """
+        check_token(self.request)
+        if self.request.client_token is None:
+            return None
+        known = client_tokens.find_token(c, self._key(self.request.client_token), now=self.services.now())
+        if known is None:
+            return None
+        if known.request_hash != request_hash(self.request):
+            raise IdempotentParameterMismatch()
+        return known.resource_ids
 
+    def remember(self, c: Connection, resource_ids: Sequence[str]) -> None:
+        """Remembers in the caller's transaction that the request's token made ``resource_ids``; without a token, nothing."""
+        if self.request.client_token is None:
+            return
+        made = Remembered(request_hash(self.request), tuple(resource_ids))
+        client_tokens.insert_token(c, self._key(self.request.client_token), made, now=self.services.now())
 
-def remember(
-    c: Connection, services: Services, principal: Principal, action: str, request: Tokened, resource_ids: Sequence[str]
-) -> None:
-    """Remembers in the caller's transaction that the request's token made ``resource_ids``; without a token, nothing."""
-    if request.client_token is None:
-        return
-    key = Key(principal.account_id, principal.region, action, request.client_token)
-    made = Remembered(request_hash(request), tuple(resource_ids))
-    client_tokens.insert_token(c, key, made, now=services.now())
+    def _key(self, token: str) -> Key:
+        action = action_of(self.request)
+        scope = action if self.zone is None else f"{action} in {self.zone}"
+        return Key(self.principal.account_id, self.principal.region, scope, token)
 
 
 def request_hash(request: Tokened) -> bytes:
-    """SHA-256 over every parameter but the token and DryRun; absent parameters count as absent."""
-    assert isinstance(request, msgspec.Struct)
-    parameters = {name: value for name, value in msgspec.structs.asdict(request).items() if name not in NOT_HASHED}
-    return hashlib.sha256(msgspec.json.encode(parameters, order="sorted")).digest()
+    """SHA-256 over every parameter but the token and DryRun."""
+    return parameter_hash(request, NOT_HASHED)

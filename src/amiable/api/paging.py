@@ -6,7 +6,6 @@ minutes, for the same caller, and for the same question only; MaxResults may cha
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 from cryptography.exceptions import InvalidTag
 
+from amiable.api.requests import action_of, parameter_hash
 from amiable.database.connect import milliseconds
 from amiable.model.errors import InvalidPaginationToken, InvalidParameterValue
 from amiable.model.principal import Principal
@@ -77,7 +77,14 @@ class Page:
     def _seal(self, after: str) -> str:
         who, services = self.principal, self.services
         expires_ms = milliseconds(services.now() + TOKEN_LIFE)
-        token = _Token(who.account_id, who.region, _action(self.request), _hash(self.request), after, expires_ms)
+        token = _Token(
+            who.account_id,
+            who.region,
+            action_of(self.request),
+            parameter_hash(self.request, NOT_HASHED),
+            after,
+            expires_ms,
+        )
         sealed = services.installation.seal(PURPOSE, msgspec.json.encode(token), services.entropy(12))
         return base64.urlsafe_b64encode(sealed).decode()
 
@@ -113,20 +120,9 @@ def _unseal(services: Services, principal: Principal, request: Paged) -> str:
         token = msgspec.json.decode(services.installation.unseal(PURPOSE, sealed), type=_Token)
     except (InvalidTag, binascii.Error, ValueError, msgspec.MsgspecError):
         raise InvalidPaginationToken() from None
-    asked = (principal.account_id, principal.region, _action(request), _hash(request))
+    asked = (principal.account_id, principal.region, action_of(request), parameter_hash(request, NOT_HASHED))
     if asked != (token.account, token.region, token.action, token.parameters) or token.expires_ms < milliseconds(
         services.now()
     ):
         raise InvalidPaginationToken()
     return token.after
-
-
-def _action(request: Paged) -> str:
-    """The action that is asked for: every one has a request of its own, which is named for it."""
-    return type(request).__name__.removesuffix("Request")
-
-
-def _hash(request: Paged) -> bytes:
-    assert isinstance(request, msgspec.Struct)
-    parameters = {name: value for name, value in msgspec.structs.asdict(request).items() if name not in NOT_HASHED}
-    return hashlib.sha256(msgspec.json.encode(parameters, order="sorted")).digest()

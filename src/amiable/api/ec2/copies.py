@@ -13,7 +13,7 @@ from amiable.api.ec2.images import check_image_id
 from amiable.api.ec2.register_image import insert_image
 from amiable.api.ec2.snapshots import check_snapshot_id
 from amiable.api.ec2.tags import birth_tags, tag_set
-from amiable.api.idempotency import recall, remember
+from amiable.api.idempotency import Repeatable
 from amiable.database import images, snapshots, watermarks
 from amiable.database import tags as tag_rows
 from amiable.database.product_codes import codes_of, inherit_codes
@@ -118,7 +118,8 @@ def copy_image(services: Services, principal: Principal, request: ec2.CopyImageR
     copying.check_options(_options(request))
     tags = birth_tags(request.tag_specifications, ("image", "snapshot"))
     with services.database.write_and_answer() as c:
-        made = recall(c, services, principal, "CopyImage", request)
+        once = Repeatable(services, principal, request)
+        made = once.recall(c)
         if made is not None:
             raise_if_dry_run(request)
             return ec2.CopyImageResult(image_id=made[0])
@@ -132,7 +133,7 @@ def copy_image(services: Services, principal: Principal, request: ec2.CopyImageR
         image = replace(image, content_digest=digest_of(c, image))
         insert_image(services, c, request, image, merge(own, tags.get("image", {})))
         watermarks.inherit(c, [source.id], image.id)
-        remember(c, services, principal, "CopyImage", request, [image.id])
+        once.remember(c, [image.id])
     return ec2.CopyImageResult(image_id=image.id)
 
 

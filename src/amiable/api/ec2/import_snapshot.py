@@ -6,7 +6,7 @@ from typing import Final
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
-from amiable.api.idempotency import recall, remember
+from amiable.api.idempotency import Repeatable
 from amiable.api.paging import open_page
 from amiable.database import import_tasks, jobs
 from amiable.database import tags as tag_rows
@@ -63,7 +63,7 @@ def import_snapshot(
     tags = birth_tags(request.tag_specifications, (TAG_TYPE,)).get(TAG_TYPE, {})
     source = _source(request.disk_container)
     with services.database.read() as c:
-        is_repeated = recall(c, services, principal, "ImportSnapshot", request) is not None
+        is_repeated = Repeatable(services, principal, request).recall(c) is not None
     size_bytes = None if is_repeated else _size_bytes(services, principal, source)
     described = request.description
     if described is None and request.disk_container is not None:
@@ -94,7 +94,8 @@ def _start(
     tags: dict[str, str],
 ) -> ec2.ImportSnapshotResult:
     with services.database.write() as c:
-        made = recall(c, services, principal, "ImportSnapshot", request)
+        once = Repeatable(services, principal, request)
+        made = once.recall(c)
         known = import_tasks.get(c, made[0]) if made else None
         if known is None:
             check_snapshot_room(services, c, principal)
@@ -106,7 +107,7 @@ def _start(
             scope = {"account_id": task.account_id, "region": task.region, "resource_id": task.id}
             tag_rows.put(c, **scope, resource_type=TAG_TYPE, tags=tags)
             jobs.enqueue(c, JOB, f"{task.id}:{JOB}", data={"task_id": task.id}, now=services.now())
-            remember(c, services, principal, "ImportSnapshot", request, [task.id])
+            once.remember(c, [task.id])
     services.wake()
     return ec2.ImportSnapshotResult(
         description=task.description or None,

@@ -21,7 +21,7 @@ from amiable.api.ec2.instance_profiles import associate, profile_of_launch
 from amiable.api.ec2.launch_place import Counts, Place, choose_place, new_mac, place_interfaces, said_zone
 from amiable.api.ec2.launch_templates import TEMPLATE_TAG, from_template
 from amiable.api.ec2.tags import birth_tags
-from amiable.api.idempotency import check_token, in_zone, recall, remember
+from amiable.api.idempotency import Repeatable, check_token
 from amiable.api.products import check_subscribed
 from amiable.database import (
     images,
@@ -79,9 +79,9 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
 
     What the request leaves open comes from the launch template that it names.
     """
-    sent, made = request, _recalled(services, principal, request)
-    if made is not None:
-        return made
+    sent, recalled = request, _recalled(services, principal, request)
+    if recalled is not None:
+        return recalled
     request, of_template = from_template(services, principal, request)
     launch_request.refuse_unsupported(request)
     check_token(request)
@@ -93,10 +93,10 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         raise MissingParameter(parameter="ImageId")
     is_dry = bool(request.dry_run)
     with name_guard.recording_refusals(services, principal, is_dry=is_dry), services.database.write() as c:
-        scope = in_zone(ACTION, said_zone(c, services, principal, sent))
-        once = None if request.dry_run else recall(c, services, principal, scope, sent)
-        if once is not None:
-            return _made_before(c, services, principal, once)
+        once = Repeatable(services, principal, sent, said_zone(c, services, principal, sent))
+        made = None if request.dry_run else once.recall(c)
+        if made is not None:
+            return _made_before(c, services, principal, made)
         image = _find_image(c, principal, resolve_image(c, principal, request.image_id, now=services.now()))
         check_allowed(services, c, principal, image)
         known = _look_up(c, principal, image, asked)
@@ -118,7 +118,7 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         if profile is not None:
             for instance in launched:
                 associate(c, services, instance, profile)
-        remember(c, services, principal, scope, sent, [instance.id for instance in launched])
+        once.remember(c, [instance.id for instance in launched])
         answer = views.reservations(views.zoned_views_of(c, services, principal, launched))[0]
     services.wake()
     return answer
@@ -143,7 +143,7 @@ def _recalled(services: Services, principal: Principal, request: ec2.RunInstance
     if request.launch_template is None or request.dry_run:
         return None
     with services.database.read() as c:
-        made = recall(c, services, principal, in_zone(ACTION, said_zone(c, services, principal, request)), request)
+        made = Repeatable(services, principal, request, said_zone(c, services, principal, request)).recall(c)
         return None if made is None else _made_before(c, services, principal, made)
 
 

@@ -14,7 +14,7 @@ from amiable.api.ec2.launch_template_data import check_data, read_data, response
 from amiable.api.ec2.launch_template_warnings import warning_of
 from amiable.api.ec2.launch_templates import find, find_version
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.idempotency import check_token, recall, remember
+from amiable.api.idempotency import Repeatable, check_token
 from amiable.api.paging import open_page
 from amiable.database import interfaces, launch_templates, profile_associations, tags, volumes
 from amiable.model.errors import (
@@ -38,7 +38,6 @@ from amiable.wire.generated import ec2
 
 PROVISIONED: Final = ("gp3", "io1", "io2")
 """Volume types whose rate is said, not given by their size."""
-ACTION: Final = "CreateLaunchTemplateVersion"
 VERSIONS_PER_PAGE_MAX: Final = 200
 
 
@@ -88,13 +87,14 @@ def create_launch_template_version(
     services: Services, principal: Principal, request: ec2.CreateLaunchTemplateVersionRequest
 ) -> ec2.CreateLaunchTemplateVersionResult:
     """Adds a version: the data of the source version, if one is named, under the data of the request."""
-    check_token(request, ACTION)
+    check_token(request)
     wanted = named(request.launch_template_id, request.launch_template_name)
     description = check_description(request.version_description)
     check_data(request.launch_template_data)
     with services.database.write_and_answer() as c:
         template = find(c, principal, wanted)
-        made = None if request.dry_run else recall(c, services, principal, ACTION, request)
+        once = Repeatable(services, principal, request)
+        made = None if request.dry_run else once.recall(c)
         if made is not None:
             known = find_version(c, template, int(made[0]))
             return _created(services, c, principal, template, known, resolve=bool(request.resolve_alias))
@@ -116,7 +116,7 @@ def create_launch_template_version(
             principal.arn,
         )
         launch_templates.add_version(c, version)
-        remember(c, services, principal, ACTION, request, [str(version.number)])
+        once.remember(c, [str(version.number)])
         return _created(services, c, principal, template, version, resolve=bool(request.resolve_alias))
 
 

@@ -13,7 +13,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.launch_template_data import check_data, read_data, request_of, values_of, write_data
 from amiable.api.ec2.launch_template_warnings import warning_of
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
-from amiable.api.idempotency import check_token, recall, remember
+from amiable.api.idempotency import Repeatable, check_token
 from amiable.api.paging import open_page
 from amiable.database import launch_templates, tags
 from amiable.model import ids
@@ -76,7 +76,7 @@ def create_launch_template(
     """Makes a template with its version 1."""
     if request.operator is not None:
         raise UnsupportedOperation("The parameter Operator is not supported by Amiable.")
-    check_token(request, "CreateLaunchTemplate")
+    check_token(request)
     name = check_name(request.launch_template_name)
     description = check_description(request.version_description)
     check_data(request.launch_template_data)
@@ -84,7 +84,8 @@ def create_launch_template(
     born = birth_tags(request.tag_specifications, TAGGABLE).get("launch-template", {})
     with services.database.write_and_answer() as c:
         warning = warning_of(c, principal, data)
-        made = None if request.dry_run else recall(c, services, principal, "CreateLaunchTemplate", request)
+        once = Repeatable(services, principal, request)
+        made = None if request.dry_run else once.recall(c)
         if made is not None:
             return ec2.CreateLaunchTemplateResult(launch_template=_as_it_is(c, principal, made[0]), warning=warning)
         if launch_templates.find_template(c, principal.account_id, principal.region, id_=None, name=name) is not None:
@@ -107,7 +108,7 @@ def create_launch_template(
             resource_type="launch-template",
             tags=born,
         )
-        remember(c, services, principal, "CreateLaunchTemplate", request, [template.id])
+        once.remember(c, [template.id])
     return ec2.CreateLaunchTemplateResult(launch_template=shown(View(template, born)), warning=warning)
 
 
@@ -161,20 +162,21 @@ def modify_launch_template(
     services: Services, principal: Principal, request: ec2.ModifyLaunchTemplateRequest
 ) -> ec2.ModifyLaunchTemplateResult:
     """Makes another version the default."""
-    check_token(request, "ModifyLaunchTemplate")
+    check_token(request)
     wanted = named(request.launch_template_id, request.launch_template_name)
     if not request.default_version:
         raise MissingParameter(parameter="SetDefaultVersion")
     with services.database.write_and_answer() as c:
         template = find(c, principal, wanted)
-        made = None if request.dry_run else recall(c, services, principal, "ModifyLaunchTemplate", request)
+        once = Repeatable(services, principal, request)
+        made = None if request.dry_run else once.recall(c)
         if made is not None:  # done before: a later call's default stays
             return ec2.ModifyLaunchTemplateResult(launch_template=_as_it_is(c, principal, template.id))
         number = number_of(request.default_version, template, "SetDefaultVersion")
         find_version(c, template, number)
         raise_if_dry_run(request)
         launch_templates.set_default(c, template.id, number)
-        remember(c, services, principal, "ModifyLaunchTemplate", request, [template.id])
+        once.remember(c, [template.id])
         return ec2.ModifyLaunchTemplateResult(launch_template=_as_it_is(c, principal, template.id))
 
 

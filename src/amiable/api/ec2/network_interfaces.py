@@ -16,7 +16,7 @@ from amiable.api.ec2.listing import PAGE_SIZE_MIN, put_born_tags, refuse_page_of
 from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import birth_tags, parse_filters
 from amiable.api.ec2.unsupported import Check, anything, only, refuse_others
-from amiable.api.idempotency import check_token, recall, remember
+from amiable.api.idempotency import Repeatable, check_token
 from amiable.api.paging import open_page
 from amiable.database import instances, interfaces, network
 from amiable.model import ids
@@ -35,7 +35,6 @@ from amiable.services import Services
 from amiable.wire.generated import ec2
 
 NOUN: Final = "network_interface"
-CREATE: Final = "CreateNetworkInterface"
 INTERFACES_MAX: Final = 5000
 TYPES: Final = ("network-interface",)
 ASKED: Final[Mapping[str, Check]] = {
@@ -65,7 +64,8 @@ def create_network_interface(
     born = birth_tags(request.tag_specifications, TYPES)
     owner = (principal.account_id, principal.region)
     with services.database.write_and_answer() as c:
-        made = None if request.dry_run else recall(c, services, principal, CREATE, request)
+        once = Repeatable(services, principal, request)
+        made = None if request.dry_run else once.recall(c)
         if made is not None:
             return _made(services, c, principal, request, made[0])
         subnet = the_one("subnet", ids.SUBNET, request.subnet_id, network.list_subnets(c, *owner))
@@ -94,7 +94,7 @@ def create_network_interface(
         )
         interfaces.insert_interface(c, interface)
         put_born_tags(c, principal, interface.id, TYPES[0], born)
-        remember(c, services, principal, CREATE, request, [interface.id])
+        once.remember(c, [interface.id])
         return _made(services, c, principal, request, interface.id)
 
 

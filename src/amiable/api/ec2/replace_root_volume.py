@@ -10,7 +10,7 @@ from amiable.api.ec2.images import check_image_id
 from amiable.api.ec2.instance_ids import find_named
 from amiable.api.ec2.snapshots import check_snapshot_id
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
-from amiable.api.idempotency import recall, remember
+from amiable.api.idempotency import Repeatable
 from amiable.api.paging import open_page
 from amiable.api.products import check_subscribed
 from amiable.database import images, jobs, root_replacements, snapshots, volumes
@@ -48,7 +48,8 @@ def create_replace_root_volume_task(
     tags = birth_tags(request.tag_specifications, (TYPE,)).get(TYPE, {})
     is_dry = bool(request.dry_run)
     with name_guard.recording_refusals(services, principal, is_dry=is_dry), services.database.write() as c:
-        made = recall(c, services, principal, "CreateReplaceRootVolumeTask", request)
+        once = Repeatable(services, principal, request)
+        made = once.recall(c)
         if made is not None:
             raise_if_dry_run(request)
             task = root_replacements.get_task(c, made[0])
@@ -78,7 +79,7 @@ def create_replace_root_volume_task(
             resource_type=TYPE,
             tags=tags,
         )
-        remember(c, services, principal, "CreateReplaceRootVolumeTask", request, [task.id])
+        once.remember(c, [task.id])
         jobs.enqueue(c, JOB, f"{task.id}:{JOB}", data={"task_id": task.id}, now=services.now(), host=instance.host)
     services.wake()
     return ec2.CreateReplaceRootVolumeTaskResult(replace_root_volume_task=_view(task, tags))

@@ -16,7 +16,7 @@ from amiable.api.ec2.subnets import find_subnet
 from amiable.api.ec2.tags import birth_tags, tag_set
 from amiable.api.ec2.unsupported import anything, refuse_others
 from amiable.api.ec2.vpcs import find_vpc
-from amiable.api.idempotency import check_token, recall, remember
+from amiable.api.idempotency import Repeatable, check_token
 from amiable.database import interfaces, network, routes, tags
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, MissingParameter, NotFound
@@ -183,7 +183,8 @@ def create_route_table(
     born = birth_tags(request.tag_specifications, ("route-table",))
     owner = (principal.account_id, principal.region)
     with services.database.write_and_answer() as c:
-        made = None if request.dry_run else recall(c, services, principal, CREATE, request)
+        once = Repeatable(services, principal, request)
+        made = None if request.dry_run else once.recall(c)
         if made is None:
             vpc = find_vpc(c, principal, request.vpc_id)
             mine = routes.list_route_tables(c, *owner)
@@ -193,7 +194,7 @@ def create_route_table(
             table = RouteTable(services.mint(ids.ROUTE_TABLE), *owner, vpc.id)
             routes.insert_route_table(c, table, services.now())
             put_born_tags(c, principal, table.id, "route-table", born)
-            remember(c, services, principal, CREATE, request, [table.id])
+            once.remember(c, [table.id])
             made = (table.id,)
         seen = the_one(NOUN, ids.ROUTE_TABLE, made[0], seen_tables(c, *owner))
         given = tags.tags_of(c, principal.account_id, [seen.id]).get(seen.id, {})

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id, check_image_ids, owned_image
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
-from amiable.api.idempotency import recall, remember
+from amiable.api.idempotency import Repeatable
 from amiable.api.paging import open_page
 from amiable.database import jobs, usage_reports
 from amiable.database import tags as tag_rows
@@ -62,7 +62,8 @@ def create_image_usage_report(
     types, accounts = _types(request.resource_types), _accounts(request.account_ids)
     tags = birth_tags(request.tag_specifications, (RESOURCE_TYPE,)).get(RESOURCE_TYPE, {})
     with services.database.write() as c:
-        made = recall(c, services, principal, "CreateImageUsageReport", request)
+        once = Repeatable(services, principal, request)
+        made = once.recall(c)
         if made is not None:
             raise_if_dry_run(request)
             return ec2.CreateImageUsageReportResult(report_id=made[0])
@@ -80,7 +81,7 @@ def create_image_usage_report(
             tags=tags,
         )
         _insert(services, c, report)
-        remember(c, services, principal, "CreateImageUsageReport", request, [report.id])
+        once.remember(c, [report.id])
     services.wake()
     return ec2.CreateImageUsageReportResult(report_id=report.id)
 

@@ -15,7 +15,7 @@ from amiable.api.ec2.placement import find_zone
 from amiable.api.ec2.snapshots import check_snapshot_id
 from amiable.api.ec2.tags import birth_tags, parse_filters
 from amiable.api.ec2.volume_view import Seen, element, find_volume, list_seen, zone_ids
-from amiable.api.idempotency import check_token, in_zone, recall, remember
+from amiable.api.idempotency import Repeatable, check_token
 from amiable.api.paging import open_page
 from amiable.database import product_codes, snapshots, tags, volumes
 from amiable.model import ids
@@ -31,8 +31,6 @@ from amiable.rules.filters import boolean
 from amiable.rules.volume_type import Figures
 from amiable.services import Services, volume_work
 from amiable.wire.generated import ec2
-
-ACTION: Final = "CreateVolume"
 
 FIELDS: Final[Mapping[str, filters.Field[Seen]]] = {
     "attachment.attach-time": lambda seen: (_instant(seen.volume.attached_at),),
@@ -71,7 +69,8 @@ def create_volume(services: Services, principal: Principal, request: ec2.CreateV
     if request.snapshot_id is not None:
         check_snapshot_id(request.snapshot_id)
     with services.database.write() as c:
-        made = None if request.dry_run else recall(c, services, principal, in_zone(ACTION, zone), request)
+        once = Repeatable(services, principal, request, zone)
+        made = None if request.dry_run else once.recall(c)
         if made is not None:
             return element(list_seen(c, services, principal, made)[0])
         snapshot = _find_snapshot(c, principal, request.snapshot_id)
@@ -99,7 +98,7 @@ def create_volume(services: Services, principal: Principal, request: ec2.CreateV
             throughput=planned.throughput,
         )
         _insert(c, volume, born)
-        remember(c, services, principal, in_zone(ACTION, zone), request, [volume.id])
+        once.remember(c, [volume.id])
     seen = Seen(volume, born, zone_ids(services, principal.region).get(zone))
     return element(seen, state=VolumeState.CREATING.value)
 
