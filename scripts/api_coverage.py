@@ -17,6 +17,7 @@ from typing import Final
 from amiable.api import ebs, rbin
 from amiable.server import operations
 from amiable.wire.generated.ec2 import ACTIONS
+from amiable.wire.operations import SERVICES
 from scripts.reference_actions import ABSENT_SERVICES, COMPANIONS, EC2
 
 PROOFS: Final = Path(__file__).parents[1] / "docs" / "reference" / "proved.txt"
@@ -24,6 +25,7 @@ PROOFS: Final = Path(__file__).parents[1] / "docs" / "reference" / "proved.txt"
 _ROUTES: Final = "kept and told; guests of a VPC reach each other and nothing leads out, whatever it says"
 _VPC: Final = "kept and told; a VPC is a network of its own where guests are routed, its settings change nothing"
 _ADDRESS: Final = "kept and told wherever EC2 tells it; leads to the guest only where your own network maps it so"
+_MONITORING: Final = "kept and told wherever EC2 tells it; nothing is measured"
 _IO: Final = "kept and told; a volume's input and output are never switched off here"
 EC2_RECORDS: Final = {
     **dict.fromkeys(
@@ -48,6 +50,7 @@ EC2_RECORDS: Final = {
         ("AllocateAddress", "ReleaseAddress", "AssociateAddress", "DisassociateAddress", "DescribeAddresses"), _ADDRESS
     ),
     **dict.fromkeys(("ModifyVolumeAttribute", "EnableVolumeIO"), _IO),
+    **dict.fromkeys(("MonitorInstances", "UnmonitorInstances"), _MONITORING),
     "DescribeInstanceCreditSpecifications": "kept and told; a guest has its processors to itself",
     "DescribeNetworkAcls": "the default one of each VPC, which lets everything through; cannot be changed",
     "DescribeDhcpOptions": "EC2's defaults; cannot be changed",
@@ -71,7 +74,7 @@ Key = tuple[str, str]
 def answered() -> dict[str, frozenset[str]]:
     """Which operations have a function, by service."""
     tables: dict[str, Iterable[str]] = {
-        name.lower(): table for name, table in vars(operations).items() if name.isupper() and isinstance(table, Mapping)
+        name.lower(): table for name, table in vars(operations).items() if name.isupper() and name.lower() in SERVICES
     }
     return {
         **{service: frozenset(table) for service, table in tables.items()},

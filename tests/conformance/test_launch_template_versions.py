@@ -97,8 +97,8 @@ def test_what_a_launch_would_refuse_is_told_when_the_template_is_made(edge: Edge
     _, another = make_account(edge.services, "a stranger of templates")
     private = make_image(edge.services, another).id
     assert warned(ImageId=private) == [("AuthFailure", f"Not authorized for images: [{private}]")]
-    ((code, message),) = warned(Monitoring={"Enabled": True})
-    assert code == "UnsupportedOperation" and "Monitoring" in message
+    ((code, message),) = warned(EnclaveOptions={"Enabled": True})
+    assert code == "UnsupportedOperation" and "EnclaveOptions" in message
     assert [code for code, _ in warned(InstanceType="t9.huge")] == ["InvalidParameterValue"]
     groups = {"SecurityGroupIds": ["sg-01234567"], "NetworkInterfaces": [{"DeviceIndex": 0}]}
     assert [code for code, _ in warned(**groups)] == ["InvalidParameterCombination"]

@@ -109,6 +109,7 @@ class Instance:
     ena_support: bool = False
     sriov_net_support: str | None = None  # simple
     cpu_credits: str | None = None  # standard | unlimited, of burstable types
+    detailed_monitoring: bool = False  # recorded: nothing is measured
     auto_recovery: str = "default"  # default | disabled: whether the end of the host may bring it back
     platform: str | None = None  # windows
     image_boot_mode: str | None = None  # as the image had it; ``boot_mode`` is what came of it

@@ -271,7 +271,8 @@ def _public_name(region: str, it: Interface) -> dict[str, Tree]:
 def _dynamic(instance: Instance, sign: Callable[[str, str], str]) -> dict[str, Tree]:
     document = identity_document(instance)
     signed: dict[str, Tree] = {kind: _signed(sign, kind, document) for kind in SIGNATURES}
-    return {"fws": {"instance-monitoring": "disabled"}, "instance-identity": {"document": document, **signed}}
+    monitoring = "enabled" if instance.detailed_monitoring else "disabled"
+    return {"fws": {"instance-monitoring": monitoring}, "instance-identity": {"document": document, **signed}}
 
 
 def _signed(sign: Callable[[str, str], str], kind: str, document: str) -> Lazy:

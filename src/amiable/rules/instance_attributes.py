@@ -50,14 +50,19 @@ def check_state(instance: Instance, attribute: str) -> None:
     """Refuses to change ``attribute`` where the instance's state does not allow it, or where nothing can."""
     if attribute not in ANY_TIME | WHILE_STOPPED:
         raise UnsupportedInstanceAttribute(f"The attribute {attribute} of an instance cannot be changed.")
-    if instance.state in (State.SHUTTING_DOWN, State.TERMINATED):
-        raise IncorrectInstanceState(
-            f"The instance '{instance.id}' is {instance.state}: its attributes cannot be changed."
-        )
+    check_living(instance)
     if attribute in WHILE_STOPPED and instance.state is not State.STOPPED:
         raise IncorrectInstanceState(
             f"The instance '{instance.id}' is not in the 'stopped' state: it is {instance.state}.",
             hint=f"stop it, change {attribute}, start it",
+        )
+
+
+def check_living(instance: Instance) -> None:
+    """Refuses to change what ends, or has ended."""
+    if instance.state in (State.SHUTTING_DOWN, State.TERMINATED):
+        raise IncorrectInstanceState(
+            f"The instance '{instance.id}' is {instance.state}: its attributes cannot be changed."
         )
 
 

@@ -1,7 +1,8 @@
-"""What a launch says of an instance's life beside its machine: protections, CPU credits, EBS optimization, recovery.
+"""What a launch says of an instance's life beside its machine: protections, CPU credits, EBS optimization, monitoring, recovery.
 
 Recorded as EC2 records them.  Protections bind (``rules/protection``), recovery binds when the host was restarted
-(``rules/host_restart``); credits and EBS optimization change nothing here: a guest has its processors to itself, and its disks are local.
+(``rules/host_restart``); the others change nothing here: a guest has its processors to itself, its disks are local, and nothing
+measures it.
 Source: EC2 API, RunInstances; User Guide, "Burstable performance instances", "EBS-optimized instance types".
 """
 
@@ -31,6 +32,7 @@ class Options:
     disable_api_stop: bool = False
     ebs_optimized: bool = False
     cpu_credits: str | None = None
+    detailed_monitoring: bool = False
     auto_recovery: str = "default"
 
 
@@ -42,6 +44,7 @@ class AskedOptions:
     disable_api_stop: bool | None = None
     ebs_optimized: bool | None = None
     cpu_credits: str | None = None
+    detailed_monitoring: bool | None = None
     auto_recovery: str | None = None
     core_count: int | None = None
 
@@ -64,6 +67,7 @@ def choose_options(image: Image, type_: InstanceType, asked: AskedOptions) -> Op
         disable_api_stop=bool(asked.disable_api_stop),
         ebs_optimized=bool(asked.ebs_optimized),
         cpu_credits=choose_credits(type_, asked.cpu_credits),
+        detailed_monitoring=bool(asked.detailed_monitoring),
         auto_recovery=_recovery(asked.auto_recovery),
     )
 

@@ -90,6 +90,8 @@ EC2: Final = (
     "StartInstances",
     "RebootInstances",
     "TerminateInstances",
+    "MonitorInstances",
+    "UnmonitorInstances",
     "ResetInstanceAttribute",
     "CreateReplaceRootVolumeTask",
     "DescribeReplaceRootVolumeTasks",

@@ -299,7 +299,7 @@ def test_bad_input_is_refused_by_its_code_and_writes_nothing(
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("Monitoring", {"monitoring": ec2.RunInstancesMonitoringEnabled(enabled=True)}),
+        ("EnclaveOptions", {"enclave_options": ec2.EnclaveOptionsRequest(enabled=True)}),
         ("Placement", {"placement": ec2.Placement(tenancy="dedicated")}),
         ("Placement", {"placement": ec2.Placement(host_id="h-1")}),
         (
@@ -338,8 +338,8 @@ def test_what_is_not_built_is_refused_by_name(
 
 def test_a_refused_value_is_said_as_it_was_sent(services: Services, principal: Principal) -> None:
     image = make_image(services, principal)
-    refused = refusal(services, principal, image, monitoring=ec2.RunInstancesMonitoringEnabled(enabled=True))
-    assert '{"Enabled":true} of the parameter Monitoring ' in refused.message
+    refused = refusal(services, principal, image, enclave_options=ec2.EnclaveOptionsRequest(enabled=True))
+    assert '{"Enabled":true} of the parameter EnclaveOptions ' in refused.message
     for parameter, given in (
         ("Ipv6Address", {"ipv6_addresses": [ec2.InstanceIpv6Address(ipv6_address="::1")]}),
         ("LicenseSpecification", {"license_specifications": [ec2.LicenseConfigurationRequest()]}),

@@ -1,7 +1,7 @@
 """RunInstances' parameters: every one is carried out, or harmless as it stands, or refused by name; none is ignored.
 
 ``CARRIED_OUT`` are read by the launch.  ``HARMLESS`` are accepted where their value asks for what is so anyway: no public
-address, no monitoring.  Whatever else is said is refused, naming the parameter.
+address, no enclave.  Whatever else is said is refused, naming the parameter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ HARMLESS: Final[Mapping[str, Check]] = {
         http_protocol_ipv6=anything,  # recorded
         instance_metadata_tags=anything,
     ),
-    "monitoring": struct(enabled=only(False)),
+    "monitoring": struct(enabled=anything),  # recorded
     "network_performance_options": struct(bandwidth_weighting=only("default")),
     "placement": struct(
         availability_zone=anything, availability_zone_id=anything, tenancy=only("default"), group_name=only("")
@@ -236,6 +236,7 @@ def _options(request: ec2.RunInstancesRequest) -> AskedOptions:
         disable_api_stop=request.disable_api_stop,
         ebs_optimized=request.ebs_optimized,
         cpu_credits=None if credits_ is None else credits_.cpu_credits,
+        detailed_monitoring=None if request.monitoring is None else request.monitoring.enabled,
         auto_recovery=None if maintenance is None else maintenance.auto_recovery,
     )
 

@@ -308,6 +308,7 @@ def _options_of(instance: Instance) -> dict[str, Any]:
         "disable_api_termination": instance.disable_api_termination,
         "disable_api_stop": instance.disable_api_stop,
         "ebs_optimized": instance.ebs_optimized,
+        "monitoring": {"enabled": instance.detailed_monitoring},
         "credit_specification": {"cpu_credits": instance.cpu_credits} if instance.cpu_credits else None,
         "maintenance_options": {"auto_recovery": instance.auto_recovery},
         "metadata_options": {

@@ -101,6 +101,11 @@ def instance_state(state: State) -> ec2.InstanceState:
     return ec2.InstanceState(code=CODES[state], name=state.value)
 
 
+def monitoring(instance: Instance) -> ec2.Monitoring:
+    """Whether it is to be monitored in detail."""
+    return ec2.Monitoring(state="enabled" if instance.detailed_monitoring else "disabled")
+
+
 def transition_reason(instance: Instance) -> str:
     """Why the instance came into its state, and when: a person's call says when it came, all else when the state did."""
     told, at = instance.transition_reason, instance.state_changed_at
@@ -167,7 +172,7 @@ def _row_of(it: Instance) -> ec2.Instance:
         launch_time=it.launched_at,
         kernel_id=it.kernel_id,
         ramdisk_id=it.ramdisk_id,
-        monitoring=ec2.Monitoring(state="disabled"),
+        monitoring=monitoring(it),
         architecture=it.architecture,
         client_token=it.client_token or "",
         ebs_optimized=it.ebs_optimized,

@@ -86,6 +86,7 @@ instance = Table(
     Column("ena_support", Boolean, nullable=False, server_default=false()),
     Column("sriov_net_support", String(16)),  # simple
     Column("cpu_credits", String(16)),  # standard | unlimited, of burstable types
+    Column("detailed_monitoring", Boolean, nullable=False, server_default=false()),
     Column("auto_recovery", String(16), nullable=False, server_default="default"),  # default | disabled
     Column("platform", String(16)),  # windows
     Column("image_boot_mode", String(16)),  # as the image had it

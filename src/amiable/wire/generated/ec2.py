@@ -2386,6 +2386,11 @@ class InstanceMetadataOptionsResponse(msgspec.Struct, kw_only=True, frozen=True)
     instance_metadata_tags: str | None = None
 
 
+class InstanceMonitoring(msgspec.Struct, kw_only=True, frozen=True):
+    instance_id: str | None = None
+    monitoring: Monitoring | None = None
+
+
 class InstanceNetworkInterface(msgspec.Struct, kw_only=True, frozen=True):
     association: InstanceNetworkInterfaceAssociation | None = None
     attachment: InstanceNetworkInterfaceAttachment | None = None
@@ -3356,6 +3361,16 @@ class ModifyVpcAttributeRequest(msgspec.Struct, kw_only=True, frozen=True):
     enable_dns_support: AttributeBooleanValue | None = None
     vpc_id: str
     enable_network_address_usage_metrics: AttributeBooleanValue | None = None
+
+
+class MonitorInstancesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_ids: list[str]
+    metric_category_ids: list[str] | None = None
+    dry_run: bool | None = None
+
+
+class MonitorInstancesResult(msgspec.Struct, kw_only=True, frozen=True):
+    instance_monitorings: list[InstanceMonitoring] | None = None
 
 
 class Monitoring(msgspec.Struct, kw_only=True, frozen=True):
@@ -4343,6 +4358,16 @@ class UnlockSnapshotRequest(msgspec.Struct, kw_only=True, frozen=True):
 
 class UnlockSnapshotResult(msgspec.Struct, kw_only=True, frozen=True):
     snapshot_id: str | None = None
+
+
+class UnmonitorInstancesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    instance_ids: list[str]
+    metric_category_ids: list[str] | None = None
+    dry_run: bool | None = None
+
+
+class UnmonitorInstancesResult(msgspec.Struct, kw_only=True, frozen=True):
+    instance_monitorings: list[InstanceMonitoring] | None = None
 
 
 class UpdateSecurityGroupRuleDescriptionsEgressRequest(msgspec.Struct, kw_only=True, frozen=True):
@@ -6878,6 +6903,11 @@ SHAPES: Final[dict[str, Shape]] = {
     'InstanceMetadataOptionsState': Scalar('string', enum=frozenset({'applied', 'pending'})),
     'InstanceMetadataProtocolState': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
     'InstanceMetadataTagsState': Scalar('string', enum=frozenset({'disabled', 'enabled'})),
+    'InstanceMonitoring': Structure(InstanceMonitoring, (
+        Member('instance_id', 'InstanceId', 'instanceId', 'String'),
+        Member('monitoring', 'Monitoring', 'monitoring', 'Monitoring'),
+    )),
+    'InstanceMonitoringList': ListOf('InstanceMonitoring', 'item'),
     'InstanceNetworkInterface': Structure(InstanceNetworkInterface, (
         Member('association', 'Association', 'association', 'InstanceNetworkInterfaceAssociation'),
         Member('attachment', 'Attachment', 'attachment', 'InstanceNetworkInterfaceAttachment'),
@@ -7855,6 +7885,14 @@ SHAPES: Final[dict[str, Shape]] = {
         Member('enable_dns_support', 'EnableDnsSupport', 'EnableDnsSupport', 'AttributeBooleanValue'),
         Member('vpc_id', 'VpcId', 'vpcId', 'VpcId', required=True),
         Member('enable_network_address_usage_metrics', 'EnableNetworkAddressUsageMetrics', 'EnableNetworkAddressUsageMetrics', 'AttributeBooleanValue'),
+    )),
+    'MonitorInstancesRequest': Structure(MonitorInstancesRequest, (
+        Member('instance_ids', 'InstanceId', 'InstanceId', 'InstanceIdStringList', required=True),
+        Member('metric_category_ids', 'MetricCategoryId', 'MetricCategoryId', 'MetricCategoryIdList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'MonitorInstancesResult': Structure(MonitorInstancesResult, (
+        Member('instance_monitorings', 'InstancesSet', 'instancesSet', 'InstanceMonitoringList'),
     )),
     'Monitoring': Structure(Monitoring, (
         Member('metric_category_ids', 'MetricCategoryIdSet', 'metricCategoryIdSet', 'MetricCategoryIdList'),
@@ -8898,6 +8936,14 @@ SHAPES: Final[dict[str, Shape]] = {
     'UnlockSnapshotResult': Structure(UnlockSnapshotResult, (
         Member('snapshot_id', 'SnapshotId', 'snapshotId', 'String'),
     )),
+    'UnmonitorInstancesRequest': Structure(UnmonitorInstancesRequest, (
+        Member('instance_ids', 'InstanceId', 'InstanceId', 'InstanceIdStringList', required=True),
+        Member('metric_category_ids', 'MetricCategoryId', 'MetricCategoryId', 'MetricCategoryIdList'),
+        Member('dry_run', 'DryRun', 'dryRun', 'Boolean'),
+    )),
+    'UnmonitorInstancesResult': Structure(UnmonitorInstancesResult, (
+        Member('instance_monitorings', 'InstancesSet', 'instancesSet', 'InstanceMonitoringList'),
+    )),
     'UnsupportedInstanceTypeRequestSet': ListOf('InstanceTypeItemRequest', 'Item', minimum=0, maximum=100),
     'UnsupportedInstanceTypeSet': ListOf('InstanceTypeItem', 'item'),
     'UpdateSecurityGroupRuleDescriptionsEgressRequest': Structure(UpdateSecurityGroupRuleDescriptionsEgressRequest, (
@@ -9254,6 +9300,8 @@ OPERATIONS: Final = {
     'StartInstances': Operation('StartInstances', 'StartInstancesRequest', 'StartInstancesResult', 'POST', '/'),
     'RebootInstances': Operation('RebootInstances', 'RebootInstancesRequest', None, 'POST', '/'),
     'TerminateInstances': Operation('TerminateInstances', 'TerminateInstancesRequest', 'TerminateInstancesResult', 'POST', '/'),
+    'MonitorInstances': Operation('MonitorInstances', 'MonitorInstancesRequest', 'MonitorInstancesResult', 'POST', '/'),
+    'UnmonitorInstances': Operation('UnmonitorInstances', 'UnmonitorInstancesRequest', 'UnmonitorInstancesResult', 'POST', '/'),
     'ResetInstanceAttribute': Operation('ResetInstanceAttribute', 'ResetInstanceAttributeRequest', None, 'POST', '/'),
     'CreateReplaceRootVolumeTask': Operation('CreateReplaceRootVolumeTask', 'CreateReplaceRootVolumeTaskRequest', 'CreateReplaceRootVolumeTaskResult', 'POST', '/'),
     'DescribeReplaceRootVolumeTasks': Operation('DescribeReplaceRootVolumeTasks', 'DescribeReplaceRootVolumeTasksRequest', 'DescribeReplaceRootVolumeTasksResult', 'POST', '/'),
