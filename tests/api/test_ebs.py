@@ -355,10 +355,10 @@ def test_a_large_snapshot_is_completed_by_a_job(
         services.blocks.write(snapshot, [(index, ONES) for index in range(3)])
         for _ in range(2):
             assert complete(services, principal, snapshot, 3) == "pending"
-    pick = {"kinds": ["complete-snapshot"], "owner": "o", "host": services.host, "token": "t", "now": services.now()}
+    lease, now = queue.Lease("o", services.host, "t"), services.now()
     for end in (run_complete, lambda context: give_up(context, "the disk burned")):
         with services.database.write() as c:
-            job = queue.pick(c, **pick)  # type: ignore[arg-type]
+            job = queue.pick(c, ["complete-snapshot"], lease, now=now)
         assert job is not None
         end(JobContext(services, job))
         end(JobContext(services, job))

@@ -27,12 +27,12 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 def add(database: Database, key: str = "i-1:boot", *, host: str | None = None, priority: int = 100) -> bool:
     with database.write() as c:
-        return jobs.enqueue(c, "boot", key, data={"step": 0}, now=NOW, host=host, priority=priority)
+        return jobs.enqueue(c, jobs.NewJob("boot", key, {"step": 0}, host, priority=priority), now=NOW)
 
 
 def pick(database: Database, token: str, *, now: datetime = NOW, host: str = "here") -> Job | None:
     with database.write() as c:
-        return jobs.pick(c, kinds=["boot"], owner=f"{host}:1:a", host=host, token=token, now=now)
+        return jobs.pick(c, ["boot"], jobs.Lease(f"{host}:1:a", host, token), now=now)
 
 
 def state(database: Database, key: str = "i-1:boot") -> str:
@@ -51,7 +51,7 @@ def test_a_job_exists_once_while_it_lives_and_may_be_added_again_when_it_has_end
 
 def test_a_row_that_is_rolled_back_with_its_callers_transaction_is_never_picked(database: Database) -> None:
     with pytest.raises(RuntimeError), database.write() as c:
-        jobs.enqueue(c, "boot", "i-1:boot", data={}, now=NOW)
+        jobs.enqueue(c, jobs.NewJob("boot", "i-1:boot", {}), now=NOW)
         raise RuntimeError
     assert pick(database, "t1") is None
 
@@ -81,8 +81,8 @@ def test_a_save_and_its_effect_stand_or_fall_together(database: Database) -> Non
     assert first is not None
     pick(database, "t2", now=NOW + timedelta(minutes=5))
     with pytest.raises(jobs.Lost), database.write() as c:
-        jobs.enqueue(c, "boot", "i-3:boot", data={}, now=NOW)
-        pick_again = jobs.pick(c, kinds=["boot"], owner="x", host="x", token="t3", now=NOW + timedelta(minutes=9))
+        jobs.enqueue(c, jobs.NewJob("boot", "i-3:boot", {}), now=NOW)
+        pick_again = jobs.pick(c, ["boot"], jobs.Lease("x", "x", "t3"), now=NOW + timedelta(minutes=9))
         assert pick_again is not None
         jobs.save(c, Job(first.key, first.kind, "stale", 1, {}), data={}, now=NOW)
     with database.read() as c:
@@ -114,7 +114,7 @@ def test_a_lease_that_has_lapsed_is_renewed_unless_another_has_the_job(database:
     assert pick(database, "t2", now=late + timedelta(seconds=1)) is None
     later = late + timedelta(hours=1)
     with database.write() as c:
-        taken = jobs.pick(c, kinds=["boot"], owner="there:1:b", host="there", token="t3", now=later)
+        taken = jobs.pick(c, ["boot"], jobs.Lease("there:1:b", "there", "t3"), now=later)
         assert taken is not None
         jobs.renew(c, owner="here:1:a", keys=[job.key], now=later + timedelta(seconds=20))
         jobs.save(c, taken, data={}, now=later)

@@ -385,9 +385,7 @@ def test_an_instance_that_went_away_fails_its_task_with_the_reason(off: Off) -> 
 def test_a_task_that_is_given_up_says_why(off: Off) -> None:
     task = off.bundle()
     with off.services.database.write() as c:
-        job = jobs.pick(
-            c, kinds=["bundle-instance"], owner="test:1", host=off.services.host, token="t", now=off.services.now()
-        )
+        job = jobs.pick(c, ["bundle-instance"], jobs.Lease("test:1", off.services.host, "t"), now=off.services.now())
     assert job is not None
     JOBS["bundle-instance"].give_up(JobContext(off.services, job), "The disk is full.")
     task = off.task()

@@ -26,7 +26,7 @@ def begun(owner: Hand, name: str) -> tuple[str, str, JobContext]:
     image = owner.ec2.create_image(InstanceId=instance, Name=name)["ImageId"]
     with owner.services.database.write() as c:
         host = owner.services.host
-        job = jobs.pick(c, kinds=[KIND], owner="test:1", host=host, token="t", now=owner.services.now())
+        job = jobs.pick(c, [KIND], jobs.Lease("test:1", host, "t"), now=owner.services.now())
     assert job is not None and job.key == f"{instance}:reboot", "the supervisor takes a power-off for the job's own"
     return instance, image, JobContext(owner.services, job)
 

@@ -63,8 +63,8 @@ def launch(services: Services, principal: Principal, *, keeps: bool = False, **c
 def context(services: Services, kind: str, instance: Instance) -> JobContext:
     """A picked job."""
     with services.database.write() as c:
-        jobs.enqueue(c, kind, f"{instance.id}:{kind}", data={"instance_id": instance.id}, now=services.now())
-        job = jobs.pick(c, kinds=[kind], owner="test:1", host=services.host, token="t", now=services.now())
+        jobs.enqueue(c, jobs.NewJob(kind, f"{instance.id}:{kind}", {"instance_id": instance.id}), now=services.now())
+        job = jobs.pick(c, [kind], jobs.Lease("test:1", services.host, "t"), now=services.now())
     assert job is not None
     return JobContext(services, job)
 

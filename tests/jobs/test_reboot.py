@@ -68,9 +68,9 @@ class Place:
         now = self.services.now()
         with self.services.database.write() as c:
             data = {"instance_id": self.instance_id}
-            jobs.enqueue(c, "reboot", f"{self.instance_id}:reboot", data=data, now=now)
+            jobs.enqueue(c, jobs.NewJob("reboot", f"{self.instance_id}:reboot", data), now=now)
             jobs.release_all(c, host="o", now=now)
-            job = jobs.pick(c, kinds=["reboot"], owner="o:1", host="o", token=os.urandom(8).hex(), now=now)
+            job = jobs.pick(c, ["reboot"], jobs.Lease("o:1", "o", os.urandom(8).hex()), now=now)
         assert job is not None
         return JobContext(self.services, job)
 

@@ -49,7 +49,7 @@ class Playing:
 def picked(owner: Hand) -> JobContext:
     with owner.services.database.write() as c:
         host = owner.services.host
-        job = jobs.pick(c, kinds=[KIND], owner="test:1", host=host, token="t", now=owner.services.now())
+        job = jobs.pick(c, [KIND], jobs.Lease("test:1", host, "t"), now=owner.services.now())
     assert job is not None
     return JobContext(owner.services, job)
 

@@ -49,8 +49,8 @@ def stopping(services: Services, principal: Principal, pid: int, **data: bool) -
     with services.database.write() as c:
         instances.set_state(c, instance_id, Event.BOOTED, now=now)
         instances.set_state(c, instance_id, Event.STOP_ASKED, now=now)
-        jobs.enqueue(c, "stop", f"{instance_id}:stop", data={"instance_id": instance_id, **data}, now=now)
-        job = jobs.pick(c, kinds=["stop"], owner="o", host=services.host, token="t", now=now)
+        jobs.enqueue(c, jobs.NewJob("stop", f"{instance_id}:stop", {"instance_id": instance_id, **data}), now=now)
+        job = jobs.pick(c, ["stop"], jobs.Lease("o", services.host, "t"), now=now)
     assert job is not None
     return JobContext(services, job)
 

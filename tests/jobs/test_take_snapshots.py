@@ -82,9 +82,7 @@ class Still:
     def context(self, kind: str = take_snapshots.KIND) -> JobContext:
         """The job that waits, picked."""
         with self.services.database.write() as c:
-            job = jobs.pick(
-                c, kinds=[kind], owner="test:1", host=self.services.host, token="t", now=self.services.now()
-            )
+            job = jobs.pick(c, [kind], jobs.Lease("test:1", self.services.host, "t"), now=self.services.now())
         assert job is not None
         return JobContext(self.services, job)
 

@@ -46,7 +46,7 @@ with open_services(Path(sys.argv[1])) as services:
 def first(services: Services) -> "subprocess.Popen[str]":
     """Another process that has picked the job and is in the middle of it."""
     with services.database.write() as c:
-        assert queue.enqueue(c, "walk", "a:walk", data={"step": 1}, now=services.now())
+        assert queue.enqueue(c, queue.NewJob("walk", "a:walk", {"step": 1}), now=services.now())
     checkout = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

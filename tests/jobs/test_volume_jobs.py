@@ -51,7 +51,7 @@ def context(services: Services, volume: Volume, kind: str, **facts: object) -> J
     """A picked job."""
     with services.database.write() as c:
         volume_work.enqueue(c, services, volume, kind, **facts)
-        job = jobs.pick(c, kinds=[kind], owner="test:1", host=services.host, token="t", now=services.now())
+        job = jobs.pick(c, [kind], jobs.Lease("test:1", services.host, "t"), now=services.now())
     assert job is not None
     return JobContext(services, job)
 
@@ -119,7 +119,7 @@ def test_an_attachment_that_a_crash_cut_off_is_gone_on_with(
         (target / file_name(volume.id)).write_bytes(b"bytes")
     sweep_volumes(services)
     with services.database.write() as c:
-        job = jobs.pick(c, kinds=["attach-volume"], owner="test:1", host=services.host, token="t", now=services.now())
+        job = jobs.pick(c, ["attach-volume"], jobs.Lease("test:1", services.host, "t"), now=services.now())
     assert job is not None
     attach_volume.attach_volume(JobContext(services, job))
     assert found(services, volume).attachment_state is AttachmentState.ATTACHED
@@ -439,7 +439,7 @@ def test_a_deletion_that_a_crash_cut_off_is_gone_on_with(services: Services, pri
         volumes.set_deleting(c, volume.id)
     sweep_volumes(services)
     with services.database.write() as c:
-        job = jobs.pick(c, kinds=["delete-volume"], owner="test:1", host=services.host, token="t", now=services.now())
+        job = jobs.pick(c, ["delete-volume"], jobs.Lease("test:1", services.host, "t"), now=services.now())
     assert job is not None
     delete_volume.delete_volume(JobContext(services, job))
     with services.database.read() as c:

@@ -265,12 +265,12 @@ def test_a_power_off_after_which_a_job_has_started_the_guest_again_stops_nothing
 @pytest.mark.parametrize("verb", ["stop", "terminate", "reboot"])
 def test_a_job_that_waits_for_the_guest_to_be_off_is_looked_at_as_soon_as_it_is(place: Place, verb: str) -> None:
     key, now = f"{place.instance_id}:{verb}", place.services.now()
-    pick = partial(jobs.pick, kinds=[verb], owner="o", host=place.services.host, token="t")
+    pick = partial(jobs.pick, kinds=[verb], lease=jobs.Lease("o", place.services.host, "t"))
     with place.services.database.write() as c:
         if verb != "reboot":
             asked = Event.STOP_ASKED if verb == "stop" else Event.TERMINATE_ASKED
             instances.set_state(c, place.instance_id, asked, now=now)
-        jobs.enqueue(c, verb, key, data={}, now=now)
+        jobs.enqueue(c, jobs.NewJob(verb, key, {}), now=now)
         job = pick(c, now=now)
         assert job is not None
         jobs.put_back(c, job, now=now, after=timedelta(hours=1))

@@ -29,7 +29,7 @@ from tests.support.services import make_account, open_services
 
 def enqueue(services: Services, kind: str, key: str) -> None:
     with services.database.write() as c:
-        assert queue.enqueue(c, kind, key, data={"step": 0}, now=services.now())
+        assert queue.enqueue(c, queue.NewJob(kind, key, {"step": 0}), now=services.now())
 
 
 def row(services: Services, key: str) -> tuple[str, int, str | None]:
@@ -150,7 +150,7 @@ def ask(services: Services, instance_id: str, verb: str) -> None:
             asked = Event.STOP_ASKED if verb == "stop" else Event.TERMINATE_ASKED
             instances.set_state(c, instance_id, asked, now=services.now())
         data = {"instance_id": instance_id}
-        assert queue.enqueue(c, verb, f"{instance_id}:{verb}", data=data, now=services.now())
+        assert queue.enqueue(c, queue.NewJob(verb, f"{instance_id}:{verb}", data), now=services.now())
 
 
 def test_jobs_that_wait_for_slow_machines_have_substitutes_that_end_with_them(
@@ -221,7 +221,7 @@ def test_a_job_that_has_waited_before_looks_once(services: Services) -> None:
 
     workers = Workers(services, {"wait": JobKind(run, no_giving_up)})
     with services.database.write() as c:
-        queue.enqueue(c, "wait", "a:wait", data={"has_waited": True}, now=services.now())
+        queue.enqueue(c, queue.NewJob("wait", "a:wait", {"has_waited": True}), now=services.now())
     assert workers.run_one()
     assert looks == ["a:wait"] and row(services, "a:wait")[0] == "queued"
 

@@ -260,7 +260,7 @@ def _seal(services: Services, request: ebs.CompleteSnapshotRequest) -> bool:
         is_long = count > INLINE_BLOCKS_MAX or (snapshot.parent_id is not None and snapshot.size_gib > INLINE_GIB_MAX)
         if wrong is None and is_long:
             key = f"{snapshot.id}:complete"
-            queue.enqueue(c, "complete-snapshot", key, data={"snapshot_id": snapshot.id}, now=services.now())
+            queue.enqueue(c, queue.NewJob("complete-snapshot", key, {"snapshot_id": snapshot.id}), now=services.now())
     if wrong is not None:
         raise invalid("INVALID_PARAMETER_VALUE", wrong)
     return is_long

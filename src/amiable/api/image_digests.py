@@ -66,4 +66,4 @@ def settle_digests(services: Services) -> None:
     """Asks for the job that makes missing digests, where one is missing.  At a start."""
     with services.database.write() as c:
         if is_any_missing(c):
-            jobs.enqueue(c, JOB, JOB, data={}, now=services.now())
+            jobs.enqueue(c, jobs.NewJob(JOB, JOB, {}), now=services.now())

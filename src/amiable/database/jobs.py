@@ -11,16 +11,18 @@ saves in the same transaction as its effect.  The key is the resource's id and v
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from amiable.database.schema import job as J
 
 LEASE = timedelta(seconds=30)
+SLOW_PRIORITY: Final = 1000
+"""From here on: jobs of machines that have been silent, which wait for each other only."""
 ENDED = ("done", "failed", "cancelled")
 
 
@@ -43,45 +45,65 @@ class Job:
     data: dict[str, Any]
 
 
-def enqueue(
-    c: Connection,
-    kind: str,
-    key: str,
-    *,
-    data: dict[str, Any],
-    now: datetime,
-    host: str | None = None,
-    priority: int = 100,
-) -> bool:
-    """Inserts the job unless one of this key is queued or running; replaces an ended one.  Says whether it did."""
-    state = c.execute(select(J.c.state).where(J.c.key == key)).scalar()
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is asked for; without a host any may pick it, and what is more urgent has the lower priority."""
+
+    kind: str
+    key: str
+    data: Mapping[str, Any]
+    host: str | None = None
+    priority: int = 100
+
+
+def enqueue(c: Connection, job: NewJob, *, now: datetime) -> bool:
+    """Inserts the job unless one of its key is queued or running; replaces an ended one.  Says whether it did."""
+    state = c.execute(select(J.c.state).where(J.c.key == job.key)).scalar()
     if state is not None and state not in ENDED:
         return False
     if state is not None:
-        c.execute(delete(J).where(J.c.key == key))
-    row = {"key": key, "kind": kind, "host": host, "state": "queued", "priority": priority, "due": now, "tries": 0}
-    c.execute(insert(J).values(**row, cancel=False, progress_percent=0, data=json.dumps(data), created_at=now))
+        c.execute(delete(J).where(J.c.key == job.key))
+    row = {"key": job.key, "kind": job.kind, "host": job.host, "priority": job.priority, "data": json.dumps(job.data)}
+    c.execute(
+        insert(J).values(**row, state="queued", due=now, tries=0, cancel=False, progress_percent=0, created_at=now)
+    )
     return True
 
 
-def pick(c: Connection, *, kinds: list[str], owner: str, host: str, token: str, now: datetime) -> Job | None:
-    """Leases the most urgent job that is due, or whose lease has lapsed; ``None`` when there is none."""
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who takes a job: the worker's name, its host, and the token that will fence its saves."""
+
+    owner: str
+    host: str
+    token: str
+
+
+def pick(
+    c: Connection, kinds: Collection[str], lease: Lease, *, now: datetime, is_slow: bool | None = None
+) -> Job | None:
+    """Leases the most urgent job that is due, or whose lease has lapsed; ``None`` when there is none.
+
+    ``is_slow``: only one that is put back as such, or only one that is not.
+    """
     due = or_(and_(J.c.state == "queued", J.c.due <= now), and_(J.c.state == "running", J.c.lease_until < now))
     choice = (
         select(J.c.key)
-        .where(J.c.kind.in_(kinds), or_(J.c.host.is_(None), J.c.host == host), due)
+        .where(J.c.kind.in_(kinds), or_(J.c.host.is_(None), J.c.host == lease.host), due)
         .order_by(J.c.priority, J.c.due)
         .limit(1)
     )
+    if is_slow is not None:
+        choice = choice.where((J.c.priority >= SLOW_PRIORITY) if is_slow else (J.c.priority < SLOW_PRIORITY))
     if c.dialect.name == "postgresql":
         choice = choice.with_for_update(skip_locked=True)
     row = c.execute(
         update(J)
         .where(J.c.key == choice.scalar_subquery())
-        .values(state="running", owner=owner, token=token, lease_until=now + LEASE, tries=J.c.tries + 1)
+        .values(state="running", owner=lease.owner, token=lease.token, lease_until=now + LEASE, tries=J.c.tries + 1)
         .returning(J.c.key, J.c.kind, J.c.tries, J.c.data)
     ).first()
-    return None if row is None else Job(row.key, row.kind, token, row.tries, json.loads(row.data))
+    return None if row is None else Job(row.key, row.kind, lease.token, row.tries, json.loads(row.data))
 
 
 def _held(job: Job) -> ColumnElement[bool]:
@@ -122,9 +144,14 @@ def retry(c: Connection, job: Job, *, now: datetime, after: timedelta, error: st
     )
 
 
-def put_back(c: Connection, job: Job, *, now: datetime, after: timedelta) -> None:
-    """Puts a job that waits for another one back into the queue, with its data, fenced: that was no try of it."""
-    values = {"state": "queued", "due": now + after, "tries": J.c.tries - 1, "lease_until": None, "owner": None}
+def put_back(c: Connection, job: Job, *, now: datetime, after: timedelta, is_slow: bool = False) -> None:
+    """Puts a job that waits back into the queue, with its data, fenced: that was no try of it.
+
+    ``is_slow``: from now on it is among those that are, until it ends.
+    """
+    values: dict[str, Any] = {"state": "queued", "due": now + after, "tries": J.c.tries - 1, "lease_until": None, "owner": None}
+    if is_slow:
+        values["priority"] = SLOW_PRIORITY
     c.execute(update(J).where(_held(job)).values(data=json.dumps(job.data), **values))
 
 

@@ -176,7 +176,7 @@ def give_up(context: JobContext, why: str) -> None:
             drop_unused_roots(services, c)
         if event is Event.TERMINATE_ASKED:
             data, key = {"instance_id": instance.id}, f"{instance.id}:terminate"
-            jobs.enqueue(c, "terminate", key, data=data, now=services.now(), host=services.host)
+            jobs.enqueue(c, jobs.NewJob("terminate", key, data, services.host), now=services.now())
     services.wake()
     _forget_gone(services, facts)
 

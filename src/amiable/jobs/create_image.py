@@ -68,7 +68,7 @@ def _shut_down_and_take(context: JobContext) -> None:
         handed = {**context.data, "moment": moment.as_data(), "next": {}, "is_clean": is_off}
         context.save(c, handed, progress_percent=50)
         key = f"{context.data['items'][0][1]}:{take_snapshots.KIND}"
-        jobs.enqueue(c, take_snapshots.KIND, key, data=handed, now=now, host=services.host)
+        jobs.enqueue(c, jobs.NewJob(take_snapshots.KIND, key, handed, services.host), now=now)
         if moment.is_running:
             instances.set_rebooted(c, instance_id, now)
     services.wake()

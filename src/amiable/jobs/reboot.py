@@ -62,7 +62,7 @@ def _start_anew(context: JobContext, instance_id: str) -> None:
         ending = lifecycle.when_reset_without_tpm(services.now())
         instances.set_state(c, instance_id, ending.event, now=services.now(), reason=ending.reason)
         data, key = {"instance_id": instance_id}, f"{instance_id}:{ending.job}"
-        jobs.enqueue(c, ending.job, key, data=data, now=services.now(), host=services.host)
+        jobs.enqueue(c, jobs.NewJob(ending.job, key, data, services.host), now=services.now())
     services.wake()
 
 

@@ -79,7 +79,7 @@ def _ask_to_stop(context: JobContext, task: RootReplacement) -> bool:
         root_replacements.set_state(c, task.id, ReplacementState.IN_PROGRESS, now=services.now())
         instances.set_state(c, task.instance_id, Event.STOP_ASKED, now=services.now(), reason=WHY)
         data = {"instance_id": task.instance_id}
-        jobs.enqueue(c, "stop", f"{task.instance_id}:stop", data=data, now=services.now(), host=services.host)
+        jobs.enqueue(c, jobs.NewJob("stop", f"{task.instance_id}:stop", data, services.host), now=services.now())
     services.wake()
     return True
 
@@ -124,7 +124,7 @@ def _ask_to_start(context: JobContext, task: RootReplacement, stage: str) -> Non
         if _get(c, task).state is State.STOPPED:
             instances.set_state(c, task.instance_id, Event.START_ASKED, now=services.now())
             data = {"instance_id": task.instance_id}
-            jobs.enqueue(c, "boot", f"{task.instance_id}:boot", data=data, now=services.now(), host=services.host)
+            jobs.enqueue(c, jobs.NewJob("boot", f"{task.instance_id}:boot", data, services.host), now=services.now())
     services.wake()
 
 

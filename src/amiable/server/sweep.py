@@ -25,7 +25,7 @@ AWAIT_THE_END: Final = ("stop", "terminate", "reboot")
 def enqueue(services: Services, c: Connection, instance: Instance, kind: str) -> bool:
     """Asks for a job of the instance; False where it is live already."""
     data = {"instance_id": instance.id}
-    return jobs.enqueue(c, kind, f"{instance.id}:{kind}", data=data, now=services.now(), host=services.host)
+    return jobs.enqueue(c, jobs.NewJob(kind, f"{instance.id}:{kind}", data, services.host), now=services.now())
 
 
 def hasten(services: Services, instance_id: str) -> None:

@@ -28,7 +28,7 @@ def enqueue(c: Connection, services: Services, volume: Volume, kind: str, **fact
     key = f"{volume.id}:{kind}" + (":force" if facts.get("force") else "")
     data = {"volume_id": volume.id, **facts}
     host = services.host if instance is None else instance.host
-    return jobs.enqueue(c, kind, key, data=data, now=services.now(), host=host)
+    return jobs.enqueue(c, jobs.NewJob(kind, key, data, host), now=services.now())
 
 
 def enqueue_moving(c: Connection, services: Services, *, instance_id: str | None = None) -> list[str]:

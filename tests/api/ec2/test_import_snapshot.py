@@ -225,7 +225,7 @@ def test_a_job_that_is_given_up_leaves_no_snapshot(services: Services, principal
     put(services, principal, bucket, "disk.raw", a_disk(2))
     started = import_snapshot(services, principal, request(bucket))
     with services.database.write() as c:
-        job = jobs.pick(c, kinds=["import-snapshot"], owner="t:1", host="t", token="t", now=services.now())
+        job = jobs.pick(c, ["import-snapshot"], jobs.Lease("t:1", "t", "t"), now=services.now())
     assert job is not None
     JOBS["import-snapshot"].give_up(JobContext(services, job), "the disk burned")
     ended = detail(services, principal, started.import_task_id)

@@ -83,7 +83,7 @@ def bundle_instance(
         task = _task(services, principal, instance, target)
         bundle_tasks.insert_task(c, task)
         data = {"task_id": task.id, "policy": target.policy, "access_key_id": target.owner.access_key_id}
-        jobs.enqueue(c, JOB, _job_key(task), data=data, now=services.now(), host=instance.host)
+        jobs.enqueue(c, jobs.NewJob(JOB, _job_key(task), data, instance.host), now=services.now())
     services.wake()
     return ec2.BundleInstanceResult(bundle_task=_view(task))
 

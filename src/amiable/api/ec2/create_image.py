@@ -70,7 +70,7 @@ def create_image(services: Services, principal: Principal, request: ec2.CreateIm
         about = {"image_id": image.id, "region": image.region, "is_clean": not request.no_reboot}
         if is_rebooted:
             data = {"instance_id": instance.id, "items": [[volume.id, made.id] for volume, made in pairs], **about}
-            jobs.enqueue(c, JOB, f"{instance.id}:reboot", data=data, now=services.now(), host=instance.host)
+            jobs.enqueue(c, jobs.NewJob(JOB, f"{instance.id}:reboot", data, instance.host), now=services.now())
         else:
             enqueue(services, c, pairs, instance=instance, **about)
     services.wake()

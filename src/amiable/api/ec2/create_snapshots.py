@@ -199,7 +199,7 @@ def enqueue(
     items = [[volume.id, made.id] for volume, made in pairs]
     host = services.host if instance is None else instance.host
     key = f"{pairs[0][1].id}:{JOB}"
-    jobs.enqueue(c, JOB, key, data={"items": items, **data}, now=services.now(), host=host)
+    jobs.enqueue(c, jobs.NewJob(JOB, key, {"items": items, **data}, host), now=services.now())
 
 
 def _info(made: Snapshot, tags: Mapping[str, str]) -> ec2.SnapshotInfo:

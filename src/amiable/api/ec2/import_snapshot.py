@@ -106,7 +106,7 @@ def _start(
             import_tasks.insert_task(c, task)
             scope = {"account_id": task.account_id, "region": task.region, "resource_id": task.id}
             tag_rows.put(c, **scope, resource_type=TAG_TYPE, tags=tags)
-            jobs.enqueue(c, JOB, f"{task.id}:{JOB}", data={"task_id": task.id}, now=services.now())
+            jobs.enqueue(c, jobs.NewJob(JOB, f"{task.id}:{JOB}", {"task_id": task.id}), now=services.now())
             once.remember(c, [task.id])
     services.wake()
     return ec2.ImportSnapshotResult(

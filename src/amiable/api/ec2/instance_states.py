@@ -166,11 +166,8 @@ def _check(named: Sequence[Instance], event: Event) -> None:
 def _enqueue(c: Connection, services: Services, instance: Instance, kind: str, verb: str, **facts: Any) -> None:
     jobs.enqueue(
         c,
-        kind,
-        f"{instance.id}:{verb}",
-        data={"instance_id": instance.id, **facts},
+        jobs.NewJob(kind, f"{instance.id}:{verb}", {"instance_id": instance.id, **facts}, instance.host),
         now=services.now(),
-        host=instance.host,
     )
 
 

@@ -303,7 +303,9 @@ def _insert(
             product_codes.put_codes(c, volume.id, _volume_codes(c, plan.image, disk))
             tagged = {} if disk.is_instance_store else born.get("volume", {})
             tags.put(c, **owner, resource_id=volume.id, resource_type="volume", tags=tagged)
-        jobs.enqueue(c, "boot", f"{instance.id}:boot", data={"instance_id": instance.id}, now=now, host=services.host)
+        jobs.enqueue(
+            c, jobs.NewJob("boot", f"{instance.id}:boot", {"instance_id": instance.id}, services.host), now=now
+        )
 
 
 def _volume_codes(c: Connection, image: Image, disk: PlannedDisk) -> tuple[ProductCode, ...]:

@@ -276,7 +276,7 @@ def _from_manifest(
         data = {"image_id": image.id, "account_id": image.account_id, "region": image.region}
         if sidecar is not None:
             data["assurance"] = sidecar.digest.hex()
-        jobs.enqueue(c, JOB, f"{image.id}:{JOB}", data=data, now=services.now())
+        jobs.enqueue(c, jobs.NewJob(JOB, f"{image.id}:{JOB}", data), now=services.now())
     services.wake()
     return ec2.RegisterImageResult(image_id=image.id)
 

@@ -80,7 +80,7 @@ def create_replace_root_volume_task(
             tags=tags,
         )
         once.remember(c, [task.id])
-        jobs.enqueue(c, JOB, f"{task.id}:{JOB}", data={"task_id": task.id}, now=services.now(), host=instance.host)
+        jobs.enqueue(c, jobs.NewJob(JOB, f"{task.id}:{JOB}", {"task_id": task.id}, instance.host), now=services.now())
     services.wake()
     return ec2.CreateReplaceRootVolumeTaskResult(replace_root_volume_task=_view(task, tags))
 

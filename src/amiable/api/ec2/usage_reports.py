@@ -97,7 +97,7 @@ def _insert(services: Services, c: Connection, report: UsageReport) -> None:
         resource_type=RESOURCE_TYPE,
         tags=report.tags,
     )
-    jobs.enqueue(c, RESOURCE_TYPE, report.id, data={"report_id": report.id}, now=services.now())
+    jobs.enqueue(c, jobs.NewJob(RESOURCE_TYPE, report.id, {"report_id": report.id}), now=services.now())
 
 
 def _types(named: Sequence[ec2.ImageUsageResourceTypeRequest]) -> tuple[ReportType, ...]:
