@@ -19,10 +19,9 @@ from amiable.jobs.xen_boot import XenParts, place_xen_parts, xen_parts
 from amiable.model.errors import IncorrectInstanceState
 from amiable.model.hardware import Hardware
 from amiable.model.instance import State
-from amiable.model.instance_type import type_of
 from amiable.model.volume import Volume
 from amiable.rules import lifecycle
-from amiable.rules.hardware import disk_of, hardware_of, starts_by_uefi
+from amiable.rules.hardware import Surroundings, disk_of, hardware_of, starts_by_uefi
 from amiable.rules.lifecycle import Event
 from amiable.rules.volume import root_of
 from amiable.rules.volume_type import limits_of
@@ -127,16 +126,9 @@ def _hardware(services: Services, directory: Directory, facts: Facts, xen: XenPa
             uefi_data = images.uefi_data_of(c, instance.image_id)
         firmware.make_variables(directory, uefi_data)
         is_secure = firmware.is_secure(directory)
-    return hardware_of(
-        instance,
-        facts.volumes,
-        type_of(instance.instance_type),
-        subnet=facts.subnet,
-        accelerator=choose_accelerator(services.data, settings).kind,
-        network=choose_network(settings).kind,
-        xen=None if xen is None else xen.boot,
-        is_secure=is_secure,
-    )
+    accelerator, network = choose_accelerator(services.data, settings).kind, choose_network(settings).kind
+    around = Surroundings(facts.subnet, accelerator, network)
+    return hardware_of(instance, facts.volumes, around, xen=None if xen is None else xen.boot, is_secure=is_secure)
 
 
 def _prepare(services: Services, directory: Directory, facts: Facts, hardware: Hardware) -> None:

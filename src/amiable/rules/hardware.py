@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from amiable.model.hardware import (
@@ -17,7 +18,7 @@ from amiable.model.hardware import (
     XenBoot,
 )
 from amiable.model.instance import Instance
-from amiable.model.instance_type import InstanceType
+from amiable.model.instance_type import type_of
 from amiable.model.volume import Volume
 from amiable.rules.hardware_profile import DIRECT, PARAVIRTUAL
 from amiable.rules.link import link_of
@@ -30,22 +31,28 @@ UEFI_VARIABLES: Final = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 """Firmware of Debian's package ovmf; the variables are a template that each instance gets a copy of."""
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a machine starts in: its subnet, as CIDR, and what runs and connects guests on this host."""
+
+    subnet: str
+    accelerator: AcceleratorKind
+    network: NetworkKind
+
+
 def hardware_of(
     instance: Instance,
     volumes: Sequence[Volume],
-    type_: InstanceType,
+    around: Surroundings,
     *,
-    subnet: str,
-    accelerator: AcceleratorKind,
-    network: NetworkKind,
     xen: XenBoot | None = None,
     is_secure: bool = False,
 ) -> Hardware:
-    """The machine of one boot; ``subnet`` is the subnet's CIDR, ``xen`` what the profile ``xen-pv`` needs.
+    """The machine of one boot; ``xen`` is what the profile ``xen-pv`` needs.
 
     ``is_secure`` says that a platform key is in the instance's UEFI variables.
     """
-    profile = Profile(instance.hardware_profile)
+    profile, type_ = Profile(instance.hardware_profile), type_of(instance.instance_type)
     is_direct = profile in DIRECT
     assert not is_direct or instance.kernel_id is not None
     assert (xen is not None) == (profile is Profile.XEN_PV)
@@ -54,18 +61,18 @@ def hardware_of(
         instance_id=instance.id,
         instance_type=instance.instance_type,
         uuid=uuid_of(instance.id),
-        accelerator=accelerator,
+        accelerator=around.accelerator,
         vcpus=type_.vcpus,
         memory_mib=type_.memory_mib,
         profile=profile,
         disks=tuple(disk_of(volume) for volume in in_guest_order(volumes, instance.root_device_name)),
-        interface=Interface(instance.mac, instance.private_ip, subnet),
+        interface=Interface(instance.mac, instance.private_ip, around.subnet),
         direct=DirectBoot(direct_append(profile), instance.ramdisk_id is not None) if is_direct else None,
         xen=xen,
         uefi=uefi,
         tpm=Tpm() if uefi is not None and instance.tpm_support is not None else None,
-        network=network,
-        link=link_of(instance, subnet) if network is NetworkKind.ROUTED else None,
+        network=around.network,
+        link=link_of(instance, around.subnet) if around.network is NetworkKind.ROUTED else None,
     )
 
 

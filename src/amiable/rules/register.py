@@ -77,6 +77,19 @@ class RequestedDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedHardware:
+    """What a request says about the machine that its image wants."""
+
+    architecture: str | None
+    virtualization_type: str | None
+    boot_mode: str | None
+    tpm_support: str | None
+    imds_support: str | None
+    sriov_net_support: str | None
+    ena_support: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Hardware:
     """What an image says about the machine that it wants."""
 
@@ -95,40 +108,33 @@ def check_name(name: str) -> None:
         raise InvalidAMINameMalformed()
 
 
-def plan_hardware(
-    *,
-    architecture: str | None,
-    virtualization_type: str | None,
-    boot_mode: str | None,
-    tpm_support: str | None,
-    imds_support: str | None,
-    sriov_net_support: str | None,
-    ena_support: bool | None,
-) -> Hardware:
+def plan_hardware(asked: RequestedHardware) -> Hardware:
     """The machine that the request describes, EC2's old defaults filled in."""
     hardware = Hardware(
-        architecture or DEFAULT_ARCHITECTURE,
-        virtualization_type or DEFAULT_VIRTUALIZATION,
-        boot_mode,
-        tpm_support,
-        imds_support,
-        sriov_net_support,
-        bool(ena_support),
+        asked.architecture or DEFAULT_ARCHITECTURE,
+        asked.virtualization_type or DEFAULT_VIRTUALIZATION,
+        asked.boot_mode,
+        asked.tpm_support,
+        asked.imds_support,
+        asked.sriov_net_support,
+        bool(asked.ena_support),
     )
     _one_of("Architecture", hardware.architecture, ARCHITECTURES)
     _one_of("VirtualizationType", hardware.virtualization_type, VIRTUALIZATION_TYPES)
-    _one_of("BootMode", boot_mode, BOOT_MODES)
-    _one_of("TpmSupport", tpm_support, ("v2.0",))
-    _one_of("ImdsSupport", imds_support, ("v2.0",))
-    _one_of("SriovNetSupport", sriov_net_support, ("simple",))
-    if tpm_support is not None and boot_mode != "uefi":
+    _one_of("BootMode", hardware.boot_mode, BOOT_MODES)
+    _one_of("TpmSupport", hardware.tpm_support, ("v2.0",))
+    _one_of("ImdsSupport", hardware.imds_support, ("v2.0",))
+    _one_of("SriovNetSupport", hardware.sriov_net_support, ("simple",))
+    if hardware.tpm_support is not None and hardware.boot_mode != "uefi":
         raise InvalidParameterCombination("TpmSupport v2.0 needs BootMode uefi.")
     if hardware.virtualization_type == "paravirtual":
-        for given, name in ((ena_support, "EnaSupport"), (sriov_net_support, "SriovNetSupport")):
+        for given, name in ((hardware.ena_support, "EnaSupport"), (hardware.sriov_net_support, "SriovNetSupport")):
             if given:
                 raise InvalidParameterCombination(f"{name} is for hvm images; this one is paravirtual.")
-        if boot_mode in ("uefi", "uefi-preferred"):
-            raise InvalidParameterCombination(f"BootMode {boot_mode} is for hvm images; this one is paravirtual.")
+        if hardware.boot_mode in ("uefi", "uefi-preferred"):
+            raise InvalidParameterCombination(
+                f"BootMode {hardware.boot_mode} is for hvm images; this one is paravirtual."
+            )
     return hardware
 
 

@@ -41,7 +41,7 @@ from amiable.rules import permission, register
 from amiable.rules.attributes import check_description
 from amiable.rules.kernel_choice import check_no_ramdisk
 from amiable.rules.quota import check_image_quota
-from amiable.rules.register import Hardware, RequestedDevice, RequestedVolume
+from amiable.rules.register import Hardware, RequestedDevice, RequestedHardware, RequestedVolume
 from amiable.rules.uefi_data import check_uefi_data
 from amiable.services import Services
 from amiable.services.assurance import read_sidecar
@@ -133,7 +133,7 @@ def _inherited_codes(
 
 
 def _hardware(request: ec2.RegisterImageRequest, architecture: str | None) -> Hardware:
-    return register.plan_hardware(
+    asked = RequestedHardware(
         architecture=architecture,
         virtualization_type=request.virtualization_type,
         boot_mode=request.boot_mode,
@@ -142,6 +142,7 @@ def _hardware(request: ec2.RegisterImageRequest, architecture: str | None) -> Ha
         sriov_net_support=request.sriov_net_support,
         ena_support=request.ena_support,
     )
+    return register.plan_hardware(asked)
 
 
 def requested_device(mapping: ec2.BlockDeviceMapping) -> RequestedDevice:
