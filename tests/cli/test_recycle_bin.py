@@ -47,6 +47,6 @@ def test_what_is_kept_is_listed_with_its_rules_and_a_plan_that_warns(server: Ser
     (planned,), talk = said("plan")
     assert planned["State"] == "binned" and f"{snapshot} leaves the bin at " in talk
     told = amiable(server, "recycle-bin", "list", account=account)
-    assert f"to bring it back: aws ec2 restore-snapshot-from-recycle-bin --snapshot-id {snapshot}" in told.stderr
+    assert f"to bring it back: amiable recycle-bin restore {snapshot}" in told.stderr
     ec2.restore_snapshot_from_recycle_bin(SnapshotId=snapshot)
     assert said("plan")[1] == ""

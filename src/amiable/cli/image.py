@@ -8,6 +8,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
+from amiable.cli.chosen import Yes, each_once, end_unless_meant
 from amiable.cli.client import call, client, rehearse, the_image
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.cli.readable import first_ones
@@ -82,7 +83,7 @@ def register(ec2: Any, request: dict[str, Any], snapshot: str) -> str:
     try:
         return str(ec2.register_image(**request, BlockDeviceMappings=[root])["ImageId"])
     except BaseException:  # Ctrl-C too: no snapshot stays that the user did not ask for
-        delete_after_failure(ec2, snapshot, f"stays; to delete it: aws ec2 delete-snapshot --snapshot-id {snapshot}")
+        delete_after_failure(ec2, snapshot, f"stays; to delete it: amiable snapshot delete {snapshot} --yes")
         raise
 
 
@@ -215,27 +216,34 @@ def public_access(
 
 @app.command
 def deregister(
-    image: ImageId,
-    /,
-    *,
-    yes: Annotated[bool, Parameter(help="Really; without it nothing is done.", negative=())] = False,
-    keep_snapshots: Annotated[bool, Parameter(help="Leave its snapshots.", negative=())] = False,
+    *image: ImageId,
+    yes: Yes = False,
+    keep_snapshots: Annotated[bool, Parameter(help="Leave their snapshots.", negative=())] = False,
 ) -> None:
-    """Deregisters the image and deletes its snapshots; running instances go on."""
-    ec2 = client("ec2")
-    found = the_image(ec2, image)
-    snapshots = [
-        m["Ebs"]["SnapshotId"] for m in found.get("BlockDeviceMappings", []) if m.get("Ebs", {}).get("SnapshotId")
-    ]
-    if not yes:
-        doomed = "" if keep_snapshots or not snapshots else f" and delete {', '.join(snapshots)}"
-        rehearse(ec2.deregister_image, ImageId=image)
-        say(f"would deregister {image} ({found['Name']}){doomed}\n\nhint: add --yes to do it")
-        raise SystemExit(1)
-    ec2.deregister_image(ImageId=image)
-    print(image)
-    for snapshot in snapshots if not keep_snapshots else []:
+    """Deregisters images and deletes their snapshots; nothing is done where one may not be.  Running instances go on."""
+    wanted, ec2 = each_once(image, "image"), client("ec2")
+    found = [the_image(ec2, each) for each in wanted]
+    for each in wanted:
+        rehearse(ec2.deregister_image, ImageId=each)
+    snapshots = {each["ImageId"]: [] if keep_snapshots else snapshots_of(each) for each in found}
+    end_unless_meant(yes, [f"deregister {told(each, snapshots[each['ImageId']])}" for each in found])
+    for each in wanted:
+        ec2.deregister_image(ImageId=each)
+        print(each)
+    for snapshot in dict.fromkeys(one for each in snapshots.values() for one in each):
         delete_if_unused(ec2, snapshot)
+
+
+def snapshots_of(image: dict[str, Any]) -> list[str]:
+    """The snapshots in the image's mapping."""
+    volumes = [mapping.get("Ebs", {}) for mapping in image.get("BlockDeviceMappings", [])]
+    return [volume["SnapshotId"] for volume in volumes if volume.get("SnapshotId")]
+
+
+def told(image: dict[str, Any], snapshots: list[str]) -> str:
+    """The image as a person knows it again, and what goes with it."""
+    doomed = f" and delete {', '.join(snapshots)}" if snapshots else ""
+    return f"{image['ImageId']} ({image['Name']}){doomed}"
 
 
 def delete_if_unused(ec2: Any, snapshot: str) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import cyclopts
 from cyclopts import Parameter
 
+from amiable.cli.chosen import Yes, each_once, end_unless_meant
 from amiable.cli.client import call, client, rehearse, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model import ids
@@ -227,50 +228,50 @@ def tunnel(instance: str, port: int, /) -> None:
 
 @app.command
 def stop(
-    instance: InstanceId,
-    /,
-    *,
+    *instance: InstanceId,
     force: Annotated[bool, Parameter(help="Cut the power.", negative=())] = False,
     wait: Wait = False,
 ) -> None:
-    """Presses the power button; the root volume stays."""
-    ec2 = client("ec2")
-    changes = ec2.stop_instances(InstanceIds=[instance], Force=force)["StoppingInstances"]
+    """Presses the power button of instances, of all or of none; root volumes stay."""
+    wanted, ec2 = each_once(instance, "instance"), client("ec2")
+    changes = ec2.stop_instances(InstanceIds=wanted, Force=force)["StoppingInstances"]
     finish(ec2, changes, "stopped" if wait else None)
 
 
 @app.command
-def start(instance: InstanceId, /, *, wait: Wait = False) -> None:
-    """Starts a stopped instance."""
-    ec2 = client("ec2")
-    changes = ec2.start_instances(InstanceIds=[instance])["StartingInstances"]
+def start(*instance: InstanceId, wait: Wait = False) -> None:
+    """Starts stopped instances, all or none."""
+    wanted, ec2 = each_once(instance, "instance"), client("ec2")
+    changes = ec2.start_instances(InstanceIds=wanted)["StartingInstances"]
     finish(ec2, changes, "running" if wait else None)
 
 
 @app.command
-def reboot(instance: InstanceId, /) -> None:
-    """Reboots a running instance: its address, volumes and local disks stay."""
-    client("ec2").reboot_instances(InstanceIds=[instance])
-    say(f"{instance} is rebooting\n\nnext: amiable instance timeline {instance}")
+def reboot(*instance: InstanceId) -> None:
+    """Reboots running instances, all or none: addresses, volumes and local disks stay."""
+    wanted = each_once(instance, "instance")
+    client("ec2").reboot_instances(InstanceIds=wanted)
+    for each in wanted:
+        say(f"{each} is rebooting")
+    say(f"\nnext: amiable instance timeline {wanted[0]}")
 
 
 @app.command
-def terminate(
-    instance: InstanceId,
-    /,
-    *,
-    yes: Annotated[bool, Parameter(help="Really; without it nothing is done.", negative=())] = False,
-    wait: Wait = False,
-) -> None:
-    """Ends an instance for good; volumes marked delete-on-termination go with it."""
-    ec2 = client("ec2")
-    if not yes:
-        row = flat(describe(ec2, instance))
-        rehearse(ec2.terminate_instances, InstanceIds=[instance])
-        say(f"would terminate {instance} ({row['State']}, {row['ImageId']})\n\nhint: add --yes to do it")
-        raise SystemExit(1)
-    changes = ec2.terminate_instances(InstanceIds=[instance])["TerminatingInstances"]
+def terminate(*instance: InstanceId, yes: Yes = False, wait: Wait = False) -> None:
+    """Ends instances for good, all or none; volumes marked delete-on-termination go with them."""
+    wanted, ec2 = each_once(instance, "instance"), client("ec2")
+    rehearse(
+        ec2.terminate_instances, InstanceIds=wanted
+    )  # the call itself ends those of other zones than a protected one
+    end_unless_meant(yes, [f"terminate {told(each)}" for each in ([] if yes else describe_all(ec2, wanted))])
+    changes = ec2.terminate_instances(InstanceIds=wanted)["TerminatingInstances"]
     finish(ec2, changes, "terminated" if wait else None)
+
+
+def told(instance: dict[str, Any]) -> str:
+    """The instance as a person knows it again: id, state, image."""
+    row = flat(instance)
+    return f"{row['InstanceId']} ({row['State']}, {row['ImageId']})"
 
 
 def finish(ec2: Any, changes: list[dict[str, Any]], state: str | None) -> None:
@@ -289,8 +290,14 @@ def reached(ec2: Any, instance: str, state: str) -> Callable[[], bool | None]:
 
 def describe(ec2: Any, instance: str) -> dict[str, Any]:
     """One instance as the API tells it."""
-    found: dict[str, Any] = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
-    return found
+    return describe_all(ec2, [instance])[0]
+
+
+def describe_all(ec2: Any, wanted: list[str]) -> list[dict[str, Any]]:
+    """The instances as the API tells them, in the order of their ids."""
+    reservations = ec2.describe_instances(InstanceIds=wanted)["Reservations"]
+    found = {each["InstanceId"]: each for reservation in reservations for each in reservation["Instances"]}
+    return [found[instance] for instance in wanted]
 
 
 def flat(instance: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
 from amiable.cli.bundle.options import Cert, Key, WaiveSignature
-from amiable.cli.client import call, client
+from amiable.cli.chosen import Yes, each_once, end_unless_meant
+from amiable.cli.client import call, client, rehearse, the_image
 from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 
 app = cyclopts.App(
-    name="kernel", help="Kernels and ramdisks for paravirtual images: add, list, approve; PV-GRUB and Xen."
+    name="kernel", help="Kernels and ramdisks for paravirtual images: add, list, approve, deregister; PV-GRUB and Xen."
 )
 
 app.command(
@@ -150,12 +151,23 @@ def disapprove(*image: Ids, output: Output = "table") -> None:
 
 def set_approved(images: tuple[str, ...], is_approved: bool, output: Output) -> None:
     """Sets or takes the mark of each; the first refusal ends it, and what was done until then is shown."""
-    if not images:
-        raise LocalRefusal("which kernel?", hint="amiable kernel list shows their ids", exit_code=2)
     rows: list[dict[str, Any]] = []
     try:
-        for each in images:
+        for each in each_once(images, "kernel"):
             rows.append(call("PUT", f"/kernels/{each}/approval", {"Approved": is_approved}))
     finally:
         if rows:
             show_rows(rows, COLUMNS, output, identifier="ImageId")
+
+
+@app.command
+def deregister(*image: Ids, yes: Yes = False) -> None:
+    """Deregisters kernels or ramdisks; nothing is done where one may not be.  Prints their ids."""
+    wanted, ec2 = each_once(image, "kernel"), client("ec2")
+    for each in wanted:
+        rehearse(ec2.deregister_image, ImageId=each)
+    found = [] if yes else [the_image(ec2, each) for each in wanted]
+    end_unless_meant(yes, [f"deregister {each['ImageId']} ({each['Name']})" for each in found])
+    for each in wanted:
+        ec2.deregister_image(ImageId=each)
+        print(each)

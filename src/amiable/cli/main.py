@@ -45,13 +45,14 @@ app.command("amiable.cli.bundle:app", name="bundle", help="Classic bundles: crea
 app.command(
     "amiable.cli.kernel:app",
     name="kernel",
-    help="Kernels and ramdisks for paravirtual images: add, list, approve; PV-GRUB and Xen.",
+    help="Kernels and ramdisks for paravirtual images: add, list, approve, deregister; PV-GRUB and Xen.",
 )
 app.command(
     "amiable.cli.channel:app",
     name="channel",
     help="Channels: create, promote, rollback, list, show, history, share, delete.",
 )
+app.command("amiable.cli.key_pair:app", name="key-pair", help="Key pairs: create, import, list, delete.")
 app.command("amiable.cli.launch:launch", name="launch", help="Launch instances of an image.")
 app.command(
     "amiable.cli.instance:app", name="instance", help="Instances: list, show, console, ssh, stop, start, reboot, …"
@@ -61,14 +62,16 @@ app.command(
     name="instance-identity",
     help="What instances' identity documents are verified by.",
 )
-app.command("amiable.cli.volume:app", name="volume", help="Volumes: list, create, attach, detach, resize, delete.")
-app.command("amiable.cli.snapshot:app", name="snapshot", help="Snapshots of volumes: create, list.")
+app.command(
+    "amiable.cli.volume:app", name="volume", help="Volumes: list, show, create, attach, detach, resize, delete."
+)
+app.command("amiable.cli.snapshot:app", name="snapshot", help="Snapshots of volumes: create, list, show, delete.")
 app.command("amiable.cli.proxy:proxy", name="proxy", help="SOCKS5 proxy on loopback into the instances.")
 app.command("amiable.cli.product:app", name="product", help="Paid images: offer, attach, subscribe, statements.")
 app.command(
     "amiable.cli.recycle_bin:app",
     name="recycle-bin",
-    help="The Recycle Bin: what is in it, its rules, a plan with warnings.",
+    help="The Recycle Bin: what is in it, restoring it, its rules, a plan with warnings.",
 )
 app.command("amiable.cli.account:app", name="account", help="Accounts (administrator): create, list, partner, alias.")
 app.command(

@@ -1,11 +1,16 @@
 """``amiable recycle-bin``: what deleted images and snapshots are kept, by which rules, and whether the rules fit together.
 
-Rules are made with ``aws rbin create-rule``, and what is kept comes back with ``aws ec2 restore-…-from-recycle-bin``.
+Rules are made with ``aws rbin create-rule``.
 """
 
-import cyclopts
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
-from amiable.cli.client import call
+import cyclopts
+from cyclopts import Parameter
+
+from amiable.cli.chosen import each_once
+from amiable.cli.client import call, client, rehearse
 from amiable.cli.output import Output, say, show_rows
 
 CONTENTS = {"id": "ResourceId", "type": "ResourceType", "name": "Name", "entered": "EnteredAt", "leaves": "ExitAt"}
@@ -27,7 +32,9 @@ PLAN = {
     "leaves": "ExitAt",
 }
 
-app = cyclopts.App(name="recycle-bin", help="The Recycle Bin: what is in it, its rules, and a plan with warnings.")
+app = cyclopts.App(
+    name="recycle-bin", help="The Recycle Bin: what is in it, restoring it, its rules, and a plan with warnings."
+)
 
 
 @app.command(name="list")
@@ -36,8 +43,25 @@ def list_(*, output: Output = "table") -> None:
     rows = call("GET", "/recycle-bin")["Contents"]
     show_rows(rows, CONTENTS, output, identifier="ResourceId")
     if rows and output == "table":
-        noun = rows[-1]["ResourceType"]
-        say(f"\nto bring it back: aws ec2 restore-{noun}-from-recycle-bin --{noun}-id {rows[-1]['ResourceId']}")
+        say(f"\nto bring it back: amiable recycle-bin restore {rows[-1]['ResourceId']}")
+
+
+@app.command
+def restore(*resource: Annotated[str, Parameter(help="Image or snapshot id (ami-…, snap-…).")]) -> None:
+    """Brings images and snapshots back, snapshots first: an image needs its own.  Prints their ids as they come back."""
+    wanted, ec2 = each_once(resource, "image or snapshot", noun="recycle-bin"), client("ec2")
+    snapshots = [each for each in wanted if each.startswith("snap-")]
+    _restore(ec2.restore_snapshot_from_recycle_bin, "SnapshotId", snapshots)
+    _restore(ec2.restore_image_from_recycle_bin, "ImageId", [each for each in wanted if each not in snapshots])
+
+
+def _restore(operation: Callable[..., Any], parameter: str, wanted: Sequence[str]) -> None:
+    """Restores all of one kind; none where one cannot be."""
+    for each in wanted:
+        rehearse(operation, **{parameter: each})
+    for each in wanted:
+        operation(**{parameter: each})
+        print(each)
 
 
 @app.command

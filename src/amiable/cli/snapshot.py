@@ -5,13 +5,16 @@ from typing import Annotated, Any, Final
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.client import client, wait_for
+from amiable.cli.chosen import Yes, each_once, end_unless_meant
+from amiable.cli.client import client, rehearse, wait_for
 from amiable.cli.output import Output, show_one, show_rows
 from amiable.model.errors import LocalRefusal
 
 WAIT_SECONDS_MAX: Final = 4 * 3600.0
 
-app = cyclopts.App(name="snapshot", help="Snapshots of volumes: create, list.")
+SnapshotId = Annotated[str, Parameter(help="Snapshot id (snap-…).")]
+
+app = cyclopts.App(name="snapshot", help="Snapshots of volumes: create, list, show, delete.")
 
 
 @app.command
@@ -51,3 +54,31 @@ def list_(*, output: Output = "table") -> None:
     columns = {"snapshot": "SnapshotId", "volume": "VolumeId", "GiB": "VolumeSize", "state": "State"}
     columns |= {"progress": "Progress", "started": "StartTime", "description": "Description"}
     show_rows(sorted(rows, key=lambda row: row["StartTime"]), columns, output, identifier="SnapshotId")
+
+
+@app.command
+def show(snapshot: SnapshotId, /, *, output: Output = "table") -> None:
+    """Shows one snapshot and, to its owner, who may make volumes of it."""
+    ec2 = client("ec2")
+    row = dict(ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"][0])
+    if row["OwnerId"] == client("sts").get_caller_identity()["Account"]:
+        granted = ec2.describe_snapshot_attribute(SnapshotId=snapshot, Attribute="createVolumePermission")
+        row["CreateVolumePermissions"] = granted["CreateVolumePermissions"]
+    show_one(row, output, identifier="SnapshotId")
+
+
+@app.command
+def delete(*snapshot: SnapshotId, yes: Yes = False) -> None:
+    """Deletes snapshots; nothing is done where one may not be deleted.  Prints their ids.
+
+    Where a retention rule keeps them they wait in the Recycle Bin (amiable recycle-bin list).
+    """
+    wanted, ec2 = each_once(snapshot, "snapshot"), client("ec2")
+    for each in wanted:
+        rehearse(ec2.delete_snapshot, SnapshotId=each)
+    rows = [] if yes else ec2.describe_snapshots(SnapshotIds=wanted)["Snapshots"]
+    found = {row["SnapshotId"]: f"delete {row['SnapshotId']} ({row['VolumeSize']} GiB, {row['State']})" for row in rows}
+    end_unless_meant(yes, [found[each] for each in wanted if each in found])
+    for each in wanted:
+        ec2.delete_snapshot(SnapshotId=each)
+        print(each)

@@ -37,7 +37,7 @@ def upload_snapshot(file: Path, description: str, *, credentials: Credentials | 
         then = "stays pending; it expires by itself"
         try:
             digests = put_blocks(ebs, snapshot, opened, size)
-            then = f"stays; to delete it: aws ec2 delete-snapshot --snapshot-id {snapshot}"
+            then = f"stays; to delete it: amiable snapshot delete {snapshot} --yes"
             complete(ebs, ec2, snapshot, digests)
         except BaseException:  # Ctrl-C too: nothing half-written stays
             delete_after_failure(ec2, snapshot, then)

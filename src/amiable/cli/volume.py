@@ -5,11 +5,12 @@ from typing import Annotated, Any, Final
 import cyclopts
 from cyclopts import Parameter
 
+from amiable.cli.chosen import Yes, each_once, end_unless_meant
 from amiable.cli.client import client, rehearse, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model.errors import LocalRefusal
 
-app = cyclopts.App(name="volume", help="Volumes: list, create, attach, detach, resize, delete.")
+app = cyclopts.App(name="volume", help="Volumes: list, show, create, attach, detach, resize, delete.")
 
 STATE_SECONDS_MAX: Final = 120.0
 COLUMNS: Final = {
@@ -36,6 +37,12 @@ def list_(*, output: Output = "table") -> None:
     if output == "table":
         rows = [row | {"SnapshotId": row["SnapshotId"] or None} for row in rows]  # EC2 says "" of none
     show_rows(sorted(rows, key=lambda row: row["CreateTime"]), COLUMNS, output, identifier="VolumeId")
+
+
+@app.command
+def show(volume: VolumeId, /, *, output: Output = "table") -> None:
+    """Shows one volume, and which instance has it."""
+    show_one(_find(client("ec2"), volume), output, identifier="VolumeId")
 
 
 @app.command
@@ -110,23 +117,27 @@ def resize(
 
 
 @app.command
-def delete(volume: VolumeId, /, *, yes: Annotated[bool, Parameter(help="Do it.", negative=())] = False) -> None:
-    """Deletes an available volume with its bytes."""
-    ec2 = client("ec2")
-    if not yes:
-        row = _flat(ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0])
-        rehearse(ec2.delete_volume, VolumeId=volume)
-        say(f"would delete {volume} ({row['Size']} GiB, {row['State']})\n\nhint: add --yes to do it")
-        raise SystemExit(1)
-    ec2.delete_volume(VolumeId=volume)
-    say(f"{volume} is deleting")
+def delete(*volume: VolumeId, yes: Yes = False) -> None:
+    """Deletes available volumes with their bytes; nothing is done where one may not be deleted."""
+    wanted, ec2 = each_once(volume, "volume"), client("ec2")
+    for each in wanted:
+        rehearse(ec2.delete_volume, VolumeId=each)
+    rows = [] if yes else [_find(ec2, each) for each in wanted]
+    end_unless_meant(yes, [f"delete {row['VolumeId']} ({row['Size']} GiB, {row['State']})" for row in rows])
+    for each in wanted:
+        ec2.delete_volume(VolumeId=each)
+        say(f"{each} is deleting")
+
+
+def _find(ec2: Any, volume: str) -> dict[str, Any]:
+    return _flat(ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0])
 
 
 def _wait(ec2: Any, volume: str, attachment: str | None) -> None:
     """Waits until the volume is attached, or (None) available; refuses where it went the other way."""
 
     def look() -> str | None:
-        row = _flat(ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0])
+        row = _find(ec2, volume)
         if row["State"] == "available" or row.get("AttachmentState") == attachment:
             return str(row["State"])
         return None

@@ -158,7 +158,7 @@ def _volumes(c: Connection, it: Kept) -> Iterator[Keeper]:
     query = select(V.c.id, V.c.account_id, V.c.state, V.c.instance_id)
     for row in c.execute(query.where(V.c.snapshot_id == it.id).order_by(V.c.id)):
         words = f"made of it, {row.state}" + (f" by {row.instance_id}" if row.instance_id else "")
-        instead = f"aws ec2 delete-volume --volume-id {row.id}" if row.state == VolumeState.AVAILABLE else None
+        instead = f"amiable volume delete {row.id} --yes" if row.state == VolumeState.AVAILABLE else None
         command = f"amiable instance terminate {row.instance_id} --yes" if row.instance_id else instead
         yield Keeper(KeeperKind.VOLUME, row.id, row.account_id, words, command, blocks=True)
 
@@ -174,7 +174,7 @@ def _volume_permissions(c: Connection, it: Kept) -> Iterator[Keeper]:
 def _children(c: Connection, it: Kept) -> Iterator[Keeper]:
     query = select(S.c.id, S.c.account_id).where(S.c.parent_id == it.id).order_by(S.c.id)
     for row in c.execute(query):
-        command = f"aws ec2 delete-snapshot --snapshot-id {row.id}"
+        command = f"amiable snapshot delete {row.id} --yes"
         words = "begun with its blocks: keeps those that it has not replaced"
         yield Keeper(KeeperKind.SNAPSHOT, row.id, row.account_id, words, command)
 

@@ -38,9 +38,7 @@ def check_owner(image: Image, account_id: str) -> None:
 def check_registered(image: Image) -> None:
     """Refuses an image that was deregistered; of its owner's in the Recycle Bin too nothing is left but to restore it."""
     if image.state is ImageState.BINNED:
-        raise InvalidAMIIDUnavailable(
-            image_id=image.id, hint=f"aws ec2 restore-image-from-recycle-bin --image-id {image.id}"
-        )
+        raise InvalidAMIIDUnavailable(image_id=image.id, hint=f"amiable recycle-bin restore {image.id}")
     if image.state is ImageState.DEREGISTERED:
         raise InvalidAMIIDUnavailable(image_id=image.id)
 

@@ -36,7 +36,7 @@ def check_snapshots(image_id: str, needed: Sequence[str], there: Mapping[str, da
         raise IncorrectState(
             f"The image {image_id} cannot be restored while {_named(binned)} it needs "
             f"{'is' if len(binned) == 1 else 'are'} in the Recycle Bin. Restore {'it' if len(binned) == 1 else 'them'} first.",
-            hint=f"aws ec2 restore-snapshot-from-recycle-bin --snapshot-id {binned[0]}",
+            hint=f"amiable recycle-bin restore {' '.join(binned)}",
         )
 
 
