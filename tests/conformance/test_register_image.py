@@ -337,7 +337,7 @@ def test_each_wrong_root_volume_has_its_code_and_text(
         ({"DeviceName": "/dev/sdf"}, "InvalidBlockDeviceMapping", "The entry /dev/sdf must have exactly one of Ebs, VirtualName and NoDevice."),
         ({"DeviceName": "/dev/sdf", "VirtualName": "ephemeral0", "Ebs": {"VolumeSize": 1}}, "InvalidBlockDeviceMapping", "The entry /dev/sdf must have exactly one of"),
         ({"DeviceName": "/dev/sdf", "NoDevice": ""}, "InvalidBlockDeviceMapping", "NoDevice of /dev/sdf is for RunInstances and CreateImage"),
-        ({"DeviceName": ROOT, "VirtualName": "ephemeral0"}, "InvalidBlockDeviceMapping", f"The device '{ROOT}' is used in more than one block device mapping."),
+        ({"DeviceName": ROOT, "VirtualName": "ephemeral0"}, "InvalidBlockDeviceMapping", f"The device '{ROOT}' is used in more than one block-device mapping"),
         ({"DeviceName": "/dev/sdf", "VirtualName": "ephemeral24"}, "InvalidParameterValue", "Value (ephemeral24) for parameter VirtualName is invalid."),
         ({"VirtualName": "ephemeral0"}, "MissingParameter", "The request must contain the parameter BlockDeviceMapping.DeviceName"),
         ({"DeviceName": "/dev/nvme1n1", "Ebs": {"VolumeSize": 1}}, "InvalidParameterValue", "Value (/dev/nvme1n1) for parameter device is invalid. /dev/nvme1n1 is not a valid EBS device name."),

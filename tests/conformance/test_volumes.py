@@ -321,7 +321,8 @@ def test_a_volume_goes_to_a_stopped_instance_and_comes_back_with_its_bytes(edge:
         ("/dev/nvme1n1", "Value (/dev/nvme1n1) for parameter device is invalid. /dev/nvme1n1 is not a valid EBS device name."),
         ("/dev/sdf1", "Value (/dev/sdf1) for parameter device is invalid. /dev/sdf1 is not a valid EBS device name."),
         ("/dev/sda1", "Invalid value '/dev/sda1' for unixDevice. Attachment point /dev/sda1 is already in use"),
-        ("xvda", "Invalid value 'xvda' for unixDevice. Attachment point xvda is already in use"),
+        ("sda1", "Invalid value 'sda1' for unixDevice. Attachment point sda1 is already in use"),
+        ("/dev/sda", "Invalid value '/dev/sda' for unixDevice. Attachment point /dev/sda is already in use"),
     ],
 )  # fmt: skip
 def test_a_device_name_that_is_none_or_is_taken_is_refused(ec2: Any, stopped: str, device: str, message: str) -> None:

@@ -287,7 +287,8 @@ def test_what_a_volume_type_does_not_have_is_refused(kind: type[Refusal], facts:
 
 
 def test_figures_are_refused_before_a_launch_only_where_no_image_could_make_them_right() -> None:
-    check_asked([volume(), volume(iops=5000), volume(volume_type="io1"), volume(volume_type="gp3", size_gib=8)])
+    for right in (volume(), volume(iops=5000), volume(volume_type="io1"), volume(volume_type="gp3", size_gib=8)):
+        check_asked([right])
     for wrong in (
         volume(volume_type="gp3", size_gib=8, iops=4001),
         volume(volume_type="gp3", throughput=751),

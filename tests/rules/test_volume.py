@@ -33,7 +33,10 @@ def held(*devices: str) -> list[Volume]:
     [
         ("/dev/sdf", "/dev/sdg", True),
         ("/dev/sdf", "/dev/sdf", False),
-        ("sdf", "/dev/xvdf", False),
+        ("sdf", "/dev/sdf", False),
+        ("/dev/sdf", "/dev/xvdf", True),
+        ("xvda", "/dev/sda1", True),
+        ("sda", "/dev/sda1", False),
         ("/dev/xvdba", "/dev/xvdb", True),
         ("/dev/sda", "/dev/sda1", False),
         ("/dev/sdc1", "/dev/sdc", False),
@@ -41,7 +44,7 @@ def held(*devices: str) -> list[Volume]:
         ("/dev/sdb", "ephemeral0", True),
     ],
 )
-def test_a_place_is_taken_however_it_is_spelled(device: str, other: str, is_free: bool) -> None:
+def test_a_device_is_taken_with_its_directory_or_without_and_by_its_partitions(device: str, other: str, is_free: bool) -> None:
     if is_free:
         rules.check_free(device, held(other))
     else:
@@ -72,7 +75,7 @@ def test_a_root_goes_back_under_its_own_name_whatever_names_its_kind_may_have() 
     rules.check_attach(VOLUME, replace(STOPPED, root_device_name="/dev/nvme0n1"), [], "/dev/nvme0n1")
 
 
-@pytest.mark.parametrize("device", ["/dev/sda1", "/dev/sda", "xvda"])
+@pytest.mark.parametrize("device", ["/dev/sda1", "/dev/sda", "sda"])
 def test_a_volume_that_cannot_boot_does_not_become_a_root(device: str) -> None:
     slow = replace(VOLUME, volume_type="st1", size_gib=125)
     with pytest.raises(BootForVolumeTypeUnsupported, match="st1"):

@@ -56,8 +56,8 @@ class Snapshot:
 
 
 def place(device: str) -> tuple[str, str]:
-    """The disk and the partition that a device name means, however it is spelled."""
-    found = re.fullmatch(r"(?:/dev/)?(?:sd|xvd)([a-z])(\d*)", device)
+    """The disk and the partition that a device name means, with its directory or without."""
+    found = re.fullmatch(r"(?:/dev/)?((?:sd|xvd)[a-z])(\d*)", device)
     assert found, device
     return found[1], found[2]
 

@@ -88,9 +88,7 @@ def plan_entries(
     added = [each for each in over.values() if not each.suppressed]
     kind = instance.virtualization_type
     planned += [PlannedEntry(register.plan_device(each, kind, snapshots)) for each in added]
-    names = [RequestedDevice(each.device.device_name) for each in planned]
-    register.check_map(names)
-    register.check_disks_and_partitions(register.names_of(names))
+    register.check_map([RequestedDevice(each.device.device_name) for each in planned])
     return tuple(_with_deletion_default(each) for each in planned)
 
 

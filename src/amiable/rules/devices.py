@@ -10,6 +10,8 @@
     any but the root  ephemeralN                        the same
     ephemeralN        NoDevice, Ebs                     none, a volume
 
+Entries meet by their names as they are written; no two disks may be one device (``register.is_same_place``).
+
 The root of an instance-store image is as long as its image and cannot be changed.  Source: EC2 API, EbsBlockDevice; EC2 User
 Guide, "Block device mappings", "Device names".
 """
@@ -31,7 +33,8 @@ from amiable.model.volume import Volume
 from amiable.rules.qemu_command import SLOTS_MAX
 from amiable.rules.register import (
     check_device_name,
-    check_disks_and_partitions,
+    check_places,
+    check_repeats,
     check_virtual_name,
     disk_of,
     wrong_device_name,
@@ -100,7 +103,7 @@ def plan_disks(
         if further.is_volume and further.device_name not in present:
             disks.append(_volume(ImageDevice(further.device_name), further, snapshots, is_root=False))
     disks += _local_disks(image, asked, root_names, local)
-    check_disks_and_partitions({disk.device_name for disk in disks})
+    check_places([disk.device_name for disk in disks])
     if len(disks) > DISKS_MAX:
         raise InvalidBlockDeviceMapping(
             f"An instance has at most {DISKS_MAX} disks; this launch asks for {len(disks)}."
@@ -172,14 +175,10 @@ def _local_disk(device: str, name: str, local: LocalDisks) -> PlannedDisk:
 
 def _check_names(image: Image, asked: Sequence[AskedDevice]) -> None:
     known = {device.device_name for device in image.devices} | {image.root_device_name}
-    seen: set[str] = set()
     for device in asked:
-        name = device.device_name
-        if name not in known:
-            _check_new_name(name, image)
-        if name in seen:
-            raise InvalidBlockDeviceMapping(f"The device '{name}' is used in more than one block-device mapping")
-        seen.add(name)
+        if device.device_name not in known:
+            _check_new_name(device.device_name, image)
+    check_repeats([device.device_name for device in asked])
 
 
 def _check_new_name(name: str, image: Image) -> None:
@@ -271,7 +270,8 @@ def _volume(
 
 
 def check_asked(asked: Sequence[AskedDevice]) -> None:
-    """Refuses figures that no image's map could make right: of a type that is asked for, with the rates and size asked for beside it."""
+    """Refuses what no image's map could make right: two entries of one device, and the rates and size beside a type that is asked for."""
+    check_repeats([device.device_name for device in asked])
     for device in asked:
         if device.volume_type is None or (device.iops is None and check_type(device.volume_type).needs_iops):
             continue

@@ -5,7 +5,7 @@ volume may be is ``volume_type``.  Sources: EC2 API, RegisterImage and EbsBlockD
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -202,7 +202,6 @@ def plan_devices(
     if not root_device_name:
         raise MissingParameter(parameter="RootDeviceName")
     check_map(devices)
-    check_disks_and_partitions(names_of(devices))
     check_device_name(root_device_name, virtualization_type)
     planned = tuple(plan_device(device, virtualization_type, snapshots) for device in devices)
     root = find_root_device(planned, root_device_name)
@@ -220,7 +219,6 @@ def plan_instance_store_devices(
 ) -> tuple[ImageDevice, ...]:
     """The block device map of a manifest-backed image: instance-store disks only."""
     check_map(devices)
-    check_disks_and_partitions(names_of(devices))
     for device in devices:
         if device.volume is not None and not (device.virtual_name and device.volume.is_empty):
             raise InvalidBlockDeviceMapping(
@@ -230,31 +228,46 @@ def plan_instance_store_devices(
 
 
 def check_map(devices: Sequence[RequestedDevice]) -> None:
-    """Refuses too many entries, one without a name, and two of one name."""
+    """Refuses too many entries, one without a name, and two of one device."""
     if len(devices) > DEVICES_MAX:
         raise InvalidBlockDeviceMapping(f"The block device map has {len(devices)} entries, {DEVICES_MAX} at most.")
-    seen: set[str] = set()
     for device in devices:
         if not device.device_name:
             raise MissingParameter(parameter="BlockDeviceMapping.DeviceName")
-        if device.device_name in seen:
-            raise InvalidBlockDeviceMapping(
-                f"The device '{device.device_name}' is used in more than one block device mapping."
-            )
-        seen.add(device.device_name)
+    check_places([device.device_name for device in devices if device.device_name])
 
 
-def names_of(devices: Sequence[RequestedDevice]) -> list[str]:
-    """The devices' names."""
-    return [device.device_name for device in devices if device.device_name]
-
-
-def check_disks_and_partitions(names: Collection[str]) -> None:
-    """Refuses a whole disk beside one of its partitions: sdc with sdc1."""
-    for name in sorted(names):
-        disk = disk_of(name)
-        if disk != name and disk in names:
+def check_places(names: Sequence[str]) -> None:
+    """Refuses two names of one device."""
+    check_repeats(names)
+    disks = {bare(name): name for name in names}
+    for name in names:
+        disk = disks.get(disk_of(bare(name)))
+        if disk not in (None, name):
             raise InvalidBlockDeviceMapping(f"The devices '{disk}' and '{name}' cannot be used together.")
+
+
+def check_repeats(names: Sequence[str]) -> None:
+    """Refuses a name that is there twice, with ``/dev/`` or without."""
+    seen: set[str] = set()
+    for name in names:
+        if bare(name) in seen:
+            raise InvalidBlockDeviceMapping(f"The device '{name}' is used in more than one block-device mapping")
+        seen.add(bare(name))
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two names are one device: the same name, with ``/dev/`` or without, or a whole disk and a partition of it (sdc, sdc1).
+
+    ``/dev/sdf`` and ``/dev/xvdf`` are two devices, as on EC2: what a guest calls its disks is its kernel's affair.
+    """
+    one, other = bare(one), bare(other)
+    return one == other or disk_of(one) == other or disk_of(other) == one
+
+
+def bare(name: str) -> str:
+    """A device's name without its directory."""
+    return name.removeprefix("/dev/")
 
 
 def disk_of(name: str) -> str:

@@ -1,6 +1,6 @@
 """What may be asked of a volume: to be made, attached, detached, changed.
 
-A device is one place, whatever it is called: ``/dev/sdf``, ``sdf`` and ``/dev/xvdf`` clash, and so do a disk and a partition of it.
+A device is taken by its name, with ``/dev/`` or without, and by a partition of it or its whole disk; ``/dev/sdf`` and ``/dev/xvdf`` are two.
 Source: EC2 API, CreateVolume, AttachVolume, DetachVolume, ModifyVolume; EC2 User Guide, "Device names".
 """
 
@@ -33,7 +33,7 @@ from amiable.model.volume_errors import (
 )
 from amiable.model.volume_modification import Modification, ModificationState
 from amiable.rules.devices import DISKS_MAX
-from amiable.rules.register import check_device_name
+from amiable.rules.register import check_device_name, is_same_place
 from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, VOLUME_TYPES, Figures, check_figures, check_type
 
 VOLUMES_MAX: Final = 5000
@@ -116,32 +116,23 @@ def _check_hot(instance: Instance) -> None:
 
 
 def check_free(device: str, held: Sequence[Volume]) -> None:
-    """Refuses a device name that one of the disks has, however it is spelled."""
-    wanted = _place(device)
+    """Refuses the name of a device that one of the disks has."""
     for other in held:
-        if other.device_name is not None and _clash(wanted, _place(other.device_name)):
+        if other.device_name is not None and is_same_place(device, other.device_name):
             raise InvalidParameterValue(
                 f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
             )
 
 
-def in_order(device: str) -> tuple[int, str, int]:
-    """What device names are sorted by: their letters, however they are spelled, then their partition; names of another form last."""
-    letters, partition = _place(device)
-    return (len(letters), letters, int(partition or 0))
+def in_order(device: str) -> tuple[int, str, int, str]:
+    """What device names are sorted by: their letters, then their partition, then how they are spelled; names of another form last."""
+    found = _PLACE.fullmatch(device)
+    letters, partition = (found[1], found[2]) if found else (device, "")
+    return (len(letters), letters, int(partition or 0), device)
 
 
 def _is_root_place(device: str, instance: Instance) -> bool:
-    return instance.root_device_name is not None and _clash(_place(device), _place(instance.root_device_name))
-
-
-def _place(device: str) -> tuple[str, str]:
-    found = _PLACE.fullmatch(device)
-    return (found[1], found[2]) if found else (device, "")
-
-
-def _clash(one: tuple[str, str], other: tuple[str, str]) -> bool:
-    return one[0] == other[0] and (one[1] == other[1] or "" in (one[1], other[1]))
+    return instance.root_device_name is not None and is_same_place(device, instance.root_device_name)
 
 
 def check_codes(volume: Volume, instance: Instance, *, has_codes: bool) -> None:

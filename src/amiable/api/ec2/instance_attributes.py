@@ -30,7 +30,12 @@ from amiable.model.errors import (
     UnsupportedOperation,
 )
 from amiable.model.instance import Instance
-from amiable.model.instance_errors import InvalidInstanceID, InvalidUserDataMalformed, UnsupportedInstanceAttribute
+from amiable.model.instance_errors import (
+    InvalidInstanceAttributeValue,
+    InvalidInstanceID,
+    InvalidUserDataMalformed,
+    UnsupportedInstanceAttribute,
+)
 from amiable.model.instance_type import type_of
 from amiable.model.local_disks import local_disks_of
 from amiable.model.principal import Principal
@@ -346,6 +351,10 @@ def _mapped(at: Changing, entries: list[ec2.InstanceBlockDeviceMappingSpecificat
             )
         volume_id = entry.ebs.volume_id if entry.ebs else None
         volume = rules.choose_volume(held, entry.device_name, volume_id)
+        if volume.id in chosen:
+            raise InvalidInstanceAttributeValue(
+                f"The device '{volume.device_name}' is used in more than one block-device mapping"
+            )
         goes = entry.ebs.delete_on_termination if entry.ebs else None
         chosen[volume.id] = True if goes is None else goes
     return chosen
