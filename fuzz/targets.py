@@ -24,7 +24,7 @@ from amiable.bundle.dsse import write_envelope
 from amiable.bundle.keys import wrap
 from amiable.bundle.manifest_xml import IMAGE_BYTES_MAX, read_manifest, write_manifest
 from amiable.bundle.sparse_tar import BLOCK, read_extents, read_member
-from amiable.bundle.unbundle import open_image
+from amiable.bundle.unbundle import SealedBundle, open_image
 from amiable.model.errors import BundleRefusal, Refusal
 from amiable.model.manifest import Manifest, Part, WrappedKey
 from amiable.rules.kernel_kind import check_declared, inspect_kernel
@@ -116,7 +116,11 @@ def stream(data: bytes) -> None:
         at = offset + len(piece)
 
     try:
-        open_image(described, lambda _: io.BytesIO(cipher_text), small_key()[1], sink, waive_image_digest=True)
+        open_image(
+            SealedBundle(described, lambda _: io.BytesIO(cipher_text), is_image_digest_waived=True),
+            small_key()[1],
+            sink,
+        )
     except Refusal:
         return
 

@@ -27,7 +27,7 @@ from amiable.bundle.assurance_tables import unseal
 from amiable.bundle.dsse import ENVELOPE_BYTES_MAX, load_trusted_keys
 from amiable.bundle.pipeline import Recipe, create
 from amiable.bundle.recorder import Recorder
-from amiable.bundle.unbundle import Waivers, read_bundle, unbundle, verify
+from amiable.bundle.unbundle import Waivers, find_bundle, read_bundle, unbundle, verify
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.units import BLOCK_BYTES, MIB, PART_BYTES
 from tests.bundle.assured import NAME, SIZE, Made
@@ -117,11 +117,8 @@ def test_a_sidecar_that_cannot_be_written_leaves_nothing(tmp_path: Path, recipe:
 
 def opened(made: Made, assurance: Assurance, folder: Path | None = None) -> None:
     verify(
-        made.manifest_path,
+        find_bundle(made.manifest_path, made.pem("user.crt"), source=folder, assurance=assurance),
         private_key_pem=made.pem("user.key"),
-        certificates_pem=made.pem("user.crt"),
-        source=folder,
-        assurance=assurance,
     )
 
 
@@ -129,11 +126,9 @@ def test_the_bundle_fits_its_sidecar(made: Made, tmp_path: Path) -> None:
     opened(made, made.assurance)
     out = tmp_path / "out"
     unbundle(
-        made.manifest_path,
+        find_bundle(made.manifest_path, made.pem("user.crt"), assurance=made.assurance),
         out,
         private_key_pem=made.pem("ec2.key"),
-        certificates_pem=made.pem("user.crt"),
-        assurance=made.assurance,
     )
     assert out.read_bytes() == made.image.read_bytes()
 
@@ -141,11 +136,9 @@ def test_the_bundle_fits_its_sidecar(made: Made, tmp_path: Path) -> None:
 def test_an_image_is_unbundled_without_the_sealed_tables_where_they_do_not_open(made: Made, tmp_path: Path) -> None:
     out = tmp_path / "out"
     unbundle(
-        made.manifest_path,
+        find_bundle(made.manifest_path, made.pem("user.crt"), assurance=replace(made.assurance, sealed=bytes(64))),
         out,
         private_key_pem=made.pem("user.key"),
-        certificates_pem=made.pem("user.crt"),
-        assurance=replace(made.assurance, sealed=bytes(64)),
     )
     assert out.read_bytes() == made.image.read_bytes()
 
@@ -169,7 +162,7 @@ def test_without_a_private_key_the_parts_are_still_checked(made: Made) -> None:
     lie = replace(made.assurance, part_sha256s=made.assurance.part_sha256s | {part: bytes(32)})
     for assurance in (made.assurance, lie):
         try:
-            verify(made.manifest_path, private_key_pem=None, certificates_pem=made.pem("user.crt"), assurance=assurance)
+            verify(find_bundle(made.manifest_path, made.pem("user.crt"), assurance=assurance), private_key_pem=None)
         except BundleRefusal as refusal:
             assert assurance is lie and refusal.stage == "assurance"
         else:

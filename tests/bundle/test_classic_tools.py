@@ -13,7 +13,7 @@ import pytest
 from amiable.bundle import parts
 from amiable.bundle.manifest_xml import read_manifest
 from amiable.bundle.pipeline import Recipe, create
-from amiable.bundle.unbundle import unbundle
+from amiable.bundle.unbundle import find_bundle, unbundle
 from amiable.model.errors import LocalRefusal
 from amiable.model.units import GIB, MIB
 from tests.bundle.conftest import allocated_bytes, same_data, sparse_file
@@ -66,7 +66,7 @@ def test_we_open_the_classic_tools_bundle(kind: str, tmp_path: Path) -> None:
     manifest = classic_tools.bundle(image, folder(tmp_path, "theirs"), user=USER, cloud=CLOUD.certificate)
     for pair in (USER, CLOUD):
         out = tmp_path / pair.key.name
-        unbundle(manifest, out, private_key_pem=pair.key.read_bytes(), certificates_pem=USER.certificate.read_bytes())
+        unbundle(find_bundle(manifest, USER.certificate.read_bytes()), out, private_key_pem=pair.key.read_bytes())
         assert out.stat().st_size == image.stat().st_size
         assert same_data(image, out)
         assert allocated_bytes(out) <= allocated_bytes(image) + 64 * 1024
@@ -81,10 +81,9 @@ def test_an_image_of_nothing_is_refused(recipe: Make, tmp_path: Path) -> None:
     classic_tools.bundle(image, folder(tmp_path, "theirs"), user=USER, cloud=CLOUD.certificate)
     with pytest.raises(Exception, match="<size> is 0"):
         unbundle(
-            manifest,
+            find_bundle(manifest, USER.certificate.read_bytes()),
             tmp_path / "out",
             private_key_pem=USER.key.read_bytes(),
-            certificates_pem=USER.certificate.read_bytes(),
         )
     assert not (tmp_path / "out").exists()
 
@@ -109,7 +108,7 @@ def test_120_small_parts_of_the_classic_tools_are_opened(tmp_path: Path) -> None
     )
     assert len(read_manifest(manifest.read_bytes()).parts) == 120
     out = tmp_path / "out"
-    unbundle(manifest, out, private_key_pem=USER.key.read_bytes(), certificates_pem=USER.certificate.read_bytes())
+    unbundle(find_bundle(manifest, USER.certificate.read_bytes()), out, private_key_pem=USER.key.read_bytes())
     assert out.read_bytes() == image.read_bytes()
 
 
@@ -129,7 +128,7 @@ def test_cipher_text_that_fills_its_parts_has_no_empty_part_behind_it(
     unpacked = classic_tools.unbundle(manifest, folder(tmp_path, "out"), key=USER.key, certificate=USER.certificate)
     assert unpacked.read_bytes() == image.read_bytes()
     again, certificate = tmp_path / "again", USER.certificate.read_bytes()
-    unbundle(manifest, again, private_key_pem=USER.key.read_bytes(), certificates_pem=certificate)
+    unbundle(find_bundle(manifest, certificate), again, private_key_pem=USER.key.read_bytes())
     assert again.read_bytes() == image.read_bytes()
 
 
@@ -147,7 +146,7 @@ def test_names_that_we_would_not_write_are_read(name: str, tmp_path: Path) -> No
     image = sparse_file(folder(tmp_path, "in") / f"./{name}", MIB, {0: text(4096)})
     manifest = classic_tools.bundle(image, folder(tmp_path, "theirs"), user=USER, cloud=CLOUD.certificate)
     out = tmp_path / "out"
-    unbundle(manifest, out, private_key_pem=USER.key.read_bytes(), certificates_pem=USER.certificate.read_bytes())
+    unbundle(find_bundle(manifest, USER.certificate.read_bytes()), out, private_key_pem=USER.key.read_bytes())
     assert out.read_bytes() == image.read_bytes()
 
 

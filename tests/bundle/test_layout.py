@@ -12,7 +12,7 @@ import pytest
 from amiable.bundle.layout import Layout, find_extents, of_input, open_image_file, who_refuses
 from amiable.bundle.parts import HandedOn
 from amiable.bundle.pipeline import Recipe, create, create_into
-from amiable.bundle.unbundle import unbundle
+from amiable.bundle.unbundle import find_bundle, unbundle
 from amiable.model.errors import LocalRefusal
 from amiable.model.manifest import Part
 from amiable.model.units import GIB, MIB, PART_BYTES
@@ -52,7 +52,7 @@ class Writer:
 
 
 def opened(manifest: Path, pem: Pem, out: Path) -> bytes:
-    unbundle(manifest, out, private_key_pem=pem("user.key"), certificates_pem=pem("user.crt"))
+    unbundle(find_bundle(manifest, pem("user.crt")), out, private_key_pem=pem("user.key"))
     return out.read_bytes()
 
 

@@ -22,7 +22,7 @@ from amiable.bundle.migrate import (
 from amiable.bundle.pipeline import Recipe, create
 from amiable.bundle.recorder import Recorder
 from amiable.bundle.transfer import Place, list_held
-from amiable.bundle.unbundle import unbundle, unwrap_keys
+from amiable.bundle.unbundle import find_bundle, unbundle, unwrap_keys
 from amiable.bundle.upload import Bundle, UploadOrder, upload
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from tests.bundle.clients import Failing, impatient
@@ -117,7 +117,7 @@ def test_on_disk_the_old_manifest_and_assurance_are_kept_and_the_new_ones_open(b
     assert replace(again, manifest_sha256=b"") == replace(before, manifest_sha256=b"")
     for key in (SIGNER.private_key_pem, OTHER_CLOUD_KEY):
         out = tmp_path / "out"
-        unbundle(bundle, out, private_key_pem=key, certificates_pem=SIGNER.certificate_pem)
+        unbundle(find_bundle(bundle, SIGNER.certificate_pem), out, private_key_pem=key)
         assert out.read_bytes() == (tmp_path / "web.img").read_bytes()
 
     with pytest.raises(LocalRefusal, match=r"\.bak exists already"):

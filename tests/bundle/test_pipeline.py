@@ -20,7 +20,7 @@ from amiable.bundle import pipeline
 from amiable.bundle.keys import load_private_key
 from amiable.bundle.layout import find_extents
 from amiable.bundle.pipeline import Recipe, create
-from amiable.bundle.unbundle import Waivers, read_bundle, unbundle, unwrap_keys, verify
+from amiable.bundle.unbundle import Waivers, find_bundle, read_bundle, unbundle, unwrap_keys, verify
 from amiable.model.errors import LocalRefusal
 from amiable.model.manifest import Mapping
 from amiable.model.units import GIB, MIB, PART_BYTES
@@ -46,7 +46,7 @@ def open_both_ways(manifest_path: Path, image: Path, pem: Pem, folder: Path) -> 
     """Opens a bundle with the user's key and with the cloud's; both must give ``image``."""
     for name in ("user.key", "ec2.key"):
         out = folder / f"{name}.img"
-        unbundle(manifest_path, out, private_key_pem=pem(name), certificates_pem=pem("user.crt"))
+        unbundle(find_bundle(manifest_path, pem("user.crt")), out, private_key_pem=pem(name))
         assert subprocess.run(["cmp", image, out], check=False).returncode == 0
     return out
 
@@ -104,7 +104,7 @@ def test_a_bundle_of_the_classic_tools_is_opened(pem: Pem, bundle_cases: Path, t
     subprocess.run(["bash", CLASSIC, "bundle", *arguments], check=True, timeout=CLASSIC_SECONDS_MAX)
     out = tmp_path / "out.img"
     unbundle(
-        tmp_path / "bundle/disk.img.manifest.xml", out, private_key_pem=pem("ec2.key"), certificates_pem=pem("user.crt")
+        find_bundle(tmp_path / "bundle/disk.img.manifest.xml", pem("user.crt")), out, private_key_pem=pem("ec2.key")
     )
     assert out.stat().st_size == size
     assert same_data(image, out)
@@ -184,7 +184,7 @@ def test_images_beyond_8_gib_come_back_and_tar_knows_their_numbers(
     image = sparse_file(tmp_path / "in", size, {0: b"first", 8 * GIB + 4096: b"far out", size - 5: b"last!"})
     manifest_path = create(recipe(image), tmp_path)
     out = tmp_path / "out"
-    unbundle(manifest_path, out, private_key_pem=pem("user.key"), certificates_pem=pem("user.crt"))
+    unbundle(find_bundle(manifest_path, pem("user.crt")), out, private_key_pem=pem("user.key"))
     assert out.stat().st_size == size
     assert same_data(image, out)
     assert allocated_bytes(out) <= allocated_bytes(image)
@@ -252,7 +252,7 @@ def test_an_old_bundle_stays_unless_forced_and_goes_whole_when_it_is(recipe: Mak
     assert manifest.read_bytes() == before
     create(recipe(image), tmp_path, force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.img.manifest.xml", "disk.img.part.00", "in"]
-    verify(manifest, private_key_pem=pem("user.key"), certificates_pem=pem("user.crt"))
+    verify(find_bundle(manifest, pem("user.crt")), private_key_pem=pem("user.key"))
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ image, folder, keys = map(Path, sys.argv[1:4])
 pem = lambda name: (keys / name).read_bytes()
 recipe = pipeline.Recipe(image, "big", "123456789012", "x86_64", pem("user.crt"), pem("user.key"), pem("ec2.crt"))
 manifest = pipeline.create(recipe, folder)
-unbundle.unbundle(manifest, folder / "back", private_key_pem=pem("ec2.key"), certificates_pem=pem("user.crt"))
+unbundle.unbundle(unbundle.find_bundle(manifest, pem("user.crt")), folder / "back", private_key_pem=pem("ec2.key"))
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 MEMORY_KIB_MAX = 150_000_000 // 1024

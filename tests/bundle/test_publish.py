@@ -13,7 +13,7 @@ from amiable.bundle.download import DownloadOrder, download, fetch_manifest
 from amiable.bundle.pipeline import Recipe
 from amiable.bundle.publish import PublishOrder, published
 from amiable.bundle.transfer import Place, list_held
-from amiable.bundle.unbundle import unbundle
+from amiable.bundle.unbundle import find_bundle, unbundle
 from amiable.model.errors import LocalRefusal, Refusal
 from amiable.model.units import MIB, PART_BYTES
 from tests.bundle.clients import Failing, answered, impatient
@@ -80,7 +80,7 @@ def test_what_is_published_is_the_image(s3: Any, place: Place, recipe: Recipe, t
     order = DownloadOrder(place, "web.manifest.xml", tmp_path / "again")
     manifest = download(s3, order, document=document, patience=impatient()).manifest_path
     again, key, certificate = tmp_path / "again.img", recipe.private_key_pem, recipe.certificate_pem
-    unbundle(manifest, again, private_key_pem=key, certificates_pem=certificate)
+    unbundle(find_bundle(manifest, certificate), again, private_key_pem=key)
     assert isinstance(recipe.image, Path)
     assert again.read_bytes() == recipe.image.read_bytes()
 

@@ -16,7 +16,7 @@ from amiable.bundle.keys import load_private_key
 from amiable.bundle.manifest_xml import read_manifest, signed_text, verify_signature, write_manifest
 from amiable.bundle.parts import folder_opener
 from amiable.bundle.pipeline import Recipe, create
-from amiable.bundle.unbundle import Waivers, open_image, read_bundle, unbundle, verify
+from amiable.bundle.unbundle import SealedBundle, Waivers, find_bundle, open_image, read_bundle, unbundle, verify
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.units import MIB
 from tests.bundle.conftest import allocated_bytes, same_data, sparse_file, sparse_sha256
@@ -40,11 +40,13 @@ def open_case(name: str, key: str, out: Path, waivers: Waivers = Waivers()) -> N
     expected = EXPECTED[name]
     certificate = expected.get("certificate") or expected["signature"]["certificate"]
     unbundle(
-        CASES / name / expected["manifest"],
+        find_bundle(
+            CASES / name / expected["manifest"],
+            (CASES / certificate).read_bytes() if certificate else None,
+            waivers=waivers,
+        ),
         out,
         private_key_pem=(CASES / key).read_bytes(),
-        certificates_pem=(CASES / certificate).read_bytes() if certificate else None,
-        waivers=waivers,
     )
 
 
@@ -149,7 +151,7 @@ def test_a_changed_byte_in_any_part_is_refused(small: Path, pem: Pem, tmp_path: 
     damaged = changed(data, (small.parent / part.filename).read_bytes())
     (tmp_path / part.filename).write_bytes(damaged)
     with pytest.raises(BundleRefusal, match="is damaged"):
-        open_image(manifest, folder_opener(tmp_path), pem("user.key"), lambda *_: None)
+        open_image(SealedBundle(manifest, folder_opener(tmp_path)), pem("user.key"), lambda *_: None)
 
 
 def changed(data: st.DataObject, whole: bytes, start: int = 0, length: int | None = None) -> bytes:
@@ -176,7 +178,7 @@ def test_a_flipped_bit_beneath_the_parts_is_refused_too(small: Path, pem: Pem, t
         if place in range(4, 10):  # gzip's time, flags of speed and system carry no meaning
             continue
         with pytest.raises(BundleRefusal):
-            open_image(lying, folder_opener(tmp_path), pem("user.key"), lambda *_: None)
+            open_image(SealedBundle(lying, folder_opener(tmp_path)), pem("user.key"), lambda *_: None)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -202,7 +204,9 @@ def test_the_sink_gets_data_in_order_and_no_zeros(small: Path, pem: Pem) -> None
         image[offset:end] = data
 
     seen: list[tuple[int, int]] = []
-    open_image(manifest, folder_opener(small.parent), pem("ec2.key"), sink, progress=lambda *at: seen.append(at))
+    open_image(
+        SealedBundle(manifest, folder_opener(small.parent)), pem("ec2.key"), sink, progress=lambda *at: seen.append(at)
+    )
     assert bytes(image) == (small.parent / "in").read_bytes()
     assert seen[-1] == (manifest.bundled_size_bytes, manifest.bundled_size_bytes)
 
@@ -212,26 +216,26 @@ def test_what_the_sink_raises_comes_out(small: Path, pem: Pem) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        open_image(read_bundle(small, pem("user.crt")), folder_opener(small.parent), pem("ec2.key"), sink)
+        open_image(SealedBundle(read_bundle(small, pem("user.crt")), folder_opener(small.parent)), pem("ec2.key"), sink)
 
 
 def test_verify_without_a_key_checks_signature_and_parts(small: Path, pem: Pem, tmp_path: Path) -> None:
-    verify(small, private_key_pem=None, certificates_pem=pem("user.crt"))
+    verify(find_bundle(small, pem("user.crt")), private_key_pem=None)
     with pytest.raises(BundleRefusal, match="does not fit"):
-        verify(small, private_key_pem=None, certificates_pem=pem("other.crt"))
+        verify(find_bundle(small, pem("other.crt")), private_key_pem=None)
     with pytest.raises(BundleRefusal, match="is missing"):
-        verify(small, private_key_pem=None, certificates_pem=pem("user.crt"), source=tmp_path)
+        verify(find_bundle(small, pem("user.crt"), source=tmp_path), private_key_pem=None)
     with pytest.raises(LocalRefusal, match="no certificate"):
-        verify(small, private_key_pem=None, certificates_pem=None)
+        verify(find_bundle(small, None), private_key_pem=None)
 
 
 def test_an_image_that_was_there_stays_when_its_bundle_is_refused(small: Path, pem: Pem, tmp_path: Path) -> None:
     out = tmp_path / "image"
     out.write_bytes(b"old")
     with pytest.raises(BundleRefusal):
-        unbundle(small, out, private_key_pem=pem("other.key"), certificates_pem=pem("user.crt"))
+        unbundle(find_bundle(small, pem("user.crt")), out, private_key_pem=pem("other.key"))
     assert out.read_bytes() == b"old"
-    unbundle(small, out, private_key_pem=pem("user.key"), certificates_pem=pem("user.crt"))
+    unbundle(find_bundle(small, pem("user.crt")), out, private_key_pem=pem("user.key"))
     assert out.read_bytes() == (small.parent / "in").read_bytes()
 
 

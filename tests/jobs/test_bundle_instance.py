@@ -17,7 +17,7 @@ from amiable.bundle.assurance import read_beside
 from amiable.bundle.dsse import load_trusted_keys
 from amiable.bundle.manifest_xml import read_manifest, verify_signature
 from amiable.bundle.parts import folder_opener
-from amiable.bundle.unbundle import open_image
+from amiable.bundle.unbundle import SealedBundle, open_image
 from amiable.database import accounts, bundle_tasks, instances, jobs, objects, schema, volumes
 from amiable.jobs import context as context_module
 from amiable.jobs.bundle_instance import READINGS_MAX
@@ -116,7 +116,7 @@ def assert_whole(off: Off, folder: Path) -> None:
         assert len(set(data)) == 1
         got[data[0]] = got.get(data[0], 0) + len(data)
 
-    open_image(manifest, folder_opener(folder), off.services.installation.bundling_key_pem, sink)
+    open_image(SealedBundle(manifest, folder_opener(folder)), off.services.installation.bundling_key_pem, sink)
     assert {byte: length for byte, length in got.items() if byte} == {byte: length for _, byte, length in WRITTEN}
     assert got.get(0, 0) < MIB, "holes are not read"
 

@@ -46,24 +46,42 @@ HASHING_PIECES_MAX: Final = 4
 _HOLE: Final = bytes(HOLE_BYTES)
 
 
+@dataclass(frozen=True, slots=True)
+class Waivers:
+    """Checks that the caller gives up, each by name: an unsigned bundle, or one with the wrong digest of euca2ools before 1.3.2."""
+
+    signature: bool = False
+    image_digest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBundle:
+    """A bundle that may be opened: its manifest, what opens its parts, and its verified sidecar where it has one.
+
+    ``is_image_digest_waived`` is for bundles of euca2ools before 1.3.2, which wrote a wrong one.
+    """
+
+    manifest: Manifest
+    opener: PartOpener
+    assurance: Assurance | None = None
+    is_image_digest_waived: bool = False
+
+
 def open_image(
-    manifest: Manifest,
-    opener: PartOpener,
+    bundle: SealedBundle,
     private_key_pem: str | bytes,
     sink: Sink,
     *,
     progress: Progress | None = None,
-    waive_image_digest: bool = False,
-    assurance: Assurance | None = None,
     is_image_hashed: bool = True,
 ) -> None:
     """Gives ``sink`` every byte of the image that is not zero; raises BundleRefusal where anything is wrong.
 
     ``private_key_pem`` is the user's or the cloud's.  ``progress`` counts bytes of the bundle.  The signature is not looked at:
-    :func:`manifest_xml.verify_signature` is called before.  ``waive_image_digest`` is for bundles of euca2ools before 1.3.2, which
-    wrote a wrong one.  With ``assurance``, the bundle's verified sidecar, its SHA-256s must fit too; without ``is_image_hashed`` only
-    those of the parts, from which the rest follows.
+    :func:`manifest_xml.verify_signature` is called before.  With a sidecar its SHA-256s must fit too; without ``is_image_hashed``
+    only those of the parts, from which the rest follows.
     """
+    manifest, opener, assurance = bundle.manifest, bundle.opener, bundle.assurance
     key, iv = unwrap_keys(manifest, keys.load_private_key(private_key_pem))
     with ExitStack() as watching:
         watch, chunk_sizes = None, iter(array("Q"))
@@ -77,7 +95,7 @@ def open_image(
         cipher_text = _counted(read_parts(manifest, opener), manifest.bundled_size_bytes, progress)
         gzip = decrypt(cipher_text, key, iv)
         digest = _unpack(gzip, manifest.size_bytes, sink, watch=watch, chunk_sizes=chunk_sizes)
-        if digest != manifest.image_sha1 and not waive_image_digest:
+        if digest != manifest.image_sha1 and not bundle.is_image_digest_waived:
             raise BundleRefusal(
                 "image", "The image's digest is not the manifest's, though every part fits: the bundler erred, or lied."
             )
@@ -234,80 +252,48 @@ def _without_holes(piece: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
         yield done, piece[done:] if done else piece
 
 
-@dataclass(frozen=True, slots=True)
-class Waivers:
-    """Checks that the caller gives up, each by name: an unsigned bundle, or one with the wrong digest of euca2ools before 1.3.2."""
-
-    signature: bool = False
-    image_digest: bool = False
-
-
 def unbundle(
-    manifest_path: Path,
-    destination: Path,
-    *,
-    private_key_pem: str | bytes,
-    certificates_pem: str | bytes | None,
-    source: Path | None = None,
-    waivers: Waivers = Waivers(),
-    progress: Progress | None = None,
-    assurance: Assurance | None = None,
-) -> Manifest:
-    """Writes the image of the bundle at ``manifest_path`` to the file ``destination``, holes kept.
+    bundle: SealedBundle, destination: Path, *, private_key_pem: str | bytes, progress: Progress | None = None
+) -> None:
+    """Writes the image of the bundle to the file ``destination``, holes kept.
 
-    The parts lie in ``source``, else beside the manifest.  The file appears whole and durable, replacing what was there, or not
-    at all.  With ``assurance`` every part's SHA-256 must fit: the image follows from the parts, so it is not hashed again, as
-    :func:`verify` does.
+    The file appears whole and durable, replacing what was there, or not at all.  With a sidecar every part's SHA-256 must fit: the
+    image follows from the parts, so it is not hashed again, as :func:`verify` does.
     """
-    manifest = read_bundle(manifest_path, certificates_pem, waivers)
-    opener = folder_opener(source or manifest_path.parent)
     with new_file(destination) as file:
         writer = DirectWriter(file.fileno())
-        open_image(
-            manifest,
-            opener,
-            private_key_pem,
-            writer.write,
-            progress=progress,
-            waive_image_digest=waivers.image_digest,
-            assurance=assurance,
-            is_image_hashed=False,
-        )
-        writer.finish(manifest.size_bytes)
-    return manifest
+        open_image(bundle, private_key_pem, writer.write, progress=progress, is_image_hashed=False)
+        writer.finish(bundle.manifest.size_bytes)
 
 
-def verify(
+def verify(bundle: SealedBundle, *, private_key_pem: str | bytes | None, progress: Progress | None = None) -> None:
+    """Checks everything about the bundle and writes nothing.
+
+    Without ``private_key_pem`` what lies under the cipher stays unseen: every part's digest is checked.
+    """
+    if private_key_pem is not None:
+        open_image(bundle, private_key_pem, lambda *_: None, progress=progress)
+        return
+    assurance, opener = bundle.assurance, bundle.opener
+    checked = opener if assurance is None else checked_opener(assurance, opener)
+    for _ in _counted(read_parts(bundle.manifest, checked), bundle.manifest.bundled_size_bytes, progress):
+        pass
+
+
+def find_bundle(
     manifest_path: Path,
-    *,
-    private_key_pem: str | bytes | None,
     certificates_pem: str | bytes | None,
+    *,
     source: Path | None = None,
     waivers: Waivers = Waivers(),
-    progress: Progress | None = None,
     assurance: Assurance | None = None,
-) -> Manifest:
-    """Checks everything about the bundle at ``manifest_path`` and writes nothing.
+) -> SealedBundle:
+    """The bundle of the manifest at ``manifest_path``, its signature verified unless waived.
 
-    Without ``private_key_pem`` what lies under the cipher stays unseen: the signature and every part's digest are checked.
+    The parts lie in ``source``, else beside the manifest.
     """
     manifest = read_bundle(manifest_path, certificates_pem, waivers)
-    opener = folder_opener(source or manifest_path.parent)
-    if private_key_pem is None:
-        checked = opener if assurance is None else checked_opener(assurance, opener)
-        for _ in _counted(read_parts(manifest, checked), manifest.bundled_size_bytes, progress):
-            pass
-    else:
-        open_image(
-            manifest,
-            opener,
-            private_key_pem,
-            lambda *_: None,
-            progress=progress,
-            waive_image_digest=waivers.image_digest,
-            assurance=assurance,
-        )
-    return manifest
+    return SealedBundle(manifest, folder_opener(source or manifest_path.parent), assurance, waivers.image_digest)
 
 
 def read_bundle(manifest_path: Path, certificates_pem: str | bytes | None, waivers: Waivers = Waivers()) -> Manifest:

@@ -40,7 +40,8 @@ def add_bundle(manifest: Path, facts: dict[str, Any], keys: Keys) -> dict[str, A
 
     waivers = opening.Waivers(signature=keys.waive_signature)
     certificates = read_pem(keys.cert, "certificate")
-    found = opening.read_bundle(manifest, certificates, waivers)
+    bundle = opening.find_bundle(manifest, certificates, waivers=waivers)
+    found = bundle.manifest
     image_type = image_type_of(found)
     if image_type is ImageType.MACHINE:
         raise machine_image(manifest)
@@ -48,11 +49,9 @@ def add_bundle(manifest: Path, facts: dict[str, Any], keys: Keys) -> dict[str, A
     with tempfile.TemporaryDirectory(prefix="amiable-kernel-") as folder, Progress("unbundle", 0) as progress:
         path = Path(folder) / image_type.value
         opening.unbundle(
-            manifest,
+            bundle,
             path,
             private_key_pem=need_pem(keys.privatekey, "-k", "EC2_PRIVATE_KEY"),
-            certificates_pem=certificates,
-            waivers=waivers,
             progress=telling(progress),
         )
         architecture = facts["Architecture"] or found.architecture or "x86_64"

@@ -11,24 +11,22 @@ wrong with the bundle ends the image as ``failed`` with a StateReason that says 
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy import Connection
 
 from amiable.blocks.files import new_file
-from amiable.bundle.assurance import Assurance
 from amiable.bundle.manifest_xml import read_manifest
 from amiable.bundle.parts import PartOpener
-from amiable.bundle.unbundle import Progress, Sink, open_image
+from amiable.bundle.unbundle import SealedBundle, open_image
 from amiable.database import images, snapshots
 from amiable.jobs.block_sink import BlockSink
 from amiable.jobs.context import JobContext
 from amiable.jobs.internal_snapshot import begin
 from amiable.model.errors import BundleRefusal, InvalidManifest, Refusal, S3Refusal
 from amiable.model.image import KERNEL_BYTES_MAX, Image, ImageState, ImageType, StateReason
-from amiable.model.manifest import Manifest
 from amiable.rules.acl import SERVICE
 from amiable.rules.kernel_kind import check_declared
 from amiable.services.assurance import read_sidecar
@@ -88,20 +86,7 @@ def _drop_half(context: JobContext) -> None:
         context.save(c, {key: value for key, value in context.data.items() if key != "snapshot_id"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A bundle as the image service reads it; ``assurance`` where the image was registered with a sidecar."""
-
-    manifest: Manifest
-    opener: PartOpener
-    assurance: Assurance | None
-
-    def open(self, private_key_pem: str, sink: Sink, progress: Progress | None = None) -> None:
-        """Gives ``sink`` the image; raises BundleRefusal where anything is wrong."""
-        open_image(self.manifest, self.opener, private_key_pem, sink, progress=progress, assurance=self.assurance)
-
-
-def _source(context: JobContext, image: Image) -> _Source:
+def _source(context: JobContext, image: Image) -> SealedBundle:
     """Manifest and sidecar must still be those that the image was registered with."""
     document = read_manifest_object(context.services, image.account_id, image.location, region=image.region)
     if hashlib.sha256(document).digest() != image.manifest_digest:
@@ -116,7 +101,7 @@ def _source(context: JobContext, image: Image) -> _Source:
                 f"The assurance sidecar of s3://{image.location} was changed or removed after the image was registered."
             )
         assurance = sidecar.assurance
-    return _Source(manifest, _opener(context, image), assurance)
+    return SealedBundle(manifest, _opener(context, image), assurance)
 
 
 def _opener(context: JobContext, image: Image) -> PartOpener:
@@ -140,7 +125,7 @@ def _opener(context: JobContext, image: Image) -> PartOpener:
 # ── machine images ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _convert_root(context: JobContext, image: Image, source: _Source) -> None:
+def _convert_root(context: JobContext, image: Image, source: SealedBundle) -> None:
     services, manifest = context.services, source.manifest
     snapshot_id = begin(
         context,
@@ -159,7 +144,7 @@ def _convert_root(context: JobContext, image: Image, source: _Source) -> None:
         percent[0] = min(99, 100 * done // max(1, total))
 
     sink = BlockSink(services.blocks, snapshot_id, checkpoint)
-    source.open(services.installation.bundling_key_pem, sink.write, progress)
+    open_image(source, services.installation.bundling_key_pem, sink.write, progress=progress)
     sink.finish()
     services.blocks.complete(snapshot_id)
     facts: dict[str, object] = {"root_snapshot_id": snapshot_id, "size_bytes": manifest.size_bytes}
@@ -181,7 +166,7 @@ def _kernel_file(context: JobContext) -> Path:
     return context.services.data / "kernels" / str(context.data["image_id"])
 
 
-def _keep_bytes(context: JobContext, image: Image, source: _Source) -> None:
+def _keep_bytes(context: JobContext, image: Image, source: SealedBundle) -> None:
     """The plain bytes at ``kernels/<id>``: durable before the row names them."""
     services, manifest = context.services, source.manifest
     if manifest.size_bytes > KERNEL_BYTES_MAX:
@@ -194,7 +179,7 @@ def _keep_bytes(context: JobContext, image: Image, source: _Source) -> None:
             file.seek(offset)
             file.write(data)
 
-        source.open(services.installation.bundling_key_pem, sink)
+        open_image(source, services.installation.bundling_key_pem, sink)
     facts: dict[str, object] = {"content_file": path.name, "size_bytes": manifest.size_bytes}
     if image.image_type is ImageType.KERNEL:
         facts |= images.kernel_values(check_declared(look_at(path), image.architecture, None))

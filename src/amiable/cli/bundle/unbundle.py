@@ -1,5 +1,6 @@
 """``amiable bundle unbundle``: from a bundle back to the image."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -42,20 +43,16 @@ def unbundle(
 
     waivers = opening.Waivers(waive_signature, waive_image_digest)
     certificates = read_pem(cert, "certificate")
-    found = opening.read_bundle(manifest, certificates, waivers)
-    assurance = find_assurance(manifest, found, certificates, assurance_key, waived=waive_assurance)
-    path = destination / found.name if destination.is_dir() else destination
+    bundle = opening.find_bundle(manifest, certificates, source=source, waivers=waivers)
+    assurance = find_assurance(manifest, bundle.manifest, certificates, assurance_key, waived=waive_assurance)
+    path = destination / bundle.manifest.name if destination.is_dir() else destination
     if path.exists() and not force:
         raise LocalRefusal(f"{path} exists already", hint="--force replaces it; -d names another folder or file")
     with Progress("unbundle", 0) as progress:
         opening.unbundle(
-            manifest,
+            replace(bundle, assurance=assurance),
             path,
             private_key_pem=need_pem(privatekey, "-k", "EC2_PRIVATE_KEY"),
-            certificates_pem=certificates,
-            source=source,
-            waivers=waivers,
             progress=telling(progress),
-            assurance=assurance,
         )
     print(path)

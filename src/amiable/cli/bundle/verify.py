@@ -1,5 +1,6 @@
 """``amiable bundle verify``: everything about a bundle checked, nothing written."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -42,18 +43,11 @@ def verify(
 
     certificates, private_key = read_pem(cert, "certificate"), read_pem(privatekey)
     waivers = opening.Waivers(waive_signature, waive_image_digest)
-    said = opening.read_bundle(manifest, certificates, waivers)
-    assurance = find_assurance(manifest, said, certificates, assurance_key, waived=waive_assurance)
+    bundle = opening.find_bundle(manifest, certificates, source=source, waivers=waivers)
+    found = bundle.manifest
+    assurance = find_assurance(manifest, found, certificates, assurance_key, waived=waive_assurance)
     with Progress("verify", 0) as progress:
-        found = opening.verify(
-            manifest,
-            private_key_pem=private_key,
-            certificates_pem=certificates,
-            source=source,
-            waivers=waivers,
-            progress=telling(progress),
-            assurance=assurance,
-        )
+        opening.verify(replace(bundle, assurance=assurance), private_key_pem=private_key, progress=telling(progress))
     seen = {
         "Signature": "not checked" if waive_signature else "valid",
         "Parts": f"{len(found.parts)}, sound",
