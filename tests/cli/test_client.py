@@ -3,6 +3,7 @@
 import base64
 import http.server
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ import pytest
 
 from amiable.cli import doctor, events
 from amiable.cli.bundle.boot_images import EXIT_NO_SOURCE, source_images
-from amiable.cli.client import client, is_http_url, the_image
+from amiable.cli.client import client, is_http_url, session, the_image, wait_for
+from amiable.cli.hints import OTHER_SERVER
 from amiable.cli.image_build import deregister_after_failure
 from amiable.cli.main import main
 from amiable.cli.upload import delete_after_failure
@@ -88,9 +90,52 @@ def test_another_kind_of_server_is_named_as_such(
 ) -> None:
     with stranger() as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        for words in (["image", "list"], ["account", "list"]):
+        serial = ["instance", "console", "i-0123456789abcdef0", "--interactive"]
+        for words in (["image", "list"], ["account", "list"], serial):
             assert main(words) == 69
-            assert "no Amiable server" in capsys.readouterr().err
+            said = capsys.readouterr().err
+            assert "no Amiable server" in said and f"\n\nhint: {OTHER_SERVER}\n" in said
+
+
+def test_a_server_that_does_not_run_is_said_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # taken, and not listened on
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        serial = ["instance", "console", "i-0123456789abcdef0", "--interactive"]
+        for words in (["image", "list"], ["account", "list"], serial):
+            assert main(words) == 69
+            said = capsys.readouterr().err
+            assert "hint: is the server running?" in said and "AWS_ENDPOINT_URL" not in said
+
+
+@pytest.mark.parametrize(("named", "region"), [("eu-west-1", "eu-west-1"), ("", "us-east-1"), (None, "us-east-1")])
+def test_the_region_called_is_aws_regions_where_that_is_set(
+    named: str | None, region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if named is not None:
+        monkeypatch.setenv("AWS_REGION", named)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert session().region_name == region
+    assert client("ec2").meta.region_name == region
+
+
+def test_what_botocore_refuses_by_itself_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert main(["image", "create", "i-0123456789abcdef0", "--name", "a"]) == 1
+    assert capsys.readouterr().err == "error: Invalid length for parameter Name, value: 1, valid min length: 3\n"
+
+
+def test_who_ends_a_wait_is_told_of_what(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_for("i-0123456789abcdef0 to run", interrupt, 60)
+    assert capsys.readouterr().err == "no longer waiting for i-0123456789abcdef0 to run\n"
 
 
 @contextmanager

@@ -112,3 +112,10 @@ def test_following_ends_when_the_instance_is_terminated(edge: tuple[Edge, str], 
         rest, words = process.communicate(timeout=SECONDS_MAX)
     assert (first, then, rest, process.returncode) == (COLOURED, b"bye\n", b"", 0)
     assert words.decode() == f"{instance_id} is terminated\n"
+
+
+def test_following_what_was_never_there_is_refused(edge: tuple[Edge, str]) -> None:
+    argv, environment = command(edge[0], "i-0123456789abcdef0", "--follow")
+    done = subprocess.run(argv, capture_output=True, env=environment, timeout=SECONDS_MAX, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"error: InvalidInstanceID.NotFound: ") and b"is terminated" not in done.stderr

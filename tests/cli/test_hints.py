@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from amiable.cli.hints import NOT_OF_THIS_SERVER, exit_code_for, hint_for
+from amiable.cli.hints import LISTS, NOT_OF_THIS_SERVER, exit_code_for, hint_for
 from amiable.cli.main import complain_of_client
 from amiable.model.block_public_access import BLOCK_NEW_SHARING, BlockPublicAccess
 from amiable.model.errors import (
     AuthFailure,
     InsufficientInstanceCapacity,
     InternalError,
+    Malformed,
+    NotFound,
     OperationNotPermitted,
     ResourceLimitExceeded,
     StorageFull,
@@ -97,3 +99,26 @@ def test_every_lack_of_capacity_has_a_hint_of_its_kind() -> None:
 )
 def test_each_refusal_has_its_exit_code(code: str, status: int, exit_code: int) -> None:
     assert exit_code_for(code, status) == exit_code
+
+
+@pytest.mark.parametrize("noun", sorted(LISTS))
+def test_an_id_that_names_nothing_says_what_lists_those_that_there_are(noun: str) -> None:
+    prefix = {"kernel": "aki", "ramdisk": "ari"}.get(noun, "ami")
+    nothing = NotFound(noun, [f"{prefix}-0123456789abcdef0"])
+    assert hint_for(nothing.code, nothing.message) == LISTS[noun]
+
+
+@pytest.mark.parametrize("noun", sorted(set(LISTS) - {"bundle_task", "key_pair"}))
+def test_an_id_of_the_wrong_form_says_what_lists_the_right_ones(noun: str) -> None:
+    wrong = Malformed(noun, "nonsense", "x")
+    assert hint_for(wrong.code, wrong.message) == LISTS[noun]
+
+
+def test_an_attached_volume_says_how_it_is_let_go_of() -> None:
+    for words in ("vol-0a is already attached to an instance", "Volume vol-0a is currently attached to i-1"):
+        assert hint_for("VolumeInUse", words) == "amiable volume detach vol-0a --wait"
+
+
+def test_an_account_that_is_not_there_says_which_there_are() -> None:
+    nobody = NotFound("resource", ["123456789012"])
+    assert hint_for(nobody.code, nobody.message) == "amiable account list"

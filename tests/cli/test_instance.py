@@ -70,7 +70,7 @@ def test_what_is_no_instance_id_is_refused_before_anything_is_asked(
 ) -> None:
     assert main(["instance", command, words]) != 0
     said = capsys.readouterr()
-    assert said.out == "" and f'Invalid id: "{words}" (expecting "i-...")' in said.err
+    assert said.out == "" and f'Invalid id: "{words}" (expecting "i-...")\n\nhint: amiable instance list\n' in said.err
 
 
 def test_an_instance_begins_with_what_a_person_looks_for() -> None:

@@ -12,11 +12,11 @@ from time import monotonic, sleep
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from amiable.cli.hints import exit_code_for, hint_for
+from amiable.cli.hints import OTHER_SERVER, exit_code_for, hint_for
+from amiable.cli.output import say
 from amiable.model.errors import LocalRefusal
 
 WAIT_PAUSE_SECONDS = 0.5
-_WHICH_SERVER = 'does AWS_ENDPOINT_URL name it?  eval "$(amiable env)"'
 T = TypeVar("T")
 
 
@@ -25,12 +25,12 @@ class NothingNamed(LocalRefusal):
 
 
 def session(profile: str | None = None) -> Any:
-    """boto3's default session, or that of a profile of the AWS configuration."""
+    """boto3's default session, or that of a profile of the AWS configuration; AWS_REGION is heeded, as other SDKs do and boto3 does not."""
     import boto3
     from botocore.exceptions import ProfileNotFound
 
     try:
-        return boto3.session.Session(profile_name=profile)
+        return boto3.session.Session(profile_name=profile, region_name=os.environ.get("AWS_REGION") or None)
     except ProfileNotFound as error:
         raise LocalRefusal(f"{error}", hint="aws configure --profile NAME makes one", exit_code=2) from error
 
@@ -114,7 +114,7 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         found = json.loads(answer.content) if answer.content else {}
     except ValueError:
         raise LocalRefusal(
-            f"what answers at {endpoint()} is no Amiable server", hint=_WHICH_SERVER, exit_code=69
+            f"what answers at {endpoint()} is no Amiable server", hint=OTHER_SERVER, exit_code=69
         ) from None
     if answer.status_code >= 300:
         code, message = str(found.get("Code")), str(found.get("Message"))
@@ -143,12 +143,17 @@ def rehearse(operation: Callable[..., Any], **request: Any) -> None:
 
 
 def wait_for(what: str, look: Callable[[], T | None], seconds_max: float) -> T:
-    """Asks ``look`` until it gives something, at most ``seconds_max``; then refuses with exit code 124."""
+    """Asks ``look`` until it gives something, at most ``seconds_max``; then refuses with exit code 124.
+
+    ``what`` names the id: whoever ends the wait by Ctrl-C is told of what it was, which may be printed nowhere else.
+    """
     until = monotonic() + seconds_max
-    while True:
-        found = look()
-        if found is not None:
-            return found
-        if monotonic() > until:
-            raise LocalRefusal(f"waited {seconds_max:.0f} s for {what}", exit_code=124)
-        sleep(WAIT_PAUSE_SECONDS)
+    try:
+        while (found := look()) is None:
+            if monotonic() > until:
+                raise LocalRefusal(f"waited {seconds_max:.0f} s for {what}", exit_code=124)
+            sleep(WAIT_PAUSE_SECONDS)
+    except KeyboardInterrupt:
+        say(f"no longer waiting for {what}")
+        raise
+    return found

@@ -42,10 +42,12 @@ def read_console(ec2: Any, instance: str) -> bytes:
 def print_console(ec2: Any, instance: str, *, follow: bool, raw: bool) -> None:
     """Prints the console; with ``follow`` until the instance is terminated.  ``raw``: the guest's bytes, whatever they do."""
     plain = None if raw else PlainStream()
-    shown = b""
+    shown, is_first = b"", True
     while True:
         state = state_of(ec2, instance) if follow else ""
-        text = read_console(ec2, instance) if state is not None else b""
+        # What was never there has not ended: the first look is refused as without --follow.
+        text = read_console(ec2, instance) if state is not None or is_first else b""
+        is_first = False
         write(unseen(shown, text), plain)
         if state in ("", "terminated", None):
             break

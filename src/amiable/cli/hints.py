@@ -3,13 +3,46 @@
 import re
 from typing import Final
 
+from amiable.model import id_words
+
 _ENV: Final = 'eval "$(amiable env)"'
 NOT_OF_THIS_SERVER: Final = f"the access key is not of this server: {_ENV}"
 MAKE_SPACE: Final = "make space on the disk of the server's data directory (amiable doctor shows it), then try again"
 NOT_YOURS: Final = "the bucket is another account's, which does not share it; yours: aws sts get-caller-identity"
 CLOCKS: Final = "compare this machine's clock with the server's"
+OTHER_SERVER: Final = f"does AWS_ENDPOINT_URL name it?  {_ENV}"
+NOT_RUNNING: Final = f"is the server running?  amiable serve, then {_ENV}"
+
+LISTS: Final = {
+    "image": "amiable image list",
+    "kernel": "amiable kernel list",
+    "ramdisk": "amiable kernel list",
+    "snapshot": "amiable snapshot list",
+    "volume": "amiable volume list",
+    "instance": "amiable instance list",
+    "key_pair": "amiable key-pair list",
+    "subnet": "aws ec2 describe-subnets",
+    "vpc": "aws ec2 describe-vpcs",
+    "security_group": "aws ec2 describe-security-groups",
+    "bundle_task": "amiable bundle tasks",
+}
+"""The command that lists what there is of a noun: what an id that names nothing, or has the wrong form, is compared with."""
+
+
+def _of_ids() -> dict[str, str]:
+    """The hint of each code for an id; where nouns share one, the first noun's."""
+    found: dict[str, str] = {}
+    for noun, command in LISTS.items():
+        for table in (id_words.NOT_FOUND, id_words.MALFORMED):
+            code = table.get(noun, "InvalidParameterValue")
+            if code != "InvalidParameterValue":
+                found.setdefault(code, command)
+    return found
+
 
 HINTS: Final = {
+    **_of_ids(),
+    "InvalidZone.NotFound": "aws ec2 describe-availability-zones",
     "InvalidClientTokenId": NOT_OF_THIS_SERVER,
     "InvalidAccessKeyId": NOT_OF_THIS_SERVER,
     "SignatureDoesNotMatch": NOT_OF_THIS_SERVER,
@@ -45,6 +78,15 @@ WORDS: Final = (
         r"call the DisableSnapshotBlockPublicAccess",
         "lift the account's guard first: aws ec2 disable-snapshot-block-public-access",
     ),
+    (r"The image id '\[a[kr]i-", LISTS["kernel"]),
+    (
+        r"does not have an 'ebs' root device type and cannot be stopped",
+        "its root ends with it: amiable bundle instance keeps it as a bundle",
+    ),
+    (r"(?:Volume )?(vol-\w+) is (?:already|currently) attached", r"amiable volume detach \1 --wait"),
+    (r"iamInstanceProfile", "aws iam list-instance-profiles"),
+    (r"The product code '[^']*' does not exist", "amiable product list"),
+    (r"The ID '\d{12}' does not exist", "amiable account list"),
     (r"needs the hypervisor for 32-bit guests", "build it once, on the server's host: amiable kernel build-pv32"),
     (r"Not authorized for images: \[([\w-]+)\]", r"its owner must share it: amiable image share \1 --account YOURS"),
     (r"Not authorized for image:", "only its owner may do this: amiable image show tells who that is"),

@@ -10,6 +10,7 @@ from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 
 RUNNING_SECONDS_MAX = 180.0
+LOGIN_SECONDS_MAX = 120
 
 
 def launch(
@@ -54,14 +55,18 @@ def launch(
     instances = ec2.run_instances(**request)["Instances"]
     ids = [instance["InstanceId"] for instance in instances]
     if wait:
-        instances = [wait_until_running(ec2, instance_id) for instance_id in ids]
+        instances = wait_until_all_run(ec2, ids)
     rows = [instance | {"State": instance["State"]["Name"]} for instance in instances]
     columns = {"instance": "InstanceId", "state": "State", "type": "InstanceType", "address": "PrivateIpAddress"}
     show_rows(rows, columns, output, identifier="InstanceId")
     hardware = call("GET", f"/instances/{ids[0]}/hardware")
     say(f"\nhardware profile {hardware['Profile']}: {hardware['Why']}")
-    if not wait:
-        say(f"next: amiable instance show {ids[0]}")
+    say(f"next: amiable instance {next_words(ids[0], has_key=key is not None) if wait else f'show {ids[0]}'}")
+
+
+def next_words(instance_id: str, *, has_key: bool) -> str:
+    """What to look at in a guest that has begun to start: its shell, or without a key its console."""
+    return f"ssh {instance_id} --wait {LOGIN_SECONDS_MAX}" if has_key else f"console {instance_id} --follow"
 
 
 def tagged(tags: dict[str, str | None]) -> dict[str, Any]:
@@ -106,6 +111,16 @@ def root_device(ec2: Any, image: str) -> str:
     if not name:
         raise LocalRefusal(f"{image} has no root device to resize")
     return str(name)
+
+
+def wait_until_all_run(ec2: Any, ids: list[str]) -> list[dict[str, Any]]:
+    """The instances once all run; where the wait ends before, all of them are named: no line of theirs was printed."""
+    try:
+        return [wait_until_running(ec2, instance_id) for instance_id in ids]
+    except (LocalRefusal, KeyboardInterrupt):
+        if len(ids) > 1:
+            say(f"launched: {' '.join(ids)}")
+        raise
 
 
 def wait_until_running(ec2: Any, instance_id: str, seconds_max: float = RUNNING_SECONDS_MAX) -> dict[str, Any]:

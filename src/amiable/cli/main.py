@@ -13,7 +13,7 @@ from typing import Final
 import cyclopts
 
 from amiable import __version__
-from amiable.cli.hints import exit_code_for, hint_for
+from amiable.cli.hints import NOT_RUNNING, OTHER_SERVER, exit_code_for, hint_for
 from amiable.cli.terminal_text import plain
 from amiable.model.errors import Refusal
 
@@ -119,7 +119,8 @@ def main(argv: list[str]) -> int:
     except cyclopts.CycloptsError as error:
         return complain(str(error).strip(), "see amiable --help, or --help behind the command", 2)
     except Refusal as refusal:
-        return complain(refusal.message, refusal.advice, getattr(refusal, "exit_code", 1))
+        advice = refusal.advice or hint_for(refusal.code, refusal.message)
+        return complain(refusal.message, advice, getattr(refusal, "exit_code", 1))
     except Ended as ended:
         code = 128 + ended.number  # of SIGHUP nothing is said: the terminal is gone, or ssh is done with its tunnel
         return code if ended.number == signal.SIGHUP else complain("ended by SIGTERM", "", code)
@@ -157,9 +158,12 @@ def complain_of_client(error: Exception) -> int:
             return complain(f"{code}: {message}", hint, exit_code_for(code, answered.get("HTTPStatusCode", 400)))
         if "ResponseParser" in kind:
             words = "what answers at AWS_ENDPOINT_URL is no Amiable server"
-            return complain(words, 'eval "$(amiable env)"', 69)
+            return complain(words, OTHER_SERVER, 69)
+        if "ParamValidation" in kind:
+            _heading, *faults = str(error).splitlines()
+            return complain("; ".join(faults), "", 1)
         if "Connect" in kind or "Endpoint" in kind or "Timeout" in kind or "HTTPClient" in kind:
-            return complain(str(error), 'is the server running?  amiable serve, then eval "$(amiable env)"', 69)
+            return complain(str(error), NOT_RUNNING, 69)
         if "Credential" in kind or "Profile" in kind or "Region" in kind:
             return complain(str(error), 'eval "$(amiable env)"', 1)
         if "WaiterError" in kind:

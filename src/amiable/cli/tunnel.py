@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
-from amiable.cli.hints import exit_code_for, hint_for
+from amiable.cli.hints import NOT_RUNNING, OTHER_SERVER, exit_code_for, hint_for
 from amiable.model.errors import LocalRefusal
 
 PRESIGNED_SECONDS: Final = 60
@@ -97,8 +97,12 @@ def open_tunnel(endpoint: str, credentials: Any, region: str, instance_id: str, 
         )
     except InvalidStatus as error:
         raise _refusal(error.response.body, error.response.status_code) from None
-    except (OSError, InvalidHandshake, TimeoutError) as error:
-        raise LocalRefusal(f"no tunnel to {instance_id}: {error}", exit_code=69) from None
+    except InvalidHandshake:
+        raise LocalRefusal(
+            f"what answers at {endpoint} is no Amiable server", hint=OTHER_SERVER, exit_code=69
+        ) from None
+    except OSError as error:
+        raise LocalRefusal(f"no tunnel to {instance_id}: {error}", hint=NOT_RUNNING, exit_code=69) from None
     return Tunnel(websocket, held.close)
 
 
@@ -111,7 +115,9 @@ def _refusal(body: bytes | bytearray | None, status: int) -> LocalRefusal:
         code, words = str(found["Code"]), str(found["Message"])
     except (ValueError, KeyError, TypeError):
         return LocalRefusal(text or f"HTTP {status}", exit_code=exit_code_for("", status))
-    return LocalRefusal(words, hint=found.get("Hint") or hint_for(code, words), exit_code=exit_code_for(code, status))
+    return LocalRefusal(
+        f"{code}: {words}", hint=found.get("Hint") or hint_for(code, words), exit_code=exit_code_for(code, status)
+    )
 
 
 def dial(instance_id: str, port: int) -> Tunnel:

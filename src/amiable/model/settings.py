@@ -20,7 +20,7 @@ def _text(value: str) -> str:
 def _listen(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError("expected HOST:PORT")
+        raise ValueError("expected HOST:PORT, like 127.0.0.1:2006")
     return value
 
 
