@@ -24,6 +24,7 @@ from websockets.sync.client import connect
 
 from amiable.database import accounts
 from amiable.server import limits, operations
+from amiable.server.app import HANDLERS
 from amiable.server.landing import landing_page
 from tests.server.edge import Edge, running_edge
 from tests.support.services import make_account, open_services
@@ -98,6 +99,12 @@ def test_the_commands_on_the_landing_page_exist_with_their_flags() -> None:
         command = [sys.executable, "-m", "amiable.cli.main", *named, "--help"]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
         assert all(word in shown for word in words if word.startswith("--")), words
+
+
+def test_the_landing_page_names_every_service_that_answers() -> None:
+    page = landing_page("us-east-1", "h").body.decode()
+    named = re.findall(r"<tr><td><code>(\w+)</code></td>", page)
+    assert sorted(named) == sorted(set(HANDLERS) - {"bootstrap"})  # that one is euca2ools' way to the certificate
 
 
 # ── who asks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
