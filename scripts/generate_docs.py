@@ -131,9 +131,7 @@ def errors_page() -> str:
             rows[kind.code] = (kind.status, kind.template.replace("|", "\\|"))
     for table in (id_words.NOT_FOUND, id_words.MALFORMED):
         for noun, code in table.items():
-            rows.setdefault(
-                code, (400, f"an id of a {noun.replace('_', ' ')} that names nothing, or has the wrong form")
-            )
+            rows.setdefault(code, (400, f"{noun.replace('_', ' ')}: the id names nothing, or has the wrong form"))
     lines += [f"| `{code}` | {status} | {text} |" for code, (status, text) in sorted(rows.items())]
     return "\n".join(lines) + "\n"
 
