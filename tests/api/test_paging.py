@@ -80,3 +80,5 @@ def test_sizes_have_bounds(services: Services, principal: Principal) -> None:
     huge = ec2.DescribeTagsRequest(max_results=10**9)
     page = open_page(services, principal, huge)
     assert (page.after, page.size) == (None, PAGE_SIZE_MAX)
+    fewer = open_page(services, principal, huge, held_max=500)
+    assert (fewer.size, open_page(services, principal, request, held_max=500).size) == (500, 4)

@@ -413,7 +413,7 @@ def test_metadata_is_read_in_pages_of_one_to_a_thousand(owner: Hand, other: Hand
     ask = owner.ec2.describe_instance_image_metadata
     assert refused(ask, MaxResults=1001) == (
         "InvalidParameterValue",
-        "Value (1001) for parameter MaxResults is invalid. Expecting a value between 1 and 1000.",
+        "Value (1001) for parameter MaxResults is invalid. Expecting a value less than or equal to 1000.",
     )
     assert refused_unchecked(owner, "DescribeInstanceImageMetadata", MaxResults=0)[0] == "InvalidParameterValue"
     assert refused(ask, NextToken="x")[0] == "InvalidNextToken"

@@ -506,7 +506,7 @@ def test_binned_snapshots_are_listed_by_id_and_in_pages_of_five_and_more(registr
     assert {each["SnapshotId"] for page in pages for each in page["Snapshots"]} == made
     assert [each["SnapshotId"] for each in call(SnapshotIds=[one])["Snapshots"]] == [one]
     code, text = refused(call, MaxResults=4)
-    assert code == "InvalidParameterValue" and "Expecting a value between 5 and 1000." in text
+    assert code == "InvalidParameterValue" and "Expecting a value greater than or equal to 5." in text
     assert refused(call, SnapshotIds=["snap-0123456789abcdef0"])[0] == "InvalidSnapshot.NotFound"
     assert refused(call, SnapshotIds=["x"])[0] == "InvalidSnapshotID.Malformed"
     assert registry.stranger.list_snapshots_in_recycle_bin()["Snapshots"] == []

@@ -44,7 +44,9 @@ def held(*devices: str) -> list[Volume]:
         ("/dev/sdb", "ephemeral0", True),
     ],
 )
-def test_a_device_is_taken_with_its_directory_or_without_and_by_its_partitions(device: str, other: str, is_free: bool) -> None:
+def test_a_device_is_taken_with_its_directory_or_without_and_by_its_partitions(
+    device: str, other: str, is_free: bool
+) -> None:
     if is_free:
         rules.check_free(device, held(other))
     else:

@@ -90,11 +90,17 @@ class Page:
 
 
 def open_page(
-    services: Services, principal: Principal, request: Paged, *, size_min: int = 1, size_max: int | None = None
+    services: Services,
+    principal: Principal,
+    request: Paged,
+    *,
+    size_min: int = 1,
+    size_max: int | None = None,
+    held_max: int = PAGE_SIZE_MAX,
 ) -> Page:
     """The page that the request asks for; refuses a size outside its bounds and a token that is not for this question.
 
-    Without ``size_max`` a page of more than ``PAGE_SIZE_MAX`` things may be asked for, and has so many.
+    Without ``size_max`` a page of more than ``held_max`` things may be asked for, and has so many.
     """
     size = request.max_results
     if size is not None and size_max is not None and size > size_max:
@@ -107,8 +113,8 @@ def open_page(
         )
     after = None if not request.next_token else _unseal(services, principal, request)
     if after is not None and size is None:
-        size = PAGE_SIZE_MAX
-    return Page(services, principal, request, after, None if size is None else min(size, PAGE_SIZE_MAX))
+        size = held_max
+    return Page(services, principal, request, after, None if size is None else min(size, held_max))
 
 
 def _unseal(services: Services, principal: Principal, request: Paged) -> str:

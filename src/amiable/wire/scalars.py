@@ -62,7 +62,7 @@ def compile_check(scalar: Scalar) -> Callable[[Any, str], None]:
             raise invalid(path, value, f"Valid values: {', '.join(sorted(enum))}.")
         size = measured(value) if measured else value
         if (low is not None and size < low) or (high is not None and size > high):
-            raise invalid(path, value, _bounds(low, high, is_length=measured is not None))
+            raise invalid(path, value, _lengths(low, high) if measured else _bound(value, low, high))
         if pattern is not None and not pattern.search(value):
             raise invalid(path, value, "It does not have the form that is asked for.")
 
@@ -76,11 +76,17 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
     return re.compile(text[:-1] + r"\Z" if text.endswith("$") else text)
 
 
-def _bounds(low: float | None, high: float | None, *, is_length: bool) -> str:
-    what = "a length" if is_length else "a value"
+def _lengths(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
-        return f"Expecting {what} between {low} and {high}."
-    return f"Expecting {what} of {low} or more." if low is not None else f"Expecting {what} of {high} or less."
+        return f"Expecting a length between {low} and {high}."
+    return f"Expecting a length of {low} or more." if low is not None else f"Expecting a length of {high} or less."
+
+
+def _bound(value: float, low: float | None, high: float | None) -> str:
+    """The bound that a number breaks, in EC2's words."""
+    if low is not None and value < low:
+        return f"Expecting a value greater than or equal to {low}."
+    return f"Expecting a value less than or equal to {high}."
 
 
 def _read_string(text: str, path: str) -> str:

@@ -31,6 +31,7 @@ from amiable.rules.volume_type import Figures, effective_iops, effective_through
 from amiable.services import Services, volume_work
 from amiable.wire.generated import ec2
 
+PAGE_HOLDS_MAX: Final = 500
 FIELDS: Final[Mapping[str, filters.Field[Modification]]] = {
     "modification-state": lambda it: (it.state,),
     "original-iops": lambda it: (_text(effective_iops(it.original_type, it.original_size_gib, it.original_iops)),),
@@ -105,7 +106,7 @@ def describe_volumes_modifications(
     if request.volume_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter volumes cannot be used with the parameter maxResults")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS)
-    page = open_page(services, principal, request, size_min=1)
+    page = open_page(services, principal, request, held_max=PAGE_HOLDS_MAX)
     with services.database.read() as c:
         found = volume_modifications.list_newest(
             c, principal.account_id, principal.region, volume_ids=request.volume_ids or None
