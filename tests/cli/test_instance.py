@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import pytest
 
-from amiable.cli import instance, tunnel
+from amiable.cli import client, instance, tunnel
 from amiable.cli.main import main
 from amiable.model.errors import LocalRefusal
 
@@ -47,9 +48,30 @@ def test_a_refusal_that_no_waiting_mends_is_told_at_once(monkeypatch: pytest.Mon
         instance.wait_for_daemon("i-0123456789abcdef0", 60)
 
 
-def test_after_the_wait_ssh_itself_tells_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    dialling(monkeypatch, [b""])
-    instance.wait_for_daemon("i-0123456789abcdef0", 0)
+@pytest.mark.parametrize(("seconds", "exit_code"), [(0, 75), (0.01, 124)])
+def test_a_daemon_that_never_speaks_is_named_with_why_and_how_to_wait(
+    seconds: float, exit_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialling(monkeypatch, [LocalRefusal("Unavailable: it did not answer in time", exit_code=75)] * 9)
+    monkeypatch.setattr(client, "WAIT_PAUSE_SECONDS", 0.02)
+    with pytest.raises(LocalRefusal, match="i-0123456789abcdef0: Unavailable: it did not answer in time") as refused:
+        instance.wait_for_daemon("i-0123456789abcdef0", seconds)
+    assert refused.value.exit_code == exit_code
+    assert "--wait 120" in refused.value.advice and "console i-0123456789abcdef0 --follow" in refused.value.advice
+
+
+def test_a_key_file_that_is_not_there_is_refused_before_the_guest_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(instance, "call", lambda _method, _path: {"State": "running"})
+    with pytest.raises(LocalRefusal, match=f"no key file {tmp_path}/key"):
+        instance.ssh("i-0123456789abcdef0", identity=tmp_path / "key")
+
+
+def test_what_is_no_ssh_daemon_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    dialling(monkeypatch, [b"HTTP/1.1 400 Bad Request\r\n"])
+    with pytest.raises(LocalRefusal, match="what answers on port 22 is none"):
+        instance.wait_for_daemon("i-0123456789abcdef0", 0)
 
 
 def test_a_guest_without_power_is_not_waited_for() -> None:

@@ -289,3 +289,12 @@ def test_the_tag_chooses_the_way_and_a_way_that_the_kernel_has_not_is_refused(se
 def test_one_thing_at_a_time_is_added(server: Server, tmp_path: Path) -> None:
     for words in ((), ("--kernel", file(tmp_path, XENU), "--location", "a/b.manifest.xml")):
         assert amiable(server, "kernel", "add", *words, check=False).returncode == 2
+
+
+def test_a_file_that_is_none_is_named_before_anything_is_registered(server: Server, tmp_path: Path) -> None:
+    text = tmp_path / "passwd"
+    text.write_text("root:x:0:0:root:/root:/bin/bash\n")
+    before = said(server, "kernel", "list")
+    words = refused(server, "kernel", "add", "--kernel", file(tmp_path, XENU), "--ramdisk", str(text))
+    assert words.startswith(f"error: {text} is no ramdisk but text\n\nhint: a ramdisk is a cpio archive")
+    assert said(server, "kernel", "list") == before

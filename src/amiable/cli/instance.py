@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import shorten
+from time import monotonic
 from typing import Annotated, Any, Final
 
 import cyclopts
@@ -141,9 +142,11 @@ def ssh(
     if shutil.which("ssh") is None:
         raise LocalRefusal("ssh is not installed", hint="apt-get install openssh-client", exit_code=69)
     refuse_without_power(call("GET", f"/instances/{instance}/hardware")["State"], instance)
-    known = host_keys(instance, wait)
-    if wait:
-        wait_for_daemon(instance, wait)
+    if identity is not None and not identity.is_file():
+        raise LocalRefusal(f"there is no key file {identity}", hint="-i names the private key", exit_code=74)
+    until = monotonic() + wait
+    wait_for_daemon(instance, wait)
+    known = host_keys(instance, max(until - monotonic(), 0))
     me = [sys.executable, "-m", "amiable.cli.main"]
     options = {"ProxyCommand": " ".join([*me, "instance", "tunnel", instance, "%p"]), "UserKnownHostsFile": "/dev/null"}
     if known:
@@ -172,28 +175,37 @@ def refuse_without_power(state: str, instance: str) -> None:
 
 
 def wait_for_daemon(instance: str, seconds: float) -> None:
-    """Returns when the guest's SSH daemon says its first word, or after ``seconds``: ssh itself then tells what is wrong.
+    """Returns when the guest's SSH daemon says its first word; refuses with why it does not after ``seconds``.
 
     Known host keys do not prove that it listens: after a stop and start they are those of the boot before.
     """
     from amiable.cli.tunnel import dial
 
+    why = "what answers on port 22 is none"
+
     def look() -> bool | None:
+        nonlocal why
         try:
             with dial(instance, SSH_PORT) as tunnel:
                 return True if tunnel.receive().startswith(b"SSH-") else None
         except LocalRefusal as refusal:
             if refusal.exit_code == 75:  # not yet
+                why = refusal.message
                 return None
             raise
         except OSError:
             return None
 
     try:
-        wait_for("the SSH daemon", look, seconds)
+        wait_for(f"the SSH daemon of {instance}", look, seconds)
     except LocalRefusal as refusal:
         if refusal.exit_code != 124:
             raise
+        hint = (
+            f"it may still be starting: --wait 120 waits for it, amiable instance console {instance} --follow shows it"
+        )
+        code = 124 if seconds else 75
+        raise LocalRefusal(f"no SSH daemon answers in {instance}: {why}", hint=hint, exit_code=code) from None
 
 
 def host_keys(instance: str, seconds: float) -> list[str]:

@@ -12,6 +12,7 @@ from amiable.cli.chosen import Yes, each_once, end_unless_meant
 from amiable.cli.client import call, client, rehearse, the_image
 from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
+from amiable.rules import kernel_bytes
 
 app = cyclopts.App(
     name="kernel", help="Kernels and ramdisks for paravirtual images: add, list, approve, deregister; PV-GRUB and Xen."
@@ -107,7 +108,9 @@ def check_one_source(*sources: object) -> None:
 
 
 def register_files(files: dict[str, Path], facts: dict[str, Any], pv_grub: str | None) -> list[dict[str, Any]]:
-    """Registers a kernel file, a ramdisk file or both, under names of their own."""
+    """Registers a kernel file, a ramdisk file or both, under names of their own; nothing where one of them is none."""
+    for kind, path in files.items():
+        check_file(kind, path)
     made = []
     for kind, path in files.items():
         name = facts["Name"] or path.name
@@ -115,6 +118,15 @@ def register_files(files: dict[str, Path], facts: dict[str, Any], pv_grub: str |
         wanted = {**facts, "Name": called, "Type": kind, "Architecture": facts["Architecture"] or "x86_64"}
         made.append(register_file(path, wanted, PV_GRUB[pv_grub] if pv_grub and kind == "kernel" else None))
     return made
+
+
+def check_file(kind: str, path: Path) -> None:
+    """Refuses a file that is no kernel or no ramdisk (``kind``), as the server would once it was uploaded."""
+    with path.open("rb") as file:
+        head = file.read(kernel_bytes.HEAD_BYTES)
+    if not kernel_bytes.may_be(kind, head):
+        words = kernel_bytes.ACCEPTED[kind][1]
+        raise LocalRefusal(f"{path} is no {kind} but {kernel_bytes.seen(head)}", hint=f"a {kind} is {words}")
 
 
 def register_file(path: Path, facts: dict[str, Any], kind: str | None = None) -> dict[str, Any]:

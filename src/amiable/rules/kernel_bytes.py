@@ -51,11 +51,15 @@ NAMES: Final = (
 
 def check_boot_bytes(image_type: str, head: bytes) -> None:
     """Refuses what is no kernel or no ramdisk (``image_type``), naming what was seen; ``head``: its first bytes."""
-    marks, words = ACCEPTED[image_type]
-    if not any(head[offset : offset + len(mark)] == mark for offset, mark in marks):
+    if not may_be(image_type, head):
         raise InvalidParameterValue(
-            parameter="Key", value=f"the object: {seen(head)}", why=f"A {image_type} is {words}."
+            parameter="Key", value=f"the object: {seen(head)}", why=f"A {image_type} is {ACCEPTED[image_type][1]}."
         )
+
+
+def may_be(image_type: str, head: bytes) -> bool:
+    """Whether a kernel or a ramdisk (``image_type``) may begin with ``head``."""
+    return any(head[offset : offset + len(mark)] == mark for offset, mark in ACCEPTED[image_type][0])
 
 
 def seen(head: bytes) -> str:
