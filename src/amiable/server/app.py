@@ -7,14 +7,13 @@
 
 A refusal on the way is worded by ``refusals`` for the service at hand.
 
-One UUID4 a request stands in the body, the header and the log.
+One UUID4 a request stands in the body, the header and the log (``request_log``).
 """
 
 import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import anyio
@@ -38,6 +37,7 @@ from amiable.server.authorize import AUTHORIZING, check_amiable
 from amiable.server.contracts import Authenticated
 from amiable.server.forms import FORM_TYPE
 from amiable.server.landing import landing_page
+from amiable.server.request_log import Exchange, log_answer, log_departure
 from amiable.server.serial_console import serial_console
 from amiable.server.tunnel import tunnel
 from amiable.services import Services
@@ -79,45 +79,32 @@ def build_app(services: Services) -> ASGIApp:
     return app
 
 
-@dataclass(slots=True)
-class Exchange:
-    """One request while it is answered; a form tells only in its body for which service it is."""
-
-    signed: sigv4.Request
-    request_id: str
-    service: str
-
-
 async def _serve_http(services: Services, scope: Scope, receive: Receive, send: Send) -> None:
-    request_id, started = mint_request_id(), time.monotonic()
-    signed = signed_request(scope)
-    exchange = Exchange(signed, request_id, service_of(signed))
-    reading = Reading(receive)
+    exchange, reading, code = _begin(scope), Reading(receive), ""
+    signed, request_id = exchange.signed, exchange.request_id
     with audit.watching((scope.get("client") or ("",))[0]) as watch:
         try:
             response = await _respond(services, exchange, Request(scope, reading))
             await _end(services, watch, None)
         except ClientDisconnect:
-            words = "%s %s %s: the client went away; request %s"
-            log.info(words, exchange.service, signed.method, signed.raw_path, request_id)
+            log_departure(exchange, action=watch.action, account_id=watch.account_id)
             return
         except Exception as error:  # noqa: BLE001 - the outermost loop of requests
-            response = _refuse(services, exchange.service, error, signed, request_id)
-            await _end(services, watch, refusals.named(error, request_id))
+            refusal = refusals.named(error, request_id)
+            code, _ = refusals.told(exchange.service, refusal)
+            response = _refuse(services, exchange, refusal)
+            await _end(services, watch, refusal)
     response.headers["x-amz-request-id" if exchange.service == "s3" else "x-amzn-RequestId"] = request_id
-    milliseconds = (time.monotonic() - started) * 1000
-    log.info(
-        "%s %s %s %d %.1f ms request %s",
-        exchange.service,
-        signed.method,
-        signed.raw_path,
-        response.status_code,
-        milliseconds,
-        request_id,
-    )
+    status = response.status_code
+    log_answer(exchange, action=watch.action, account_id=watch.account_id, status=status, code=code)
     if not await reading.finish(signed):
         response.headers["Connection"] = "close"
     await response(scope, receive, send)
+
+
+def _begin(scope: Scope) -> Exchange:
+    signed = signed_request(scope)
+    return Exchange(signed, mint_request_id(), service_of(signed), time.monotonic())
 
 
 async def _end(services: Services, watch: Watch, refusal: Refusal | None) -> None:
@@ -195,6 +182,7 @@ async def _respond(services: Services, exchange: Exchange, http: Request) -> Res
             f"The service {exchange.service} is not spoken here; these are: {', '.join(sorted(HANDLERS))}."
         )
     request = await authenticate(services, signed, claim, http.stream(), exchange.request_id)
+    audit.asked_by(request.principal)
     _check_role(request, exchange.service)
     return await handle(services, request)
 
@@ -212,6 +200,7 @@ async def _respond_to_form(services: Services, exchange: Exchange, http: Request
         return None
     exchange.service = form.claim.scope.service
     request = await authenticate_form(services, signed, form, exchange.request_id)
+    audit.asked_by(request.principal)
     _check_role(request, exchange.service)
     return await HANDLERS[exchange.service](services, request)
 
@@ -240,10 +229,13 @@ def _unsigned(services: Services, signed: sigv4.Request) -> Response:
     raise Unauthenticated("missing", "The request carries no signature.")
 
 
-def _refuse(services: Services, service: str, error: Exception, signed: sigv4.Request, request_id: str) -> Response:
-    refusal = refusals.named(error, request_id)
+def _refuse(services: Services, exchange: Exchange, refusal: Refusal) -> Response:
     response = refusals.answer(
-        service, refusal, request_id=request_id, resource=signed.raw_path, region=services.settings.region
+        exchange.service,
+        refusal,
+        request_id=exchange.request_id,
+        resource=exchange.signed.raw_path,
+        region=services.settings.region,
     )
     if refusal.advice:
         text = " | ".join(refusal.advice.splitlines())[: limits.HINT_CHARACTERS_MAX]
@@ -253,9 +245,10 @@ def _refuse(services: Services, service: str, error: Exception, signed: sigv4.Re
 
 async def _serve_websocket(services: Services, scope: Scope, receive: Receive, send: Send) -> None:
     """A tunnel or a serial console, for a verified caller; anything else is refused before the WebSocket is accepted."""
-    request_id = mint_request_id()
+    exchange, account_id = _begin(scope), ""
     websocket = WebSocket(scope, receive, send)
-    signed = signed_request(scope)
+    signed, request_id = exchange.signed, exchange.request_id
+    exchange.service = "amiable"
     try:
         _check_headers(signed)
         claim = sigv4.find_claim(signed)
@@ -265,13 +258,16 @@ async def _serve_websocket(services: Services, scope: Scope, receive: Receive, s
         if claim.scope.service != "amiable" or found is None:
             raise UnsupportedOperation("No WebSocket is served there.")
         caller = await authenticate_websocket(services, signed, claim, request_id)
+        account_id = caller.principal.account_id
         check_amiable(caller.principal, "GET", signed.raw_path)
         await (tunnel if found[1] == "tunnel" else serial_console)(services, websocket, caller)
     except WebSocketDisconnect:
-        log.info("%s: the client went away; request %s", signed.raw_path, request_id)
+        log_departure(exchange, action="", account_id=account_id)
     except Exception as error:  # noqa: BLE001 - the outermost loop of WebSockets
-        response = _refuse(services, "amiable", error, signed, request_id)
-        log.info("amiable %s %d request %s", signed.raw_path, response.status_code, request_id)
+        refusal = refusals.named(error, request_id)
+        code, _ = refusals.told(exchange.service, refusal)
+        response = _refuse(services, exchange, refusal)
+        log_answer(exchange, action="", account_id=account_id, status=response.status_code, code=code)
         if websocket.application_state is WebSocketState.CONNECTING:
             response.headers["x-amzn-RequestId"] = request_id
             await websocket.send_denial_response(response)

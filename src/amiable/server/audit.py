@@ -1,4 +1,4 @@
-"""The log at the edge: every service's handler says here which call it has, the outermost loop what came of it."""
+"""The log at the edge: every service's handler says here which call it has, the outermost loop what came of it; ``request_log`` reads on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ import msgspec
 from amiable.database import events
 from amiable.database.connect import RIDER
 from amiable.model.event import Asker, Outcome
+from amiable.model.principal import Principal
 from amiable.rules import audit as rules
 from amiable.server.contracts import Authenticated, in_thread
 from amiable.services import Services
@@ -27,6 +28,20 @@ def watching(address: str) -> Iterator[Watch]:
     finally:
         RIDER.reset(ridden)
         WATCH.reset(watched)
+
+
+def asked_by(principal: Principal) -> None:
+    """The request is this caller's: its signature holds."""
+    watch = WATCH.get()
+    if watch is not None:
+        watch.account_id = principal.account_id
+
+
+def asked_for(action: str) -> None:
+    """The request names this action, which may be none that there is."""
+    watch = WATCH.get()
+    if watch is not None:
+        watch.action = action
 
 
 def begin(services: Services, request: Authenticated, action: str, *named: str) -> None:

@@ -20,6 +20,7 @@ async def handle(services: Services, request: Authenticated) -> Response:
     """The answer to one EC2 request; raises refusals."""
     root = await read_form(request, limits.QUERY_BODY_BYTES_MAX)
     action, version = ec2_query.take_frame(root)
+    audit.asked_for(action)
     operation = ec2_query.operation_of(action)
     function = operations.EC2.get(action)
     if function is None:

@@ -118,6 +118,36 @@ def log_failure(to: logging.Logger, words: str, error: Exception) -> None:
         to.error("%s", words, exc_info=error)
 
 
+def told(service: str, refusal: Refusal) -> tuple[str, int]:
+    """The code and the status by which ``service`` tells its clients of ``refusal``."""
+    match service:
+        case "sts" | "iam":
+            code, status = _code(refusal, STS_AUTHENTICATION, ("SignatureDoesNotMatch", 403))
+            return QUERY_CODES.get(code, code), status
+        case "ebs" | "rbin":
+            if isinstance(refusal, EbsRefusal | RbinRefusal | Unauthenticated):
+                return _code(refusal, REST_JSON_AUTHENTICATION, ("InvalidSignatureException", 403))
+            code = _exception(refusal)
+            return code, EbsRefusal.STATUSES[code]
+        case "ssm":
+            code, status = _code(refusal, SSM_AUTHENTICATION, ("InvalidSignatureException", 400))
+            return SSM_CODES.get(code, code), status
+        case "s3":
+            return _told_by_s3(refusal)
+        case "amiable":
+            return refusal.code, refusal.status
+        case _:
+            return _code(refusal, EC2_AUTHENTICATION, ("AuthFailure", 401))
+
+
+def _told_by_s3(refusal: Refusal) -> tuple[str, int]:
+    if isinstance(refusal, RequestTooLarge):
+        return "EntityTooLarge", 400
+    if isinstance(refusal, Unavailable):
+        return "ServiceUnavailable", refusal.status
+    return _code(refusal, S3_AUTHENTICATION, ("SignatureDoesNotMatch", 403))
+
+
 def answer(service: str, refusal: Refusal, *, request_id: str, resource: str, region: str) -> Response:
     """``refusal`` in the words of ``service``; ``resource`` is the path, ``region`` the installation's, for S3's elements."""
     match service:
@@ -138,25 +168,21 @@ def answer(service: str, refusal: Refusal, *, request_id: str, resource: str, re
 
 
 def _ec2(refusal: Refusal, request_id: str) -> Response:
-    code, status = _code(refusal, EC2_AUTHENTICATION, ("AuthFailure", 401))
+    code, status = told("ec2", refusal)
     ids = refusal.values if isinstance(refusal, Malformed | NotFound) else ()
     body = ec2_query.write_error(code, refusal.message, request_id=request_id, ids=ids)
     return Response(body, status, {"Content-Type": ec2_query.CONTENT_TYPE})
 
 
 def _query(protocol: QueryProtocol, refusal: Refusal, request_id: str) -> Response:
-    code, status = _code(refusal, STS_AUTHENTICATION, ("SignatureDoesNotMatch", 403))
-    code = QUERY_CODES.get(code, code)
+    code, status = told("sts", refusal)
     body = protocol.write_error(code, refusal.message, request_id=request_id, is_senders_fault=status < 500)
     return Response(body, status, {"Content-Type": query.CONTENT_TYPE})
 
 
 def _rest_json(refusal: Refusal) -> Response:
     reason = refusal.reason if isinstance(refusal, EbsRefusal | RbinRefusal) else None
-    code, status = _code(refusal, REST_JSON_AUTHENTICATION, ("InvalidSignatureException", 403))
-    if not isinstance(refusal, EbsRefusal | RbinRefusal | Unauthenticated):
-        code = _exception(refusal)
-        status = EbsRefusal.STATUSES[code]
+    code, status = told("ebs", refusal)
     headers, body = rest_json.write_error(code, refusal.message, reason)
     return Response(body, status, headers)
 
@@ -173,20 +199,15 @@ def _exception(refusal: Refusal) -> str:
 
 
 def _ssm(refusal: Refusal) -> Response:
-    code, status = _code(refusal, SSM_AUTHENTICATION, ("InvalidSignatureException", 400))
-    code = SSM_CODES.get(code, code)
+    code, status = told("ssm", refusal)
     return Response(SSM.write_error(code, refusal.message), status, {"Content-Type": json_rpc.CONTENT_TYPE})
 
 
 def _s3(refusal: Refusal, request_id: str, resource: str, region: str) -> Response:
-    code, status = _code(refusal, S3_AUTHENTICATION, ("SignatureDoesNotMatch", 403))
+    code, status = told("s3", refusal)
     elements: dict[str, str] = {}
     if isinstance(refusal, S3Refusal):
         elements = refusal.elements
-    elif isinstance(refusal, RequestTooLarge):
-        code, status = "EntityTooLarge", 400
-    elif isinstance(refusal, Unavailable):
-        code = "ServiceUnavailable"
     elif isinstance(refusal, Unauthenticated) and refusal.kind == "wrong-scope":
         elements = {"Region": region}
     named = {"Code": code, "Message": refusal.message, **elements, "Resource": resource, "RequestId": request_id}

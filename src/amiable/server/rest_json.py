@@ -25,6 +25,7 @@ async def answer(
         message = f"{request.method} {request.raw_path} is no operation of {protocol.title} that Amiable implements."
         raise protocol.invalid("", message)
     operation, path = found
+    audit.asked_for(operation.name)
     audit.begin(services, request, operation.name)
     if request.headers.get("content-encoding", "identity") != "identity":
         message = f"Content-Encoding {request.headers['content-encoding']} is not accepted."

@@ -104,6 +104,7 @@ def _upload(services: Services, signed: sigv4.Request, posted: Posted, request_i
         body=posted.body,
     )
     call = _call(request, bucket, fields, posted.form.file_name)
+    audit.asked_by(request.principal)
     audit.begin(services, request, "PutObject", f"{bucket}/{call.key}")
     check_s3_object(principal, "PutObject", f"{bucket}/{call.key}")
     check_headers(call)

@@ -17,7 +17,9 @@ async def handle(services: Services, request: Authenticated) -> Response:
     """The answer to one request of Systems Manager; raises refusals."""
     if request.method != "POST" or request.raw_path != "/":
         raise InvalidAction(action=f"{request.method} {request.raw_path}")
-    action = SSM.action_of(request.headers.get(TARGET, ""))
+    target = request.headers.get(TARGET, "")
+    audit.asked_for(target.removeprefix(SSM.target))
+    action = SSM.action_of(target)
     function = operations.SSM.get(action)
     if function is None:
         raise NotImplementedAction(action=action)

@@ -28,6 +28,7 @@ async def answer(
     """The answer of the service that ``protocol`` and ``functions`` make up."""
     root = await read_form(request, limits.QUERY_BODY_BYTES_MAX)
     action, _ = take_frame(root, protocol.versions)
+    audit.asked_for(action)
     operation = protocol.operation_of(action)
     function = functions.get(action)
     if function is None:

@@ -49,10 +49,15 @@ class Call:
 
 @dataclass(slots=True)
 class Watch:
-    """What one request turns out to be: no mutating call, until ``call`` is set."""
+    """What one request turns out to be: no mutating call, until ``call`` is set.
+
+    ``action`` is as the request names it, and may be none that there is; ``account_id`` is who was verified to ask.  Empty until known.
+    """
 
     address: str
     call: Call | None = None
+    action: str = ""
+    account_id: str = ""
 
     def ride(self, c: Connection) -> Callable[[], None]:
         """Writes the call's line with a transaction that is about to commit; what to do once it has."""
