@@ -1,6 +1,8 @@
 """The start's steps: the port, the database, what is printed; and that one that is refused leaves nothing."""
 
+import dataclasses
 import io
+import json
 import socket
 import sqlite3
 from contextlib import closing
@@ -11,7 +13,7 @@ import pytest
 from amiable.model.errors import LocalRefusal
 from amiable.model.hardware import AcceleratorKind
 from amiable.model.settings import resolve
-from amiable.server.main import FirstAccount, banner, bind, endpoint_of, serve
+from amiable.server.main import FirstAccount, banner, bind, endpoint_of, read_settings, serve
 from amiable.vm.accelerator import Accelerator
 
 
@@ -29,6 +31,15 @@ def test_a_busy_port_is_named_with_a_way_out() -> None:
         with pytest.raises(LocalRefusal, match=f"cannot listen on {busy}: Address already in use") as refused:
             bind(busy)
     assert "--listen" in refused.value.advice and refused.value.exit_code == 69
+
+
+def test_settings_are_those_that_serve_resolved_and_without_them_nothing_starts() -> None:
+    settings = resolve({"regions": "eu-west-1", "workers": "7"}, {}, {}, default_data="/data")
+    text = json.dumps(dataclasses.asdict(settings))  # as ``amiable serve`` hands them over
+    assert read_settings({"AMIABLE_SERVER_SETTINGS": text}) == settings
+    with pytest.raises(LocalRefusal, match="AMIABLE_SERVER_SETTINGS is not set") as refused:
+        read_settings({})
+    assert refused.value.exit_code == 2 and "amiable serve" in refused.value.advice
 
 
 def test_an_address_that_can_be_no_hosts_name_is_refused() -> None:

@@ -42,6 +42,7 @@ from amiable.server import limits
 from amiable.server.app import build_app
 from amiable.server.data_directory import take_data
 from amiable.server.http_protocol import HttpProtocol
+from amiable.server.log_format import LogFormat
 from amiable.server.supervise import Supervisor
 from amiable.server.websocket_protocol import WebSocketProtocol
 from amiable.server.worker import Workers
@@ -51,6 +52,7 @@ from amiable.services.identity_signer import make_signers
 from amiable.services.installation import open_installation, write_private
 from amiable.vm.accelerator import Accelerator, choose_accelerator
 
+SETTINGS_VARIABLE = "AMIABLE_SERVER_SETTINGS"
 BACKLOG = 512
 GRACE_SECONDS = 5
 
@@ -252,18 +254,27 @@ def run_http(app: Any, listener: socket.socket) -> None:
         runner.run(server.serve(sockets=[listener]))
 
 
+def read_settings(environment: dict[str, str]) -> Settings:
+    """The settings that ``amiable serve`` resolved, JSON in ``AMIABLE_SERVER_SETTINGS``; without them nothing is started."""
+    text = environment.get(SETTINGS_VARIABLE)
+    if text is None:
+        raise LocalRefusal(f"{SETTINGS_VARIABLE} is not set", hint="amiable serve sets it", exit_code=2)
+    raw = json.loads(text)
+    return Settings(**{**raw, "regions": tuple(raw["regions"]), "zones": tuple(raw["zones"])})
+
+
 def main(argv: list[str], environment: dict[str, str]) -> int:
-    """``python -m amiable.server``: JSON settings in ``AMIABLE_SERVER_SETTINGS`` (from ``amiable serve``), else defaults."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """``python -m amiable.server``, which ``amiable serve`` becomes."""
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setFormatter(LogFormat())
+    logging.basicConfig(level=logging.INFO, handlers=[to_stderr])
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # What the format has no place for is not looked up with each line: the caller's frame, thread, process and task.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    raw = json.loads(environment["AMIABLE_SERVER_SETTINGS"])
-    settings = Settings(**{**raw, "regions": tuple(raw["regions"]), "zones": tuple(raw["zones"])})
     try:
-        return serve(settings, announce=sys.stdout)
+        return serve(read_settings(environment), announce=sys.stdout)
     except LocalRefusal as refusal:
         sys.stderr.write(f"error: {refusal.message}\n")
         if refusal.advice:
