@@ -79,7 +79,7 @@ class Off:
 
     def written(self) -> dict[str, Object]:
         with self.services.database.read() as c:
-            found = objects.objects_from(c, "a-bucket", first="", after="", before=None, limit=100)
+            found = objects.objects_in(c, "a-bucket", objects.KeyRange(), limit=100)
         return {each.key: each for each in found}
 
     def files(self) -> int:

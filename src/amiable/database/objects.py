@@ -5,6 +5,7 @@ Keys sort by their UTF-8 bytes, as S3 lists them: SQLite's own order, and the ``
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, collate, delete, insert, select, update
@@ -62,12 +63,21 @@ def has_objects(c: Connection, bucket: str) -> bool:
     return c.execute(select(O.c.key).where(O.c.bucket == bucket).limit(1)).first() is not None
 
 
-def objects_from(c: Connection, bucket: str, *, first: str, after: str, before: str | None, limit: int) -> list[Object]:
-    """The bucket's objects with ``first`` ≤ key, ``after`` < key, key < ``before``, in key order."""
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The keys with ``first`` ≤ key, ``after`` < key, and key < ``before`` (None: whatever comes)."""
+
+    first: str = ""
+    after: str = ""
+    before: str | None = None
+
+
+def objects_in(c: Connection, bucket: str, keys: KeyRange, *, limit: int) -> list[Object]:
+    """The first of the bucket's objects with these keys, in key order."""
     key = _bytewise(c)
-    query = select(O).where(O.c.bucket == bucket, key >= first, key > after)
-    if before is not None:
-        query = query.where(key < before)
+    query = select(O).where(O.c.bucket == bucket, key >= keys.first, key > keys.after)
+    if keys.before is not None:
+        query = query.where(key < keys.before)
     return [_object(row) for row in c.execute(query.order_by(key).limit(limit))]
 
 

@@ -1,6 +1,7 @@
 """Uploads in parts, and their parts."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, collate, delete, insert, select
@@ -17,12 +18,26 @@ def find_upload(c: Connection, upload_id: str) -> Upload | None:
     return None if row is None else _upload(row)
 
 
-def list_uploads(c: Connection, bucket: str, *, prefix: str, after_key: str, after_id: str, limit: int) -> list[Upload]:
-    """The bucket's uploads by key and id, behind (``after_key``, ``after_id``), whose keys start with ``prefix``."""
+@dataclass(frozen=True, slots=True)
+class UploadSelection:
+    """The bucket's uploads, by key and id, whose keys start with ``prefix`` and that stand behind a key, and behind an id of that key.
+
+    Without an id, all uploads of the key are left behind.
+    """
+
+    bucket: str
+    prefix: str = ""
+    after_key: str = ""
+    after_id: str = ""
+
+
+def list_uploads(c: Connection, wanted: UploadSelection, *, limit: int) -> list[Upload]:
+    """The first of the selected uploads."""
+    after_id = wanted.after_id or "~"  # sorts after every id
     key = U.c.key if c.dialect.name == "sqlite" else collate(U.c.key, "C")
-    behind = (key > after_key) | ((key == after_key) & (U.c.id > after_id))
-    query = select(U).where(U.c.bucket == bucket, behind, key >= prefix)
-    before = successor(prefix) if prefix else None
+    behind = (key > wanted.after_key) | ((key == wanted.after_key) & (U.c.id > after_id))
+    query = select(U).where(U.c.bucket == wanted.bucket, behind, key >= wanted.prefix)
+    before = successor(wanted.prefix) if wanted.prefix else None
     if before is not None:
         query = query.where(key < before)
     return [_upload(row) for row in c.execute(query.order_by(key, U.c.id).limit(limit))]

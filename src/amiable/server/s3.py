@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from amiable.api.s3 import buckets, listing, objects, uploads
 from amiable.api.s3.listing import Listing, Page
+from amiable.database.uploads import UploadSelection
 from amiable.model.bucket import KEYS_MAX
 from amiable.model.errors import S3Refusal
 from amiable.server import audit, authorize, s3_acl, s3_objects, s3_uploads
@@ -194,16 +195,8 @@ async def _list_uploads(services: Services, call: Call) -> Response:
     spelling, limit = _spelling(call), read_number(call, "max-uploads", KEYS_MAX, KEYS_MAX)
     prefix, after_key = call.query.get("prefix", ""), call.query.get("key-marker", "")
     after_id = call.query.get("upload-id-marker", "")
-    found, is_truncated = await in_thread(
-        uploads.list_uploads,
-        services,
-        call.request.principal,
-        call.bucket,
-        prefix=prefix,
-        after_key=after_key,
-        after_id=after_id,
-        limit=limit,
-    )
+    wanted = UploadSelection(call.bucket, prefix, after_key, after_id)
+    found, is_truncated = await in_thread(uploads.list_uploads, services, call.request.principal, wanted, limit=limit)
     said: Children = [("Bucket", call.bucket), ("KeyMarker", spelling.key(after_key)), ("UploadIdMarker", after_id)]
     if is_truncated and found:
         said += [("NextKeyMarker", spelling.key(found[-1].key)), ("NextUploadIdMarker", found[-1].id)]

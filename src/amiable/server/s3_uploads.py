@@ -86,11 +86,10 @@ async def parts(services: Services, call: Call) -> Response:
     """ListParts."""
     after = read_number(call, "part-number-marker", 0, PARTS_MAX)
     limit = read_number(call, "max-parts", KEYS_MAX, KEYS_MAX)
-    upload, page, is_truncated = await in_thread(
+    upload, found, is_truncated = await in_thread(
         uploads.list_parts, services, call.request.principal, _address(call), after=after, limit=limit
     )
-    owner = owner_of(upload.account_id)
-    return xml(spell.parts(upload, page, owner, after=after, limit=limit, is_truncated=is_truncated))
+    return xml(spell.parts(upload, owner_of(upload.account_id), spell.PartsPage(found, after, limit, is_truncated)))
 
 
 async def _copy_part(services: Services, call: Call, number: int) -> Response:

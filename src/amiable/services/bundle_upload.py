@@ -30,7 +30,7 @@ def check_prefix_free(c: Connection, bucket: str, prefix: str) -> None:
     for key in (f"{prefix}.manifest.xml", sidecar_name(f"{prefix}.manifest.xml")):
         check_key_free(c, bucket, key)
     parts = f"{prefix}.part."
-    found = objects.objects_from(c, bucket, first=parts, after="", before=f"{prefix}.part/", limit=1)
+    found = objects.objects_in(c, bucket, objects.KeyRange(parts, before=f"{prefix}.part/"), limit=1)
     if found:
         raise _in_use(prefix, f"There is an object s3://{bucket}/{found[0].key} already.")
 

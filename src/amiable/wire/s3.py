@@ -140,19 +140,27 @@ def completed(made: Object, url: str) -> bytes:
     return document("CompleteMultipartUploadResult", said + checksum_elements(made.checksum))
 
 
-def parts(
-    upload: Upload, page: Sequence[Part], owner: Children, *, after: int, limit: int, is_truncated: bool
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class PartsPage:
+    """The parts behind number ``after``, ``limit`` at most."""
+
+    parts: Sequence[Part]
+    after: int
+    limit: int
+    is_truncated: bool
+
+
+def parts(upload: Upload, owner: Children, page: PartsPage) -> bytes:
     """ListPartsResult."""
     said: Children = [("Bucket", upload.bucket), ("Key", upload.key), ("UploadId", upload.id)]
-    said += [("Initiator", owner), ("Owner", owner), ("StorageClass", "STANDARD"), ("PartNumberMarker", after)]
+    said += [("Initiator", owner), ("Owner", owner), ("StorageClass", "STANDARD"), ("PartNumberMarker", page.after)]
     said += [
-        ("NextPartNumberMarker", page[-1].number if page else None),
-        ("MaxParts", limit),
-        ("IsTruncated", is_truncated),
+        ("NextPartNumberMarker", page.parts[-1].number if page.parts else None),
+        ("MaxParts", page.limit),
+        ("IsTruncated", page.is_truncated),
     ]
     said += [("ChecksumAlgorithm", upload.checksum_algorithm), ("ChecksumType", upload.checksum_type)]
-    for part in page:
+    for part in page.parts:
         row: Children = [("PartNumber", part.number), ("LastModified", instant(part.modified_at))]
         row += [("ETag", quoted(part.etag)), ("Size", part.size_bytes)]
         row += [(f"Checksum{upload.checksum_algorithm}", part.checksum)] if upload.checksum_algorithm else []

@@ -16,6 +16,7 @@ from amiable.api.s3.uploads import Address, Claimed, Completion
 from amiable.blocks.objects import ObjectFiles
 from amiable.database import objects as rows
 from amiable.database.schema import multipart_part, object_
+from amiable.database.uploads import UploadSelection
 from amiable.model.errors import S3Refusal
 from amiable.model.principal import Principal
 from amiable.rules.conditions import Conditions
@@ -227,11 +228,11 @@ def test_uploads_are_listed_in_pages(services: Services, principal: Principal, b
     while is_truncated:
         key, identifier = seen[-1] if seen else ("", "")
         page, is_truncated = uploads.list_uploads(
-            services, principal, "bucket", prefix="", after_key=key, after_id=identifier, limit=2
+            services, principal, UploadSelection("bucket", after_key=key, after_id=identifier), limit=2
         )
         seen += [(upload.key, upload.id) for upload in page]
     assert seen == wanted
-    found, _ = uploads.list_uploads(services, principal, "bucket", prefix="b/", after_key="", after_id="", limit=10)
+    found, _ = uploads.list_uploads(services, principal, UploadSelection("bucket", prefix="b/"), limit=10)
     assert sorted(upload.key for upload in found) == ["b/x", "b/y"]
 
 

@@ -56,9 +56,8 @@ def _page(c: Connection, listing: Listing) -> Page:
     page = Page([], [], "", None)
     first: str | None = max(listing.first, listing.prefix)
     while first is not None:
-        rows = objects.objects_from(
-            c, listing.bucket, first=first, after=listing.after, before=before, limit=BATCH_ROWS
-        )
+        keys = objects.KeyRange(first, listing.after, before)
+        rows = objects.objects_in(c, listing.bucket, keys, limit=BATCH_ROWS)
         skipped = ""
         for row in rows:
             if skipped and row.key.startswith(skipped):

@@ -18,6 +18,7 @@ from amiable.api.s3.objects import Put, check_source, commit_object
 from amiable.api.s3.receive import Incoming, Received, bad_digest, kept, receive
 from amiable.blocks.objects import read_chunks
 from amiable.database import objects, uploads
+from amiable.database.uploads import UploadSelection
 from amiable.model.bucket import KEYS_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Checksum, Object, Part, Upload
 from amiable.model.errors import S3Refusal
 from amiable.model.principal import Principal
@@ -163,15 +164,12 @@ def list_parts(
 
 
 def list_uploads(
-    services: Services, principal: Principal, bucket: str, *, prefix: str, after_key: str, after_id: str, limit: int
+    services: Services, principal: Principal, wanted: UploadSelection, *, limit: int
 ) -> tuple[list[Upload], bool]:
     """One page of the bucket's uploads, and whether more follow."""
     with services.database.read() as c:
-        listable(c, principal, bucket)
-        # without an id, all uploads of the marker's key are behind us: "~" sorts after every id
-        found = uploads.list_uploads(
-            c, bucket, prefix=prefix, after_key=after_key, after_id=after_id or "~", limit=min(limit, KEYS_MAX) + 1
-        )
+        listable(c, principal, wanted.bucket)
+        found = uploads.list_uploads(c, wanted, limit=min(limit, KEYS_MAX) + 1)
     return found[:limit], len(found) > limit
 
 
