@@ -28,7 +28,7 @@ def shown(services: Services, principal: Principal, name: str) -> list[tuple[int
 
 def test_of_many_who_move_from_one_version_one_wins(services: Services, principal: Principal) -> None:
     images = [make_image(services, principal).id for _ in range(9)]
-    channels.create_channel(services, principal, "contended", image_id=images[0])
+    channels.create_channel(services, principal, channels.NewChannel("contended", images[0]))
 
     def move(image_id: str) -> str | None:
         try:
@@ -48,7 +48,7 @@ def test_a_channel_keeps_all_its_versions_and_its_parameter_the_newest(
     services: Services, principal: Principal
 ) -> None:
     images = [make_image(services, principal).id for _ in range(2)]
-    channels.create_channel(services, principal, "long", image_id=images[0])
+    channels.create_channel(services, principal, channels.NewChannel("long", images[0]))
     for number in range(1, VERSIONS_MAX + 2):
         channels.promote(services, principal, "long", image_id=images[number % 2])
     assert len(channels.history(services, principal, "long")) == VERSIONS_MAX + 2
@@ -73,7 +73,7 @@ def test_channel_and_parameters_never_disagree(
     services: Services, principal: Principal, moves: list[tuple[str, int | bool | None]]
 ) -> None:
     images = [make_image(services, principal).id for _ in range(3)]
-    channel = channels.create_channel(services, principal, "followed", image_id=images[0])
+    channel = channels.create_channel(services, principal, channels.NewChannel("followed", images[0]))
     try:
         for verb, word in moves:
             try:
@@ -102,7 +102,7 @@ def test_what_a_move_refuses_moves_nothing(
     services: Services, principal: Principal, other_principal: Principal
 ) -> None:
     mine, theirs = make_image(services, principal).id, make_image(services, other_principal).id
-    channel = channels.create_channel(services, principal, "steady", image_id=mine)
+    channel = channels.create_channel(services, principal, channels.NewChannel("steady", mine))
     for image_id in (theirs, "ami-12345678", "nothing"):
         with pytest.raises(Exception, match=r"Not authorized|does not exist|Invalid id"):
             channels.promote(services, principal, "steady", image_id=image_id)

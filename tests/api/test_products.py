@@ -30,7 +30,9 @@ NOBODYS = "nobodys"
 
 def make(services: Services, seller: Principal, hourly: str = "0.05", monthly: str = "10") -> str:
     """The code of a new product."""
-    return products.create_product(services, seller, Asked(hourly, monthly), name="Suite", currency="USD").product.code
+    return products.create_product(
+        services, seller, products.NewProduct("Suite", "USD", Asked(hourly, monthly))
+    ).product.code
 
 
 def test_a_product_is_for_everyone_to_see_and_its_price_for_the_seller_to_change(
@@ -64,21 +66,21 @@ def test_what_is_no_offer_is_refused(
     services: Services, principal: Principal, asked: Asked, name: str, currency: str, match: str
 ) -> None:
     with pytest.raises(InvalidParameterValue, match=match):
-        products.create_product(services, principal, asked, name=name, currency=currency)
+        products.create_product(services, principal, products.NewProduct(name, currency, asked))
     assert products.list_products(services, principal) == []
 
 
 def test_only_the_administrator_chooses_a_code_and_none_twice(
     services: Services, principal: Principal, administrator: Principal
 ) -> None:
-    wanted = {"name": "Classic", "currency": "USD", "code": "774F4FF8"}
+    wanted = products.NewProduct("Classic", "USD", Asked("1"), "774F4FF8")
     with pytest.raises(UnauthorizedOperation, match="administrator"):
-        products.create_product(services, principal, Asked("1"), **wanted)
-    assert products.create_product(services, administrator, Asked("1"), **wanted).product.code == "774F4FF8"
+        products.create_product(services, principal, wanted)
+    assert products.create_product(services, administrator, wanted).product.code == "774F4FF8"
     with pytest.raises(ProductCodeTaken, match="'774F4FF8' is in use by another product"):
-        products.create_product(services, administrator, Asked("1"), **wanted)
+        products.create_product(services, administrator, wanted)
     with pytest.raises(InvalidParameterValue, match="parameter Code"):
-        products.create_product(services, administrator, Asked("1"), **{**wanted, "code": "a b"})
+        products.create_product(services, administrator, replace(wanted, code="a b"))
 
 
 def test_a_code_goes_onto_the_image_and_those_snapshots_that_are_the_sellers(

@@ -262,7 +262,7 @@ def lines_of(world: World, month: str) -> dict[str, StatementLine]:
 def test_a_statement_is_the_sum_of_single_hours_and_days(place: Place, steps: list[tuple[str, int]]) -> None:
     host = place.host
     host.wall, host.steady_ms = SimulatedHost().wall, host.steady_ms + 1
-    offer = products.create_product(place.services, place.seller, Asked("0.05", "10"), name="x", currency="USD")
+    offer = products.create_product(place.services, place.seller, products.NewProduct("x", "USD", Asked("0.05", "10")))
     world = World(place, offer.product.code, prices=[(offer.price.since_at, 50_000, 10_000_000)])
     for step in [("launch", 0), ("begin", 0), *steps]:
         take(world, step)
@@ -287,7 +287,7 @@ def test_totals_are_by_currency(tmp_path: Path) -> None:
         services.database.steady = host.steady
         seller, buyer = make_account(services, "seller")[1], make_account(services, "buyer")[1]
         for currency, fee in (("USD", "30"), ("EUR", "60"), ("USD", "0.3")):
-            made = products.create_product(services, seller, Asked("0", fee), name=fee, currency=currency)
+            made = products.create_product(services, seller, products.NewProduct(fee, currency, Asked("0", fee)))
             products.subscribe(services, buyer, made.product.code)
         host.pass_(HOUR_MS)
         for who, is_seller in ((buyer, False), (seller, True)):

@@ -116,8 +116,8 @@ def test_no_pointer_leads_to_what_is_not_allowed(edge: Edge, ec2: Any, publisher
     with pytest.raises(ClientError, match=r"InvalidAMIID\.NotFound"):
         ec2.run_instances(ImageId="resolve:ssm:/before", **launch)
     with pytest.raises(NotFound):
-        channels.create_channel(edge.services, me, "stable", image_id=bad)
-    channels.create_channel(edge.services, me, "stable", image_id=good)
+        channels.create_channel(edge.services, me, channels.NewChannel("stable", bad))
+    channels.create_channel(edge.services, me, channels.NewChannel("stable", good))
     with pytest.raises(NotFound):
         channels.promote(edge.services, me, "stable", image_id=bad)
     with pytest.raises(NotFound):

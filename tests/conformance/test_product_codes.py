@@ -68,7 +68,7 @@ def open_market(folder: Path) -> Iterator[Market]:
         (account, seller), (other, buyer) = make_account(services, "seller"), make_account(services, "buyer")
         edge = stack.enter_context(running_edge(services, account))
         code = products.create_product(
-            services, seller, Asked("0.05", "10"), name="A Suite", currency="USD"
+            services, seller, products.NewProduct("A Suite", "USD", Asked("0.05", "10"))
         ).product.code
         snapshot_id = make_snapshot(services, seller)
         clients = client(edge, account), client(edge, other)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from amiable.api.products import Asked, create_product
+from amiable.api.products import Asked, NewProduct, create_product
 from amiable.database import instances, product_codes, snapshots
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode, ProductCodeType
@@ -421,7 +421,7 @@ def test_a_lapsed_subscription_keeps_nobody_from_reading_a_volume(
     edge: Edge, ec2: Any, owner: Principal, stopped: str
 ) -> None:
     _, seller = make_account(edge.services, "seller")
-    code = create_product(edge.services, seller, Asked("0.10"), name="Sold", currency="USD").product.code
+    code = create_product(edge.services, seller, NewProduct("Sold", "USD", Asked("0.10"))).product.code
     volume_id = make(ec2)
     (root,) = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [stopped]}])["Volumes"]
     with edge.services.database.write() as c:

@@ -5,7 +5,7 @@ only if the channel's owner could launch it now; who launches through the channe
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -29,33 +29,35 @@ from amiable.services import Services
 from amiable.services.allowed_images import check_allowed
 
 
-def create_channel(
-    services: Services,
-    principal: Principal,
-    name: str,
-    *,
-    image_id: str,
-    description: str | None = None,
-    is_public: bool = False,
-) -> Channel:
-    """A new channel that points at the image."""
-    rules.check_name(name)
-    rules.check_description(description)
+@dataclass(frozen=True, slots=True)
+class NewChannel:
+    """A channel as a request says it, and the image that it shall point at."""
+
+    name: str
+    image_id: str
+    description: str | None = None
+    is_public: bool = False
+
+
+def create_channel(services: Services, principal: Principal, wanted: NewChannel) -> Channel:
+    """A new channel of the caller's."""
+    rules.check_name(wanted.name)
+    rules.check_description(wanted.description)
     now = services.now()
     with services.database.write() as c:
-        there = channels.find_channel(c, principal.account_id, principal.region, name)
+        there = channels.find_channel(c, principal.account_id, principal.region, wanted.name)
         if there is not None:
-            raise ChannelExists(name=name, image_id=there.current.image_id)
+            raise ChannelExists(name=wanted.name, image_id=there.current.image_id)
         if channels.count_channels(c, principal.account_id, principal.region) >= rules.CHANNELS_MAX:
             raise ResourceLimitExceeded(f"An account may have {rules.CHANNELS_MAX} channels in a region.")
-        _check_image(services, c, principal, image_id)
-        first = ChannelVersion(number=1, image_id=image_id, created_at=now, created_by=principal.access_key_id)
+        _check_image(services, c, principal, wanted.image_id)
+        first = ChannelVersion(number=1, image_id=wanted.image_id, created_at=now, created_by=principal.access_key_id)
         made = Channel(
             account_id=principal.account_id,
             region=principal.region,
-            name=name,
-            description=description or None,
-            is_public=is_public,
+            name=wanted.name,
+            description=wanted.description or None,
+            is_public=wanted.is_public,
             is_house=principal.is_administrator,
             created_at=now,
             current=first,

@@ -40,19 +40,27 @@ class Offer:
     price: Price
 
 
-def create_product(
-    services: Services, principal: Principal, asked: Asked, *, name: str, currency: str, code: str | None = None
-) -> Offer:
-    """A new product of the caller's, under a code of its own; only the administrator chooses a code, such as a bundle's."""
-    product.check_name(name)
-    money.check_currency(currency)
-    if code is not None:
+@dataclass(frozen=True, slots=True)
+class NewProduct:
+    """A product as a request says it; without a code it gets one of its own."""
+
+    name: str
+    currency: str
+    price: Asked
+    code: str | None = None
+
+
+def create_product(services: Services, principal: Principal, wanted: NewProduct) -> Offer:
+    """A new product of the caller's; only the administrator chooses a code, such as a bundle's."""
+    product.check_name(wanted.name)
+    money.check_currency(wanted.currency)
+    if wanted.code is not None:
         check_administrator(principal)
-        product.check_given_code(code)
+        product.check_given_code(wanted.code)
     now = services.now()
-    new = code or product.code_of(services.entropy(product.CODE_ENTROPY_BYTES))
-    made = Product(new, principal.account_id, name, currency, now)
-    price = _price(made, asked, services, fee_micros=0)
+    new = wanted.code or product.code_of(services.entropy(product.CODE_ENTROPY_BYTES))
+    made = Product(new, principal.account_id, wanted.name, wanted.currency, now)
+    price = _price(made, wanted.price, services, fee_micros=0)
     with services.database.write() as c:
         if products.get_product(c, new) is not None:
             raise ProductCodeTaken(product_code=new)

@@ -3,7 +3,7 @@
 The bytes are shared in the store: a copy is rows in the call's own transaction, and completed when the call answers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -126,7 +126,12 @@ def copy_image(services: Services, principal: Principal, request: ec2.CopyImageR
         source = _source(c, principal, request)
         disks = _disks(c, principal, source)
         check_snapshot_room(services, c, principal, len(disks))
-        image, pairs = _plan(services, c, principal, request, source=source, disks=disks)
+        image_id = services.mint(ids.AMI)
+        about = f"Copied for DestinationAmi {image_id} from SourceAmi {source.id} for SourceSnapshot"
+        pairs = [(disk, _copied(services, principal, disk, f"{about} {disk.id}.")) for disk in disks]
+        twins, owner = {old.id: new.id for old, new in pairs}, principal.account_id
+        copied = copying.copied_image(source, twins, image_id=image_id, account_id=owner, now=services.now())
+        image = _as_asked(c, principal, request, source, copied)
         own = _own_tags(source, principal) if request.copy_image_tags else {}
         for old, new in pairs:  # before the image: its digest is made of theirs, and a refusal undoes them
             _insert(services, c, old, new, tags=tags.get("snapshot", {}))
@@ -182,29 +187,13 @@ def _disks(c: Connection, principal: Principal, image: Image) -> list[Snapshot]:
     return found
 
 
-def _plan(
-    services: Services,
-    c: Connection,
-    principal: Principal,
-    request: ec2.CopyImageRequest,
-    *,
-    source: Image,
-    disks: Sequence[Snapshot],
-) -> tuple[Image, list[tuple[Snapshot, Snapshot]]]:
-    """The image to make, and its snapshots beside those that they are made of."""
-    image_id = services.mint(ids.AMI)
-    about = f"Copied for DestinationAmi {image_id} from SourceAmi {source.id} for SourceSnapshot"
-    pairs = [(disk, _copied(services, principal, disk, f"{about} {disk.id}.")) for disk in disks]
-    image = copying.copied_image(
-        source,
-        {old.id: new.id for old, new in pairs},
-        image_id=image_id,
-        account_id=principal.account_id,
-        now=services.now(),
-    )
+def _as_asked(
+    c: Connection, principal: Principal, request: ec2.CopyImageRequest, source: Image, copied: Image
+) -> Image:
+    """``copied`` as the request describes it, in the caller's region."""
     description = source.description if request.description is None else request.description
-    image = replace(
-        image,
+    return replace(
+        copied,
         region=principal.region,
         name=request.name,
         description=description,
@@ -212,7 +201,6 @@ def _plan(
         kernel_id=_boot_image(c, principal, source, source.kernel_id),
         ramdisk_id=_boot_image(c, principal, source, source.ramdisk_id),
     )
-    return image, pairs
 
 
 def _boot_image(c: Connection, principal: Principal, source: Image, image_id: str | None) -> str | None:

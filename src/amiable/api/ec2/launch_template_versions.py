@@ -97,7 +97,7 @@ def create_launch_template_version(
         made = None if request.dry_run else once.recall(c)
         if made is not None:
             known = find_version(c, template, int(made[0]))
-            return _created(services, c, principal, template, known, resolve=bool(request.resolve_alias))
+            return _created(services, c, principal, _view(template, known), resolve=bool(request.resolve_alias))
         data = values_of(request.launch_template_data)
         if request.source_version:
             source = find_version(c, template, number_of(request.source_version, template, "SourceVersion"))
@@ -117,21 +117,15 @@ def create_launch_template_version(
         )
         launch_templates.add_version(c, version)
         once.remember(c, [str(version.number)])
-        return _created(services, c, principal, template, version, resolve=bool(request.resolve_alias))
+        return _created(services, c, principal, _view(template, version), resolve=bool(request.resolve_alias))
 
 
 def _created(
-    services: Services,
-    c: Connection,
-    principal: Principal,
-    template: LaunchTemplate,
-    version: Version,
-    *,
-    resolve: bool,
+    services: Services, c: Connection, principal: Principal, view: View, *, resolve: bool
 ) -> ec2.CreateLaunchTemplateVersionResult:
-    view = _resolved(services, c, principal, _view(template, version), resolve=resolve)
-    warning = warning_of(c, principal, read_data(version.data))
-    return ec2.CreateLaunchTemplateVersionResult(launch_template_version=_shown(view), warning=warning)
+    told = _resolved(services, c, principal, view, resolve=resolve)
+    warning = warning_of(c, principal, view.data)
+    return ec2.CreateLaunchTemplateVersionResult(launch_template_version=_shown(told), warning=warning)
 
 
 def _view(template: LaunchTemplate, version: Version) -> View:

@@ -51,10 +51,7 @@ def _create(services: Services, request: Authenticated, _id: str, body: bytes) -
     made = channels.create_channel(
         services,
         request.principal,
-        wanted.name,
-        image_id=wanted.image_id,
-        description=wanted.description,
-        is_public=wanted.public,
+        channels.NewChannel(wanted.name, wanted.image_id, wanted.description, wanted.public),
     )
     return _channel(request, made)
 

@@ -47,9 +47,8 @@ def _list_products(services: Services, request: Authenticated, _id: str, _body: 
 def _create_product(services: Services, request: Authenticated, _id: str, body: bytes) -> Answer:
     wanted = read_body(body, CreateProduct)
     price = Asked(wanted.hourly_price, wanted.monthly_fee)
-    made = products.create_product(
-        services, request.principal, price, name=wanted.name, currency=wanted.currency, code=wanted.code
-    )
+    new = products.NewProduct(wanted.name, wanted.currency, price, wanted.code)
+    made = products.create_product(services, request.principal, new)
     return _offer(made)
 
 
