@@ -80,10 +80,8 @@ def read_manifest(document: bytes) -> Manifest:
     if signature and signature != "UNSIGNED" and not _HEX.fullmatch(signature):
         raise fault("<signature> is not hexadecimal.")
     bundler = root.find("bundler") or Element("bundler")
-    machine = signed.find("machine_configuration") or Element("machine_configuration")
     return _manifest(
-        machine,
-        signed.need("image"),
+        signed,
         version=version,
         bundler=Bundler(*(bundler.text_of(tag) or "" for tag in CHILDREN["bundler"])),
         signature=signature if signature and signature != "UNSIGNED" else None,
@@ -103,14 +101,10 @@ def _slice(document: bytes, tag: bytes) -> bytes:
 
 
 def _manifest(
-    machine: Element,
-    image: Element,
-    *,
-    version: str,
-    bundler: Bundler,
-    signature: str | None,
-    signed_texts: tuple[bytes, ...],
+    signed: Element, *, version: str, bundler: Bundler, signature: str | None, signed_texts: tuple[bytes, ...]
 ) -> Manifest:
+    image = signed.need("image")
+    machine = signed.find("machine_configuration") or Element("machine_configuration")
     size_bytes = _number(image, "size", 1, IMAGE_BYTES_MAX)
     bundled_size_bytes = _number(image, "bundled_size", 16, 2 * IMAGE_BYTES_MAX)
     if bundled_size_bytes % 16:

@@ -22,7 +22,7 @@ from amiable.bundle.manifest_xml import read_manifest, write_manifest
 from amiable.bundle.new_file import new_file, write_at
 from amiable.bundle.transfer import S3, WORKERS, Patience, Place, ensure_bucket, in_parallel, list_held
 from amiable.bundle.unbundle import unwrap_keys
-from amiable.bundle.upload import ACL, put_bytes
+from amiable.bundle.upload import ACL, Destination
 from amiable.model.errors import BundleRefusal, LocalRefusal
 from amiable.model.manifest import MACHINE, Manifest, Part, WrappedKey
 
@@ -142,11 +142,12 @@ def migrate_in_buckets(
     name = sidecar_name(order.manifest_name)
     sidecar = fetch_bytes(s3, order.source, name, ENVELOPE_BYTES_MAX, patience)
     changed = sidecar and migrate_sidecar(sidecar, old, new, manifest_name=order.manifest_name, signer=signer)
+    destination = Destination(s3, order.destination, order.acl, patience)
     if changed:
-        put_bytes(s3, order.destination, name, changed, acl=order.acl, patience=patience)
+        destination.put(name, changed)
     else:
         delete_sidecar(s3, order.destination, order.manifest_name, patience)
-    put_bytes(s3, order.destination, order.manifest_name, new, acl=order.acl, patience=patience)
+    destination.put(order.manifest_name, new)
     return order.destination.location(order.manifest_name), bool(changed)
 
 

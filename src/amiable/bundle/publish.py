@@ -20,7 +20,7 @@ from amiable.bundle.pipeline import Recipe, check_recipe, create_into, open_layo
 from amiable.bundle.recorder import Recorder
 from amiable.bundle.transfer import S3, Patience, Place
 from amiable.bundle.unbundle import Progress
-from amiable.bundle.upload import ACL, put_bytes
+from amiable.bundle.upload import ACL, Destination
 from amiable.bundle.whole_answers import FAILURES
 from amiable.model.errors import LocalRefusal
 from amiable.model.manifest import Part
@@ -98,7 +98,7 @@ class _Bucket:
     def put(self, filename: str, body: bytes) -> None:
         """Puts a file; it counts as put from the moment that it is tried."""
         self._names.add(filename)
-        put_bytes(self._s3, self._order.place, filename, body, acl=self._order.acl, patience=self._patience)
+        Destination(self._s3, self._order.place, self._order.acl, self._patience).put(filename, body)
 
     @contextmanager
     def hurried(self) -> Iterator[None]:

@@ -97,23 +97,33 @@ def upload(
         kept += was_there
         advance(size)
     if order.with_manifest:
+        destination = Destination(s3, place, order.acl, patience)
         sidecar = bundle.manifest_path.with_name(sidecar_name(bundle.manifest_path.name))
         if sidecar.is_file():
-            put_bytes(s3, place, sidecar.name, sidecar.read_bytes(), acl=order.acl, patience=patience)
+            destination.put(sidecar.name, sidecar.read_bytes())
         elif sender.was_held(sidecar.name):
             delete_sidecar(s3, place, bundle.manifest_path.name, patience)
-        document = bundle.manifest_path.read_bytes()
-        put_bytes(s3, place, bundle.manifest_path.name, document, acl=order.acl, patience=patience)
+        destination.put(bundle.manifest_path.name, bundle.manifest_path.read_bytes())
     return Uploaded(place.location(bundle.manifest_path.name), region, len(wanted) - kept, kept)
 
 
-def put_bytes(s3: S3, place: Place, filename: str, body: bytes, *, acl: str, patience: Patience) -> None:
-    """Puts one of a bundle's files, its MD5 told to the server."""
-    digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-    patience.run(
-        filename,
-        lambda: s3.put_object(Bucket=place.bucket, Key=place.key(filename), Body=body, ACL=acl, ContentMD5=digest),
-    )
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a bundle's files go, and with what ACL."""
+
+    s3: S3
+    place: Place
+    acl: str
+    patience: Patience
+
+    def put(self, filename: str, body: bytes) -> None:
+        """Puts one of the files, its MD5 told to the server."""
+        digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        bucket, key = self.place.bucket, self.place.key(filename)
+        self.patience.run(
+            filename,
+            lambda: self.s3.put_object(Bucket=bucket, Key=key, Body=body, ACL=self.acl, ContentMD5=digest),
+        )
 
 
 class _Sender:
