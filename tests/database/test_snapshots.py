@@ -112,8 +112,8 @@ def test_a_list_has_the_accounts_own_of_the_region_in_order_and_never_internal_o
         ):  # fmt: skip
             snapshots.insert_snapshot(c, one)
         asked = {"account_id": "111111111111", "region": "us-east-1"}
-        assert [s.id for s in snapshots.list_snapshots(c, **asked)] == ["snap-0", "snap-1", "snap-9"]
-        assert [s.id for s in snapshots.list_snapshots(c, **asked, after="snap-0", limit=1)] == ["snap-1"]
+        every = [f"snap-{number}" for number in reversed(range(10))]
+        assert [s.id for s in snapshots.list_snapshots(c, **asked, ids=every)] == ["snap-0", "snap-1", "snap-9"]
         assert [s.id for s in snapshots.list_snapshots(c, **asked, ids=["snap-9", "snap-3"])] == ["snap-9"]
         assert snapshots.delete_row(c, "snap-9")
         assert not snapshots.delete_row(c, "snap-9")

@@ -16,6 +16,7 @@ from amiable.database.schema import name_lookup as L
 from amiable.database.text_match import matches
 from amiable.model.image import Image, ImageState
 from amiable.model.name_guard import NameGuard, NameGuardFinding, NameGuardMode, Suspicion
+from amiable.rules.name_guard import LOOKUPS_MAX
 
 _FINDING = (F.c.image_id, F.c.image_name, F.c.image_owner_id, F.c.pattern, F.c.trusted_image_id)
 
@@ -39,16 +40,14 @@ def lookups(c: Connection, account_id: str, region: str, *, since: datetime) -> 
     return list(c.execute(select(L.c.pattern).where(mine).order_by(L.c.asked_at.desc(), L.c.pattern)).scalars())
 
 
-def put_lookups(
-    c: Connection, account_id: str, region: str, patterns: Iterable[str], *, now: datetime, count_max: int
-) -> None:
-    """Writes names down as looked for now; of more than ``count_max``, the oldest go."""
+def put_lookups(c: Connection, account_id: str, region: str, patterns: Iterable[str], *, now: datetime) -> None:
+    """Writes names down as looked for now; of more than ``LOOKUPS_MAX``, the oldest go."""
     mine = (L.c.account_id == account_id) & (L.c.region == region)
     for pattern in patterns:
         if c.execute(update(L).where(mine, L.c.pattern == pattern).values(asked_at=now)).rowcount == 0:
             c.execute(insert(L).values(account_id=account_id, region=region, pattern=pattern, asked_at=now))
     newest = select(L.c.pattern).where(mine).order_by(L.c.asked_at.desc(), L.c.pattern)
-    too_many = list(c.execute(newest.offset(count_max)).scalars())
+    too_many = list(c.execute(newest.offset(LOOKUPS_MAX)).scalars())
     if too_many:
         c.execute(delete(L).where(mine, L.c.pattern.in_(too_many)))
 

@@ -31,7 +31,6 @@ _OWN: Final = (
         S.c.region == bindparam("region"),
         S.c.is_internal.is_(False),
         S.c.binned_at.is_(None),
-        S.c.id > bindparam("after"),
     )
     .order_by(S.c.id)
 )
@@ -64,21 +63,10 @@ def get_kept(c: Connection, snapshot_id: str) -> Snapshot | None:
     return None if row is None else Snapshot(**row._mapping)
 
 
-def list_snapshots(
-    c: Connection,
-    *,
-    account_id: str,
-    region: str,
-    ids: Sequence[str] | None = None,
-    after: str = "",
-    limit: int | None = None,
-) -> list[Snapshot]:
-    """The account's snapshots in id order, ``ids`` only if given, internal and binned ones never."""
-    values = {"account_id": account_id, "region": region, "after": after}
-    if ids is not None:
-        named = _OWN_NAMED.all(c, **values, ids=texts(ids))
-        return [Snapshot(**dict(zip(FIELDS, row, strict=True))) for row in named[:limit]]
-    return [Snapshot(**row._mapping) for row in c.execute(_OWN.limit(limit), values)]
+def list_snapshots(c: Connection, *, account_id: str, region: str, ids: Sequence[str]) -> list[Snapshot]:
+    """Those of ``ids`` that are the account's, in id order, internal and binned ones never."""
+    named = _OWN_NAMED.all(c, account_id=account_id, region=region, ids=texts(ids))
+    return [Snapshot(**dict(zip(FIELDS, row, strict=True))) for row in named]
 
 
 def list_with_codes(
@@ -86,7 +74,7 @@ def list_with_codes(
 ) -> list[tuple[Snapshot, tuple[ProductCode, ...]]]:
     """Those of ``ids`` that are the account's, internal and binned ones never, each with its product codes in order."""
     found: dict[str, tuple[Snapshot, list[ProductCode]]] = {}
-    for *row, code, kind in _OWN_WITH_CODES.all(c, account_id=account_id, region=region, after="", ids=texts(ids)):
+    for *row, code, kind in _OWN_WITH_CODES.all(c, account_id=account_id, region=region, ids=texts(ids)):
         if row[0] not in found:
             found[row[0]] = Snapshot(**dict(zip(FIELDS, row, strict=True))), []
         if code is not None:

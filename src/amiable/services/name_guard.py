@@ -46,7 +46,7 @@ def note_lookup(services: Services, principal: Principal, names: Sequence[str]) 
     new = [name for name in names if name not in recent]
     if new:
         with services.database.write() as c:
-            rows.put_lookups(c, principal.account_id, principal.region, new, now=now, count_max=name_guard.LOOKUPS_MAX)
+            rows.put_lookups(c, principal.account_id, principal.region, new, now=now)
 
 
 def check_launch(services: Services, c: Connection, principal: Principal, image: Image, *, is_dry: bool) -> None:
