@@ -147,6 +147,34 @@ def test_refusals_have_aws_codes_texts_and_statuses(ec2: Any, image_id: str) -> 
     assert code == "InvalidBlockDeviceMapping" and message.endswith("expect size >= 2GB")
 
 
+def test_hibernation_is_refused_at_the_launch_of_a_template_and_of_a_stop(edge: Edge, ec2: Any, image_id: str) -> None:
+    """By EC2's code, and of a stop by the id of one instance at the text's end: the scheduler of AWS leaves that out and asks again."""
+    asked = {"ImageId": image_id, "HibernationOptions": {"Configured": True}}
+    told = (
+        "UnsupportedHibernationConfiguration",
+        "The instance type 'amiable.tiny' does not support hibernation.",
+        400,
+    )
+    assert refused(ec2.run_instances, **asked, **TINY) == told
+    ec2.create_launch_template(
+        LaunchTemplateName="asleep", LaunchTemplateData={**asked, "InstanceType": "amiable.tiny"}
+    )
+    template = {"LaunchTemplate": {"LaunchTemplateName": "asleep"}, "MinCount": 1, "MaxCount": 1}
+    assert refused(ec2.run_instances, **template) == told
+    made = ec2.run_instances(**template, HibernationOptions={"Configured": False})["Instances"]
+    made += ec2.run_instances(ImageId=image_id, **TINY)["Instances"]
+    one, other = [each["InstanceId"] for each in made]
+    assert [each["HibernationOptions"] for each in made] == [{"Configured": False}] * 2
+    with edge.services.database.write() as c:
+        for instance_id in (one, other):
+            instances.set_state(c, instance_id, Event.BOOTED, now=edge.services.now())
+    text = "The instance can't be hibernated because it was not configured at launch for hibernation: "
+    assert refused(ec2.stop_instances, InstanceIds=[one, other], Hibernate=True)[:2] == (told[0], text + one)
+    assert refused(ec2.stop_instances, InstanceIds=[other], Hibernate=True)[:2] == (told[0], text + other)
+    stopping = ec2.stop_instances(InstanceIds=[one, other], Hibernate=False)["StoppingInstances"]
+    assert {each["CurrentState"]["Name"] for each in stopping} == {"stopping"}
+
+
 @pytest.mark.proves("ec2", "RunInstances")
 def test_one_token_launches_once(ec2: Any, image_id: str) -> None:
     launch = {"ImageId": image_id, "ClientToken": "once", **TINY}

@@ -99,6 +99,9 @@ def test_what_a_launch_would_refuse_is_told_when_the_template_is_made(edge: Edge
     assert warned(ImageId=private) == [("AuthFailure", f"Not authorized for images: [{private}]")]
     ((code, message),) = warned(EnclaveOptions={"Enabled": True})
     assert code == "UnsupportedOperation" and "EnclaveOptions" in message
+    assert warned(HibernationOptions={"Configured": False}) == []
+    asleep = ("UnsupportedHibernationConfiguration", "The instance type 'm5.large' does not support hibernation.")
+    assert warned(HibernationOptions={"Configured": True}, InstanceType="m5.large") == [asleep]
     assert [code for code, _ in warned(InstanceType="t9.huge")] == ["InvalidParameterValue"]
     groups = {"SecurityGroupIds": ["sg-01234567"], "NetworkInterfaces": [{"DeviceIndex": 0}]}
     assert [code for code, _ in warned(**groups)] == ["InvalidParameterCombination"]

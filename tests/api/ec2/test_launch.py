@@ -312,7 +312,6 @@ def test_bad_input_is_refused_by_its_code_and_writes_nothing(
         ),
         ("CpuOptions.CoreCount", {"cpu_options": ec2.CpuOptionsRequest(core_count=2, threads_per_core=1)}),
         ("CpuOptions", {"cpu_options": ec2.CpuOptionsRequest(core_count=1, threads_per_core=2)}),
-        ("HibernationOptions", {"hibernation_options": ec2.HibernationOptionsRequest(configured=True)}),
         (
             "NetworkInterface.1.Ipv6AddressCount",
             {"network_interfaces": [ec2.InstanceNetworkInterfaceSpecification(ipv6_address_count=1)]},

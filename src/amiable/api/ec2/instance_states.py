@@ -39,7 +39,9 @@ def stop_instances(
         named = find_named(c, principal, request.instance_ids, now=services.now())
         _check_ebs(named, "stopped")
         if request.hibernate:
-            raise UnsupportedHibernationConfiguration(instance_id=", ".join(instance.id for instance in named))
+            raise UnsupportedHibernationConfiguration(
+                instance_id=named[0].id
+            )  # one: clients leave it out and ask again
         _check(named, Event.STOP_ASKED)
         check_stop(named)
         raise_if_dry_run(request)

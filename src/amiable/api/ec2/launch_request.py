@@ -17,6 +17,8 @@ from amiable.model.errors import (
     MissingParameter,
     UnsupportedOperation,
 )
+from amiable.model.instance_errors import UnsupportedHibernationConfiguration
+from amiable.model.instance_type import DEFAULT
 from amiable.model.volume_errors import InvalidParameterDependency
 from amiable.rules.devices import AskedDevice
 from amiable.rules.instance_options import AskedOptions
@@ -58,7 +60,7 @@ HARMLESS: Final[Mapping[str, Check]] = {
     "credit_specification": struct(cpu_credits=anything),
     "enable_primary_ipv6": only(False),
     "enclave_options": struct(enabled=only(False)),
-    "hibernation_options": struct(configured=only(False)),
+    "hibernation_options": struct(configured=anything),  # refused by EC2's own code
     "ipv6_address_count": only(0),
     "maintenance_options": struct(auto_recovery=anything),
     "metadata_options": struct(
@@ -124,6 +126,12 @@ def refuse_unsupported(request: ec2.RunInstancesRequest) -> None:
     """Refuses the first parameter that would have to be ignored."""
     checks = dict.fromkeys(CARRIED_OUT | {"network_interfaces"}, anything) | dict(HARMLESS)
     refuse_others(request, checks)
+    if request.hibernation_options is not None and request.hibernation_options.configured:
+        name = request.instance_type or DEFAULT
+        raise UnsupportedHibernationConfiguration(
+            f"The instance type '{name}' does not support hibernation.",
+            hint="no type does here (DescribeInstanceTypes, HibernationSupported): launch without HibernationOptions",
+        )
 
 
 def place_of(request: ec2.RunInstancesRequest) -> AskedPlace:
