@@ -6,7 +6,7 @@ import pytest
 
 from amiable.cli.kernel_build import appliance, build_pv32
 from amiable.model.errors import LocalRefusal
-from amiable.vm.appliance import assembly
+from amiable.vm.appliance import assembly, pv32
 from tests.vm.appliance.test_assembly import make
 
 
@@ -27,6 +27,7 @@ def test_where_apt_cannot_give_it_the_refusal_has_apts_words(tmp_path: Path, mon
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(LocalRefusal, match="Unable to locate package"):
         appliance(data=str(tmp_path / "data"))
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_build_without_its_tools_names_all_their_packages_at_once_before_it_fetches_anything(
@@ -37,4 +38,16 @@ def test_a_build_without_its_tools_names_all_their_packages_at_once_before_it_fe
         build_pv32(data=str(tmp_path / "data"))
     assert "apt-get install --no-install-recommends" in refusal.value.advice
     assert "untested with a genuine old kernel" in capsys.readouterr().err
-    assert not (tmp_path / "data" / "appliance" / "pv32" / "xen").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_whose_source_cannot_be_had_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in (*pv32.TOOLS, "apt-get"):
+        (programs / name).write_text("#!/bin/sh\necho 'E: no network' >&2; exit 100\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    with pytest.raises(LocalRefusal, match="no network"):
+        build_pv32(data=str(tmp_path / "data"))
+    assert list(tmp_path.iterdir()) == [programs]

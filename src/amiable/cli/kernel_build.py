@@ -39,14 +39,17 @@ def folder_of(data: str | None) -> Path:
 
 def appliance(*, data: Data = None) -> None:
     """Assembles the Xen appliance now rather than at the first launch that needs it.  Prints its folder."""
+    from amiable.bundle.new_file import new_folder
     from amiable.vm.appliance.assembly import download_bytes, ensure_appliance, find_appliance
+    from amiable.vm.appliance.packages import PACKAGES
 
     folder = folder_of(data)
     with refusing():
         found = find_appliance(folder)
         if found is None:
-            say(f"fetching {human_bytes(download_bytes(folder))} of Debian packages")
-            found = ensure_appliance(folder)
+            with new_folder(folder / PACKAGES):
+                say(f"fetching {human_bytes(download_bytes(folder))} of Debian packages")
+                found = ensure_appliance(folder)
     print(found.folder)
 
 
@@ -102,10 +105,12 @@ def own_kernels() -> dict[str, dict[str, Any]]:
 
 def build_pv32(*, data: Data = None) -> None:
     """Builds the hypervisor for 32-bit paravirtual guests from Debian's source package (about a minute).  Prints its path."""
+    from amiable.bundle.new_file import new_folder
+    from amiable.vm.appliance.pv32 import PV32
     from amiable.vm.appliance.pv32 import build_pv32 as build
 
     folder = folder_of(data)
     say(f"building Xen for 32-bit guests; {UNTESTED}")
-    with refusing():
+    with refusing(), new_folder(folder / PV32):
         found = build(folder)
     print(found)

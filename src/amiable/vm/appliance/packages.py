@@ -14,6 +14,8 @@ from typing import Final
 
 from amiable.vm.appliance.programs import BuildFailure, run
 
+PACKAGES: Final = "packages"
+"""The folder in a cache that holds them."""
 UNPACKED_BYTES_MAX: Final = 2 << 30
 """Of one package, as its control file declares it."""
 
@@ -37,7 +39,7 @@ class Packages:
 
     def __init__(self, cache: Path, *, may_update: bool = True) -> None:
         """``may_update``: lists that are missing or old are fetched; otherwise what apt knows must do."""
-        self._folder = cache / "packages"
+        self._folder = cache / PACKAGES
         self._folder.mkdir(parents=True, exist_ok=True)
         self._private_lists = False
         self._may_update = may_update

@@ -33,13 +33,15 @@ CONFIG_PV32=y
 # CONFIG_LIVEPATCH is not set
 """
 PACKAGE: Final = "xen"
+PV32: Final = "pv32"
+"""The hypervisor's folder beside the appliances."""
 VERSIONS_MAX: Final = 4
 
 
 def build_pv32(folder: Path) -> Path:
     """Builds ``<folder>/pv32/xen``, as it is now in Debian's sources; its path.  Raises BuildFailure."""
     check_tools()
-    target = folder / "pv32" / "xen"
+    target = folder / PV32 / "xen"
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as name:
         source = _fetch(Path(name))
