@@ -28,8 +28,12 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LocalRefusal, match="nothing can be written"), new_file(tmp_path / "no" / "image"):
+    with (
+        pytest.raises(LocalRefusal, match="nothing can be written") as refused,
+        new_file(tmp_path / "no" / "image"),
+    ):
         pass
+    assert refused.value.exit_code == 74 and refused.value.advice
 
 
 def test_a_folder_that_nothing_came_into_goes_again_and_one_that_was_there_stays(tmp_path: Path) -> None:

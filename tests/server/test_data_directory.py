@@ -4,6 +4,8 @@ import errno
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -126,3 +128,27 @@ def test_a_directory_that_vanishes_under_the_start_is_told(tmp_path: Path, monke
     monkeypatch.setattr(fcntl, "flock", flock)
     told = refused(data)
     assert os.strerror(errno.ENOENT) in told.message and told.exit_code == 74
+
+
+FULL = """
+import resource, sys
+from contextlib import ExitStack
+from pathlib import Path
+from amiable.model.errors import LocalRefusal
+from amiable.server.data_directory import take_data
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    with ExitStack() as undo:
+        take_data(Path(sys.argv[1]), undo)
+except LocalRefusal as refusal:
+    print(refusal.exit_code, refusal.message)
+"""
+"""A start that may write no byte, as on a full disk."""
+
+
+def test_a_disk_that_takes_no_byte_is_named_and_nothing_is_left_on_it(tmp_path: Path) -> None:
+    data = tmp_path / "new" / "data"
+    done = subprocess.run([sys.executable, "-c", FULL, data], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"74 the data directory {data} cannot be used: File too large\n"
+    assert list(tmp_path.iterdir()) == []

@@ -30,6 +30,15 @@ def told_when_full(path: Path) -> Iterator[None]:
         ) from error
 
 
+def no_place(path: Path, error: OSError) -> LocalRefusal:
+    """The refusal of a file that cannot even be begun: its folder is not there, or may not be written in."""
+    return LocalRefusal(
+        f"nothing can be written in {path.parent}: {error.strerror}",
+        hint="name a folder that is there and may be written in",
+        exit_code=EXIT_IO,
+    )
+
+
 @contextmanager
 def new_file(destination: Path) -> Iterator[BinaryIO]:
     """A new file, unbuffered, that takes the name ``destination`` when the block ends well, durable; else it vanishes."""
@@ -37,7 +46,7 @@ def new_file(destination: Path) -> Iterator[BinaryIO]:
     try:
         file = temporary.open("xb", buffering=0)
     except OSError as error:
-        raise LocalRefusal(f"nothing can be written in {destination.parent}: {error.strerror}") from error
+        raise no_place(destination, error) from error
     try:
         with told_when_full(destination), file:
             yield file

@@ -94,9 +94,9 @@ def _take_lock(data: Path, undo: ExitStack) -> IO[str]:
             continue
         if is_new:
             undo.callback(path.unlink, missing_ok=True)
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        # Past the file's buffer: what a full disk did not take would be tried again, and fail again, when the file is closed.
+        os.ftruncate(lock.fileno(), 0)
+        os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         return lock
     raise BlockingIOError(11, "its lock is taken again and again")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from amiable.bundle.new_file import EXIT_IO, told_when_full
+from amiable.bundle.new_file import EXIT_IO, no_place, told_when_full
 from amiable.bundle.volume import boot_loader, disk, ext, fstab, hook, mounts, origin
 from amiable.bundle.volume.capacity import least_bytes, needed_bytes
 from amiable.bundle.volume.contents import Contents, Filling, Made, Measure, Progress, measure
@@ -145,7 +145,7 @@ def _begin(target: Path, undo: ExitStack) -> Path:
     try:
         image.open("xb").close()
     except OSError as error:
-        raise LocalRefusal(f"nothing can be written in {target.parent}: {error.strerror}", exit_code=EXIT_IO) from error
+        raise no_place(target, error) from error
     undo.callback(image.unlink, missing_ok=True)
     return image
 
