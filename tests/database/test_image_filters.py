@@ -171,8 +171,7 @@ def write(world: World, known: Sequence[Image], tagger: str) -> None:
         for image in known:
             images.insert_image(c, image)
             images.change_grants(c, image.id, add=image.grantees, remove=[])
-            common = {"region": REGION, "resource_id": image.id, "resource_type": "image"}
-            tag_rows.put(c, account_id=tagger, tags=image.tags, **common)
+            tag_rows.put(c, tag_rows.TaggedResource(tagger, REGION, image.id, "image"), image.tags)
             for position, mark in enumerate(image.watermarks):
                 fields = {name: getattr(mark, name) for name in Watermark.__dataclass_fields__}
                 row = {"image_id": image.id, "key": mark.key, "position": position, **fields}

@@ -216,8 +216,7 @@ def test_volumes_are_found_by_their_instance_detached_and_deleted_with_their_tag
         gone = {"instance_id": None, "device_name": None, "attached_at": None, "delete_on_termination": False}
         free = replace(volume, state=VolumeState.AVAILABLE, **gone)
         assert volumes.get_volume(c, volume.id) == free
-        where = {"account_id": principal.account_id, "region": principal.region, "resource_id": volume.id}
-        tags.put(c, **where, resource_type="volume", tags={"a": "b"})
+        tags.put(c, tags.TaggedResource(principal.account_id, principal.region, volume.id, "volume"), {"a": "b"})
         volumes.delete_volume(c, volume.id)
         assert volumes.get_volume(c, volume.id) is None
         assert tags.tags_of(c, principal.account_id, [volume.id]) == {}
@@ -238,8 +237,7 @@ def test_what_no_call_shows_any_more_is_forgotten_with_its_tags(services: Servic
     ended, alive = make(services, principal), make(services, principal)
     now = services.now()
     with services.database.write() as c:
-        where = {"account_id": principal.account_id, "region": principal.region, "resource_id": ended.id}
-        tags.put(c, **where, resource_type="instance", tags={"a": "b"})
+        tags.put(c, tags.TaggedResource(principal.account_id, principal.region, ended.id, "instance"), {"a": "b"})
         instances.set_state(c, ended.id, Event.LAUNCH_FAILED, now=now)
         almost = now + TERMINATED_VISIBLE - timedelta(milliseconds=1)
         assert instances.forget_terminated(c, now=almost) == []

@@ -32,10 +32,7 @@ def tagged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services,
         with services.database.write() as c:
             for number, resource_id in enumerate(RESOURCES):
                 words = {key: WORDS[-1 - index - number] for index, key in enumerate(WORDS[1 : 5 + number])}
-                tags.put(
-                    c, account_id=principal.account_id, region=REGION, resource_id=resource_id,
-                    resource_type="image" if resource_id.startswith("ami") else "snapshot", tags=words,
-                )  # fmt: skip
+                tags.put(c, tags.TaggedResource(principal.account_id, REGION, resource_id, "image" if resource_id.startswith("ami") else "snapshot"), words)  # fmt: skip
         yield services, principal
 
 

@@ -57,9 +57,9 @@ def test_a_binned_snapshot_keeps_its_blocks_until_the_sweep_after_its_time(
     services: Services, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot = make_snapshot(services, principal)
-    owner = {"account_id": principal.account_id, "region": principal.region}
+    tagged = tag_rows.TaggedResource(principal.account_id, principal.region, snapshot.id, "snapshot")
     with services.database.write() as c:
-        tag_rows.put(c, **owner, resource_id=snapshot.id, resource_type="snapshot", tags={"a": "b"})
+        tag_rows.put(c, tagged, {"a": "b"})
         assert recycle_bin.keep_snapshot(services, c, snapshot)
         assert snapshots.get(c, snapshot.id) is None
     monkeypatch.setattr(supervise, "SWEEP_SECONDS", 0)

@@ -72,8 +72,7 @@ def start_snapshot(
         made = _recalled(c, once)
         if made is None:
             made = _start(c, services, principal, request)
-            kept = {"account_id": principal.account_id, "region": principal.region}
-            tags.put(c, **kept, resource_id=made.id, resource_type="snapshot", tags=given)
+            tags.put(c, tags.TaggedResource(principal.account_id, principal.region, made.id, "snapshot"), given)
             once.remember(c, [made.id])
     return ebs.StartSnapshotResponse(
         snapshot_id=made.id,

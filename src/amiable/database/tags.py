@@ -4,7 +4,7 @@ A tag is its tagger's: every query here is for one account.  What can be tagged 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select
@@ -107,15 +107,23 @@ def tags_of_type(c: Connection, account_id: str, region: str, resource_type: str
     return found
 
 
-def put(
-    c: Connection, *, account_id: str, region: str, resource_id: str, resource_type: str, tags: Mapping[str, str]
-) -> None:
-    """Puts tags on one resource, over those with the same keys."""
+@dataclass(frozen=True, slots=True)
+class TaggedResource:
+    """A resource with an account's tags of it in a region, which are nobody else's."""
+
+    account_id: str
+    region: str
+    resource_id: str
+    resource_type: str
+
+
+def put(c: Connection, tagged: TaggedResource, tags: Mapping[str, str]) -> None:
+    """Puts tags on the resource, over those with the same keys."""
     if not tags:
         return
-    same = (T.c.account_id == account_id) & (T.c.resource_id == resource_id) & T.c.key.in_(list(tags))
+    same = (T.c.account_id == tagged.account_id) & (T.c.resource_id == tagged.resource_id) & T.c.key.in_(list(tags))
     c.execute(delete(T).where(same))
-    common = {"account_id": account_id, "region": region, "resource_id": resource_id, "resource_type": resource_type}
+    common = asdict(tagged)
     c.execute(insert(T), [{**common, "key": key, "value": value} for key, value in tags.items()])
 
 

@@ -168,11 +168,11 @@ def _label(c: Connection, data: dict[str, Any], moment: Moment) -> None:
     if image is None or image.state is not ImageState.PENDING:
         return
     label = {TAG: (Consistency.FROZEN if moment.is_frozen else Consistency.CRASH_CONSISTENT).value}
-    whose: dict[str, Any] = {"account_id": image.account_id, "region": image.region, "tags": label}
-    tags.put(c, resource_id=image.id, resource_type="image", **whose)
+    owner = (image.account_id, image.region)
+    tags.put(c, tags.TaggedResource(*owner, image.id, "image"), label)
     for _, snapshot_id in data["items"]:
         if snapshots.get(c, snapshot_id) is not None:
-            tags.put(c, resource_id=snapshot_id, resource_type="snapshot", **whose)
+            tags.put(c, tags.TaggedResource(*owner, snapshot_id, "snapshot"), label)
 
 
 def _let_go(context: JobContext) -> None:

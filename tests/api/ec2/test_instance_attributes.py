@@ -9,7 +9,7 @@ from sqlalchemy import update
 from amiable.api import kernels
 from amiable.api.ec2.instance_attributes import describe_instance_attribute, modify_instance_attribute
 from amiable.database import instances, schema, volumes
-from amiable.database.tags import put
+from amiable.database.tags import TaggedResource, put
 from amiable.model import ids
 from amiable.model.errors import DryRunOperation, NotFound, Refusal
 from amiable.model.image import Image
@@ -148,9 +148,9 @@ def test_what_a_launch_refuses_a_change_refuses(
 def test_the_instances_tag_still_chooses_the_profile(
     services: Services, principal: Principal, stopped: str, xenu: Image
 ) -> None:
-    facts = {"account_id": principal.account_id, "region": principal.region, "resource_type": "instance"}
+    tagged = TaggedResource(principal.account_id, principal.region, stopped, "instance")
     with services.database.write() as c:
-        put(c, resource_id=stopped, tags={"amiable:hardware-profile": "direct"}, **facts)
+        put(c, tagged, {"amiable:hardware-profile": "direct"})
     assert "cannot be started directly" in refusal(services, principal, stopped, kernel=xenu.id).message
 
 

@@ -103,7 +103,7 @@ def _insert(services: Services, c: Connection, source: Snapshot, made: Snapshot,
 
 def _tag(c: Connection, account_id: str, region: str, resources: Mapping[str, str], tags: Mapping[str, str]) -> None:
     for resource_id, kind in resources.items():
-        tag_rows.put(c, account_id=account_id, region=region, resource_id=resource_id, resource_type=kind, tags=tags)
+        tag_rows.put(c, tag_rows.TaggedResource(account_id, region, resource_id, kind), tags)
 
 
 # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -179,11 +179,8 @@ def insert_snapshots(c: Connection, made: Sequence[Snapshot], *, tags: Mapping[s
         inherit_codes(c, snapshot.id, source_ids=[snapshot.volume_id])
         tag_rows.put(
             c,
-            account_id=snapshot.account_id,
-            region=snapshot.region,
-            resource_id=snapshot.id,
-            resource_type="snapshot",
-            tags=tags.get(snapshot.id, {}),
+            tag_rows.TaggedResource(snapshot.account_id, snapshot.region, snapshot.id, "snapshot"),
+            tags.get(snapshot.id, {}),
         )
 
 

@@ -104,8 +104,7 @@ def _start(
             task, tags = known, tag_rows.tags_of(c, principal.account_id, [known.id]).get(known.id, {})
         else:
             import_tasks.insert_task(c, task)
-            scope = {"account_id": task.account_id, "region": task.region, "resource_id": task.id}
-            tag_rows.put(c, **scope, resource_type=TAG_TYPE, tags=tags)
+            tag_rows.put(c, tag_rows.TaggedResource(task.account_id, task.region, task.id, TAG_TYPE), tags)
             jobs.enqueue(c, jobs.NewJob(JOB, f"{task.id}:{JOB}", {"task_id": task.id}), now=services.now())
             once.remember(c, [task.id])
     services.wake()

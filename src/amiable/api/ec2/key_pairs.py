@@ -162,9 +162,7 @@ def _check_room(c: Connection, principal: Principal, name: str) -> None:
 
 def _insert(c: Connection, pair: KeyPair, born: Mapping[str, str]) -> None:
     key_pairs.insert_key_pair(c, pair)
-    tags.put(
-        c, account_id=pair.account_id, region=pair.region, resource_id=pair.id, resource_type="key-pair", tags=born
-    )
+    tags.put(c, tags.TaggedResource(pair.account_id, pair.region, pair.id, "key-pair"), born)
 
 
 def describe_key_pairs(

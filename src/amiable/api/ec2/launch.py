@@ -290,19 +290,19 @@ def _insert(
     """Rows of reservation, instances, volumes and tags, and a boot job for each instance; what ended long ago goes."""
     first = launched[0]
     now = first.launched_at  # what is attached at the launch is not attached since
-    owner = {"account_id": first.account_id, "region": first.region}
+    owner = (first.account_id, first.region)
     instances.forget_terminated(c, now=now)
     note_launch(c, plan.image.id, now)
     instances.insert_reservation(c, Reservation(first.reservation_id, first.account_id, first.region, now))
     for instance in launched:
         instances.insert_instance(c, instance)
-        tags.put(c, **owner, resource_id=instance.id, resource_type="instance", tags=born.get("instance", {}))
+        tags.put(c, tags.TaggedResource(*owner, instance.id, "instance"), born.get("instance", {}))
         for disk in plan.disks:
             volume = volume_of(services.mint(ids.VOLUME), instance, disk, now)
             volumes.insert_volume(c, volume)
             product_codes.put_codes(c, volume.id, _volume_codes(c, plan.image, disk))
             tagged = {} if disk.is_instance_store else born.get("volume", {})
-            tags.put(c, **owner, resource_id=volume.id, resource_type="volume", tags=tagged)
+            tags.put(c, tags.TaggedResource(*owner, volume.id, "volume"), tagged)
         jobs.enqueue(
             c, jobs.NewJob("boot", f"{instance.id}:boot", {"instance_id": instance.id}, services.host), now=now
         )

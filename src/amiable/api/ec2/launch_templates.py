@@ -100,14 +100,7 @@ def create_launch_template(
         )
         first = Version(template.id, 1, description, write_data(data), data.get("image_id"), now, who)
         launch_templates.insert_template(c, template, first)
-        tags.put(
-            c,
-            account_id=template.account_id,
-            region=template.region,
-            resource_id=template.id,
-            resource_type="launch-template",
-            tags=born,
-        )
+        tags.put(c, tags.TaggedResource(template.account_id, template.region, template.id, "launch-template"), born)
         once.remember(c, [template.id])
     return ec2.CreateLaunchTemplateResult(launch_template=shown(View(template, born)), warning=warning)
 

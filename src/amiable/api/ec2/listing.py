@@ -113,12 +113,5 @@ def put_born_tags(
 ) -> Mapping[str, str]:
     """Puts the tags that a request gives to what it made of ``resource_type``; returns them."""
     given = born.get(resource_type, {})
-    tags.put(
-        c,
-        account_id=principal.account_id,
-        region=principal.region,
-        resource_id=resource_id,
-        resource_type=resource_type,
-        tags=given,
-    )
+    tags.put(c, tags.TaggedResource(principal.account_id, principal.region, resource_id, resource_type), given)
     return given

@@ -245,9 +245,7 @@ def insert_image(services: Services, c: Connection, request: MayBeDry, image: Im
         if holder is None:
             raise
         raise InvalidAMINameDuplicate(name=image.name, image_id=holder) from None
-    tag_rows.put(
-        c, account_id=image.account_id, region=image.region, resource_id=image.id, resource_type="image", tags=tags
-    )
+    tag_rows.put(c, tag_rows.TaggedResource(image.account_id, image.region, image.id, "image"), tags)
 
 
 # ── from a manifest ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -71,14 +71,7 @@ def create_replace_root_volume_task(
         check_subscribed(c, principal.account_id, instance.product_codes)
         raise_if_dry_run(request)
         task = _begin(services, c, request, old=old, snapshot=snapshot)
-        tag_rows.put(
-            c,
-            account_id=task.account_id,
-            region=task.region,
-            resource_id=task.id,
-            resource_type=TYPE,
-            tags=tags,
-        )
+        tag_rows.put(c, tag_rows.TaggedResource(task.account_id, task.region, task.id, TYPE), tags)
         once.remember(c, [task.id])
         jobs.enqueue(c, jobs.NewJob(JOB, f"{task.id}:{JOB}", {"task_id": task.id}, instance.host), now=services.now())
     services.wake()

@@ -63,12 +63,7 @@ def create_tags(services: Services, principal: Principal, request: ec2.CreateTag
         raise_if_dry_run(request)
         for resource_id, resource_type in types.items():
             tag_rows.put(
-                c,
-                account_id=principal.account_id,
-                region=principal.region,
-                resource_id=resource_id,
-                resource_type=resource_type,
-                tags=added,
+                c, tag_rows.TaggedResource(principal.account_id, principal.region, resource_id, resource_type), added
             )
 
 

@@ -89,14 +89,7 @@ def create_image_usage_report(
 def _insert(services: Services, c: Connection, report: UsageReport) -> None:
     """Writes the report, its tags and the job that counts."""
     usage_reports.insert_report(c, report)
-    tag_rows.put(
-        c,
-        account_id=report.account_id,
-        region=report.region,
-        resource_id=report.id,
-        resource_type=RESOURCE_TYPE,
-        tags=report.tags,
-    )
+    tag_rows.put(c, tag_rows.TaggedResource(report.account_id, report.region, report.id, RESOURCE_TYPE), report.tags)
     jobs.enqueue(c, jobs.NewJob(RESOURCE_TYPE, report.id, {"report_id": report.id}), now=services.now())
 
 

@@ -107,14 +107,7 @@ def _insert(c: Connection, volume: Volume, born: Mapping[str, str]) -> None:
     volumes.insert_volume(c, volume)
     if volume.snapshot_id is not None:
         product_codes.inherit_codes(c, volume.id, source_ids=[volume.snapshot_id])
-    tags.put(
-        c,
-        account_id=volume.account_id,
-        region=volume.region,
-        resource_id=volume.id,
-        resource_type="volume",
-        tags=born,
-    )
+    tags.put(c, tags.TaggedResource(volume.account_id, volume.region, volume.id, "volume"), born)
 
 
 def _refuse_unsupported(request: ec2.CreateVolumeRequest) -> None:
