@@ -1,4 +1,4 @@
-"""Every parameter of every action that is answered: some code that the action runs names it, or the table here says why none does.
+"""Every parameter of every action that is answered, in its structures too: some code that the action runs names it, or the table here says why none does.
 
 What an action runs is its function and what that refers to, as far as ``api`` goes: what lies below it sees no request.  To name a parameter is to read an
 attribute of its name, or to have it in a table; an action that refuses what its table has not (``refuse_others``) names all.
@@ -6,6 +6,7 @@ attribute of its name, or to have it in a table; an action that refuses what its
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from functools import cache
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -15,7 +16,8 @@ import pytest
 from amiable.api.ec2.unsupported import refuse_others
 from amiable.server.operations import EC2
 from amiable.wire.generated import ec2
-from amiable.wire.shape import Structure
+from amiable.wire.shape import ListOf, Structure
+from tests.server.edge import Edge
 
 WALKED: Final = ("amiable.api.",)
 REFUSED: Final = "DetachNetworkInterface"
@@ -26,16 +28,22 @@ CHANGES_NOTHING: Final[Mapping[str, str]] = {
     "all_availability_zones": "every zone that there is may be used",
     "presigned_url": "a copy between regions is asked of one server, which checks the caller itself",
     "client_data": "told by nothing, on EC2 neither: when and how long the caller uploaded",
+    "peering_status": "part of an answer's pair of a user and a group; there are no peering connections",
     "role_name": "the file is read by the rights of the account that asks, which has no role for that",
 }
 """Parameters that are taken and change nothing, and why."""
 
 
-def request_of(action: str) -> Structure:
-    """The shape of the action's request."""
-    shape = ec2.SHAPES[str(ec2.OPERATIONS[action].input)]
-    assert isinstance(shape, Structure)
-    return shape
+def members_of(shape_name: str, met: frozenset[str] = frozenset()) -> set[str]:
+    """The members of a structure and of the structures in it, but of those that change nothing."""
+    shape = ec2.SHAPES[shape_name]
+    if isinstance(shape, ListOf):
+        return members_of(shape.item, met)
+    if not isinstance(shape, Structure) or shape_name in met:
+        return set()
+    inner = (each.shape for each in shape.members if each.attribute not in CHANGES_NOTHING)
+    below = (members_of(each, met | {shape_name}) for each in inner)
+    return {each.attribute for each in shape.members}.union(*below)
 
 
 def is_walked(value: object) -> bool:
@@ -120,7 +128,7 @@ def unnamed(action: str) -> set[str]:
     functions = run_by(EC2[action])
     if refuses_the_rest(functions):
         return set()
-    return {member.attribute for member in request_of(action).members} - named_by(functions)
+    return members_of(str(ec2.OPERATIONS[action].input)) - named_by(functions)
 
 
 @pytest.mark.parametrize("action", sorted(EC2.keys() - {REFUSED}))
@@ -130,3 +138,24 @@ def test_no_parameter_is_ignored_but_those_that_change_nothing(action: str) -> N
 
 def test_every_parameter_that_changes_nothing_is_one() -> None:
     assert {name for action in EC2.keys() - {REFUSED} for name in unnamed(action)} == CHANGES_NOTHING.keys()
+
+
+@pytest.mark.parametrize(
+    ("action", "parameter"),
+    [
+        *(
+            (action, "IncludeManagedResources")
+            for action in sorted(EC2)
+            if "include_managed_resources" in members_of(str(ec2.OPERATIONS[action].input))
+        ),
+        ("DescribeRegions", "AllRegions"),
+        ("DescribeAvailabilityZones", "AllAvailabilityZones"),
+    ],
+)
+def test_what_changes_nothing_is_taken(edge: Edge, action: str, parameter: str) -> None:
+    needed = {"Versions": ["$Latest"]} if action == "DescribeLaunchTemplateVersions" else {}
+    with closing(edge.client("ec2")) as client:
+        answers = [client._make_api_call(action, {**needed, **said}) for said in ({}, {parameter: True})]
+    for answer in answers:
+        del answer["ResponseMetadata"]
+    assert answers[0] == answers[1]

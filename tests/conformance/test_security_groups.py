@@ -196,6 +196,8 @@ def test_permissions_become_rules_one_a_peer_and_are_told_together(ec2: Any, gro
          "The security group 'nobody' does not exist"),
         ({"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "sg-" + "0" * 17, "UserId": "123456789012"}]},
          "InvalidGroup.NotFound", "does not exist"),
+        ({"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupName": "default", "VpcId": "vpc-" + "0" * 17}]},
+         "InvalidGroup.NotFound", "The security group 'default' does not exist"),
         ({"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupName": "default", "VpcPeeringConnectionId": "pcx-1"}]},
          "InvalidParameterValue", "VPC peering connections are not supported by Amiable."),
     ],
@@ -205,6 +207,19 @@ def test_permissions_that_mean_nothing_are_refused_and_change_nothing(
 ) -> None:
     seen = refused(ec2.authorize_security_group_ingress, GroupId=group_id, IpPermissions=[ANYWHERE, permission])
     assert seen[0] == code and text in seen[1]
+    assert rules(ec2, group_id) == []
+
+
+def test_a_pairs_group_lies_in_the_vpc_that_the_pair_names(ec2: Any, group_id: str) -> None:
+    (group,) = ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"]
+    named = ({"GroupId": group_id}, {"GroupName": group["GroupName"]})
+    for pair in named:
+        elsewhere = {"IpProtocol": "-1", "UserIdGroupPairs": [{**pair, "VpcId": "vpc-0123456789abcdef0"}]}
+        code, _ = refused(ec2.authorize_security_group_ingress, GroupId=group_id, IpPermissions=[elsewhere])[:2]
+        assert (code, rules(ec2, group_id)) == ("InvalidGroup.NotFound", [])
+    here = {"IpProtocol": "-1", "UserIdGroupPairs": [{**named[0], "VpcId": group["VpcId"]}]}
+    ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[here])
+    ec2.revoke_security_group_ingress(GroupId=group_id, IpPermissions=[here])
     assert rules(ec2, group_id) == []
 
 

@@ -102,6 +102,8 @@ class PeerReader:
             if pair.user_id not in (None, self.group.account_id):
                 raise NotFound("security_group", [pair.group_id])
             found = self.group_of(pair.group_id)
+            if pair.vpc_id not in (None, self.group.vpc_id):
+                raise NotFound("security_group", [pair.group_id])
             if pair.group_name not in (None, self.groups[found].name):
                 raise InvalidParameterCombination("The parameters groupId and groupName cannot be used together.")
             return found
@@ -114,7 +116,7 @@ class PeerReader:
             )
         for each in self.groups.values():
             named = each.vpc_id == self.group.vpc_id and each.name == pair.group_name
-            if named and pair.user_id in (None, each.account_id):
+            if named and pair.user_id in (None, each.account_id) and pair.vpc_id in (None, each.vpc_id):
                 return each.id
         raise NotFound("security_group", [pair.group_name])
 
