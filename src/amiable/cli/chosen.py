@@ -1,10 +1,11 @@
 """What a command is to act on: at least one thing, each once; and whether it is meant, where something is destroyed."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from amiable.cli.client import rehearse
 from amiable.cli.output import say
 from amiable.model.errors import LocalRefusal
 
@@ -16,6 +17,14 @@ def each_once(given: Sequence[str], what: str, *, noun: str | None = None) -> li
     if not given:
         raise LocalRefusal(f"which {what}?", hint=f"amiable {noun or what} list shows their ids", exit_code=2)
     return list(dict.fromkeys(given))
+
+
+def rehearse_each(operation: Callable[..., Any], parameter: str, wanted: Sequence[str], *, yes: bool) -> None:
+    """Raises what refuses one of them, before any is touched; a single one that is meant is refused by the call itself."""
+    if yes and len(wanted) == 1:
+        return
+    for each in wanted:
+        rehearse(operation, **{parameter: each})
 
 
 def end_unless_meant(yes: bool, doomed: Sequence[str]) -> None:

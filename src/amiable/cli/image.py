@@ -8,8 +8,8 @@ import cyclopts
 from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
-from amiable.cli.chosen import Yes, each_once, end_unless_meant
-from amiable.cli.client import call, client, rehearse, the_image
+from amiable.cli.chosen import Yes, each_once, end_unless_meant, rehearse_each
+from amiable.cli.client import call, client, the_image
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.cli.readable import first_ones
 from amiable.model.errors import LocalRefusal
@@ -223,8 +223,7 @@ def deregister(
     """Deregisters images and deletes their snapshots; nothing is done where one may not be.  Running instances go on."""
     wanted, ec2 = each_once(image, "image"), client("ec2")
     found = [the_image(ec2, each) for each in wanted]
-    for each in wanted:
-        rehearse(ec2.deregister_image, ImageId=each)
+    rehearse_each(ec2.deregister_image, "ImageId", wanted, yes=yes)
     snapshots = {each["ImageId"]: [] if keep_snapshots else snapshots_of(each) for each in found}
     end_unless_meant(yes, [f"deregister {told(each, snapshots[each['ImageId']])}" for each in found])
     for each in wanted:

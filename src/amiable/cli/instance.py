@@ -272,9 +272,8 @@ def reboot(*instance: InstanceId) -> None:
 def terminate(*instance: InstanceId, yes: Yes = False, wait: Wait = False) -> None:
     """Ends instances for good, all or none; volumes marked delete-on-termination go with them."""
     wanted, ec2 = each_once(instance, "instance"), client("ec2")
-    rehearse(
-        ec2.terminate_instances, InstanceIds=wanted
-    )  # the call itself ends those of other zones than a protected one
+    if not yes or len(wanted) > 1:  # the call itself ends those of other zones than a protected one's
+        rehearse(ec2.terminate_instances, InstanceIds=wanted)
     end_unless_meant(yes, [f"terminate {told(each)}" for each in ([] if yes else describe_all(ec2, wanted))])
     changes = ec2.terminate_instances(InstanceIds=wanted)["TerminatingInstances"]
     finish(ec2, changes, "terminated" if wait else None)

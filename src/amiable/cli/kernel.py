@@ -8,8 +8,8 @@ from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
 from amiable.cli.bundle.options import Cert, Key, WaiveSignature
-from amiable.cli.chosen import Yes, each_once, end_unless_meant
-from amiable.cli.client import call, client, rehearse, the_image
+from amiable.cli.chosen import Yes, each_once, end_unless_meant, rehearse_each
+from amiable.cli.client import call, client, the_image
 from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 from amiable.rules import kernel_bytes
@@ -176,8 +176,7 @@ def set_approved(images: tuple[str, ...], is_approved: bool, output: Output) -> 
 def deregister(*image: Ids, yes: Yes = False) -> None:
     """Deregisters kernels or ramdisks; nothing is done where one may not be.  Prints their ids."""
     wanted, ec2 = each_once(image, "kernel"), client("ec2")
-    for each in wanted:
-        rehearse(ec2.deregister_image, ImageId=each)
+    rehearse_each(ec2.deregister_image, "ImageId", wanted, yes=yes)
     found = [] if yes else [the_image(ec2, each) for each in wanted]
     end_unless_meant(yes, [f"deregister {each['ImageId']} ({each['Name']})" for each in found])
     for each in wanted:

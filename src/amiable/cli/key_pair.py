@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.chosen import Yes, each_once, end_unless_meant
-from amiable.cli.client import client, rehearse
+from amiable.cli.chosen import Yes, each_once, end_unless_meant, rehearse_each
+from amiable.cli.client import client
 from amiable.cli.output import Output, say, show_rows
 
 app = cyclopts.App(name="key-pair", help="Key pairs: create, import, list, delete.")
@@ -69,8 +69,7 @@ def delete(*name: Name, yes: Yes = False) -> None:
     """Deletes key pairs; what was launched with them keeps the public key.  Prints their names."""
     wanted, ec2 = each_once(name, "key-pair"), client("ec2")
     ec2.describe_key_pairs(KeyNames=wanted)  # DeleteKeyPair answers for one that is not there too
-    for each in wanted:
-        rehearse(ec2.delete_key_pair, KeyName=each)
+    rehearse_each(ec2.delete_key_pair, "KeyName", wanted, yes=yes)
     end_unless_meant(yes, [f"delete {each}" for each in wanted])
     for each in wanted:
         ec2.delete_key_pair(KeyName=each)

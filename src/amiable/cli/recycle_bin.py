@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.chosen import each_once
-from amiable.cli.client import call, client, rehearse
+from amiable.cli.chosen import each_once, rehearse_each
+from amiable.cli.client import call, client
 from amiable.cli.output import Output, say, show_rows
 
 CONTENTS = {"id": "ResourceId", "type": "ResourceType", "name": "Name", "entered": "EnteredAt", "leaves": "ExitAt"}
@@ -57,8 +57,7 @@ def restore(*resource: Annotated[str, Parameter(help="Image or snapshot id (ami-
 
 def _restore(operation: Callable[..., Any], parameter: str, wanted: Sequence[str]) -> None:
     """Restores all of one kind; none where one cannot be."""
-    for each in wanted:
-        rehearse(operation, **{parameter: each})
+    rehearse_each(operation, parameter, wanted, yes=True)
     for each in wanted:
         operation(**{parameter: each})
         print(each)

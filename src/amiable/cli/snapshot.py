@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.chosen import Yes, each_once, end_unless_meant
-from amiable.cli.client import client, rehearse, wait_for
+from amiable.cli.chosen import Yes, each_once, end_unless_meant, rehearse_each
+from amiable.cli.client import client, wait_for
 from amiable.cli.output import Output, show_one, show_rows
 from amiable.model.errors import LocalRefusal
 
@@ -74,8 +74,7 @@ def delete(*snapshot: SnapshotId, yes: Yes = False) -> None:
     Where a retention rule keeps them they wait in the Recycle Bin (amiable recycle-bin list).
     """
     wanted, ec2 = each_once(snapshot, "snapshot"), client("ec2")
-    for each in wanted:
-        rehearse(ec2.delete_snapshot, SnapshotId=each)
+    rehearse_each(ec2.delete_snapshot, "SnapshotId", wanted, yes=yes)
     rows = [] if yes else ec2.describe_snapshots(SnapshotIds=wanted)["Snapshots"]
     found = {row["SnapshotId"]: f"delete {row['SnapshotId']} ({row['VolumeSize']} GiB, {row['State']})" for row in rows}
     end_unless_meant(yes, [found[each] for each in wanted if each in found])

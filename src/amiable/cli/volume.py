@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.chosen import Yes, each_once, end_unless_meant
-from amiable.cli.client import client, rehearse, wait_for
+from amiable.cli.chosen import Yes, each_once, end_unless_meant, rehearse_each
+from amiable.cli.client import client, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model.errors import LocalRefusal
 
@@ -120,8 +120,7 @@ def resize(
 def delete(*volume: VolumeId, yes: Yes = False) -> None:
     """Deletes available volumes with their bytes; nothing is done where one may not be deleted."""
     wanted, ec2 = each_once(volume, "volume"), client("ec2")
-    for each in wanted:
-        rehearse(ec2.delete_volume, VolumeId=each)
+    rehearse_each(ec2.delete_volume, "VolumeId", wanted, yes=yes)
     rows = [] if yes else [_find(ec2, each) for each in wanted]
     end_unless_meant(yes, [f"delete {row['VolumeId']} ({row['Size']} GiB, {row['State']})" for row in rows])
     for each in wanted:
