@@ -28,6 +28,12 @@ def main(module: str, build: Callable[[Path, Path], bool]) -> int:
         if failure.hint:
             print(f"\nhint: {failure.hint}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error.filename or arguments.folder}: {error.strerror}", file=sys.stderr)
+        return 74
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
     print(f"built in {time.monotonic() - started:.1f} s" if built else "nothing to do", file=sys.stderr)
     print(arguments.folder)
     return 0

@@ -49,6 +49,8 @@ def main() -> int:
         return stage.failed(DemoFailure(f"{failure}\nhint: {failure.hint}"))
     except subprocess.TimeoutExpired as late:
         return stage.failed(DemoFailure(f"took longer than {late.timeout:.0f} s: {late.cmd}"))
+    except KeyboardInterrupt:
+        return stage.interrupted()
 
 
 def play(acts: Callable[[Story], None]) -> int:

@@ -258,3 +258,11 @@ def failed(failure: DemoFailure) -> int:
         )
     print("\nhint: look around while the server is up; end it with: make demo-stop", file=sys.stderr)
     return 1
+
+
+def interrupted() -> int:
+    """Says what Ctrl-C has left running, where it has; the exit code."""
+    print("\ninterrupted", file=sys.stderr)
+    if FOLDER.exists():
+        print("\nhint: what was started goes on; end it with: make demo-stop", file=sys.stderr)
+    return 130

@@ -52,9 +52,10 @@ def test_a_guard_and_a_quota_say_what_lifts_them() -> None:
         assert hint_for(full.value.code, full.value.message) == full.value.advice != ""
 
 
+@pytest.mark.parametrize("regions", ["eu-home-1", "eu-home-1, eu-west-1"], ids=["one", "two"])
 @pytest.mark.parametrize("code", ["AuthFailure", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"])
-def test_a_wrong_region_names_the_right_one(code: str) -> None:
-    words = "Credential should be scoped to a valid region: this installation is eu-home-1, not us-east-1."
+def test_a_wrong_region_names_a_right_one(code: str, regions: str) -> None:
+    words = f"Credential should be scoped to a valid region: this installation is {regions}, not us-east-1."
     assert hint_for(code, words) == "export AWS_REGION=eu-home-1 AWS_DEFAULT_REGION=eu-home-1"
 
 

@@ -50,7 +50,7 @@ def fetch_manifest(s3: S3, place: Place, manifest_name: str, patience: Patience)
     if document is None:
         raise LocalRefusal(
             f"there is no {place.location(manifest_name)}",
-            hint="-m names the manifest in the bucket, -p the bundle: amiable bundle download -b BUCKET/PREFIX -p NAME",
+            hint=f"-m names the manifest in the bucket: aws s3 ls s3://{place.location('')} shows what lies there",
         )
     manifest = read_manifest(document)
     for part in manifest.parts:

@@ -59,7 +59,7 @@ HINTS: Final = {
     "ServiceQuotaExceededException": MAKE_SPACE,
 }
 WORDS: Final = (
-    (r"this installation is ([\w-]+), not", r"export AWS_REGION=\1 AWS_DEFAULT_REGION=\1"),
+    (r"this installation is ([\w-]+)(?:, [\w-]+)*, not", r"export AWS_REGION=\1 AWS_DEFAULT_REGION=\1"),
     (r"not yet current|request's time and the server's", CLOCKS),
     (r"access credentials|access key id is not known|signature we calculated", NOT_OF_THIS_SERVER),
     (
