@@ -135,25 +135,18 @@ def start_machine(
                 tpm.start_tpm(directory, lock, log, find_program("swtpm", "swtpm"), hardware.tpm)
             except TpmFailed as error:
                 raise MachineFailed(str(error)) from None
-        started = _spawn_qemu(
-            directory,
-            lock,
-            [program, *qemu_arguments(hardware)],
-            [*namespaces, *taps()],
-            log,
-            boot=boot,
-            hardware=hardware,
-        )
+        passed = [*namespaces, *taps()]
+        what = _told(hardware, [program, *qemu_arguments(hardware)], len(passed), boot=boot, uid=directory.uid)
+        started = _spawn_qemu(directory, lock, what, passed=passed, log=log)
         with monitor(directory, started, wait_seconds=START_SECONDS_MAX) as qmp:
             qmp.execute("query-status")
         failed.pop_all()
         return started
 
 
-def _spawn_qemu(
-    directory: Directory, lock: int, argv: list[str], passed: list[int], log: int, *, boot: int, hardware: Hardware
-) -> Process:
-    numbers = list(range(process.PASSED, process.PASSED + len(passed)))
+def _told(hardware: Hardware, argv: list[str], passed_count: int, *, boot: int, uid: int | None) -> dict[str, Any]:
+    """What the launcher is told: it makes of itself the QEMU of ``argv``, which finds its passed descriptors open."""
+    numbers = list(range(process.PASSED, process.PASSED + passed_count))
     assert hardware.link is None or numbers == [TAP_DESCRIPTOR]
     groups = _kvm_groups() if hardware.accelerator is AcceleratorKind.KVM else []
     facts = {
@@ -163,16 +156,19 @@ def _spawn_qemu(
         "network": hardware.network.value,
         "link": None if hardware.link is None else hardware.link._asdict(),
     }
-    what = {
+    return {
         "argv": argv,
         "record": QEMU_RECORD,
         "facts": facts,
         "namespaces": numbers if hardware.link is None else [],
         "taps": [] if hardware.link is None else numbers,
-        "uid": directory.uid,
+        "uid": uid,
         "groups": groups,
-        "processes_max": PROCESSES_MAX if directory.uid is not None else None,
+        "processes_max": PROCESSES_MAX if uid is not None else None,
     }
+
+
+def _spawn_qemu(directory: Directory, lock: int, what: dict[str, Any], *, passed: list[int], log: int) -> Process:
     pid = process.spawn("amiable.vm.launcher", what, directory=lock, log=log, passed=passed)
     found = process.wait_for_record(directory.descriptor, QEMU_RECORD, pid, wait_seconds=START_SECONDS_MAX)
     if found is None:
