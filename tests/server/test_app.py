@@ -91,7 +91,7 @@ def test_the_head_of_an_object_is_refused_without_a_body(edge: Edge) -> None:
 
 
 def test_the_commands_on_the_landing_page_exist_with_their_flags() -> None:
-    page = html.unescape(re.sub(r"<[^>]*>", "", landing_page("us-east-1", "h").body.decode()))
+    page = html.unescape(re.sub(r"<[^>]*>", "", landing_page(["us-east-1", "eu-west-1"], "h").body.decode()))
     lines = [line.split() for line in page.splitlines() if line.startswith("amiable ")]
     assert len(lines) == 3
     for words in lines:
@@ -101,8 +101,9 @@ def test_the_commands_on_the_landing_page_exist_with_their_flags() -> None:
         assert all(word in shown for word in words if word.startswith("--")), words
 
 
-def test_the_landing_page_names_every_service_that_answers() -> None:
-    page = landing_page("us-east-1", "h").body.decode()
+def test_the_landing_page_names_every_region_and_every_service_that_answers() -> None:
+    page = landing_page(["us-east-1", "eu-west-1"], "h").body.decode()
+    assert "us-east-1, eu-west-1" in page
     named = re.findall(r"<tr><td><code>(\w+)</code></td>", page)
     assert sorted(named) == sorted(set(HANDLERS) - {"bootstrap"})  # that one is euca2ools' way to the certificate
 

@@ -225,7 +225,7 @@ def _unsigned(services: Services, signed: sigv4.Request) -> Response:
         if signed.raw_path == "/health":
             return JSONResponse({"status": "ok"})
         if signed.raw_path == "/" and "Action=" not in signed.raw_query:
-            return landing_page(services.settings.region, next(iter(signed.values("host")), ""))
+            return landing_page(services.settings.regions, next(iter(signed.values("host")), ""))
     raise Unauthenticated("missing", "The request carries no signature.")
 
 

@@ -1,6 +1,7 @@
 """The landing page: what answers here, for whoever opens the endpoint in a browser.  It tells nothing that needs a signature."""
 
 import html
+from collections.abc import Sequence
 from importlib import resources
 from string import Template
 from typing import Final
@@ -17,10 +18,10 @@ HEADERS: Final = {
 HOST_CHARACTERS_MAX: Final = 255
 
 
-def landing_page(region: str, host: str) -> Response:
+def landing_page(regions: Sequence[str], host: str) -> Response:
     """The page, for a client that came by the name ``host``."""
     endpoint = f"http://{host[:HOST_CHARACTERS_MAX]}"
-    page = _PAGE.substitute(endpoint=html.escape(endpoint), region=html.escape(region))
+    page = _PAGE.substitute(endpoint=html.escape(endpoint), regions=html.escape(", ".join(regions)))
     return Response(page.encode(), headers=HEADERS)
 
 
