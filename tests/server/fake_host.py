@@ -437,9 +437,9 @@ class Host:
         is_needed = bool(self.base_of(volume_id)) or (volume is not None and volume.snapshot_id is not None)
         return None if is_needed and volume_id not in self.exports else self.base_of(volume_id)
 
-    def add_export(self, data: Path, volume_id: str, *_: Any, **__: Any) -> None:
+    def add_export(self, data: Path, export: exporter.Export) -> None:
         self.step()
-        self.exports.add(volume_id)
+        self.exports.add(export.volume_id)
 
     def remove_export(self, data: Path, volume_id: str) -> None:
         self.step()

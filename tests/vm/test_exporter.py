@@ -89,7 +89,9 @@ def noise(seed: int) -> bytes:
 
 def test_a_volume_is_served_and_a_larger_disk_ends_in_zeros(data: Path) -> None:
     path = make_volume(data, "vol-1", {0: noise(1), 2: b"ab" * (BLOCK_BYTES // 2)})
-    exporter.add_export(data, "vol-1", path, data / "i" / "vol-1.nbd", os.getuid(), size_bytes=3 * SIZE)
+    exporter.add_export(
+        data, exporter.Export("vol-1", path, data / "i" / "vol-1.nbd", os.getuid(), size_bytes=3 * SIZE)
+    )
     whole = noise(1) + bytes(BLOCK_BYTES) + b"ab" * (BLOCK_BYTES // 2)
     assert read(data / "i" / "vol-1.nbd", 0, len(whole)) == whole
     assert read(data / "i" / "vol-1.nbd", 2 * SIZE, SIZE) == bytes(SIZE)
@@ -101,7 +103,7 @@ def test_a_volume_is_served_and_a_larger_disk_ends_in_zeros(data: Path) -> None:
 
 def test_each_fetched_block_is_logged_once_with_its_time(data: Path) -> None:
     path = make_volume(data, "vol-1", {index: noise(index) for index in range(3)})
-    exporter.add_export(data, "vol-1", path, data / "i" / "vol-1.nbd", os.getuid())
+    exporter.add_export(data, exporter.Export("vol-1", path, data / "i" / "vol-1.nbd", os.getuid()))
     for _ in range(2):
         read(data / "i" / "vol-1.nbd", BLOCK_BYTES, BLOCK_BYTES + 1)
     lines = [line.split(" ", 1) for line in (data / "exporter" / "log").read_text().splitlines()]
@@ -111,7 +113,7 @@ def test_each_fetched_block_is_logged_once_with_its_time(data: Path) -> None:
 
 def test_a_killed_exporter_is_started_again_and_serves_the_same(data: Path) -> None:
     path = make_volume(data, "vol-1", {0: noise(1)})
-    exporter.add_export(data, "vol-1", path, data / "i" / "vol-1.nbd", os.getuid())
+    exporter.add_export(data, exporter.Export("vol-1", path, data / "i" / "vol-1.nbd", os.getuid()))
     first = exporter.ensure_running(data)
     os.kill(first.pid, signal.SIGKILL)
     wait_until(lambda: not first.is_alive())
@@ -125,7 +127,7 @@ def test_a_killed_exporter_is_started_again_and_serves_the_same(data: Path) -> N
 def test_qemu_waits_for_the_next_exporter_and_reads_on(data: Path, tmp_path: Path) -> None:
     path = make_volume(data, "vol-1", {0: b"\x01" * BLOCK_BYTES, 1: b"\x02" * BLOCK_BYTES})
     (tmp_path / "i").mkdir()
-    exporter.add_export(data, "vol-1", path, tmp_path / "i" / "s", os.getuid())
+    exporter.add_export(data, exporter.Export("vol-1", path, tmp_path / "i" / "s", os.getuid()))
     options = f"driver=raw,file.driver=nbd,file.server.type=unix,file.server.path={tmp_path}/i/s,file.export=vol-1,file.reconnect-delay=60"
     command = ["qemu-io", "-r", "--image-opts", options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as client:
@@ -159,7 +161,7 @@ from amiable.vm import exporter
 leak = os.open(sys.argv[2], os.O_RDWR | os.O_CREAT)
 os.set_inheritable(leak, True)
 data = Path(sys.argv[1])
-exporter.add_export(data, "vol-1", data / "exports" / "vol-1.map", data / "i" / "vol-1.nbd", os.getuid())
+exporter.add_export(data, exporter.Export("vol-1", data / "exports" / "vol-1.map", data / "i" / "vol-1.nbd", os.getuid()))
 print(exporter.find(data).pid)
 """
     leak = tmp_path / "server.lock"
@@ -181,7 +183,7 @@ print(exporter.find(data).pid)
 def test_removing_an_export_removes_its_socket_and_cache(data: Path) -> None:
     path = make_volume(data, "vol-1", {0: noise(1)})
     socket_path = data / "i" / "vol-1.nbd"
-    exporter.add_export(data, "vol-1", path, socket_path, os.getuid())
+    exporter.add_export(data, exporter.Export("vol-1", path, socket_path, os.getuid()))
     read(socket_path, 0, 10)
     assert (data / "exports" / "vol-1.cache").exists()
     exporter.remove_export(data, "vol-1")
@@ -193,7 +195,7 @@ def test_removing_an_export_removes_its_socket_and_cache(data: Path) -> None:
 
 def test_an_export_that_is_removed_while_no_exporter_runs_does_not_come_back(data: Path) -> None:
     path = make_volume(data, "vol-1", {0: noise(1)})
-    exporter.add_export(data, "vol-1", path, data / "i" / "vol-1.nbd", os.getuid())
+    exporter.add_export(data, exporter.Export("vol-1", path, data / "i" / "vol-1.nbd", os.getuid()))
     running = exporter.ensure_running(data)
     read(data / "i" / "vol-1.nbd", 0, 10)
     os.kill(running.pid, signal.SIGKILL)
@@ -207,25 +209,25 @@ def test_an_export_that_is_removed_while_no_exporter_runs_does_not_come_back(dat
 def test_a_map_that_was_written_anew_is_served_after_it_is_added_again(data: Path) -> None:
     path = make_volume(data, "vol-1", {0: noise(1)})
     socket_path = data / "i" / "vol-1.nbd"
-    exporter.add_export(data, "vol-1", path, socket_path, os.getuid())
+    exporter.add_export(data, exporter.Export("vol-1", path, socket_path, os.getuid()))
     assert read(socket_path, 0, 9) == noise(1)[:9]
-    exporter.add_export(data, "vol-1", path, socket_path, os.getuid())
+    exporter.add_export(data, exporter.Export("vol-1", path, socket_path, os.getuid()))
     make_volume(data, "vol-1", {0: noise(2)})
-    exporter.add_export(data, "vol-1", path, socket_path, os.getuid())
+    exporter.add_export(data, exporter.Export("vol-1", path, socket_path, os.getuid()))
     assert read(socket_path, 0, 9) == noise(2)[:9]
 
 
 def test_what_cannot_be_served_is_refused_with_the_cause(data: Path) -> None:
     path = make_volume(data, "vol-1", {0: noise(1)})
     with pytest.raises(ExporterUnavailable, match="exports folder"):
-        exporter.add_export(data, "vol-1", Path("/etc/passwd"), data / "i" / "vol-1.nbd", 0)
+        exporter.add_export(data, exporter.Export("vol-1", Path("/etc/passwd"), data / "i" / "vol-1.nbd", 0))
     with pytest.raises(ExporterUnavailable, match="name of a volume"):
-        exporter.add_export(data, "../x", path, data / "i" / "vol-1.nbd", 0)
+        exporter.add_export(data, exporter.Export("../x", path, data / "i" / "vol-1.nbd", 0))
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ExporterUnavailable, match="length"):
-        exporter.add_export(data, "vol-1", path, data / "i" / "vol-1.nbd", 0)
+        exporter.add_export(data, exporter.Export("vol-1", path, data / "i" / "vol-1.nbd", 0))
     with pytest.raises(ExporterUnavailable, match="No such file"):
-        exporter.add_export(data, "vol-2", data / "exports" / "none.map", data / "i" / "vol-1.nbd", 0)
+        exporter.add_export(data, exporter.Export("vol-2", data / "exports" / "none.map", data / "i" / "vol-1.nbd", 0))
     assert exporter.list_exports(data) == []
 
 
@@ -235,7 +237,7 @@ def test_a_damaged_block_is_an_input_output_error_and_is_logged(data: Path) -> N
     body = bytearray(pack.read_bytes())
     body[5000] ^= 4
     pack.write_bytes(body)
-    exporter.add_export(data, "vol-1", path, data / "i" / "vol-1.nbd", os.getuid())
+    exporter.add_export(data, exporter.Export("vol-1", path, data / "i" / "vol-1.nbd", os.getuid()))
     with pytest.raises(OSError, match="NBD") as caught:
         read(data / "i" / "vol-1.nbd", 0, 512)
     assert caught.value.errno == 5
@@ -246,7 +248,7 @@ def test_a_damaged_block_is_an_input_output_error_and_is_logged(data: Path) -> N
 def test_only_the_instances_uid_ours_and_root_may_connect(data: Path) -> None:
     path = make_volume(data, "vol-1", {0: noise(1)})
     folder = data / "i"
-    exporter.add_export(data, "vol-1", path, folder / "vol-1.nbd", 200_001)
+    exporter.add_export(data, exporter.Export("vol-1", path, folder / "vol-1.nbd", 200_001))
     assert oct((folder / "vol-1.nbd").stat().st_mode)[-3:] == "666"
     assert oct((data / "exporter" / "control.sock").stat().st_mode)[-3:] == "600"
     program = "import os, socket, sys; os.setresuid(*[int(sys.argv[1])] * 3); s = socket.socket(socket.AF_UNIX); s.connect('/proc/self/fd/%s/vol-1.nbd' % sys.argv[2]); print(len(s.recv(18)))"

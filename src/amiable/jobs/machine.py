@@ -62,7 +62,7 @@ def export(services: Services, directory: Directory, volume: Volume) -> None:
     if not path.exists():
         services.blocks.export_map(volume.snapshot_id, path)
     uid = os.geteuid() if directory.uid is None else directory.uid
-    exporter.add_export(services.data, volume.id, path, directory.path / f"{volume.id}.nbd", uid)
+    exporter.add_export(services.data, exporter.Export(volume.id, path, directory.path / f"{volume.id}.nbd", uid))
 
 
 def unexport(services: Services, held: tuple[Volume, ...]) -> None:

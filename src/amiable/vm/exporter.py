@@ -75,20 +75,29 @@ def find(data: Path) -> Process | None:
     return found if found is not None and found.is_alive() else None
 
 
-def add_export(
-    data: Path, volume_id: str, map_path: Path, socket_path: Path, uid: int, *, size_bytes: int | None = None
-) -> None:
-    """Serves the volume, a disk of ``size_bytes`` (None: as the map says), on ``socket_path`` to ``uid``; twice is once.
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A volume to be served: a disk of ``size_bytes`` (None: as the map says) on ``socket_path`` to ``uid``."""
+
+    volume_id: str
+    map_path: Path
+    socket_path: Path
+    uid: int
+    size_bytes: int | None = None
+
+
+def add_export(data: Path, export: Export) -> None:
+    """Serves the volume; twice is once.
 
     Starts the exporter where it does not run.  Raises ExporterUnavailable.
     """
     ensure_running(data)
     facts = {
-        "volume": volume_id,
-        "map": str(map_path),
-        "socket": str(socket_path),
-        "size_bytes": size_bytes,
-        "uid": uid,
+        "volume": export.volume_id,
+        "map": str(export.map_path),
+        "socket": str(export.socket_path),
+        "size_bytes": export.size_bytes,
+        "uid": export.uid,
     }
     try:
         _ask(data, {"do": "add", **facts})
