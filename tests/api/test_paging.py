@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from amiable.api.paging import PAGE_SIZE_MAX, open_page
+from amiable.api.paging import PAGE_SIZE_MAX, PageBounds, open_page
 from amiable.model.errors import InvalidPaginationToken, InvalidParameterValue
 from amiable.model.principal import Principal
 from amiable.services import Services
@@ -76,9 +76,9 @@ def test_a_token_serves_for_an_hour(services: Services, principal: Principal) ->
 def test_sizes_have_bounds(services: Services, principal: Principal) -> None:
     request = ec2.DescribeTagsRequest(max_results=4)
     with pytest.raises(InvalidParameterValue, match="maxResults"):
-        open_page(services, principal, request, size_min=5)
+        open_page(services, principal, request, PageBounds(size_min=5))
     huge = ec2.DescribeTagsRequest(max_results=10**9)
     page = open_page(services, principal, huge)
     assert (page.after, page.size) == (None, PAGE_SIZE_MAX)
-    fewer = open_page(services, principal, huge, held_max=500)
-    assert (fewer.size, open_page(services, principal, request, held_max=500).size) == (500, 4)
+    fewer = open_page(services, principal, huge, PageBounds(held_max=500))
+    assert (fewer.size, open_page(services, principal, request, PageBounds(held_max=500)).size) == (500, 4)

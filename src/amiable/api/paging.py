@@ -89,19 +89,21 @@ class Page:
         return base64.urlsafe_b64encode(sealed).decode()
 
 
-def open_page(
-    services: Services,
-    principal: Principal,
-    request: Paged,
-    *,
-    size_min: int = 1,
-    size_max: int | None = None,
-    held_max: int = PAGE_SIZE_MAX,
-) -> Page:
-    """The page that the request asks for; refuses a size outside its bounds and a token that is not for this question.
+@dataclass(frozen=True, slots=True)
+class PageBounds:
+    """What a request may say of a page's size, and how much a page holds whatever it says.
 
     Without ``size_max`` a page of more than ``held_max`` things may be asked for, and has so many.
     """
+
+    size_min: int = 1
+    size_max: int | None = None
+    held_max: int = PAGE_SIZE_MAX
+
+
+def open_page(services: Services, principal: Principal, request: Paged, bounds: PageBounds = PageBounds()) -> Page:
+    """The page that the request asks for; refuses a size outside its bounds and a token that is not for this question."""
+    size_min, size_max, held_max = bounds.size_min, bounds.size_max, bounds.held_max
     size = request.max_results
     if size is not None and size_max is not None and size > size_max:
         raise InvalidParameterValue(

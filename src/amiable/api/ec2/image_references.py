@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import images, launch_templates, lineage, parameters
 from amiable.model.errors import NotFound
 from amiable.model.principal import Principal
@@ -32,7 +32,7 @@ def describe_image_references(
     image_ids = list(dict.fromkeys(request.image_ids))
     named = [_named(each) for each in request.resource_types or []]
     wanted = wanted_types(named, include_all=bool(request.include_all_resource_types))
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     with services.database.read() as c:
         found = _references(services, c, principal, image_ids, wanted)
         _check_known(c, principal, image_ids, found)

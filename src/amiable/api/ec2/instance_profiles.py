@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from amiable.api.ec2.instance_ids import find_named
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import profile_associations, roles
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, MissingParameter
@@ -77,7 +77,7 @@ def describe_iam_instance_profile_associations(
     if named and request.max_results is not None:
         raise InvalidParameterCombination("The parameter AssociationId cannot be used with the parameter MaxResults")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS)
-    page = open_page(services, principal, request, size_min=PAGE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_MIN))
     with services.database.read() as c:
         found = profile_associations.list_associations(c, principal.account_id, principal.region)
     there = {it.id for it in found}

@@ -9,7 +9,7 @@ from amiable.api.ec2 import views
 from amiable.api.ec2.instance_ids import check_ids, find_visible, refuse_page_of_ids
 from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import boots
 from amiable.model.boot import Boot
 from amiable.model.errors import InvalidParameterValue
@@ -73,7 +73,7 @@ def describe_instance_status(
         )
     refuse_page_of_ids(wanted_ids, request.max_results, request.next_token)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS)
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     raise_if_dry_run(request)
     shown_states = set(State) if request.include_all_instances else {State.RUNNING}
     with services.database.read() as c:

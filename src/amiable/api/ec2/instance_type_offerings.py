@@ -7,7 +7,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.instance_types import known_types
 from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.model.principal import Principal
 from amiable.rules import filters
 from amiable.services import Services
@@ -27,7 +27,7 @@ def describe_instance_type_offerings(
     location_type = request.location_type or "region"
     asked = parse_filters(request.filters)
     wanted = filters.predicate(asked, FIELDS)
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     raise_if_dry_run(request)
     places = _places(services, principal, location_type)
     offered = [(type_.name, place) for type_ in known_types(asked) if type_.is_supported for place in places]

@@ -8,7 +8,7 @@ from typing import Final
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue
 from amiable.model.instance_errors import InvalidInstanceType
 from amiable.model.instance_type import INSTANCE_TYPES, InstanceType, find_type, type_of
@@ -161,7 +161,7 @@ def describe_instance_types(
         raise InvalidInstanceType(names=", ".join(missing))
     asked = parse_filters(request.filters)
     wanted = filters.predicate(asked, FIELDS)
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     raise_if_dry_run(request)
     chosen = [type_of(name) for name in names] if names else known_types(asked)
     is_all = bool(names or request.include_unsupported_in_region)

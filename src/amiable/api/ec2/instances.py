@@ -12,7 +12,7 @@ from amiable.api.ec2.instance_filters import FIELDS, shown
 from amiable.api.ec2.instance_ids import check_ids, find_visible, refuse_page_of_ids
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.ec2.views import View
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
 from amiable.rules import filters
@@ -31,7 +31,7 @@ def describe_instances(
     wanted_ids = check_ids(request.instance_ids)
     refuse_page_of_ids(wanted_ids, request.max_results, request.next_token)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda it: it.view.tags)
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = find_visible(c, principal, wanted_ids, now=services.now())
@@ -57,7 +57,7 @@ def describe_instance_credit_specifications(
     wanted_ids = check_ids(request.instance_ids)
     refuse_page_of_ids(wanted_ids, request.max_results, request.next_token)
     wanted = filters.predicate(parse_filters(request.filters), CREDIT_FIELDS)
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = find_visible(c, principal, wanted_ids, now=services.now())

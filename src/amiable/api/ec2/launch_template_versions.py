@@ -15,7 +15,7 @@ from amiable.api.ec2.launch_template_warnings import warning_of
 from amiable.api.ec2.launch_templates import find, find_version
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.idempotency import Repeatable, check_token
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import interfaces, launch_templates, profile_associations, tags, volumes
 from amiable.model.errors import (
     InvalidParameterCombination,
@@ -167,7 +167,7 @@ def describe_launch_template_versions(
             "Give LaunchTemplateId or LaunchTemplateName, or as Versions $Latest, $Default or both, of all templates."
         )
     is_chosen = filters.predicate(parse_filters(request.filters), FIELDS)
-    page = open_page(services, principal, request, size_max=VERSIONS_PER_PAGE_MAX)
+    page = open_page(services, principal, request, PageBounds(size_max=VERSIONS_PER_PAGE_MAX))
     raise_if_dry_run(request)
     with services.database.read() as c:
         views = _wanted(c, principal, request, wanted)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import tags
 from amiable.model.errors import InvalidParameterCombination, NotFound
 from amiable.model.principal import Principal
@@ -72,7 +72,7 @@ def list_page(
     check_form(listing.noun, listing.prefix, named)
     refuse_page_of_ids(named, request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), listing.fields, tags=lambda thing: thing.tags)
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     raise_if_dry_run(request)
     with services.database.read() as c:
         mine = listing.read(c, principal.account_id, principal.region)

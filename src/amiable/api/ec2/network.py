@@ -10,7 +10,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.listing import PAGE_SIZE_MIN, refuse_page_of_ids, those_named
 from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import parse_filters, tag_set
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import network, tags
 from amiable.model import ids
 from amiable.model.network import Subnet, Vpc
@@ -98,7 +98,7 @@ def describe_vpcs(services: Services, principal: Principal, request: ec2.Describ
     check_form("vpc", ids.VPC, request.vpc_ids)
     refuse_page_of_ids(request.vpc_ids, request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), VPC_FIELDS, tags=lambda view: view.tags)
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     raise_if_dry_run(request)
     with services.database.read() as c:
         mine = network.list_vpcs(c, principal.account_id, principal.region)
@@ -141,7 +141,7 @@ def describe_subnets(
     check_form("subnet", ids.SUBNET, request.subnet_ids)
     refuse_page_of_ids(request.subnet_ids, request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), SUBNET_FIELDS, tags=lambda view: view.tags)
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     raise_if_dry_run(request)
     with services.database.read() as c:
         mine = network.list_subnets(c, principal.account_id, principal.region)

@@ -17,7 +17,7 @@ from amiable.api.ec2.placement import zones_of
 from amiable.api.ec2.tags import birth_tags, parse_filters
 from amiable.api.ec2.unsupported import Check, anything, only, refuse_others
 from amiable.api.idempotency import Repeatable, check_token
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import instances, interfaces, network
 from amiable.model import ids
 from amiable.model.network import Address, Attachment, NetworkInterface
@@ -200,7 +200,7 @@ def describe_network_interfaces(
     check_form(NOUN, ids.NETWORK_INTERFACE, named)
     refuse_page_of_ids(named, request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda view: view.tags)
-    page = open_page(services, principal, request, size_min=PAGE_SIZE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     raise_if_dry_run(request)
     with services.database.read() as c:
         mine = interfaces.list_interfaces(c, principal.account_id, principal.region)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id, check_image_ids
 from amiable.api.ec2.snapshots import NO_VOLUME, check_snapshot_id
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import block_public_access, images, recycle_bin, sharing
 from amiable.model import ids
 from amiable.model.block_public_access import UNBLOCKED
@@ -92,7 +92,7 @@ def list_snapshots_in_recycle_bin(
     check_form("snapshot", ids.SNAPSHOT, request.snapshot_ids)
     if request.snapshot_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter SnapshotId cannot be used with the parameter MaxResults")
-    page = open_page(services, principal, request, size_min=SNAPSHOTS_PAGE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=SNAPSHOTS_PAGE_MIN))
     raise_if_dry_run(request)
     owner = (principal.account_id, principal.region)
     with services.database.read() as c:

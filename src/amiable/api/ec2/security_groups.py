@@ -13,7 +13,7 @@ from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.listing import put_born_tags, refuse_page_of_ids, the_one, those_named
 from amiable.api.ec2.security_group_views import permissions_of
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import network, security_groups, tags
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, MissingParameter, NotFound
@@ -168,7 +168,7 @@ def describe_security_groups(
     check_form("security_group", ids.SECURITY_GROUP, request.group_ids)
     refuse_page_of_ids([*(request.group_ids or []), *(request.group_names or [])], request.max_results)
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda view: view.tags)
-    page = open_page(services, principal, request, size_min=5)
+    page = open_page(services, principal, request, PageBounds(size_min=5))
     raise_if_dry_run(request)
     with services.database.read() as c:
         mine = network.list_security_groups(c, principal.account_id, principal.region)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.snapshots import check_snapshot_id, owned_snapshot
 from amiable.api.ec2.tags import parse_filters
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import snapshot_locks, snapshots
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, NotFound
@@ -64,7 +64,7 @@ def describe_locked_snapshots(
     now = services.now()
     fields = {"lock-state": lambda locked: (_state(locked, now),)}
     wanted = filters.predicate(parse_filters(request.filters), fields)
-    page = open_page(services, principal, request, size_min=PAGE_MIN)
+    page = open_page(services, principal, request, PageBounds(size_min=PAGE_MIN))
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = snapshot_locks.list_locked(c, principal.account_id, principal.region)

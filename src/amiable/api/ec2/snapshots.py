@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters, tag_set
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import images, snapshot_locks, snapshots, volumes
 from amiable.database import tags as tag_rows
 from amiable.database.recycle_bin import images_needing
@@ -78,7 +78,7 @@ def describe_snapshots(
     if request.snapshot_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter SnapshotId cannot be used with the parameter MaxResults")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda seen: seen.tags)
-    page = open_page(services, principal, request, size_min=5)
+    page = open_page(services, principal, request, PageBounds(size_min=5))
     selection = Selection(
         viewer=principal.account_id,
         region=principal.region,

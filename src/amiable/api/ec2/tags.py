@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
-from amiable.api.paging import Page, open_page
+from amiable.api.paging import Page, PageBounds, open_page
 from amiable.database import instances
 from amiable.database import tags as tag_rows
 from amiable.database.tags import TagSelection
@@ -98,7 +98,7 @@ def describe_tags(services: Services, principal: Principal, request: ec2.Describ
     """The account's own tags in the region."""
     wanted = parse_filters(request.filters)
     predicate(wanted)
-    page = open_page(services, principal, request, size_min=5)
+    page = open_page(services, principal, request, PageBounds(size_min=5))
     raise_if_dry_run(request)
     with services.database.read() as c:
         found = tag_rows.list_tags(c, _selection(principal, wanted, page))

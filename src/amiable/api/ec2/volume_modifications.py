@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.ec2.volume_view import find_volume
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import instances, volume_modifications, volumes
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, NotFound, UnsupportedOperation
@@ -106,7 +106,7 @@ def describe_volumes_modifications(
     if request.volume_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter volumes cannot be used with the parameter maxResults")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS)
-    page = open_page(services, principal, request, held_max=PAGE_HOLDS_MAX)
+    page = open_page(services, principal, request, PageBounds(held_max=PAGE_HOLDS_MAX))
     with services.database.read() as c:
         found = volume_modifications.list_newest(
             c, principal.account_id, principal.region, volume_ids=request.volume_ids or None

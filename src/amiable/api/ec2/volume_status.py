@@ -17,7 +17,7 @@ from amiable.api.ec2.instance_status import check
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import parse_filters
 from amiable.api.ec2.volume_view import Seen, find_volume, list_seen
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import instances, volumes
 from amiable.database import product_codes as code_rows
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, MissingParameter
@@ -68,7 +68,7 @@ def describe_volume_status(
     if request.volume_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter volumes cannot be used with the parameter maxResults")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS)
-    page = open_page(services, principal, request, size_min=5)
+    page = open_page(services, principal, request, PageBounds(size_min=5))
     with services.database.read() as c:
         found = list_seen(c, services, principal, request.volume_ids)
         users = _running(c, services, principal, found)

@@ -16,7 +16,7 @@ from amiable.api.ec2.snapshots import check_snapshot_id
 from amiable.api.ec2.tags import birth_tags, parse_filters
 from amiable.api.ec2.volume_view import Seen, element, find_volume, list_seen, zone_ids
 from amiable.api.idempotency import Repeatable, check_token
-from amiable.api.paging import open_page
+from amiable.api.paging import PageBounds, open_page
 from amiable.database import product_codes, snapshots, tags, volumes
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterCombination, MissingParameter, NotFound, UnsupportedOperation
@@ -168,7 +168,7 @@ def describe_volumes(
     if request.volume_ids and request.max_results is not None:
         raise InvalidParameterCombination("The parameter volumes cannot be used with the parameter maxResults")
     wanted = filters.predicate(parse_filters(request.filters), FIELDS, tags=lambda seen: seen.tags)
-    page = open_page(services, principal, request, size_min=5)
+    page = open_page(services, principal, request, PageBounds(size_min=5))
     with services.database.read() as c:
         found = list_seen(c, services, principal, request.volume_ids)
     raise_if_dry_run(request)
