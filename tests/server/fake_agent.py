@@ -1,9 +1,13 @@
 """A guest's agent that is a value: a connection to it, and whether the guest's file systems stand still."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+_READY: Final = os.eventfd(1)
+"""What an agent has to say can be read as soon as it was asked."""
 
 
 class Frozen(Protocol):
@@ -25,6 +29,9 @@ class AgentLine:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def fileno(self) -> int:
+        return _READY
 
     def settimeout(self, _: float) -> None:
         return None

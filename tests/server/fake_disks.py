@@ -312,7 +312,7 @@ class Connection:
 class Client:
     """Stands for :class:`amiable.blocks.nbd_client.NbdClient`."""
 
-    def __init__(self, connection: Connection, export: str, *, context: bytes) -> None:
+    def __init__(self, connection: Connection, export: str, *, context: bytes, wait: object) -> None:
         self._at, self._name = connection, export
         bitmap = self._export()["bitmap"]
         known = {DEPTH, *([] if bitmap is None else [bitmap_context(bitmap[1])])}

@@ -24,7 +24,7 @@ from amiable.jobs import changed_blocks, moments
 from amiable.model.hardware import Disk, Hardware
 from amiable.rules.qemu_command import AGENT, disk_nodes
 from amiable.services import Services
-from amiable.vm import disk_export, exporter, fabric, guest_agent, hotplug, machine, process
+from amiable.vm import disk_export, exporter, fabric, guest_agent, hotplug, machine, patience, process
 from amiable.vm.directory import Directory, open_directory
 from amiable.vm.machine import MachineFailed, MachineSilent
 from amiable.vm.process import QEMU_RECORD, Process
@@ -165,7 +165,9 @@ class Monitor:
         self._host.step()
         if not self.guest.is_alive:
             raise QmpGone("QEMU closed its monitor")
-        return self.guest.execute(command, {name.replace("_", "-"): value for name, value in arguments.items()})
+        answer = self.guest.execute(command, {name.replace("_", "-"): value for name, value in arguments.items()})
+        self._host.answers()
+        return answer
 
 
 class Time:
@@ -216,6 +218,8 @@ class Host:
         self.is_deaf = False
         self.has_agent = False
         self.plan: tuple[int, Callable[[], None]] | None = None
+        self.silent_in: int | None = None
+        """Before so many answers, the next does not come in the asker's patience."""
         self.time = Time()
         self.steps = 0
         self.number = 0
@@ -240,6 +244,13 @@ class Host:
             if left == 0 and not is_held:
                 self.plan = None
                 happen()
+
+    def answers(self) -> None:
+        """QEMU has done what it was asked, and says so."""
+        if self.silent_in is not None:
+            self.silent_in = self.silent_in - 1 if self.silent_in else None
+            if self.silent_in is None:
+                patience.ran_out()
 
     def die(self) -> None:
         """The server is killed here."""

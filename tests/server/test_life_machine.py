@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -127,7 +128,7 @@ class Life(RuleBasedStateMachine):
         for module in (boot, moments, stop, terminate, volume_machine, sweep):
             self.patch.setattr(module, "locked", self.locked)
         self.patch.setattr(context, "time", self.host.time)
-        self.patch.setattr(worker, "JobContext", lambda services, job: JobContext(services, job, Turns(self)))
+        self.patch.setattr(worker, "JobContext", partial(JobContext, stop=Turns(self)))
         for module, name, value in (
             (stop, "POWER_OFF_SECONDS_MAX", 1.0),
             (terminate, "POWER_OFF_SECONDS_MAX", 1.0),
@@ -143,6 +144,7 @@ class Life(RuleBasedStateMachine):
         self.volume_ids: list[str] = []
         self.seen: dict[str, State] = {}
         self.workers, self.supervisor = Workers(self.services), Supervisor(self.services)
+        self.is_looking = False
 
     @contextlib.contextmanager
     def locked(self, directory: Directory, wait_seconds: float = 0) -> Iterator[int]:
@@ -249,6 +251,13 @@ class Life(RuleBasedStateMachine):
         if self.host.is_dead:
             self.server_starts()
 
+    @rule(answers=STEP)
+    def work_and_wait_in_vain(self, answers: int) -> None:
+        """A job's machine falls silent for longer than a worker waits for it."""
+        self.host.silent_in = answers
+        self.run_one(has_time=False)
+        self.host.silent_in = None
+
     @rule(which=WHICH, kind=st.sampled_from(KINDS), waits=st.booleans())
     def copy(self, which: int, kind: str, waits: bool) -> None:
         """An image, snapshots or a new root are asked for; the call may be refused."""
@@ -317,13 +326,18 @@ class Life(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         """The supervisor looks, and sweeps."""
+        if self.is_looking:
+            return  # what happens while it looks finds its one thread at work
         self.clock.pass_(seconds=61)  # more than a lease lasts
         self.supervisor._swept_at = -1e9
+        self.is_looking = True
         try:
             self.supervisor.look()
             self.supervisor._wait(0)
         except Died:
             assert self.host.is_dead
+        finally:
+            self.is_looking = False
 
     def look_and_work(self) -> None:
         """All that is due is done, as far as the server lives."""
@@ -343,14 +357,14 @@ class Life(RuleBasedStateMachine):
             self.look()
         self.host.step()
 
-    def run_one(self) -> bool:
+    def run_one(self, *, has_time: bool = True) -> bool:
         """One job, as far as the server lives."""
         self.clock.pass_(seconds=1)
         if not self.depth:
             self.waits = 0
         self.depth += 1
         try:
-            return self.workers.run_one()
+            return self.workers.run_one(has_time=has_time)
         except Died:
             assert self.host.is_dead
             return False

@@ -137,9 +137,12 @@ def test_deaf_guests_leave_the_other_jobs_their_workers(tmp_path: Path) -> None:
         try:
             assert all(pressed.acquire(timeout=60) for _ in keys)
             assert has_run.wait(60)
+            ends = time.monotonic() + 60
+            while {row(services, key) for key in keys} != {("queued", 0, None)}:
+                assert time.monotonic() < ends, "their waits are no tries"
+                time.sleep(0.01)
         finally:
             workers.stop()
-        assert {row(services, key) for key in keys} == {("queued", 0, None)}, "their waits are no tries"
 
 
 def ask(services: Services, instance_id: str, verb: str) -> None:
@@ -182,6 +185,58 @@ def test_jobs_that_wait_for_slow_machines_have_substitutes_that_end_with_them(
     finally:
         workers.stop()
     assert {row(services, key)[0] for key in keys} == {"done"}
+
+
+@pytest.mark.parametrize("has_place", [True, False], ids=["substitute", "no-substitute"])
+def test_a_copy_whose_disk_is_silent_leaves_the_other_jobs_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_place: bool
+) -> None:
+    for name in ("PATIENCE_SECONDS", "LOOK_SECONDS", "POLL_SECONDS"):
+        monkeypatch.setattr(worker_module, name, 0.01)
+    monkeypatch.setattr(context_module, "SUBSTITUTE_SECONDS", 0.5)
+    monkeypatch.setattr(worker_module, "SUBSTITUTES_MAX", int(has_place))
+    runs: list[bool] = []
+    ours, theirs = socket.socketpair()
+    ours.settimeout(60)
+
+    def copy(context: JobContext) -> None:
+        runs.append(context.has_time)
+        context.wait_for_disk(ours)
+        assert ours.recv(1) == b"x"
+
+    kinds = {
+        "copy": JobKind(copy, no_giving_up),
+        "other": JobKind(lambda _context: theirs.sendall(b"x"), no_giving_up),
+    }
+    with open_services(tmp_path / "data", workers=1) as services, ours, theirs:
+        for kind in kinds:
+            enqueue(services, kind, f"a:{kind}")
+        workers = Workers(services, kinds)
+        workers.start()
+        try:
+            ends = time.monotonic() + 60
+            while row(services, "a:copy")[0] != "done":
+                assert time.monotonic() < ends
+                time.sleep(0.01)
+        finally:
+            workers.stop()
+        assert row(services, "a:copy") == ("done", 1, None)
+        assert runs == ([False] if has_place else [False, True])
+
+
+def test_a_job_whose_instance_is_busy_again_and_again_waits_beside_the_workers(services: Services) -> None:
+    def run(_context: JobContext) -> None:
+        raise DirectoryBusy("i-1")
+
+    workers = Workers(services, {"busy": JobKind(run, no_giving_up, tries_max=1)})
+    enqueue(services, "busy", "a:busy")
+    for count in range(3):
+        with services.database.write() as c:
+            c.execute(update(J).values(due=services.now()))
+        picked = workers._pick(is_slow=count >= 2)
+        assert picked is not None
+        workers._run(picked, has_time=False)
+    assert row(services, "a:busy") == ("queued", 0, None)
 
 
 @pytest.mark.parametrize("seconds_ago", [None, 0.0, 1e6], ids=["inside", "just-now", "long-ago"])

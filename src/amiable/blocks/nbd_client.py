@@ -9,7 +9,7 @@ believed; what does not fit ends the connection.  Source: NetworkBlockDevice/nbd
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,10 +82,19 @@ class NbdClient:
     """One connection to one export, for one thread.  The caller closes the socket, which should have a timeout.
 
     ``context`` is a second one to ask for, beside holes and zeros; NbdFailed where the server does not know it.
+    ``wait`` is called before each receiving, returns when there is something or has waited for long enough, and may raise.
     """
 
-    def __init__(self, connection: socket.socket, export: str = "", *, context: bytes | None = None) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        export: str = "",
+        *,
+        context: bytes | None = None,
+        wait: Callable[[socket.socket], None] = lambda _: None,
+    ) -> None:
         self._socket = connection
+        self._wait = wait
         self._handle = 0
         self._contexts: dict[bytes, bytes] = {}
         with _failing():
@@ -206,6 +215,7 @@ class NbdClient:
 
     def _receive_into(self, view: memoryview) -> None:
         while view:
+            self._wait(self._socket)
             size = self._socket.recv_into(view, len(view))
             if not size:
                 raise NbdFailed("the server closed the connection")

@@ -14,13 +14,15 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from amiable.database.schema import job as J
 
 LEASE = timedelta(seconds=30)
+SLOW_PRIORITY: Final = 1000
+"""From here on: jobs of machines that have been silent, which wait for each other only."""
 ENDED = ("done", "failed", "cancelled")
 
 
@@ -77,8 +79,13 @@ class Lease:
     token: str
 
 
-def pick(c: Connection, kinds: Collection[str], lease: Lease, *, now: datetime) -> Job | None:
-    """Leases the most urgent job that is due, or whose lease has lapsed; ``None`` when there is none."""
+def pick(
+    c: Connection, kinds: Collection[str], lease: Lease, *, now: datetime, is_slow: bool | None = None
+) -> Job | None:
+    """Leases the most urgent job that is due, or whose lease has lapsed; ``None`` when there is none.
+
+    ``is_slow``: only one that is put back as such, or only one that is not.
+    """
     due = or_(and_(J.c.state == "queued", J.c.due <= now), and_(J.c.state == "running", J.c.lease_until < now))
     choice = (
         select(J.c.key)
@@ -86,6 +93,8 @@ def pick(c: Connection, kinds: Collection[str], lease: Lease, *, now: datetime) 
         .order_by(J.c.priority, J.c.due)
         .limit(1)
     )
+    if is_slow is not None:
+        choice = choice.where((J.c.priority >= SLOW_PRIORITY) if is_slow else (J.c.priority < SLOW_PRIORITY))
     if c.dialect.name == "postgresql":
         choice = choice.with_for_update(skip_locked=True)
     row = c.execute(
@@ -135,9 +144,20 @@ def retry(c: Connection, job: Job, *, now: datetime, after: timedelta, error: st
     )
 
 
-def put_back(c: Connection, job: Job, *, now: datetime, after: timedelta) -> None:
-    """Puts a job that waits for another one back into the queue, with its data, fenced: that was no try of it."""
-    values = {"state": "queued", "due": now + after, "tries": J.c.tries - 1, "lease_until": None, "owner": None}
+def put_back(c: Connection, job: Job, *, now: datetime, after: timedelta, is_slow: bool = False) -> None:
+    """Puts a job that waits back into the queue, with its data, fenced: that was no try of it.
+
+    ``is_slow``: from now on it is among those that are, until it ends.
+    """
+    values: dict[str, Any] = {
+        "state": "queued",
+        "due": now + after,
+        "tries": J.c.tries - 1,
+        "lease_until": None,
+        "owner": None,
+    }
+    if is_slow:
+        values["priority"] = SLOW_PRIORITY
     c.execute(update(J).where(_held(job)).values(data=json.dumps(job.data), **values))
 
 

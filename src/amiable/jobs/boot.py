@@ -27,7 +27,7 @@ from amiable.rules.volume import root_of
 from amiable.rules.volume_type import limits_of
 from amiable.services import Services
 from amiable.services.roots import drop_unused_roots
-from amiable.vm import fabric, firmware, hotplug, machine, volume_files
+from amiable.vm import fabric, firmware, hotplug, machine, patience, volume_files
 from amiable.vm.accelerator import choose_accelerator
 from amiable.vm.directory import Directory, DirectoryBusy, locked, make_directory, open_directory, remove_directory
 from amiable.vm.machine import MachineFailed
@@ -90,7 +90,8 @@ def start(services: Services, facts: Facts) -> None:
             return
         machine.end_machine(directory)
         hardware = _hardware(services, directory, facts, xen)
-        with fabric.making_tap(services.data, hardware.link) as taps, contextlib.ExitStack() as undo:
+        tap = fabric.making_tap(services.data, hardware.link)
+        with patience.endless(), tap as taps, contextlib.ExitStack() as undo:
             undo.callback(unexport, services, facts.volumes)
             _prepare(services, directory, facts, hardware)
             if xen is not None:

@@ -205,7 +205,7 @@ def _open_disk(context: JobContext, facts: Facts) -> Iterator[Layout]:
         try:
             with context.outside():
                 connection = undo.enter_context(disk_export.connected(directory, server, name))
-            client = NbdClient(connection, reading.name(disk_export.EXPORT, 0))
+            client = NbdClient(connection, reading.name(disk_export.EXPORT, 0), wait=context.wait_for_disk)
             yield disk_layout(client, base, size_bytes=disk_of(root).size_bytes, stopped=check_wanted)
         except (NbdFailed, MachineFailed) as error:
             if machine.ends(server):

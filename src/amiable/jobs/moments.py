@@ -218,15 +218,16 @@ def lasts(services: Services, moment: Moment, volumes: Sequence[Volume]) -> bool
 
 
 @contextlib.contextmanager
-def opened(services: Services, moment: Moment, volume_id: str) -> Iterator[NbdClient]:
+def opened(context: JobContext, moment: Moment, volume_id: str) -> Iterator[NbdClient]:
     """The disk of one of the moment's volumes."""
     number = moment.volume_ids.index(volume_id)
     reading = Reading(moment.tag, ())
-    with open_place(services.data, _where(moment)) as directory:
+    with open_place(context.services.data, _where(moment)) as directory:
         server = _server(directory, moment)
         socket_name = disk_export.SOCKET if moment.is_running else disk_export.still_socket(moment.tag)
+        export, changes = reading.name(disk_export.EXPORT, number), context_of(moment, volume_id)
         with disk_export.connected(directory, server, socket_name) as connection:
-            yield NbdClient(connection, reading.name(disk_export.EXPORT, number), context=context_of(moment, volume_id))
+            yield NbdClient(connection, export, context=changes, wait=context.wait_for_disk)
 
 
 def context_of(moment: Moment, volume_id: str) -> bytes:

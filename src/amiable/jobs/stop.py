@@ -64,6 +64,7 @@ def power_off(context: JobContext, directory: Directory, wait_seconds: float) ->
     if found is None:
         return True
     now = context.services.now()
+    is_silent = False
     begun_at = _time(context, "off_asked_at") or now
     pressed_at = _time(context, "pressed_at")
     try:
@@ -76,9 +77,12 @@ def power_off(context: JobContext, directory: Directory, wait_seconds: float) ->
     except MachineFailed:
         if not found.is_alive():
             return True
+        is_silent = True
     if (now - begun_at).total_seconds() >= wait_seconds:
         return False
     _note(context, off_asked_at=begun_at, pressed_at=pressed_at)
+    if is_silent:
+        context.ran_out()
     context.give_way()
 
 

@@ -201,7 +201,7 @@ def _copy(context: JobContext, moment: Moment, snapshot: Snapshot) -> None:
         context.save(c, {**context.data, "next": {**context.data["next"], snapshot.id: following}}, percent)
 
     inherited = Inherited(services.database, snapshot.id)
-    with moments.opened(services, moment, volume_id) as client:
+    with moments.opened(context, moment, volume_id) as client:
         changes = moments.context_of(moment, volume_id)
         copier = Copier(services.blocks, inherited, snapshot.id, changes, checkpoint)
         with suppress(NotFound):  # it was deleted meanwhile

@@ -2,9 +2,10 @@
 
 A job that raises is tried again after a pause, at most ``tries_max`` times; then its kind's ``give_up`` leaves the resource in its
 failed state, with the reason.  One that waits for another's work, for an instance's lock or for a guest is put back into the queue:
-waiting jobs would else have all the workers, and what they wait for none.  One that cannot be left in the middle, and waits for a
-machine that is slow, has its worker's place taken by a substitute meanwhile.  ``Lost`` means that another process has the job: nothing
-more is written.
+waiting jobs would else have all the workers, and what they wait for none.  So is one whose machine is silent, once: from then on it is
+run beside the workers (``server/slow_jobs``), with all the time it takes, and the number of such jobs is nothing to the others.  One
+that cannot be left in the middle has its worker's place taken by a substitute meanwhile.  ``Lost`` means that another process has the
+job: nothing more is written.
 """
 
 import contextlib
@@ -23,11 +24,13 @@ from sqlalchemy import Connection
 
 from amiable.database import jobs as queue
 from amiable.database.jobs import Cancelled, Job, Lost
-from amiable.jobs.context import PATIENCE_SECONDS, WAITED, JobContext, Later
+from amiable.jobs.context import PATIENCE_SECONDS, WAITED, JobContext, Later, Slow
 from amiable.jobs.registry import JOBS, JobKind
 from amiable.model.errors import StorageFull
 from amiable.server.refusals import is_disk_full, log_failure
+from amiable.server.slow_jobs import SlowJobs
 from amiable.services import Services
+from amiable.vm import patience
 from amiable.vm.directory import DirectoryBusy
 
 log = logging.getLogger("amiable.worker")
@@ -35,6 +38,7 @@ log = logging.getLogger("amiable.worker")
 POLL_SECONDS = 1.0
 RENEW_SECONDS = 10.0
 RETRY_PAUSES = tuple(timedelta(seconds=s) for s in (0.5, 2, 5, 15))
+NOW = timedelta()
 LATER = timedelta(seconds=1)
 """Until a job that waits for another one is looked at again."""
 STOP_SECONDS_MAX = 20.0
@@ -55,6 +59,7 @@ class Workers:
         self._ending = threading.Event()
         self._running: dict[str, JobContext] = {}
         self._threads: list[threading.Thread] = []
+        self._slow = SlowJobs(partial(self._pick, is_slow=True), self._run, poll_seconds=POLL_SECONDS)
         self._substitutes: dict[str, threading.Thread] = {}
         """By the key of the job that has one; it ends after the job that it runs when that one is outside no more."""
 
@@ -66,6 +71,7 @@ class Workers:
         self._threads.append(threading.Thread(target=self._keep, name="lease-keeper", daemon=True))
         for thread in self._threads:
             thread.start()
+        self._slow.start()
 
     def start_over(self) -> None:
         """Lets the jobs that an earlier server of this host left running be picked again."""
@@ -87,23 +93,28 @@ class Workers:
             self._woken.notify_all()
         for thread in [*self._threads, *self._substitutes.values()]:
             thread.join(STOP_SECONDS_MAX)
+        self._slow.stop(STOP_SECONDS_MAX)
 
-    def run_one(self) -> bool:
-        """Picks and runs one job in the calling thread; whether there was one."""
+    def run_one(self, *, has_time: bool = True) -> bool:
+        """Picks and runs one job in the calling thread, which has the time that a machine takes or not; whether there was one."""
+        job = self._pick()
+        if job is not None:
+            self._run(job, has_time=has_time)
+        return job is not None
+
+    def _pick(self, *, is_slow: bool | None = None) -> Job | None:
         lease = queue.Lease(self.owner, self.services.host, uuid.uuid4().hex)
         with self.services.database.write() as c:
             self._keep_leases(c)  # after a sleep of the host all have lapsed: a job that runs here would run here twice
-            job = queue.pick(c, list(self.kinds), lease, now=self.services.now())
-        if job is None:
-            return False
-        self._run(job)
-        return True
+            return queue.pick(c, list(self.kinds), lease, now=self.services.now(), is_slow=is_slow)
 
     def _work(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
         while is_wanted() and not self._ending.is_set():
             calls = self._calls
             try:
-                if self.run_one():
+                job = self._pick(is_slow=False)
+                if job is not None:
+                    self._run(job, has_time=False)
                     continue
             except Exception as error:  # noqa: BLE001  the outermost loop of jobs
                 log_failure(log, "a worker could not run a job", error)
@@ -128,14 +139,16 @@ class Workers:
         """Puts a thread in the place of each worker whose job has been outside for long, as far as there are any."""
         self._substitutes = {key: thread for key, thread in self._substitutes.items() if thread.is_alive()}
         for key, context in list(self._running.items()):
+            context.has_substitute = key in self._substitutes
+        for key, context in list(self._running.items()):
             since = context.outside_since
             is_slow = since is not None and time.monotonic() - since >= PATIENCE_SECONDS
-            if not is_slow or key in self._substitutes or len(self._substitutes) >= SUBSTITUTES_MAX:
+            if not is_slow or context.has_time or key in self._substitutes or len(self._substitutes) >= SUBSTITUTES_MAX:
                 continue
             log.info("job %s: waits for a machine; its worker has a substitute", key)
             wanted = partial(_is_outside, context)
             thread = threading.Thread(target=self._work, args=(wanted,), name=f"substitute-{key}", daemon=True)
-            self._substitutes[key] = thread
+            self._substitutes[key], context.has_substitute = thread, True
             thread.start()
 
     def _keep_leases(self, c: Connection) -> None:
@@ -146,21 +159,30 @@ class Workers:
             if context is not None:
                 context.stop.set()
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job, *, has_time: bool = True) -> None:
         kind = self.kinds[job.kind]
-        context = JobContext(self.services, job)
+        context = JobContext(self.services, job, has_time=has_time)
         self._running[job.key] = context
         log.info("job %s: %s (try %d)", job.key, job.kind, job.tries)
         try:
-            self._attempt(kind, context)
-        except (Later, DirectoryBusy):
-            context.job = replace(context.job, data={**context.data, WAITED: True})
-            with self.services.database.write() as c:
-                queue.put_back(c, context.job, now=self.services.now(), after=LATER)
+            with patience.asking(context.ran_out):
+                self._attempt(kind, context)
+        except (Later, DirectoryBusy) as error:
+            self._put_back(context, error)
         except Lost:
             log.info("job %s: lost to another process", job.key)
         finally:
             self._running.pop(job.key, None)
+
+    def _put_back(self, context: JobContext, error: Later | DirectoryBusy) -> None:
+        is_slow = isinstance(error, Slow) or (isinstance(error, DirectoryBusy) and WAITED in context.data)
+        after = NOW if isinstance(error, Slow) else LATER
+        context.job = replace(context.job, data={**context.data, WAITED: True})
+        with self.services.database.write() as c:
+            queue.put_back(c, context.job, now=self.services.now(), after=after, is_slow=is_slow)
+        if is_slow and not context.has_time:
+            log.info("job %s: its machine is silent or at work; it goes on beside the workers", context.job.key)
+            self._slow.wake()
 
     def _attempt(self, kind: JobKind, context: JobContext) -> None:
         """Runs the job to its end, or to its next try; raises Lost, and what it waits with."""

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOG = "qemu.log"
-LOCK_SECONDS_MAX = 2.0
+LOCK_SECONDS_MAX = 0.5
 """A job that does not have the lock by then is put back: who has it may need the worker."""
 COPY_BYTES = 1 << 20
 _uids = threading.Lock()

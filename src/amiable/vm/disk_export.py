@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from amiable.model.hardware import Disk
-from amiable.vm import machine, process, volume_files
+from amiable.vm import machine, patience, process, volume_files
 from amiable.vm.directory import LOG, Directory, peer_pid
 from amiable.vm.dirty_bitmaps import SINCE, mark, node_of
 from amiable.vm.machine import MachineFailed, MachineSilent
@@ -192,7 +192,7 @@ def _start_server(directory: Directory, reading: Reading, argv: list[str]) -> Pr
 @contextlib.contextmanager
 def connected(directory: Directory, server: Process, name: str) -> Iterator[socket.socket]:
     """A connection to ``server`` at the socket ``name``, once it listens."""
-    deadline = time.monotonic() + START_SECONDS_MAX
+    deadline, wait = time.monotonic() + START_SECONDS_MAX, patience.Wait()
     while True:
         try:
             connection = directory.connect(name, wait_seconds=START_SECONDS_MAX)
@@ -203,6 +203,7 @@ def connected(directory: Directory, server: Process, name: str) -> Iterator[sock
                 raise MachineFailed(f"the disk cannot be opened: {words}") from None
             if time.monotonic() > deadline:
                 raise MachineFailed(f"the disk is not served: {error.strerror}") from None
+            wait.look()
             time.sleep(LOOK_SECONDS)
     with connection:
         if peer_pid(connection) != server.pid:
@@ -339,10 +340,11 @@ def _detach(qmp: Qmp, tag: str) -> bool:
     """Takes away all of the tag's; whether nobody else's is left, so that the server has ended."""
     for export in _exports(qmp, tag):
         qmp.execute("block-export-del", id=export, mode="hard")
-    deadline = time.monotonic() + QMP_SECONDS_MAX
+    deadline, wait = time.monotonic() + QMP_SECONDS_MAX, patience.Wait()
     while _exports(qmp, tag):
         if time.monotonic() > deadline:
             raise MachineFailed("QEMU does not end the disk's export")
+        wait.look()
         time.sleep(LOOK_SECONDS)
     is_last = not qmp.execute("query-block-exports")
     if is_last:

@@ -34,6 +34,8 @@ from amiable.vm.process import Process
 
 RECORD: Final = "agent.json"
 LOG: Final = "log"
+LOCK_SECONDS_MAX: Final = 2.0
+"""Another start may be making the same fabric."""
 READY_SECONDS_MAX: Final = 20.0
 ANSWER_SECONDS_MAX: Final = 30.0
 CONNECT_SECONDS_MAX: Final = 5.0
@@ -82,7 +84,7 @@ def add_tap(data: Path, link: Link) -> int:
 
     Nothing passes through it before the rules say so.  Raises NetworkFailed, DirectoryBusy.
     """
-    with open_fabric(data, link.vpc_id, make=True) as fabric, locked(fabric) as lock:
+    with open_fabric(data, link.vpc_id, make=True) as fabric, locked(fabric, LOCK_SECONDS_MAX) as lock:
         if find_agent(fabric) is None:
             _start_agent(fabric, lock, [])
         with Agent(fabric) as agent:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from amiable.rules.qemu_command import AGENT, AGENT_SOCKET
-from amiable.vm import machine
+from amiable.vm import machine, patience
 from amiable.vm.directory import Directory, peer_pid
 from amiable.vm.process import Process
 
@@ -60,8 +60,9 @@ def frozen(directory: Directory, qemu: Process) -> Iterator[Freeze]:
         if agent is None:
             yield freeze
             return
-        is_frozen = _tell(directory, agent, "freeze", FREEZE_SECONDS_MAX)
+        is_frozen = False
         try:
+            is_frozen = _tell(directory, agent, "freeze", FREEZE_SECONDS_MAX)
             yield freeze
         finally:
             is_thawed = _tell(directory, agent, "thaw", THAW_SECONDS_MAX)  # also after a freeze without an answer
@@ -149,9 +150,8 @@ class _Agent:
             if (found or not after) and b"\n" in begun:
                 break
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or not patience.ready(self._connection, left):
                 raise AgentFailed("it does not answer in time")
-            self._connection.settimeout(left)
             came = self._connection.recv(ANSWER_BYTES_MAX)
             count += len(came)
             if not came or count > ANSWER_BYTES_MAX:

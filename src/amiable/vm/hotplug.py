@@ -14,6 +14,7 @@ from typing import Any, Final
 from amiable.model.hardware import Disk, Profile
 from amiable.rules.qemu_command import SLOTS, SLOTS_MAX, disk_nodes, has_slots, hot_driver
 from amiable.rules.volume_type import Limits
+from amiable.vm import patience
 from amiable.vm.machine import MachineFailed
 from amiable.vm.qmp import Qmp, QmpError
 
@@ -48,7 +49,7 @@ def plug(qmp: Qmp, disk: Disk, profile: Profile) -> None:
 
 def unplug(qmp: Qmp, disk: Disk, *, wait_seconds: float) -> bool:
     """Whether the guest has let go of the disk within the time; then nothing of the machine holds its file any more."""
-    deadline = time.monotonic() + wait_seconds
+    deadline, wait = time.monotonic() + wait_seconds, patience.Wait(patience.GREETING_SECONDS)
     is_asked = False
     while has_device(qmp, disk):
         if not is_asked:
@@ -58,6 +59,7 @@ def unplug(qmp: Qmp, disk: Disk, *, wait_seconds: float) -> bool:
         left = deadline - time.monotonic()
         if left <= 0:
             return False
+        wait.look()
         qmp.event(min(LOOK_SECONDS, left))
     try:
         _delete_nodes(qmp, disk)

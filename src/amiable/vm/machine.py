@@ -24,7 +24,7 @@ from amiable.rules.qemu_command import (
     TAP_DESCRIPTOR,
     qemu_arguments,
 )
-from amiable.vm import network, process, tpm
+from amiable.vm import network, patience, process, tpm
 from amiable.vm.directory import LOG, Directory, peer_pid
 from amiable.vm.launcher import boot_id
 from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process
@@ -204,7 +204,7 @@ def monitor(
 
 def open_monitor(directory: Directory, qemu: Process, name: str, *, wait_seconds: float) -> Qmp:
     """As :func:`monitor`; the caller closes it."""
-    deadline = time.monotonic() + wait_seconds
+    deadline, wait = time.monotonic() + wait_seconds, patience.Wait(patience.GREETING_SECONDS)
     while True:
         try:
             connection = directory.connect(name, wait_seconds=max(0.1, deadline - time.monotonic()))
@@ -214,18 +214,19 @@ def open_monitor(directory: Directory, qemu: Process, name: str, *, wait_seconds
                 raise MachineSilent(f"QEMU ended: {last_words(directory) or 'without a word'}") from None
             if time.monotonic() > deadline:
                 raise MachineSilent(f"QEMU's monitor does not answer: {error.strerror}") from None
+            wait.look()
             time.sleep(0.02)
-    try:
+    with contextlib.ExitStack() as closing:
+        closing.callback(connection.close)
         if peer_pid(connection) != qemu.pid:
             raise MachineFailed(f"{name} is not QEMU's")
-        return Qmp(connection, wait_seconds=wait_seconds)
-    except (QmpError, QmpGone, TimeoutError) as error:
-        connection.close()
-        words = f"QEMU ended: {last_words(directory)}" if not qemu.is_alive() else f"QEMU's monitor: {error}"
-        raise MachineSilent(words) from None
-    except MachineFailed:
-        connection.close()
-        raise
+        try:
+            qmp = Qmp(connection, wait_seconds=wait_seconds)
+        except (QmpError, QmpGone, TimeoutError) as error:
+            words = f"QEMU ended: {last_words(directory)}" if not qemu.is_alive() else f"QEMU's monitor: {error}"
+            raise MachineSilent(words) from None
+        closing.pop_all()
+    return qmp
 
 
 def find_machine(directory: Directory) -> Process | None:
@@ -266,7 +267,7 @@ def ends(qemu: Process, wait_seconds: float = SILENT_SECONDS_MAX) -> bool:
     if descriptor is None:
         return True
     try:
-        return process.has_ended(descriptor, wait_seconds) and not qemu.is_alive()
+        return patience.ready(descriptor, wait_seconds) and not qemu.is_alive()
     finally:
         os.close(descriptor)
 

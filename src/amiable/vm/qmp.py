@@ -5,11 +5,12 @@ no such message ends the connection.  Source: QEMU's qmp-spec.
 """
 
 import json
-import select
 import socket
 import time
 from collections import deque
 from typing import Any
+
+from amiable.vm import patience
 
 MESSAGE_BYTES_MAX = 4 << 20
 EVENTS_MAX = 1000
@@ -36,7 +37,7 @@ class Qmp:
         self._buffer = b""
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
         self.wait_seconds = wait_seconds
-        if "QMP" not in self._message(time.monotonic() + wait_seconds):
+        if "QMP" not in self._message(time.monotonic() + wait_seconds, patience.GREETING_SECONDS):
             raise QmpGone("no QMP greeting")
         self.execute("qmp_capabilities")
 
@@ -96,12 +97,12 @@ class Qmp:
         """What the human monitor prints for ``line`` (for what QMP has no command)."""
         return str(self.execute("human-monitor-command", command_line=line))
 
-    def _message(self, deadline: float) -> dict[str, Any]:
+    def _message(self, deadline: float, patience_seconds: float = patience.PATIENCE_SECONDS) -> dict[str, Any]:
         while b"\n" not in self._buffer:
             if len(self._buffer) > MESSAGE_BYTES_MAX:
                 raise QmpGone("a message without end")
             left = deadline - time.monotonic()
-            if not select.select([self._socket], [], [], max(0.0, left))[0]:
+            if not patience.ready(self._socket, left, patience_seconds):
                 raise TimeoutError("QEMU's monitor did not answer in time")
             try:
                 chunk = self._socket.recv(65536)

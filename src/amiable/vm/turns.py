@@ -1,9 +1,11 @@
-"""One at a time for each name, and names do not wait for each other."""
+"""One at a time for each name, and names do not wait for each other.  Who has waited for long asks its patience."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
+
+from amiable.vm import patience
 
 
 class Turns:
@@ -20,8 +22,13 @@ class Turns:
             lock = self._locks.get(name)
             if lock is None:
                 lock = self._locks[name] = threading.Lock()
-        with lock:
+        if not lock.acquire(timeout=patience.PATIENCE_SECONDS):
+            patience.ran_out()
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
     def are_taken(self) -> bool:
         """Whether anybody has one."""
