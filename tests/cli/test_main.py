@@ -1,5 +1,6 @@
 """Errors become words, a hint and an exit code; help starts fast because nothing heavy is imported."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -52,6 +53,17 @@ def test_help_tells_defaults_in_a_users_words() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text()
     for python in ("None", "False", '""', "()"):
         assert f"[default: {python}]" not in told + page
+
+
+def test_every_parameter_says_what_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text()
+    rows = re.findall(
+        r"^│ (?:\*)? *(--\S+(?: -\w)?(?: [A-Z]+(?:\.\.\.)?)?|[A-Z]+(?: --\S+(?: -\w)?)?) *(.*?) *│$", page, re.M
+    )
+    assert len(rows) > 300
+    assert {name for name, told in rows if not told or told.startswith("[")} == {
+        "--output CHOICE"
+    }  # its choices say it
 
 
 @pytest.mark.parametrize("command", ["serve", "env", "doctor", "launch", "proxy"])

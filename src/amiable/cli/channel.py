@@ -34,7 +34,7 @@ def create(
     image: Image,
     /,
     *,
-    description: str = "",
+    description: Annotated[str, Parameter(help="Description of the channel.")] = "",
     public: Annotated[bool, Parameter(help="Everybody of the region may read it.", negative=())] = False,
     output: Output = "table",
 ) -> None:

@@ -46,7 +46,11 @@ class Finding:
 
 
 def doctor(
-    *, data: Annotated[str | None, Parameter(help="Data directory of the server.")] = None, output: Output = "table"
+    *,
+    data: Annotated[
+        str | None, Parameter(help="The server's data directory. Default: AMIABLE_DATA, else as of serve.")
+    ] = None,
+    output: Output = "table",
 ) -> int:
     """Checks programs, rights, space, accelerator and server; says what each lack costs."""
     settings = settings_from({"data": data})

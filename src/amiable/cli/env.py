@@ -19,7 +19,9 @@ AWS_VERSION_SECONDS_MAX = 20
 
 def env(
     *,
-    data: Annotated[str | None, Parameter(help="Data directory of the server.")] = None,
+    data: Annotated[
+        str | None, Parameter(help="The server's data directory. Default: AMIABLE_DATA, else as of serve.")
+    ] = None,
     account: Annotated[str | None, Parameter(help="Account to speak for. Default: the administrator's.")] = None,
 ) -> None:
     """Prints shell lines: endpoint, access key, region, signing certificate, data directory.  Use: eval "$(amiable env)"."""

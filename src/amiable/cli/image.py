@@ -33,7 +33,7 @@ def import_(
     /,
     *,
     name: Annotated[str | None, Parameter(help="Name of the image. Default: the file's.")] = None,
-    description: str = "",
+    description: Annotated[str, Parameter(help="Description of the image.")] = "",
     arch: Annotated[str, Parameter(help="Architecture: x86_64 or i386.")] = "x86_64",
     root_device: Annotated[str, Parameter(help="Root device name.")] = "/dev/sda1",
     virtualization: Annotated[Literal["hvm", "paravirtual"], Parameter(help="How it is virtualised.")] = "hvm",

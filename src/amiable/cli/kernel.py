@@ -62,7 +62,7 @@ def add(
     arch: Annotated[
         str | None, Parameter(help="Architecture: x86_64 or i386. Default: the bundle's, or x86_64.")
     ] = None,
-    description: str = "",
+    description: Annotated[str, Parameter(help="Description of what is made.")] = "",
     pv_grub: Annotated[
         Literal["hd0", "hd00"] | None, Parameter(help="The kernel is a PV-GRUB that looks there (administrator only).")
     ] = None,

@@ -22,7 +22,7 @@ def create(
     volume: Annotated[str, Parameter(help="Volume id (vol-…), attached or not.")],
     /,
     *,
-    description: str = "",
+    description: Annotated[str, Parameter(help="Description of the snapshot.")] = "",
     wait: Annotated[bool, Parameter(help="Wait until it is completed.", negative=())] = False,
     output: Output = "id",
 ) -> None:

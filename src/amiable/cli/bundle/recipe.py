@@ -59,7 +59,9 @@ class Making:
         str, Parameter(name=["--block-device-mapping", "-B"], help="VIRTUAL=DEVICE,… as in ami=sda1,swap=sda2.")
     ] = ""
     productcodes: Annotated[str, Parameter(help="Product codes, comma between.")] = ""
-    image_type: Annotated[Literal["machine", "kernel", "ramdisk"], Parameter(name="--type")] = "machine"
+    image_type: Annotated[
+        Literal["machine", "kernel", "ramdisk"], Parameter(name="--type", help="What the bundle becomes.")
+    ] = "machine"
     image_size: Annotated[int | None, Parameter(help="Bytes that come through a pipe, with -i -.")] = None
     level: Annotated[int, Parameter(help="0 (fastest) to 3 (smallest).")] = 2
     assurance: Assured = True
