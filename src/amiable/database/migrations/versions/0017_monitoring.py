@@ -11,7 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Adds it."""
-    column = sa.Column("detailed_monitoring", sa.Boolean(), nullable=False, server_default=sa.false())
+    column: sa.Column[bool] = sa.Column("detailed_monitoring", sa.Boolean(), nullable=False, server_default=sa.false())
     op.add_column("instance", column)
 
 
