@@ -1,5 +1,6 @@
 """A refusal's hint fits its cause, and its exit code says whether to try again."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from amiable.cli.main import complain_of_client
 from amiable.model.block_public_access import BLOCK_NEW_SHARING, BlockPublicAccess
 from amiable.model.errors import (
     AuthFailure,
+    IncorrectInstanceState,
     InsufficientInstanceCapacity,
     InternalError,
     Malformed,
@@ -24,7 +26,9 @@ from amiable.model.instance_type import TINY
 from amiable.model.units import GIB
 from amiable.rules.block_public_access import check_image_publish, check_snapshot_publish
 from amiable.rules.launch import Host, check_start, choose_type
+from amiable.rules.protection import split_by_protection
 from amiable.rules.quota import check_image_quota, check_public_quota
+from tests.rules.instances import AN_INSTANCE
 
 
 def test_only_credentials_make_a_key_foreign() -> None:
@@ -123,3 +127,28 @@ def test_an_attached_volume_says_how_it_is_let_go_of() -> None:
 def test_an_account_that_is_not_there_says_which_there_are() -> None:
     nobody = NotFound("resource", ["123456789012"])
     assert hint_for(nobody.code, nobody.message) == "amiable account list"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "flag"),
+    [("disable_api_termination", "--no-disable-api-termination"), ("disable_api_stop", "--no-disable-api-stop")],
+)
+def test_a_protected_instance_says_how_the_protection_is_taken_away(attribute: str, flag: str) -> None:
+    protected: dict[str, Any] = {attribute: True}
+    _, refusal = split_by_protection([replace(AN_INSTANCE, **protected)])
+    assert refusal is not None
+    told = f"aws ec2 modify-instance-attribute --instance-id {AN_INSTANCE.id} {flag}"
+    assert hint_for(refusal.code, refusal.message) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (IncorrectInstanceState(instance_id="i-0a", verb="started").message, "amiable instance show i-0a"),
+        ("Instance 'i-0a' is not 'running'.", "amiable instance show i-0a"),
+        ("The instance 'i-0a' is not in the 'stopped' state: it is running.", "amiable instance show i-0a"),
+        ("Volume 'vol-0a' is in the 'available' state.", "amiable volume show vol-0a"),
+    ],
+)
+def test_what_is_in_another_state_says_what_shows_it(words: str, hint: str) -> None:
+    assert hint_for("IncorrectState", words) == hint

@@ -69,3 +69,25 @@ def test_an_image_that_cannot_be_registered_leaves_no_snapshot(
         assert main(["image", "import", str(disk), "--name", "odd", "--kernel", "aki-0123456789abcdef0"]) == 1
         assert edge.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
     assert "KernelId" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("start", "note", "following"),
+    [
+        (b"code".ljust(510, b".") + b"\x55\xaa", False, "launch ami-"),
+        (bytes(512), True, "image deregister ami-"),
+    ],
+    ids=["boot sector", "zeros"],
+)
+def test_what_comes_next_is_a_launch_only_of_what_may_start(
+    start: bytes, note: bool, following: str, services: Services, disk: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    disk.write_bytes(start.ljust(1 << 20, b"\0"))
+    account, _ = make_account(services, "owner")
+    with running_edge(services, account) as edge:
+        speak_for(edge, monkeypatch)
+        assert main(["image", "import", str(disk), "--name", "ways"]) == 0
+    said = capsys.readouterr().err
+    assert ("note: as it is registered it will not start." in said) == note
+    assert f"\nnext: amiable {following}" in said

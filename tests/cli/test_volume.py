@@ -81,3 +81,8 @@ def test_a_volume_is_made_attached_resized_detached_and_deleted(services: Servic
     empty = run("create", "--size", "1")[1].strip()
     (row,) = [line.split() for line in run("list")[1].splitlines() if line.startswith(empty)]
     assert row == [empty, "available", "1", "gp2", "us-east-1a", "-", "-", "-", "-"]
+
+
+def test_a_volume_of_no_size_and_no_snapshot_is_a_usage_error(run: Run) -> None:
+    status, out, said = run("create")
+    assert (status, out) == (2, "") and said.startswith("error: how large is it to be?\n\nhint: --size GIB")

@@ -84,6 +84,16 @@ WORDS: Final = (
         "its root ends with it: amiable bundle instance keeps it as a bundle",
     ),
     (r"(?:Volume )?(vol-\w+) is (?:already|currently) attached", r"amiable volume detach \1 --wait"),
+    (
+        r"instance '(i-\w+)' may not be .* 'disableApiTermination'",
+        r"aws ec2 modify-instance-attribute --instance-id \1 --no-disable-api-termination",
+    ),
+    (
+        r"instance '(i-\w+)' may not be .* 'disableApiStop'",
+        r"aws ec2 modify-instance-attribute --instance-id \1 --no-disable-api-stop",
+    ),
+    (r"[Ii]nstance '(i-\w+)' is not (?:in|')", r"amiable instance show \1"),
+    (r"Volume '(vol-\w+)' is in the", r"amiable volume show \1"),
     (r"iamInstanceProfile", "aws iam list-instance-profiles"),
     (r"The product code '[^']*' does not exist", "amiable product list"),
     (r"The ID '\d{12}' does not exist", "amiable account list"),

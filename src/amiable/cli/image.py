@@ -70,9 +70,8 @@ def import_(
     found = the_image(ec2, image)
     show_one(found, output, identifier="ImageId")
     say_equal(image)
-    if virtualization == "hvm":
-        say_odd_ways(file, boot_mode)
-    say(f"\nnext: amiable launch {image}")
+    starts_not = virtualization == "hvm" and say_odd_ways(file, boot_mode)
+    say(f"\nnext: amiable {f'image deregister {image} --yes' if starts_not else f'launch {image}'}")
 
 
 def register(ec2: Any, request: dict[str, Any], snapshot: str) -> str:
@@ -87,12 +86,13 @@ def register(ec2: Any, request: dict[str, Any], snapshot: str) -> str:
         raise
 
 
-def say_odd_ways(file: Path, boot_mode: str | None) -> None:
-    """Says where a disk does not start by the boot mode that it was registered with."""
+def say_odd_ways(file: Path, boot_mode: str | None) -> bool:
+    """Says where a disk does not start by the boot mode that it was registered with; whether that is so."""
     with file.open("rb") as opened:
         noted = remark(ways_of(opened.read(HEAD_BYTES)), boot_mode)
     if noted is not None:
         say(f"note: as it is registered it will not start. {noted}")
+    return noted is not None
 
 
 def say_equal(image: str) -> None:

@@ -57,6 +57,8 @@ def create(
     output: Output = "id",
 ) -> None:
     """Makes a volume, empty or of a snapshot.  Prints its id."""
+    if size is None and snapshot is None:
+        raise LocalRefusal("how large is it to be?", hint="--size GIB, or --snapshot snap-…", exit_code=2)
     ec2 = client("ec2")
     zone = zone or ec2.describe_availability_zones()["AvailabilityZones"][0]["ZoneName"]
     asked = {"Size": size, "SnapshotId": snapshot, "VolumeType": type_, "Iops": iops, "Throughput": throughput}
