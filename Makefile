@@ -3,7 +3,8 @@ PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # Boots run one at a time (tests/conftest.py puts them into one group); two workers suit two cores.
-PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup
+# One whose worker was killed ends there, as failed: xdist cannot give a group to another one, and would wait for ever.
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup --max-worker-restart 0
 
 .PHONY: help setup setup-test demo demo-stop test lint bench docs coverage-page boot-matrix wire torture fuzz
 
