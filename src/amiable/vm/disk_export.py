@@ -199,8 +199,7 @@ def connected(directory: Directory, server: Process, name: str) -> Iterator[sock
             break
         except OSError as error:
             if not server.is_alive():
-                words = machine.last_words(directory) or "no words"
-                raise MachineFailed(f"the disk cannot be opened: {words}") from None
+                raise MachineFailed(f"the disk cannot be opened: {machine.last_words(directory) or 'no words'}") from None
             if time.monotonic() > deadline:
                 raise MachineFailed(f"the disk is not served: {error.strerror}") from None
             wait.look()
