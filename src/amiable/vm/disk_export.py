@@ -199,7 +199,7 @@ def connected(directory: Directory, server: Process, name: str) -> Iterator[sock
             break
         except OSError as error:
             if not server.is_alive():
-                raise MachineFailed(f"the disk cannot be opened: {machine.last_words(directory) or 'no words'}") from None
+                raise MachineFailed(f"the disk cannot be opened: {machine.last_words(directory)}") from None
             if time.monotonic() > deadline:
                 raise MachineFailed(f"the disk is not served: {error.strerror}") from None
             wait.look()
