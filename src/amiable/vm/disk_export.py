@@ -41,10 +41,9 @@ _TAG: Final = re.compile(r"[0-9a-f]{1,17}")
 _STILL_RECORD: Final = re.compile(r"disks-([0-9a-f]{1,17})\.json")
 COPY_SECONDS_MAX: Final = 30
 """How long a guest's write waits for the copy of what it overwrites."""
-START_SECONDS_MAX: Final = 30.0
 ANSWER_SECONDS_MAX: Final = 300.0
 """How long one read may take: the exporter may be starting again."""
-QMP_SECONDS_MAX: Final = 60.0
+START_SECONDS_MAX, QMP_SECONDS_MAX = 30.0, 60.0
 LOOK_SECONDS: Final = 0.02
 CONNECTIONS_MAX: Final = 64
 T = TypeVar("T")
