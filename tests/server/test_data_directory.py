@@ -86,8 +86,10 @@ def test_a_refused_start_takes_away_what_it_made_and_nothing_else(tmp_path: Path
         (found / "installation").mkdir()
         (found / "installation" / "sealing.key").write_text("key")
         (found / "packs" / "more").write_text("of an older start's folder: it stays")
+        (found / "letters").write_text("another program's, meanwhile: it stays")
         raise OSError("refused later")
     (data / "packs" / "more").unlink()
+    (data / "letters").unlink()
     assert tree(tmp_path) == before
 
 

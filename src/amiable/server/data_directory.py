@@ -22,6 +22,18 @@ FREE_BYTES_MIN: Final = 64 << 20
 LOCK: Final = "server.lock"
 LOCK_TRIES_MAX: Final = 10
 FOLDERS: Final = ("packs", "objects", "kernels", "exports", "exporter", "instances", "accounts")
+MADE_BEFORE_FACTS: Final = frozenset(
+    (
+        *FOLDERS,
+        "installation",
+        "accelerator.json",
+        "accelerator.json.new",
+        "amiable.db",
+        "amiable.db-wal",
+        "amiable.db-shm",
+    )
+)
+"""What a start makes until its first fact; nothing of another name is ever taken away: the folder may be somebody's for more than this."""
 
 
 def take_data(data: Path, undo: ExitStack) -> tuple[Path, IO[str]]:
@@ -71,8 +83,8 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _remove_others(folder: Path, found: frozenset[Path]) -> None:
-    """Takes away what lies in ``folder`` and did not when this server came to hold its lock."""
-    for path in set(folder.iterdir()) - found:
+    """Takes away what a start makes in ``folder``, as far as it did not lie there when this server came to hold its lock."""
+    for path in {folder / name for name in MADE_BEFORE_FACTS} - found:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
