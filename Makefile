@@ -42,6 +42,7 @@ lint: setup
 	ruff format --check .
 	mypy
 	mypy -p guests -p scripts -p fuzz
+	mypy bench
 	lint-imports
 	$(PYTHON) -m amiable.wire.generate --check
 	$(PYTHON) scripts/generate_docs.py --check

@@ -51,8 +51,10 @@ LARGE_DATA_BYTES = 2 * GIB
 FAST = {"VolumeType": "gp3", "Iops": 8000, "Throughput": 2000}
 RATIO_MAX = 1.15
 """Ours by plain, of the medians."""
-PLAIN = ("qemu-system-x86_64", "-nodefaults", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=256")
-PLAIN += ("-cpu", "max,la57=off", "-m", "256M", "-display", "none")
+PLAIN = (
+    *("qemu-system-x86_64", "-nodefaults", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=256"),
+    *("-cpu", "max,la57=off", "-m", "256M", "-display", "none"),
+)
 
 
 def wait_for_banner(connect: Callable[[], socket.socket], start: float) -> float:

@@ -67,17 +67,6 @@ for part in part.*; do openssl sha1 -r < "$part"; done | cmp - digests
 cat part.* | openssl enc -d -aes-128-cbc -K $3 -iv $3 | $4 -dc | tee >(openssl sha1 -r > again) | tar -x -S -C out
 sync "out/$(basename "$1")"
 """
-PEAK = """
-import sys
-from pathlib import Path
-from amiable.bundle import pipeline, unbundle
-image, folder = map(Path, sys.argv[1:3])
-pem = lambda name: (folder / name).read_bytes()
-recipe = pipeline.Recipe(image, "peak", "123456789012", "x86_64", pem("crt"), pem("key"), pem("crt"))
-manifest = pipeline.create(recipe, folder)
-unbundle.unbundle(manifest, folder / "back", private_key_pem=pem("key"), certificates_pem=pem("crt"))
-print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
-"""
 TOOLS = ("gzip", "pigz")
 OURS = ("ours", "assured")
 SIDES = (*OURS, *TOOLS)
@@ -189,13 +178,8 @@ class Sides:
             self.describe(side)
         assurance = read_beside(path, read_manifest(path.read_bytes()), load_trusted_keys(self.certificate_pem))
         assert (assurance is not None) == (side == "assured")
-        unbundle.unbundle(
-            path,
-            folder / "out" / self.image.name,
-            private_key_pem=self.key_pem,
-            certificates_pem=self.certificate_pem,
-            assurance=assurance,
-        )
+        bundle = unbundle.find_bundle(path, self.certificate_pem, assurance=assurance)
+        unbundle.unbundle(bundle, folder / "out" / self.image.name, private_key_pem=self.key_pem)
 
     def describe(self, side: str) -> None:
         """Writes the manifest that the classic tools' bundle lacks here."""
@@ -333,9 +317,21 @@ def peak_mib(sides: Sides, image: Path, folder: Path) -> float:
     folder.mkdir()
     (folder / "crt").write_bytes(sides.certificate_pem)
     (folder / "key").write_bytes(sides.key_pem)
-    told = subprocess.run([sys.executable, "-c", PEAK, image, folder], check=True, capture_output=True, text=True)
+    command: list[str | Path] = [sys.executable, __file__, "--peak", folder, image]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
     shutil.rmtree(folder)
     return int(told.stdout) / 1024
+
+
+def tell_peak(image: Path, folder: Path) -> None:
+    """Bundles ``image``, opens the bundle, and prints the KiB that this process had at most."""
+    certificate, key = (folder / "crt").read_bytes(), (folder / "key").read_bytes()
+    recipe = pipeline.Recipe(image, "peak", "123456789012", "x86_64", certificate, key, certificate)
+    bundle = unbundle.find_bundle(pipeline.create(recipe, folder), certificate)
+    unbundle.unbundle(bundle, folder / "back", private_key_pem=key)
+    print(
+        next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    )
 
 
 def sparse_seconds(image: Path, folder: Path, rounds: int) -> dict[str, float]:
@@ -420,7 +416,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data-mib", type=int, default=1024)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.peak is not None:
+        tell_peak(chosen.image, chosen.peak)
+        return
     with tempfile.TemporaryDirectory(prefix="amiable-bench-") as name:
         folder = Path(name)
         image = chosen.image.resolve() if chosen.image else folder / "disk.img"

@@ -182,7 +182,7 @@ def answers(port: int) -> bool:
 def serve_moto(port: int, count: int) -> None:
     """Runs moto's own server over a backend that was filled in its process."""
     from moto.backends import get_backend
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.server import main as run
 
     backend = get_backend("ec2")[DEFAULT_ACCOUNT_ID]["us-east-1"]
