@@ -148,7 +148,9 @@ def test_so_many_may_look_and_no_more(place: tuple[Edge, str, Guest]) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(VIEWERS_MAX):
             stack.enter_context(look(edge, instance_id))
-        assert refused(edge, instance_id) == f"The serial console of '{instance_id}' has {VIEWERS_MAX} viewers already."
+        assert refused(edge, instance_id) == (
+            f"SerialConsoleSessionLimitExceededException: The serial console of '{instance_id}' has {VIEWERS_MAX} viewers already."
+        )
 
 
 def test_an_account_must_have_switched_it_on_and_ends_it_by_switching_it_off(place: tuple[Edge, str, Guest]) -> None:
@@ -159,8 +161,8 @@ def test_an_account_must_have_switched_it_on_and_ends_it_by_switching_it_off(pla
             ec2.disable_serial_console_access()
             assert viewer.receive() == b""
         assert refused(edge, instance_id) == (
-            "Your account is not authorized to use the EC2 Serial Console. To authorize your account, run the "
-            "EnableSerialConsoleAccess API."
+            "SerialConsoleAccessDisabledException: Your account is not authorized to use the EC2 Serial Console. To authorize your "
+            "account, run the EnableSerialConsoleAccess API."
         )
     finally:
         ec2.close()
@@ -168,7 +170,7 @@ def test_an_account_must_have_switched_it_on_and_ends_it_by_switching_it_off(pla
 
 def test_what_is_not_the_callers_running_instance_is_refused(place: tuple[Edge, str, Guest]) -> None:
     edge, instance_id, _guest = place
-    assert refused(edge, "i-12345678") == "The instance ID 'i-12345678' does not exist"
+    assert refused(edge, "i-12345678") == "InvalidInstanceID.NotFound: The instance ID 'i-12345678' does not exist"
     assert "Invalid id" in refused(edge, "i-x")
     (edge.services.data / "instances" / instance_id / "serial.sock").unlink()
     assert "cannot be reached" in refused(edge, instance_id)
