@@ -20,9 +20,15 @@ class DescribeLettersRequest(ec2.DescribeTagsRequest, kw_only=True, frozen=True)
 
 
 def ask(
-    services: Services, who: Principal, kind: type[ec2.DescribeTagsRequest] = ec2.DescribeTagsRequest, **fields: object
+    services: Services,
+    who: Principal,
+    kind: type[ec2.DescribeTagsRequest] = ec2.DescribeTagsRequest,
+    *,
+    filters: list[ec2.Filter] | None = None,
+    max_results: int | None = None,
+    next_token: str | None = None,
 ) -> tuple[list[str], str | None]:
-    page = open_page(services, who, kind(**fields))  # type: ignore[arg-type]
+    page = open_page(services, who, kind(filters=filters, max_results=max_results, next_token=next_token))
     return page.cut(LETTERS, lambda letter: letter)
 
 

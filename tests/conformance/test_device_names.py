@@ -12,10 +12,9 @@ from botocore.exceptions import ClientError
 
 from amiable.database import instances
 from amiable.model.image import ImageDevice
-from amiable.model.instance import State
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
-from tests.api.ec2.launching import make_image, make_kernel, make_snapshot
+from tests.api.ec2.launching import end_instances, make_image, make_kernel, make_snapshot
 from tests.server.edge import Edge
 
 TINY = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
@@ -93,10 +92,7 @@ MAPPED = (launched, launched_over_the_images_map, launched_of_a_template, regist
 def room(edge: Edge) -> Iterator[None]:
     """The instances of one test are over before the next begins."""
     yield
-    with edge.services.database.write() as c:
-        for each in instances.list_states(c, [state for state in State if state is not State.TERMINATED]):
-            for event in (Event.TERMINATE_ASKED, Event.TERMINATED):
-                instances.set_state(c, each.id, event, now=edge.services.now())
+    end_instances(edge.services)
 
 
 def refused(call: Any, *arguments: Any, **parameters: Any) -> tuple[str, str]:

@@ -8,11 +8,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from amiable.database import instances
-from amiable.model.instance import Instance, State
+from amiable.model.instance import Instance
 from amiable.model.kernel import KernelKind
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
-from tests.api.ec2.launching import make_image, make_instance_store_image, make_kernel
+from tests.api.ec2.launching import end_instances, make_image, make_instance_store_image, make_kernel
 from tests.server.edge import Edge, running_edge
 from tests.support.services import make_account, open_services
 
@@ -37,10 +37,7 @@ def owner(edge: Edge) -> Principal:
 def room(edge: Edge) -> Iterator[None]:
     """The instances of one test are over before the next begins."""
     yield
-    with edge.services.database.write() as c:
-        for each in instances.list_states(c, [state for state in State if state is not State.TERMINATED]):
-            for event in (Event.TERMINATE_ASKED, Event.TERMINATED):
-                instances.set_state(c, each.id, event, now=edge.services.now())
+    end_instances(edge.services)
 
 
 def launched(edge: Edge, ec2: Any, image_id: str, *events: Event, **parameters: Any) -> str:

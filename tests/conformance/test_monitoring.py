@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from sqlalchemy import Connection
 
 from amiable.database import events, instances
 from amiable.database.events import Wanted
-from amiable.model.instance import State
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
 from amiable.server.imds_facts import read_facts
-from tests.api.ec2.launching import make_image
+from tests.api.ec2.launching import end_instances, make_image
 from tests.conformance.test_role_bounds import allow, arn, as_role
 from tests.rules.test_imds import get as metadata_at
 from tests.server.edge import Edge
@@ -32,14 +30,7 @@ def image_id(edge: Edge) -> str:
 def room(edge: Edge) -> Iterator[None]:
     """The instances of one test are over before the next begins."""
     yield
-    with edge.services.database.write() as c:
-        for each in instances.list_states(c, [state for state in State if state is not State.TERMINATED]):
-            end(c, edge, each.id)
-
-
-def end(c: Connection, edge: Edge, instance_id: str) -> None:
-    for event in (Event.TERMINATE_ASKED, Event.TERMINATED):
-        instances.set_state(c, instance_id, event, now=edge.services.now())
+    end_instances(edge.services)
 
 
 def launch(ec2: Any, image_id: str, **parameters: Any) -> tuple[str, str]:
@@ -123,8 +114,7 @@ def test_what_cannot_be_switched_is_refused_and_nothing_is(edge: Edge, ec2: Any,
     call, is_on = getattr(ec2, name), name == "unmonitor_instances"
     it, _ = launch(ec2, image_id, Monitoring={"Enabled": is_on})
     gone, _ = launch(ec2, image_id)
-    with edge.services.database.write() as c:
-        end(c, edge, gone)
+    end_instances(edge.services, gone)
     absent = "i-0123456789abcdef0"
     assert refused(call, InstanceIds=[it, absent]) == (
         "InvalidInstanceID.NotFound",

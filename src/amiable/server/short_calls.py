@@ -24,7 +24,7 @@ from amiable.server.threads import Threads, Work
 T = TypeVar("T")
 
 ROUNDS: Final = 4
-"""Of the event loop, without a call: a request that has arrived reaches its operation in as many."""
+"""Of the event loop, without a call: what has been read by then commits with the others."""
 
 
 class ShortCalls:

@@ -4,11 +4,13 @@ import os
 from typing import Any
 
 from amiable.api.ec2 import launch
-from amiable.database import images, snapshots
+from amiable.database import images, instances, snapshots
 from amiable.model import ids
 from amiable.model.image import Image, ImageDevice, ImageState, ImageType, RootDeviceType
+from amiable.model.instance import State
 from amiable.model.principal import Principal
 from amiable.model.snapshot import COMPLETED, Snapshot
+from amiable.rules.lifecycle import Event
 from amiable.services import Services
 from amiable.wire.generated import ec2
 
@@ -109,3 +111,12 @@ def run_one(services: Services, principal: Principal, image: Image, **parameters
     (made,) = run(services, principal, image, **parameters)
     assert made.instance_id is not None
     return made.instance_id
+
+
+def end_instances(services: Services, *instance_ids: str) -> None:
+    """Terminates these instances as rows; without ids, all that there are: their names and addresses are free for the next test."""
+    with services.database.write() as c:
+        living = instances.list_states(c, [state for state in State if state is not State.TERMINATED])
+        for instance_id in instance_ids or [each.id for each in living]:
+            for event in (Event.TERMINATE_ASKED, Event.TERMINATED):
+                instances.set_state(c, instance_id, event, now=services.now())
