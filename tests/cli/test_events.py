@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,19 +13,9 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from amiable.cli import events
 from amiable.cli.main import main
 from amiable.model.errors import LocalRefusal
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
+from tests.server.edge import Edge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
-    with open_services(tmp_path / "data") as services:
-        account, _ = make_account(services, "someone")
-        with running_edge(services, account) as running:
-            running.speak_in(monkeypatch)
-            yield running
 
 
 @pytest.fixture

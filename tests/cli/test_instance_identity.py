@@ -1,24 +1,11 @@
 """The certificates of identity documents, on the command line."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
 from amiable.cli.main import main
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
-
-
-@pytest.fixture
-def edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
-    with open_services(tmp_path / "data") as services:
-        account, _ = make_account(services, "someone")
-        with running_edge(services, account) as running:
-            running.speak_in(monkeypatch)
-            yield running
+from tests.server.edge import Edge
 
 
 def test_each_certificate_is_printed_and_was_issued_by_the_installations_ca(

@@ -1,25 +1,13 @@
 """What keeps an image, on the command line; and a refusal that says so."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from amiable.cli.main import main
 from amiable.model.principal import Principal
 from tests.api.ec2.launching import make_image
-from tests.server.edge import Edge, running_edge
-from tests.support.services import make_account, open_services
-
-
-@pytest.fixture
-def edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
-    with open_services(tmp_path / "data") as services:
-        account, _ = make_account(services, "someone")
-        with running_edge(services, account) as running:
-            running.speak_in(monkeypatch)
-            yield running
+from tests.server.edge import Edge
 
 
 def test_keepers_are_shown_with_what_frees_them(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
