@@ -283,8 +283,6 @@ def test_an_agent_whose_server_died_before_it_made_a_tap_ends(net: Net) -> None:
             fabric._start_agent(folder, lock, [])
             with net.agent() as agent:  # it lives while the lock is held, for whoever is about to make one
                 assert answers_state(agent) == []
-        with net.agent() as agent, contextlib.suppress(NetworkFailed):
-            agent.state()
     wait_until(lambda: net.process() is None)
 
 
