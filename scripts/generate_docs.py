@@ -26,7 +26,7 @@ NOTE = "<!-- made by `make docs`; do not edit -->\n"
 
 OWN_API = {
     "GET, POST /amiable/v1/accounts": "list and create accounts (administrator)",
-    "GET, POST /amiable/v1/access-keys, DELETE /amiable/v1/access-keys/{id}": "the caller's access keys",
+    "GET, POST /amiable/v1/access-keys, DELETE /amiable/v1/access-keys/{id}, PUT /amiable/v1/access-keys/{id}/state": "the caller's access keys",
     "PUT /amiable/v1/accounts/{id}/partner": "trusts an account to register kernels (administrator)",
     "PUT /amiable/v1/accounts/{id}/alias": "the owner alias of an account's images (administrator)",
     "POST /amiable/v1/house-session": "an hour's credentials of the account that owns the house images (administrator)",

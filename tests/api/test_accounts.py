@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from sqlalchemy import select
 
 from amiable.api import accounts as module
+from amiable.api import amiable
 from amiable.api.accounts import (
     ACCESS_KEYS_MAX,
     create_access_key,
@@ -87,6 +88,14 @@ def test_an_accounts_files_are_its_owners_alone(services: Services) -> None:
         False,
     )
     assert (folder / "signing.key").read_text() == made.private_key_pem
+
+
+def test_a_credentials_file_that_was_taken_away_stays_away(services: Services) -> None:
+    made, principal = make_account(services, "someone")
+    file = services.data / "accounts" / made.account_id / "credentials.json"
+    file.unlink()
+    amiable.delete_access_key(services, principal, create_access_key(services, made.account_id).id)
+    assert not file.exists()
 
 
 def test_no_secret_stands_in_the_database_or_in_a_repr(services: Services) -> None:

@@ -22,13 +22,16 @@ KERNEL = bytes(0x202) + b"HdrS" + os.urandom(1000)
 class Api:
     server: Server
     account_id: str | None = None
+    key: dict[str, Any] | None = None
+    """What signs, where not the account's first key."""
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-        found = self.server.credentials(self.account_id)
+        found = self.key or self.server.credentials(self.account_id)
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = AWSRequest(method, f"{self.server.endpoint}/amiable/v1/{path}", data=data)
+        url = f"{self.server.endpoint}/amiable/v1/{path}"
+        request = AWSRequest(method, url, data=data)
         SigV4Auth(Credentials(found["AccessKeyId"], found["SecretAccessKey"]), "amiable", "us-east-1").add_auth(request)
-        sent = urllib.request.Request(request.url, data or None, dict(request.headers.items()), method=method)
+        sent = urllib.request.Request(url, data or None, dict(request.headers.items()), method=method)
         try:
             with urllib.request.urlopen(sent) as answer:
                 return answer.status, json.load(answer)
@@ -105,9 +108,26 @@ def test_an_access_key_lives_from_its_making_to_its_deletion(server: Server, oth
     assert other("DELETE", f"access-keys/{own}")[1]["Code"] == "InvalidParameterValue"
 
 
-def test_the_key_of_another_account_cannot_be_deleted(server: Server, other: Api) -> None:
+def test_an_access_key_that_is_off_signs_nothing_until_it_is_on_again(server: Server, other: Api) -> None:
+    made = other("POST", "access-keys")[1]
+    by_it = Api(server, other.account_id, made)
+    path = f"access-keys/{made['AccessKeyId']}/state"
+    assert other("PUT", path, {"Active": False})[1]["State"] == "inactive"
+    assert by_it("GET", "access-keys")[1]["Code"] == "AuthFailure"
+    status, row = other("PUT", path, {"Active": True})
+    assert (status, row["State"], sorted(row)) == (200, "active", ["AccessKeyId", "CreatedAt", "State"])
+    assert by_it("GET", "access-keys")[0] == 200
+    own = server.credentials(other.account_id)["AccessKeyId"]
+    assert other("PUT", f"access-keys/{own}/state", {"Active": False})[1]["Code"] == "InvalidParameterValue"
+    assert other("PUT", path, {"Active": "no"})[1]["Code"] == "InvalidParameterValue"
+    assert other("DELETE", f"access-keys/{made['AccessKeyId']}") == (200, {})
+    assert other("PUT", path, {"Active": True})[1]["Code"] == "InvalidID"
+
+
+def test_the_key_of_another_account_cannot_be_touched(server: Server, other: Api) -> None:
     theirs = server.credentials()["AccessKeyId"]
     assert other("DELETE", f"access-keys/{theirs}")[0] == 400
+    assert other("PUT", f"access-keys/{theirs}/state", {"Active": False})[0] == 400
     assert server.client("sts").get_caller_identity()["Account"] == server.credentials()["AccountId"]
 
 

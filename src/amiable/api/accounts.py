@@ -13,7 +13,7 @@ import shutil
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,6 +33,7 @@ SEALED_FOR: Final = "access-key"
 SECRETS_KEPT: Final = 1024
 """Of access keys, in plain, in memory."""
 UNSETTLED: Final = ".new"
+CREDENTIALS: Final = "credentials.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +120,23 @@ def create_access_key(services: Services, account_id: str) -> NewAccessKey:
     with services.database.write() as c:
         if len(accounts.list_access_keys(c, account_id)) >= ACCESS_KEYS_MAX:
             raise ResourceLimitExceeded(
-                f"An account has at most {ACCESS_KEYS_MAX} access keys.", hint="delete one that is not in use"
+                f"An account has at most {ACCESS_KEYS_MAX} access keys.",
+                hint="amiable access-key list shows them; delete one that is not in use",
             )
         _insert_access_key(c, services, account_id, new)
     return new
+
+
+def replace_told_key(services: Services, account_id: str, key_id: str, *, by: str) -> None:
+    """Has the account's credentials file tell the key ``by`` where it tells ``key_id``, which is to end."""
+    file = services.data / "accounts" / account_id / CREDENTIALS
+    told = json.loads(file.read_bytes()) if file.exists() else {}  # its owner may have taken it away
+    if told.get("AccessKeyId") != key_id:
+        return
+    with services.database.read() as c:
+        key = accounts.find_access_key(c, by)
+    if key is not None:
+        write_private(file, _credentials({**told, "AccessKeyId": key.id, "SecretAccessKey": secret_of(services, key)}))
 
 
 def secret_of(services: Services, key: accounts.AccessKey) -> str:
@@ -177,10 +191,14 @@ def _write_files(services: Services, name: str, new: NewAccount, *, administrato
         "AccessKeyId": new.access_key_id,
         "SecretAccessKey": new.secret,
     }
-    write_private(folder / "credentials.json", json.dumps(credentials, indent=1).encode() + b"\n")
+    write_private(folder / CREDENTIALS, _credentials(credentials))
     write_private(folder / "signing.key", new.private_key_pem.encode())
     write_private(folder / "signing.pem", new.certificate_pem.encode())
     return folder
+
+
+def _credentials(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, indent=1).encode() + b"\n"
 
 
 def _rename_durably(folder: Path, name: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from amiable import __version__
+from amiable.api.accounts import replace_told_key
 from amiable.api.ec2.instance_ids import find_named
 from amiable.database import accounts, schema
 from amiable.model.errors import (
@@ -91,15 +92,34 @@ def list_access_keys(services: Services, principal: Principal) -> list[accounts.
         return accounts.list_access_keys(c, principal.account_id)
 
 
+def set_access_key_active(services: Services, principal: Principal, key_id: str, is_active: bool) -> accounts.AccessKey:
+    """Switches one of the caller's keys on or off; not off that which signed this very call."""
+    if not is_active:
+        _end_other_key(services, principal, key_id)
+    state = "active" if is_active else "inactive"
+    with services.database.write() as c:
+        if not accounts.set_access_key_state(c, account_id=principal.account_id, key_id=key_id, state=state):
+            raise NotFound("resource", [key_id])
+        found = accounts.find_access_key(c, key_id)
+    assert found is not None
+    return found
+
+
 def delete_access_key(services: Services, principal: Principal, key_id: str) -> None:
-    """Deletes one of the caller's keys, but not the one that signed this very call: nobody locks themselves out."""
-    if key_id == principal.access_key_id:
-        raise InvalidParameterValue(
-            parameter="AccessKeyId", value=key_id, why="It signs this request: delete it with another key."
-        )
+    """Deletes one of the caller's keys, but not that which signed this very call."""
+    _end_other_key(services, principal, key_id)
     with services.database.write() as c:
         if not accounts.delete_access_key(c, account_id=principal.account_id, key_id=key_id):
             raise NotFound("resource", [key_id])
+
+
+def _end_other_key(services: Services, principal: Principal, key_id: str) -> None:
+    """Refuses the caller's own key: nobody locks themselves out; ``amiable env`` goes on with it where it told the other."""
+    if key_id == principal.access_key_id:
+        raise InvalidParameterValue(
+            parameter="AccessKeyId", value=key_id, why="It signs this request: use another key."
+        )
+    replace_told_key(services, principal.account_id, key_id, by=principal.access_key_id)
 
 
 def ssh_host_keys(services: Services, principal: Principal, instance_id: str) -> list[str]:

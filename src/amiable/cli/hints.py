@@ -6,7 +6,7 @@ from typing import Final
 from amiable.model import id_words
 
 _ENV: Final = 'eval "$(amiable env)"'
-NOT_OF_THIS_SERVER: Final = f"the access key is not of this server: {_ENV}"
+NOT_OF_THIS_SERVER: Final = f"the access key is not of this server, or is disabled: {_ENV}"
 MAKE_SPACE: Final = "make space on the disk of the server's data directory (amiable doctor shows it), then try again"
 NOT_YOURS: Final = "the bucket is another account's, which does not share it; yours: aws sts get-caller-identity"
 CLOCKS: Final = "compare this machine's clock with the server's"

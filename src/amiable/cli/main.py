@@ -75,6 +75,11 @@ app.command(
 )
 app.command("amiable.cli.account:app", name="account", help="Accounts (administrator): create, list, partner, alias.")
 app.command(
+    "amiable.cli.access_key:app",
+    name="access-key",
+    help="Your account's access keys: create, list, disable, enable, delete.",
+)
+app.command(
     "amiable.cli.name_guard:app", name="name-guard", help="A launch policy against images that only look like yours."
 )
 app.command(

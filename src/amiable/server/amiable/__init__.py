@@ -3,6 +3,7 @@
     GET    accounts                            POST  accounts {Name}                                     administrator
     POST   house-session                                                                                 administrator
     GET    access-keys                         POST  access-keys            DELETE access-keys/{id}      the caller's own
+    PUT    access-keys/{id}/state {Active}                                                               the caller's own
     PUT    accounts/{id}/partner {Partner}                                                               administrator
     GET    kernels                             POST  kernels {Name, Type, Architecture, Bucket, Key}     POST: administrator, partners
     PUT    kernels/{id}/approval {Approved}                                                              administrator

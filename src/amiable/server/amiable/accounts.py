@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from amiable.api import accounts, amiable
-from amiable.database.accounts import Account
+from amiable.database.accounts import AccessKey, Account
 from amiable.server.amiable.calls import Answer, Routes, instant, read_body
 from amiable.server.contracts import Authenticated
 from amiable.services import Services
@@ -21,6 +21,12 @@ class Partner(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_field
     """The body of PUT accounts/{id}/partner."""
 
     partner: bool
+
+
+class Activity(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_fields=True):
+    """The body of PUT access-keys/{id}/state."""
+
+    active: bool
 
 
 class Alias(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_fields=True):
@@ -72,12 +78,21 @@ def _create_account(services: Services, request: Authenticated, _id: str, body: 
 
 def _list_access_keys(services: Services, request: Authenticated, _id: str, _body: bytes) -> Answer:
     found = amiable.list_access_keys(services, request.principal)
-    return {"AccessKeys": [{"AccessKeyId": k.id, "State": k.state, "CreatedAt": instant(k.created_at)} for k in found]}
+    return {"AccessKeys": [_access_key(each) for each in found]}
+
+
+def _access_key(it: AccessKey) -> Answer:
+    return {"AccessKeyId": it.id, "State": it.state, "CreatedAt": instant(it.created_at)}
 
 
 def _create_access_key(services: Services, request: Authenticated, _id: str, _body: bytes) -> Answer:
     new = accounts.create_access_key(services, request.principal.account_id)
     return {"AccessKeyId": new.id, "SecretAccessKey": new.secret}
+
+
+def _set_access_key_state(services: Services, request: Authenticated, key_id: str, body: bytes) -> Answer:
+    wanted = read_body(body, Activity)
+    return _access_key(amiable.set_access_key_active(services, request.principal, key_id, wanted.active))
 
 
 def _delete_access_key(services: Services, request: Authenticated, key_id: str, _body: bytes) -> Answer:
@@ -92,5 +107,6 @@ ROUTES: Final[Routes] = {
     ("PUT",    "accounts/{}/partner"): _set_partner,
     ("GET",    "access-keys"): _list_access_keys,
     ("POST",   "access-keys"): _create_access_key,
+    ("PUT",    "access-keys/{}/state"): _set_access_key_state,
     ("DELETE", "access-keys/{}"): _delete_access_key,
 }  # fmt: skip
