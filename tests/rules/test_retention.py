@@ -55,6 +55,12 @@ def test_a_lock_goes_round_and_may_be_put_on_again_while_it_waits() -> None:
     assert states == [LockState.UNLOCKED, LockState.LOCKED, LockState.PENDING_UNLOCK]
     assert waiting.lock_state(NOW + timedelta(days=7)) is LockState.UNLOCKED
     assert retention.lock(waiting, 9, NOW).lock_state(NOW + timedelta(days=30)) is LockState.LOCKED
+    later = retention.unlock(retention.lock(plain, 30, NOW), NOW)
+    with pytest.raises(RbinRefusal, match="sooner") as refusal:  # or 30 days would be 7, by one lock more
+        retention.lock(later, 7, NOW)
+    assert refusal.value.code == "ConflictException"
+    assert retention.lock(later, 30, NOW).unlock_delay_days == 30
+    assert retention.lock(later, 7, NOW + timedelta(days=23)).unlock_delay_days == 7
     for each in (locked, waiting):
         with pytest.raises(RbinRefusal, match=each.id):
             retention.check_unlocked(each, NOW)

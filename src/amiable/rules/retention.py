@@ -111,10 +111,15 @@ def check_unlocked(rule: RetentionRule, now: datetime) -> None:
 
 
 def lock(rule: RetentionRule, unlock_delay_days: int, now: datetime) -> RetentionRule:
-    """The rule locked; refuses one that is, and one that cannot be."""
+    """The rule locked; refuses one that is, one that cannot be, and a delay that would end before the one that runs."""
     if rule.lock_state(now) is LockState.LOCKED:
         raise _conflict(f"The retention rule {rule.id} is locked already.")
     check_lockable(rule)
+    if rule.unlocked_at is not None and now + timedelta(days=unlock_delay_days) < rule.unlocked_at:
+        raise _conflict(
+            f"The retention rule {rule.id} is unlocked from {rule.unlocked_at:%Y-%m-%dT%H:%M:%SZ} on: "
+            "a lock must not end that delay sooner. Give a longer UnlockDelay."
+        )
     return replace(rule, unlock_delay_days=unlock_delay_days, unlocked_at=None)
 
 
