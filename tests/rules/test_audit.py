@@ -1,5 +1,6 @@
 """What the log is of and what it keeps: no secret, nothing long, every id."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amiable.model import ids
 from amiable.rules import audit
 from amiable.wire import operations
 from amiable.wire.generated import ssm
@@ -113,6 +115,16 @@ def test_ids_are_found_wherever_they_stand_and_names_where_ids_have_no_form() ->
     assert len(audit.resources_of("ec2", many)) == audit.RESOURCES_MAX
 
 
-@pytest.mark.parametrize(("made", "expected"), [("ami-12345678", True), ("r-12345678", False), ("eni-12345678", False)])
-def test_what_a_call_makes_is_told_where_users_know_it(made: str, expected: bool) -> None:
-    assert audit.is_resource(made) is expected
+def test_every_kind_of_id_is_told_but_that_which_no_call_takes() -> None:
+    kinds = {value for name, value in vars(ids).items() if name.isupper() and re.fullmatch("[a-z-]+", str(value))}
+    assert {ids.AMI, ids.LAUNCH_TEMPLATE, ids.RESERVATION} <= kinds == {*audit.RESOURCES, ids.RESERVATION}
+    for kind in kinds:
+        said = {"Ids": [f"{kind}-12345678", f"{kind}-0123456789abcdef0", f"{kind}-1"]}
+        assert audit.resources_of("ec2", said) == ([] if kind == ids.RESERVATION else said["Ids"][:2])
+
+
+@pytest.mark.parametrize("attribute", ["userData", "UserData"])
+def test_of_an_attribute_that_is_secret_the_value_is_not_kept(attribute: str) -> None:
+    said = {"InstanceId": "i-12345678", "Attribute": attribute, "Value": SECRET}
+    assert audit.parameters_of(said) == said | {"Value": "(not kept)"}
+    assert audit.parameters_of({"Attribute": "kernel", "Value": "aki-12345678"})["Value"] == "aki-12345678"

@@ -145,7 +145,8 @@ def test_every_service_has_its_lines(clients: dict[str, Any], log: Log) -> None:
     ssm.put_parameter(Name="/logged", Value="v", Type="String")
     ssm.delete_parameter(Name="/logged")
     refused(clients["iam"].delete_signing_certificate, CertificateId="A" * 24)
-    clients["rbin"].create_rule(
+    clients["iam"].create_instance_profile(InstanceProfileName="logged")
+    rule = clients["rbin"].create_rule(
         ResourceType="EBS_SNAPSHOT", RetentionPeriod={"RetentionPeriodValue": 1, "RetentionPeriodUnit": "DAYS"}
     )
     assert [told[:3] for told in log.told()] == [
@@ -162,12 +163,32 @@ def test_every_service_has_its_lines(clients: dict[str, Any], log: Log) -> None:
         ("ssm", "PutParameter", "done"),
         ("ssm", "DeleteParameter", "done"),
         ("iam", "DeleteSigningCertificate", "refused"),
+        ("iam", "CreateInstanceProfile", "done"),
         ("rbin", "CreateRule", "done"),
     ]
     named = {it.action: it.resource_ids for it in log.lines()}
     assert named["StartSnapshot"] == named["CompleteSnapshot"] == (snapshot_id,)
     assert named["PutObject"] == ("logged/a/b",) and named["CreateBucket"] == ("logged",)
     assert named["PutParameter"] == ("/logged",)
+    assert named["CreateInstanceProfile"] == ("logged",) and named["CreateRule"] == (rule["Identifier"],)
+
+
+def test_a_refused_call_names_nothing_that_it_did_not_make(edge: Edge, clients: dict[str, Any], log: Log) -> None:
+    image = make_image(edge.services, owner_of(edge))
+    snapshot_id = image.devices[0].snapshot_id
+    device = {"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": snapshot_id}}
+    wanted = {"RootDeviceName": "/dev/sda1", "VirtualizationType": "hvm", "BlockDeviceMappings": [device]}
+    refused(clients["ec2"].register_image, Name=image.name, **wanted)
+    (line,) = log.lines()
+    assert (line.outcome, line.resource_ids) == (Outcome.REFUSED, (snapshot_id,))
+
+
+def test_a_line_tells_what_a_call_of_amiables_own_made(edge: Edge, log: Log) -> None:
+    body = b'{"Name": "Suite", "Currency": "EUR", "HourlyPrice": "1"}'
+    signed = edge.sign("POST", "/amiable/v1/products", body, service="amiable")
+    code = json.loads(edge.send("POST", "/amiable/v1/products", body, signed).body)["ProductCode"]
+    (line,) = log.lines()
+    assert line.resource_ids == ("Suite", code)
 
 
 def test_amiables_own_calls_have_lines_and_their_reads_have_none(edge: Edge, log: Log) -> None:
@@ -191,6 +212,14 @@ def test_secrets_are_not_kept(edge: Edge, clients: dict[str, Any], log: Log) -> 
     with edge.services.database.read() as c:
         kept = c.execute(text("SELECT group_concat(parameters) FROM event")).scalar_one()
     assert "hunter2" not in kept and "aHVudGVyMg" not in kept
+
+
+def test_user_data_given_as_an_attributes_value_is_not_kept(clients: dict[str, Any], log: Log) -> None:
+    refused(
+        clients["ec2"].modify_instance_attribute, InstanceId="i-12345678", Attribute="userData", Value="aHVudGVyMg=="
+    )
+    (line,) = log.lines()
+    assert "aHVudGVyMg" not in line.parameters and json.loads(line.parameters)["Value"] == "(not kept)"
 
 
 def test_what_is_long_is_not_kept(clients: dict[str, Any], log: Log) -> None:

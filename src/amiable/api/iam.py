@@ -20,6 +20,7 @@ from amiable.database.connect import milliseconds
 from amiable.model.errors import IamRefusal
 from amiable.model.principal import Principal
 from amiable.services import Services
+from amiable.services.audit import note_made
 from amiable.services.installation import pem_of_certificate
 from amiable.wire.generated import iam
 
@@ -44,6 +45,7 @@ def upload_signing_certificate(
     certificate = _certificate(request.certificate_body)
     fingerprint = certificate.fingerprint(hashes.SHA256())
     certificate_id = base64.b32encode(services.entropy(20)).decode()
+    note_made(certificate_id)
     now, pem = services.now(), pem_of_certificate(certificate).decode()
     with services.database.write() as c:
         mine = accounts.list_signing_certificates(c, principal.account_id)

@@ -15,6 +15,7 @@ from amiable.model.errors import InvalidParameterValue, NotFound, OperationNotPe
 from amiable.model.organization import Member, Organization, OrganizationalUnit
 from amiable.model.principal import Principal
 from amiable.services import Services
+from amiable.services.audit import note_made
 
 NAME_LENGTH_MAX: Final = 128
 UNIT_DEPTH_MAX: Final = 5
@@ -46,6 +47,7 @@ def create_organization(services: Services, principal: Principal, name: str, acc
     check_administrator(principal)
     _check_name(name)
     made = Organization("o-" + _word(services, 10), account_id, name)
+    note_made(made.id)
     with services.database.write() as c:
         _check_account(c, account_id)
         _check_free(c, account_id)
@@ -98,6 +100,7 @@ def create_unit(
             raise OperationNotPermitted(f"An organization has at most {UNITS_MAX} units.")
         root = found.id.removeprefix("o-")[:4]
         made = OrganizationalUnit(f"ou-{root}-{_word(services, 8)}", found, parent_id, name)
+        note_made(made.id)
         organizations.insert_unit(c, made)
     return made
 

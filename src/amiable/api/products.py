@@ -21,6 +21,7 @@ from amiable.model.product import Price, Product, ProductCode, ProductCodeType, 
 from amiable.model.product_errors import InvalidProductInfo, ProductCodeTaken
 from amiable.rules import money, product
 from amiable.services import Services
+from amiable.services.audit import note_made
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def create_product(services: Services, principal: Principal, wanted: NewProduct)
         product.check_given_code(wanted.code)
     now = services.now()
     new = wanted.code or product.code_of(services.entropy(product.CODE_ENTROPY_BYTES))
+    note_made(new)
     made = Product(new, principal.account_id, wanted.name, wanted.currency, now)
     price = _price(made, wanted.price, services, fee_micros=0)
     with services.database.write() as c:

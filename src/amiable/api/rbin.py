@@ -20,6 +20,7 @@ from amiable.model.retention import RetentionRule, TagMatch
 from amiable.model.retirement_errors import RbinRefusal
 from amiable.rules import retention
 from amiable.services import Services
+from amiable.services.audit import note_made
 from amiable.wire.generated import rbin
 
 ID_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -213,7 +214,9 @@ def _find_arn(c: Connection, principal: Principal, arn: str) -> RetentionRule:
 def _mint(services: Services) -> str:
     """A new identifier: 11 letters and digits."""
     number = int.from_bytes(services.entropy(ID_LENGTH))
-    return "".join(ID_DIGITS[number // len(ID_DIGITS) ** place % len(ID_DIGITS)] for place in range(ID_LENGTH))
+    made = "".join(ID_DIGITS[number // len(ID_DIGITS) ** place % len(ID_DIGITS)] for place in range(ID_LENGTH))
+    note_made(made)
+    return made
 
 
 def _open_page(services: Services, principal: Principal, request: rbin.ListRulesRequest) -> Page:

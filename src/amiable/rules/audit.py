@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import msgspec
 
+from amiable.model import ids
+
 READS: Final = ("Describe", "Get", "List", "Head")
 ASKS_ONLY: Final = frozenset({"ConfirmProductInstance"})
 EBS: Final = frozenset({"StartSnapshot", "CompleteSnapshot"})
@@ -30,18 +32,32 @@ SECRETS: Final = frozenset({"UserData", "UefiData", "UploadPolicy", "UploadPolic
 PARAMETER: Final = "PutParameterRequest"
 URL: Final = "Url"
 """An address opens what it names to whoever reads it, where a password or a signature stands in it."""
+_SECRET_ATTRIBUTES: Final = frozenset(name.lower() for name in SECRETS)
+"""ModifyInstanceAttribute has a second spelling: the attribute's name as Attribute, what it is to be as Value."""
 TEXT_CHARACTERS_MAX: Final = 512
 PARAMETERS_CHARACTERS_MAX: Final = 8192
 RESOURCES_MAX: Final = 100
 NAMES_KEPT: Final = 4096
 """Of the spellings of parameters' names: there are fewer parameters, but a JSON body may say any name."""
 NAMED: Final = frozenset(
-    {"Name", "Names", "Identifier", "ResourceArn", "ResourceId", "CertificateId", "Bucket", "Key", "Path"}
+    {
+        *("Name", "Names", "Identifier", "ResourceArn", "ResourceId", "CertificateId", "Bucket", "Key", "Path"),
+        *("RoleName", "InstanceProfileName"),
+    }
 )
 """Parameters that name what a call is about, where ids have no form of their own."""
+RESOURCES: Final = (
+    *(ids.AMI, ids.AKI, ids.ARI, ids.SNAPSHOT, ids.VOLUME, ids.INSTANCE, ids.KEY_PAIR, ids.LAUNCH_TEMPLATE),
+    *(ids.IMPORT_SNAPSHOT_TASK, ids.BUNDLE_TASK, ids.IMAGE_USAGE_REPORT, ids.REPLACE_ROOT_VOLUME_TASK),
+    *(ids.VPC, ids.SUBNET, ids.SECURITY_GROUP, ids.SECURITY_GROUP_RULE, ids.INTERNET_GATEWAY, ids.NETWORK_ACL),
+    *(ids.ROUTE_TABLE, ids.ROUTE_TABLE_ASSOCIATION, ids.DHCP_OPTIONS, ids.NETWORK_INTERFACE),
+    *(ids.NETWORK_INTERFACE_ATTACHMENT, ids.ADDRESS_ALLOCATION, ids.ADDRESS_ASSOCIATION),
+    ids.INSTANCE_PROFILE_ASSOCIATION,
+)
+"""Prefixes of the ids that a line tells: all but a reservation's, which no call takes."""
 
 _SIGNED = re.compile(r"(?<=://)[^/?#]*(?=@)|[?#].*", re.DOTALL)
-_ID = re.compile(r"(?:ami|aki|ari|snap|vol|i|key|import-snap|bun|vpc|subnet|sg|amiur)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_ID = re.compile(rf"(?:{'|'.join(RESOURCES)})-(?:[0-9a-f]{{8}}|[0-9a-f]{{17}})")
 
 
 def is_logged(service: str, action: str) -> bool:
@@ -66,7 +82,8 @@ def parameters_of(request: object) -> dict[str, Any]:
         return {}
     kept = {_pascal(name): value for name, value in built.items() if value is not None}
     # An overwrite of a SecureString need not say that it is one: of a parameter's value only what names a resource is kept.
-    is_secret = type(request).__name__ == PARAMETER and not _ID.fullmatch(str(kept.get("Value")))
+    is_parameter = type(request).__name__ == PARAMETER and not _ID.fullmatch(str(kept.get("Value")))
+    is_secret = is_parameter or str(kept.get("Attribute")).lower() in _SECRET_ATTRIBUTES
     return {name: _keep(name, value, is_secret) for name, value in kept.items()}
 
 
@@ -107,11 +124,6 @@ def resources_of(service: str, parameters: Mapping[str, Any]) -> list[str]:
             if name in names or _ID.fullmatch(text):
                 found[text] = None
     return list(found)[:RESOURCES_MAX]
-
-
-def is_resource(made: str) -> bool:
-    """Whether an id that a call made is one that users know."""
-    return _ID.fullmatch(made) is not None
 
 
 def _texts(value: Any) -> list[str]:

@@ -10,6 +10,7 @@ from amiable.blocks.store import BlockStore
 from amiable.database.connect import Database
 from amiable.model import ids
 from amiable.model.settings import Settings
+from amiable.rules.audit import RESOURCES
 from amiable.services.audit import note_made
 from amiable.services.installation import Installation
 
@@ -38,5 +39,6 @@ class Services:
     def mint(self, prefix: str) -> str:
         """A new id with EC2's ``prefix``; the log has it among what the call at hand made."""
         made = ids.mint(prefix, self.entropy(ids.ENTROPY_BYTES))
-        note_made(made)
+        if prefix in RESOURCES:
+            note_made(made)
         return made

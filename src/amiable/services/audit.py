@@ -41,8 +41,9 @@ class Call:
         self.named += [*named, *rules.resources_of(self.service, parameters)]
 
     def event(self, outcome: Outcome, error_code: str | None = None) -> Event:
-        """Its line."""
-        resources = tuple(dict.fromkeys([*self.named, *self.made]))[: rules.RESOURCES_MAX]
+        """Its line: what it made is there only if it was done."""
+        made = self.made if outcome is Outcome.DONE else []
+        resources = tuple(dict.fromkeys([*self.named, *made]))[: rules.RESOURCES_MAX]
         text = rules.text_of(self.parameters)
         return Event(self.asker, self.service, self.action, resources, text, outcome, error_code, self.now())
 
@@ -93,5 +94,5 @@ def unridden() -> Iterator[None]:
 def note_made(resource_id: str) -> None:
     """Remembers an id that the call at hand made."""
     watch = WATCH.get()
-    if watch is not None and watch.call is not None and rules.is_resource(resource_id):
+    if watch is not None and watch.call is not None:
         watch.call.made.append(resource_id)
