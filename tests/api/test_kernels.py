@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from amiable.api import amiable, kernels
 from amiable.api.ec2.images import deregister_image
@@ -14,10 +15,10 @@ from amiable.api.kernels import BootFile
 from amiable.api.s3 import buckets, objects
 from amiable.api.s3.objects import Put
 from amiable.api.s3.receive import Incoming
-from amiable.database import schema
+from amiable.database import images, schema
 from amiable.database.image_selection import Selection, list_images
 from amiable.model.errors import InvalidParameterValue, Refusal, UnauthorizedOperation
-from amiable.model.image import ImageType
+from amiable.model.image import Image, ImageType
 from amiable.model.kernel import KernelKind
 from amiable.model.principal import Principal
 from amiable.services import Services
@@ -44,18 +45,18 @@ def test_a_kernels_bytes_are_durable_before_its_row(
     services: Services, administrator: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    real_fsync, real_insert = os.fsync, kernels.images.insert_image
+    real_fsync, real_insert = os.fsync, images.insert_image
 
     def fsync(descriptor: int) -> None:
         events.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().name.partition("-")[0])
         real_fsync(descriptor)
 
-    def insert_image(*args: object) -> None:
+    def insert_image(c: Connection, image: Image) -> None:
         events.append("row")
-        real_insert(*args)  # type: ignore[arg-type]
+        real_insert(c, image)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(kernels.images, "insert_image", insert_image)
+    monkeypatch.setattr(images, "insert_image", insert_image)
     made = kernels.register_kernel(services, administrator, WANTED)
     assert events == ["fsync aki", "fsync kernels", "row"]
     assert (services.data / "kernels" / made.id).read_bytes() == KERNEL

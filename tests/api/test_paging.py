@@ -1,6 +1,6 @@
 """Page tokens are sealed, short-lived, and for one question."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -50,7 +50,7 @@ def test_a_token_names_its_caller_its_region_its_action_and_its_question(
 ) -> None:
     _, token = ask(services, principal, max_results=2)
     asked_else = [ec2.Filter(name="key", values=["x"])]
-    for change in (
+    changes: tuple[Callable[[], object], ...] = (
         lambda: ask(services, other_principal, max_results=2, next_token=token),
         lambda: ask(services, replace(principal, region="eu-west-1"), max_results=2, next_token=token),
         lambda: ask(services, principal, DescribeLettersRequest, max_results=2, next_token=token),
@@ -58,7 +58,8 @@ def test_a_token_names_its_caller_its_region_its_action_and_its_question(
         lambda: ask(services, principal, max_results=2, next_token=str(token)[:-8]),
         lambda: ask(services, principal, max_results=2, next_token="A" * 5000),
         lambda: ask(services, principal, max_results=2, next_token="é"),
-    ):
+    )
+    for change in changes:
         with pytest.raises(InvalidPaginationToken):
             change()
     assert ask(services, principal, max_results=2, next_token=token)[0] == ["c", "d"]
@@ -67,12 +68,10 @@ def test_a_token_names_its_caller_its_region_its_action_and_its_question(
 def test_a_token_serves_for_an_hour(services: Services, principal: Principal) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
 
-    def clocks() -> Iterator[Services]:
-        for minutes in (0, 59, 61):
-            moment = start + timedelta(minutes=minutes)
-            yield replace(services, clock=lambda moment=moment: moment)
+    def after(minutes: int) -> Services:
+        return replace(services, clock=lambda: start + timedelta(minutes=minutes))
 
-    now, soon, late = clocks()
+    now, soon, late = after(0), after(59), after(61)
     _, token = ask(now, principal, max_results=2)
     assert ask(soon, principal, max_results=2, next_token=token)[0] == ["c", "d"]
     with pytest.raises(InvalidPaginationToken):

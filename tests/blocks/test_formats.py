@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -14,7 +15,7 @@ from tests.support.cases import cases_dir
 EDGE_BYTES = 65536
 UNZIPPED_BYTES_MAX = 64 << 20
 
-NAMES = {
+NAMES: dict[str, set[str | None]] = {
     "qcow2": {"qcow2"},
     "qcow": {"qcow"},
     "vmdk": {"vmdk", "vmdk-descriptor"},
@@ -35,9 +36,9 @@ NOT_WHAT_THEY_SAY = {  # cases whose bytes are deliberately not those of their f
 }  # fmt: skip
 
 
-def edges(folder: Path, expect: dict[str, object]) -> tuple[bytes, bytes, int] | None:
+def edges(folder: Path, expect: dict[str, Any]) -> tuple[bytes, bytes, int] | None:
     """First and last 64 KiB and size of a case's input; None where unpacking it takes too long for a unit test."""
-    file = next(file for file in expect["files"] if file["name"] == expect["input"])  # type: ignore[attr-defined,index]
+    file = next(file for file in expect["files"] if file["name"] == expect["input"])
     if "truncate" in file:
         return bytes(min(EDGE_BYTES, file["truncate"])), bytes(min(EDGE_BYTES, file["truncate"])), file["truncate"]
     if file["size"] > UNZIPPED_BYTES_MAX:
@@ -47,7 +48,7 @@ def edges(folder: Path, expect: dict[str, object]) -> tuple[bytes, bytes, int] |
     return body[:EDGE_BYTES], body[-EDGE_BYTES:], len(body)
 
 
-def cases() -> list[tuple[Path, dict[str, object]]]:
+def cases() -> list[tuple[Path, dict[str, Any]]]:
     """Every case with one readable input."""
     found = sorted((cases_dir() / "disks").glob("*/*/expect.json"))
     return [(path.parent, json.loads(path.read_text())) for path in found]

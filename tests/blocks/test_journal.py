@@ -162,7 +162,11 @@ def test_after_a_failed_write_or_sync_the_store_goes_on_in_another_pack(
 
 
 def test_a_commit_that_failed_and_happened_all_the_same_names_bytes_that_are_there(
-    shimmed: BlockStore, database: Database, new_snapshot: NewSnapshot, tmp_path: Path
+    shimmed: BlockStore,
+    database: Database,
+    new_snapshot: NewSnapshot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     snapshot = new_snapshot("snap-1")
     plain = noise()
@@ -173,10 +177,9 @@ def test_a_commit_that_failed_and_happened_all_the_same_names_bytes_that_are_the
         real(*arguments)
         raise OSError(errno.EIO, "the commit's answer was lost")
 
-    shimmed._journal._commit_rows = commit_and_fail  # type: ignore[method-assign]
-    with pytest.raises(OSError, match="lost"):
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="lost"):
+        patched.setattr(shimmed._journal, "_commit_rows", commit_and_fail)
         shimmed.write(snapshot, [(0, plain)])
-    shimmed._journal._commit_rows = real  # type: ignore[method-assign]
     shimmed.write(snapshot, [(1, noise())])
     shimmed.close()
     again = BlockStore.open(database, tmp_path / "packs")

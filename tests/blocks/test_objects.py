@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amiable.blocks import objects as module
 from amiable.blocks.objects import ORPHAN_AGE, ObjectFiles, read_chunks
 from amiable.database import buckets, objects
 from amiable.database.connect import Database
@@ -68,8 +67,8 @@ def test_a_file_gets_its_name_after_its_bytes_are_durable(files: ObjectFiles, mo
         events.append(f"rename {path.suffix}")
         return real_rename(path, target)
 
-    monkeypatch.setattr(module.os, "fdatasync", fdatasync)
-    monkeypatch.setattr(module.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "rename", rename)
     written = files.write([b"abc", b"defg"], now=NOW)
     assert events == ["fdatasync 7", "rename .new", "fsync objects"]
@@ -103,7 +102,7 @@ def test_files_are_joined_where_the_kernel_copies_no_ranges(
     def refuse(*_: object) -> int:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(module.os, "copy_file_range", refuse)
+    monkeypatch.setattr(os, "copy_file_range", refuse)
     parts = [files.write([body], now=NOW).id for body in (b"abc", b"defg" * 1000)]
     with files.read(files.join(parts, now=NOW)) as file:
         assert file.read() == b"abc" + b"defg" * 1000

@@ -213,8 +213,8 @@ def test_volumes_are_found_by_their_instance_detached_and_deleted_with_their_tag
         assert volumes.volumes_of(c, instance.id) == [volume]
         assert volumes.volumes_of_many(c, [instance.id, "i-none"]) == {instance.id: [volume], "i-none": []}
         volumes.detach_volume(c, volume.id)
-        gone = {"instance_id": None, "device_name": None, "attached_at": None, "delete_on_termination": False}
-        free = replace(volume, state=VolumeState.AVAILABLE, **gone)
+        free = replace(volume, state=VolumeState.AVAILABLE, instance_id=None, device_name=None)
+        free = replace(free, attached_at=None, delete_on_termination=False)
         assert volumes.get_volume(c, volume.id) == free
         tags.put(c, tags.TaggedResource(principal.account_id, principal.region, volume.id, "volume"), {"a": "b"})
         volumes.delete_volume(c, volume.id)

@@ -80,7 +80,7 @@ def test_kernels_of_the_first_version_are_approved(tmp_path: Path) -> None:
     migrate(url)
     database = Database(url)
     with database.read() as c:
-        marks = dict(c.execute(text("SELECT id, approved_at FROM image")).all())
+        marks = {row.id: row.approved_at for row in c.execute(text("SELECT id, approved_at FROM image"))}
     database.close()
     assert marks == {"machine": None, "kernel": 1234, "ramdisk": 1234}
 
@@ -146,7 +146,7 @@ def test_what_was_public_is_deprecated_two_years_after_its_creation(tmp_path: Pa
     migrate(url)
     database = Database(url)
     with database.read() as c:
-        moments = dict(c.execute(text("SELECT id, deprecation_at FROM image")).all())
+        moments = {row.id: row.deprecation_at for row in c.execute(text("SELECT id, deprecation_at FROM image"))}
     database.close()
     expected = to_minute(add_years(born["leap"], 2))
     assert moments == {"leap": milliseconds(expected), "private": None, "kernel": None}
@@ -155,7 +155,7 @@ def test_what_was_public_is_deprecated_two_years_after_its_creation(tmp_path: Pa
 def test_what_ran_before_networks_had_rules_keeps_its_interface_and_gets_ec2s_default_rules(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/facts.db"
     mine = {"account_id": "1", "region": "r"}
-    launched = dict.fromkeys(INSTANCE_TEXTS, "x") | dict.fromkeys(INSTANCE_NUMBERS, 1)
+    launched: dict[str, Any] = dict.fromkeys(INSTANCE_TEXTS, "x") | dict.fromkeys(INSTANCE_NUMBERS, 1)
     place = {"zone": "z", "vpc_id": "vpc-1", "subnet_id": "subnet-1", "security_group_ids": "sg-1", "mac": "02:1"}
     rows: list[tuple[str, dict[str, Any]]] = [
         ("account", {"id": "1", "name": "n", "is_administrator": False, "created_at": 1}),
@@ -191,7 +191,7 @@ def test_what_ran_before_networks_had_rules_keeps_its_interface_and_gets_ec2s_de
     with database.read() as c:
         (interface,) = interfaces.list_interfaces(c, "1", "r")
         rules = security_groups.rules_of(c, ["sg-1"])["sg-1"]
-        (table,), (gateway,) = routes.list_route_tables(c, "1", "r"), routes.list_internet_gateways(c, "1", "r")
+        (route_table,), (gateway,) = routes.list_route_tables(c, "1", "r"), routes.list_internet_gateways(c, "1", "r")
         (vpc,), (options,) = network.list_vpcs(c, "1", "r"), routes.list_dhcp_options(c, "1", "r")
         (acl,) = routes.list_network_acls(c, "1", "r")
     database.close()
@@ -201,12 +201,12 @@ def test_what_ran_before_networks_had_rules_keeps_its_interface_and_gets_ec2s_de
         (False, None, "sg-1"),
         (True, "0.0.0.0/0", None),
     ]
-    assert table.is_main and [route.gateway_id for route in table.routes] == [gateway.id]
+    assert route_table.is_main and [route.gateway_id for route in route_table.routes] == [gateway.id]
     assert (vpc.dhcp_options_id, acl.vpc_id, gateway.vpc_id) == (options.id, "vpc-1", "vpc-1")
 
 
 def test_the_schema_is_plain_enough_for_postgresql() -> None:
-    dialect = postgresql.dialect()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy does not say its type
     for table in metadata.sorted_tables:
         assert str(CreateTable(table).compile(dialect=dialect))
         for index in table.indexes:

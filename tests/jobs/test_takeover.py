@@ -49,10 +49,8 @@ def first(services: Services) -> "subprocess.Popen[str]":
         assert queue.enqueue(c, queue.NewJob("walk", "a:walk", {"step": 1}), now=services.now())
     checkout = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen(
-        [sys.executable, "-c", FIRST_PROCESS, str(services.data)], text=True, env=environment, **pipes
-    )
+    command = [sys.executable, "-c", FIRST_PROCESS, str(services.data)]
+    return subprocess.Popen(command, text=True, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def lapse(services: Services) -> None:

@@ -72,7 +72,7 @@ def test_a_file_is_durable_before_its_row_and_gone_after_the_next(
         real_delete(self, identifiers)
 
     monkeypatch.setattr(ObjectFiles, "write", write)
-    monkeypatch.setattr(objects.objects, "put_object", put_row)
+    monkeypatch.setattr(rows, "put_object", put_row)
     monkeypatch.setattr(ObjectFiles, "delete", delete)
     put(services, principal, "k", b"two")
     assert events == ["durable", "row", "delete"]
@@ -88,7 +88,7 @@ def test_a_commit_that_fails_leaves_the_old_object_and_a_file_for_the_collector(
     def fail(*_: object) -> None:
         raise OperationalError("", {}, Exception("the connection broke"))
 
-    monkeypatch.setattr(objects.objects, "put_object", fail)
+    monkeypatch.setattr(rows, "put_object", fail)
     with pytest.raises(OperationalError):
         put(services, principal, "k", b"two")
     assert named(services) == before < files(services)
