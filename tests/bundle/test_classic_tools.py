@@ -120,11 +120,12 @@ def test_cipher_text_that_fills_its_parts_has_no_empty_part_behind_it(
     image = sparse_file(tmp_path / "disk.img", 2 * MIB, {0: noise(2 * MIB)})
     ours = folder(tmp_path, "ours")
     first = read_manifest(create(recipe(image), ours).read_bytes())
-    monkeypatch.setattr(parts, "PART_BYTES", first.bundled_size_bytes // count)
+    part_bytes = first.bundled_size_bytes // count
+    monkeypatch.setattr(parts, "PART_BYTES", part_bytes)
     manifest = create(recipe(image), ours, force=True)
     found = read_manifest(manifest.read_bytes())
     assert found.bundled_size_bytes == first.bundled_size_bytes
-    assert [(ours / part.filename).stat().st_size for part in found.parts] == [parts.PART_BYTES] * count
+    assert [(ours / part.filename).stat().st_size for part in found.parts] == [part_bytes] * count
     unpacked = classic_tools.unbundle(manifest, folder(tmp_path, "out"), key=USER.key, certificate=USER.certificate)
     assert unpacked.read_bytes() == image.read_bytes()
     again, certificate = tmp_path / "again", USER.certificate.read_bytes()

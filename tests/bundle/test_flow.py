@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 import pytest
@@ -31,10 +31,10 @@ def test_what_the_source_raises_is_raised_after_the_items_before_it() -> None:
     assert threads() == []
 
 
-def test_a_reader_that_stops_early_ends_the_thread_and_the_source() -> None:
+def test_a_reader_that_stops_early_ends_the_thread_and_frees_the_source() -> None:
     ended = threading.Event()
 
-    def source() -> Iterator[int]:
+    def source() -> Generator[int, None, None]:
         try:
             while True:
                 yield 0
@@ -44,7 +44,7 @@ def test_a_reader_that_stops_early_ends_the_thread_and_the_source() -> None:
     running = source()
     with closing(ahead(running, 2)) as items:
         assert next(items) == 0
-    running.close()
+    running.close()  # a source that its thread still runs would refuse
     assert ended.is_set()
     assert threads() == []
 

@@ -63,9 +63,9 @@ def test_what_the_policy_does_not_allow_is_refused_in_the_server_s_words(
 ) -> None:
     before = list_held(s3, "drop", "", impatient())
     forms = FormUploads(server.endpoint, permit)
-    for words in ({"folder": "other/"}, {"acl": "public-read"}):
+    for folder, acl in (("other/", "ec2-bundle-read"), ("web/", "public-read")):
         with pytest.raises(ClientError) as refused:
-            send(forms, **words)
+            send(forms, folder, acl=acl)
         assert refused.value.response["Error"]["Code"] == "AccessDenied"
         assert "olicy" in refused.value.response["Error"]["Message"]
     forms.close()

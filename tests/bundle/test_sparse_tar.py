@@ -49,7 +49,8 @@ def layouts(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, int]]]:
     """An image and extents that cover its data: blocks of 512 but for the last."""
     runs = draw(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), max_size=60))
     tail = draw(st.integers(0, 700))
-    at, extents, image = 0, [], b""
+    at, image = 0, b""
+    extents: list[tuple[int, int]] = []
     for hole, blocks in runs:
         if hole or not extents:
             extents.append((at + hole * BLOCK, blocks * BLOCK))

@@ -44,7 +44,7 @@ def test_what_passes_by_itself_is_tried_again_and_what_was_refused_is_not() -> N
         answered(404),
         answered(400, "InvalidArgument"),
         OSError(),
-        SSLError(endpoint_url="x", error="name"),
+        SSLError(endpoint_url="x", error=Exception("name")),
     ):
         assert not is_transient(error)
 

@@ -51,9 +51,9 @@ def test_a_plan_keeps_the_lists_as_they_are() -> None:
 
 @pytest.mark.parametrize("pattern", ["", "x" * 25, "t3 micro", "t3.?", "[ab]", "**", "t3.**", "é"])
 def test_a_pattern_of_the_wrong_form_is_refused(pattern: str) -> None:
-    for lists in (([pattern], []), ([], [pattern])):
+    for supported, unsupported in ((pattern,), ()), ((), (pattern,)):
         with pytest.raises(InvalidParameterValue):
-            plan_rule(*lists)
+            plan_rule(supported, unsupported)
 
 
 def test_a_list_has_an_end_and_names_each_once() -> None:

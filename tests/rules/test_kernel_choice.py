@@ -17,7 +17,7 @@ from tests.rules.images import AN_IMAGE, OTHER, OWNER
 IDS = {ImageType.KERNEL: "aki-" + "1" * 17, ImageType.RAMDISK: "ari-" + "1" * 17}
 
 
-def boot_image(kind: ImageType, digit: str = "1", **changes: Any) -> Image:
+def boot_image(kind: ImageType, digit: str = "1", /, **changes: Any) -> Image:
     """A public, approved kernel or ramdisk of another account's."""
     facts: dict[str, Any] = {"image_type": kind, "devices": (), "grantees": frozenset({"all"}), "account_id": OTHER}
     facts |= {"approved_at": AN_IMAGE.created_at, **changes}
@@ -49,7 +49,7 @@ def test_the_requests_come_first_then_the_images(
     assert (boot.ramdisk.id if boot.ramdisk else None) == (ramdisk_id or own_ramdisk)
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[object, object]] = {
     "approved_at": (AN_IMAGE.created_at, None),
     "grantees": (frozenset({"all"}), frozenset()),
     "state": (ImageState.AVAILABLE, ImageState.DEREGISTERED),

@@ -26,7 +26,7 @@ PLAIN = elf(64, tail=b"Linux version 4.19.0-minimal (root@x)\0")
 
 def lz4_legacy(data: bytes) -> bytes:
     """As Linux packs itself: the legacy frame, then the size unpacked."""
-    block = lz4.block.compress(data, store_size=False)
+    block: bytes = lz4.block.compress(data, store_size=False)
     return b"\x02\x21\x4c\x18" + struct.pack("<I", len(block)) + block + struct.pack("<I", len(data))
 
 

@@ -56,7 +56,7 @@ def image(**changes: Any) -> Image:
 def kernel(image_id: str, **changes: Any) -> Image:
     """A kernel or ramdisk, public and approved."""
     kind = ImageType.RAMDISK if image_id.startswith("ari") else ImageType.KERNEL
-    facts = {"id": image_id, "image_type": kind, "devices": (), "grantees": frozenset({"all"})}
+    facts: dict[str, Any] = {"id": image_id, "image_type": kind, "devices": (), "grantees": frozenset({"all"})}
     facts |= {"approved_at": NOW, **changes}
     return image(**facts)
 
@@ -230,7 +230,7 @@ def test_a_paravirtual_image_without_any_kernel_is_refused() -> None:
 
 @pytest.mark.parametrize("parameter", ["kernel_id", "ramdisk_id"])
 def test_an_hvm_image_takes_no_kernel_and_no_ramdisk(parameter: str) -> None:
-    refusal(InvalidParameterCombination, **{parameter: AKI})
+    refusal(InvalidParameterCombination, image(), **{parameter: AKI})
 
 
 def test_kernels_of_the_wrong_form_unknown_ones_and_ones_of_another_kind_are_refused() -> None:

@@ -25,7 +25,7 @@ from amiable.rules.policy import (
 ALLOWED, DENIED, NOT_ALLOWED = Verdict.ALLOWED, Verdict.DENIED, Verdict.NOT_ALLOWED
 
 
-def statement(effect: str = "Allow", action: Any = "*", resource: Any = "*", **more: Any) -> dict[str, Any]:
+def statement(effect: str | None = "Allow", action: Any = "*", resource: Any = "*", **more: Any) -> dict[str, Any]:
     found = {"Effect": effect, "Action": action, "Resource": resource, **more}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -44,7 +44,8 @@ def test_a_policy_is_read_whole() -> None:
     check(policy, FIELDS, NOW)
     assert code_of(policy.check_size, 0) == "EntityTooSmall"
     assert code_of(policy.check_size, 11) == "EntityTooLarge"
-    policy.check_size(1), policy.check_size(10)
+    policy.check_size(1)
+    policy.check_size(10)
 
 
 def test_all_of_several_size_ranges_count() -> None:

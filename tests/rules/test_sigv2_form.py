@@ -1,11 +1,11 @@
 """Version 2 in forms, with botocore as the signer."""
 
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
 from botocore.auth import SigV2Auth
+from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +20,9 @@ OWN_NAMES = st.text(min_size=1, max_size=12).filter(lambda name: name not in sig
 
 
 def signed(parameters: dict[str, str], token: str | None = None) -> str:
-    request = SimpleNamespace(method="POST", url="http://127.0.0.1:2006/", data=dict(parameters), params={})
-    SigV2Auth(Credentials("AKIAKEY", SECRET, token)).add_auth(request)
-    return urlencode(request.data)
+    data = dict(parameters)
+    SigV2Auth(Credentials("AKIAKEY", SECRET, token)).add_auth(AWSRequest("POST", "http://127.0.0.1:2006/", data=data))
+    return urlencode(data)
 
 
 def verify(form: str, request: Request = REQUEST, *, now: datetime | None = None) -> None:

@@ -23,7 +23,7 @@ from amiable.rules.uefi_data import (
 )
 from tests.rules.uefi import ORDER, PLATFORM_KEY, as_awss_tool_reads, deflated, sealed, uefi_data
 
-NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=40)
+NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
 FIXED = st.binary(min_size=16, max_size=16)
 SOME = st.none() | st.binary(min_size=32, max_size=32).filter(any)
 PLAIN = st.builds(Variable, NAMES, FIXED, st.integers(0, 0x7F).map(lambda n: n & ~0x20), st.binary(max_size=300))

@@ -75,9 +75,15 @@ def test_every_file_of_the_folder_goes_into_an_image() -> None:
     assert [path.name for path in Path(FILES).iterdir() if path.read_text() not in texts] == []
 
 
+class UnitParser(configparser.ConfigParser):
+    """Keeps the case of names, which means something to systemd."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
 def unit(name: str) -> configparser.ConfigParser:
     """A unit file as systemd reads it."""
-    parser = configparser.ConfigParser(strict=False)
-    parser.optionxform = str
+    parser = UnitParser(strict=False)
     parser.read_string((FILES / name).read_text())
     return parser
