@@ -91,6 +91,10 @@ class Round:
         self.ebs.put_snapshot_block(**words, Checksum=checksum, ChecksumAlgorithm="SHA256")
         self.known.blocks[snapshot_id, index] = digest.hex()
 
+    def put_all(self, snapshot_id: str) -> None:
+        for index in range(2048):
+            self.put(snapshot_id, index)
+
     def snapshot_of(self, count: int) -> str:
         started = str(self.ebs.start_snapshot(VolumeSize=1)["SnapshotId"])
         for index in self.chance.sample(range(2048), count):
@@ -114,7 +118,7 @@ class Round:
             return self.prepare_life(phase)
         snapshot_id = self.snapshot_of(3)
         if phase == "put blocks":
-            return lambda: [self.put(snapshot_id, index) for index in range(2048)] and None
+            return lambda: self.put_all(snapshot_id)
         if phase == "complete":
             for _ in range(40):
                 self.put(snapshot_id, self.chance.randrange(2048))

@@ -3,12 +3,13 @@
 import io
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from amiable.cli.output import Progress, say, show_one, show_rows
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"ImageId": "ami-1", "Name": "a", "When": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)},
     {"ImageId": "ami-22", "Name": None},
 ]

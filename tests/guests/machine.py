@@ -41,7 +41,7 @@ class Machine:
     def ssh(self, command: str) -> str:
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "LogLevel=ERROR"]
         done = subprocess.run(
-            ["ssh", "-i", self.folder / "key", "-p", str(self.port), *(f"-o{option}" for option in options)]
+            ["ssh", "-i", str(self.folder / "key"), "-p", str(self.port), *(f"-o{option}" for option in options)]
             + ["root@127.0.0.1", command],
             capture_output=True,
             text=True,

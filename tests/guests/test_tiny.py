@@ -72,7 +72,7 @@ def test_root_is_a_sound_ext4_with_the_label_that_the_boot_loader_looks_for(
 
 def test_only_the_disk_carries_a_kernel(guest: TinyGuest) -> None:
     def boot_folder(path: str) -> str:
-        words = [find_program("debugfs"), "-R", "ls -p /boot", path]
+        words = [str(find_program("debugfs")), "-R", "ls -p /boot", path]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
     assert "/vmlinuz/" in boot_folder(f"{guest.hvm}?offset={ROOT_OFFSET_BYTES}")

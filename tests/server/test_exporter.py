@@ -104,7 +104,12 @@ def test_more_control_connections_than_places_wait_and_are_served(inside: Export
         client = socket.socket(socket.AF_UNIX)
         client.connect(str(data / "exporter" / "c"))
         held.append(client)
-    timer = threading.Timer(0.3, lambda: [client.close() for client in held])
+
+    def let_go() -> None:
+        for client in held:
+            client.close()
+
+    timer = threading.Timer(0.3, let_go)
     timer.start()
     assert say(data, b'{"do": "ping"}')[0]["ok"] is True
     timer.join()

@@ -47,9 +47,10 @@ def stranger(server: Server) -> Any:
     from botocore.credentials import Credentials
 
     found = server.credentials()
-    request = AWSRequest("POST", f"{server.endpoint}/amiable/v1/accounts", data=b'{"Name": "stranger"}')
+    url, data = f"{server.endpoint}/amiable/v1/accounts", b'{"Name": "stranger"}'
+    request = AWSRequest("POST", url, data=data)
     SigV4Auth(Credentials(found["AccessKeyId"], found["SecretAccessKey"]), "amiable", "us-east-1").add_auth(request)
-    sent = urllib.request.Request(request.url, request.data, dict(request.headers.items()), method="POST")
+    sent = urllib.request.Request(url, data, dict(request.headers.items()), method="POST")
     with urllib.request.urlopen(sent) as answer:
         made = json.load(answer)
     return server.client("s3", made["AccountId"])

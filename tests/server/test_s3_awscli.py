@@ -55,7 +55,7 @@ def test_files_are_copied_synced_listed_and_removed(aws: Aws, tmp_path: Path) ->
 def test_a_stream_is_stored(aws: Aws, server: Server) -> None:
     assert aws("s3", "mb", "s3://a-stream").returncode == 0
     program = Path(sys.executable).parent / "aws"
-    command = [program, "s3", "cp", "-", "s3://a-stream/k"]
+    command = [str(program), "s3", "cp", "-", "s3://a-stream/k"]
     stored = subprocess.run(
         command,
         input=b"from a pipe",

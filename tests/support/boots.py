@@ -49,7 +49,7 @@ class Boots:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collects what a passed test noted."""
         if report.when == "call" and report.passed:
-            self.seen += [Boot(**json.loads(value)) for kind, value in report.user_properties if kind == PROPERTY]
+            self.seen += [Boot(**json.loads(str(value))) for kind, value in report.user_properties if kind == PROPERTY]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

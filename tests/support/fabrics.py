@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Net:
         return made
 
     def boot(
-        self, interfaces: Sequence[NetworkInterface], rules: dict[str, tuple[SecurityGroupRule, ...]]
+        self, interfaces: Sequence[NetworkInterface], rules: Mapping[str, tuple[SecurityGroupRule, ...]]
     ) -> list[FakeGuest]:
         """Guests that are up, with the rules enforced."""
         made = [self.guest(each) for each in interfaces]
@@ -69,10 +69,15 @@ class Net:
 
     @contextlib.contextmanager
     def agent(self) -> Iterator[fabric.Agent]:
-        with fabric.open_fabric(self.data, self.vpc) as folder, fabric.Agent(folder, wait_seconds=5) as agent:
+        with (
+            fabric.open_fabric(self.data, self.vpc) as folder,
+            fabric.Agent(folder, wait_seconds=WAIT_SECONDS_MAX) as agent,
+        ):
             yield agent
 
-    def enforce(self, interfaces: Sequence[NetworkInterface], rules: dict[str, tuple[SecurityGroupRule, ...]]) -> None:
+    def enforce(
+        self, interfaces: Sequence[NetworkInterface], rules: Mapping[str, tuple[SecurityGroupRule, ...]]
+    ) -> None:
         members = {
             group: tuple(each.private_ip for each in interfaces if group in each.group_ids) for group in (WEB, DATA)
         }
@@ -97,10 +102,15 @@ def wait_until(found: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def answers(guest: FakeGuest, address: str, port: int) -> bool:
+def answers(guest: FakeGuest, address: str, port: int, wait_seconds: float = WAIT_SECONDS_MAX) -> bool:
     """Whether a new connection is answered in time."""
     try:
-        guest.dial(address, port, SILENCE_SECONDS).close()
+        guest.dial(address, port, wait_seconds).close()
     except OSError:
         return False
     return True
+
+
+def is_silent(guest: FakeGuest, address: str, port: int) -> bool:
+    """Whether a new connection is refused, or not answered for a while."""
+    return not answers(guest, address, port, SILENCE_SECONDS)

@@ -1,6 +1,7 @@
 """Identity of processes, records, directories and the holder: real processes, no guest."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -144,7 +145,7 @@ def test_the_holder_keeps_a_namespace_where_the_metadata_address_listens(directo
     try:
         with locked(directory) as lock:
             holder = network.start_holder(directory, lock, log)
-        with locked(directory, wait_seconds=1):
+        with locked(directory, wait_seconds=0):
             pass  # it gave the lock up
         try:
             assert Path(f"/proc/{holder.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
@@ -167,6 +168,23 @@ def test_the_holder_keeps_a_namespace_where_the_metadata_address_listens(directo
         os.close(log)
 
 
+@pytest.mark.parametrize("module", ["amiable.vm.holder", "amiable.vm.fabric_agent"])
+def test_who_says_that_it_is_ready_holds_the_lock_no_more(directory: Directory, module: str) -> None:
+    what = {"record": HOLDER_RECORD, "facts": {}, "namespaces": [], "uid": directory.uid, "listener": None}
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    os.write(writing, bytes(fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)))  # full: it cannot say so yet
+    log = os.open(directory.path / LOG, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    with locked(directory) as lock:
+        started = identity_of(spawn(module, what, directory=lock, log=log, ready=writing))
+    try:
+        with locked(directory, wait_seconds=30):
+            assert started.is_alive()
+    finally:
+        assert started.end(wait_seconds=30)
+        for descriptor in (log, reading, writing):
+            os.close(descriptor)
+
+
 @contextlib.contextmanager
 def machine_in_a_namespace(directory: Directory) -> Iterator[tuple[Process, Process]]:
     """A holder, and a process that stands for QEMU in its namespace; both ended at the end."""
@@ -176,7 +194,7 @@ def machine_in_a_namespace(directory: Directory) -> Iterator[tuple[Process, Proc
             holder = network.start_holder(directory, lock, log)
             with network.Holder(directory) as asked:
                 namespaces = asked.namespaces()
-            what = {
+            what: dict[str, object] = {
                 "argv": ["/bin/sleep", "600"],
                 "record": QEMU_RECORD,
                 "facts": {},

@@ -4,6 +4,7 @@ import base64
 import random
 import re
 import string
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -61,7 +62,7 @@ class Maker:
 
     def value(self, shape: Any, depth: int = 0) -> Any:
         """A value of ``shape`` as botocore takes and gives it."""
-        make = {
+        make: dict[str, Callable[[Any, int], Any]] = {
             "structure": self._structure,
             "list": self._list,
             "string": self._string,
@@ -126,10 +127,9 @@ class Maker:
         return self._random.choice((low, high, self._random.randint(low, high)))
 
     def _fraction(self, shape: Any) -> float:
-        return min(
-            shape.metadata.get("max", 1000.0),
-            max(shape.metadata.get("min", -1000.0), self._random.randrange(-1000, 1000) / 8),
-        )
+        low: float = shape.metadata.get("min", -1000.0)
+        high: float = shape.metadata.get("max", 1000.0)
+        return min(high, max(low, self._random.randrange(-1000, 1000) / 8))
 
     def _time(self) -> datetime:
         return datetime(2000, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self._random.randrange(2**40))

@@ -10,7 +10,7 @@ from amiable.wire.ec2_query import take_frame
 from amiable.wire.generated import iam, sts
 from amiable.wire.parameters import Node, parse
 from amiable.wire.query_codec import QueryCodec
-from amiable.wire.shape import ListOf, Member, Operation, Scalar, Service, Structure
+from amiable.wire.shape import ListOf, Member, Operation, Scalar, Service, Shape, Structure
 from tests.wire import oracle
 
 PROTOCOLS = {"sts": (query.STS, sts), "iam": (query.IAM, iam)}
@@ -65,7 +65,7 @@ def codec_with_lists() -> QueryCodec:
         branches: list["Tree"] | None = None
 
     members = (Member("names", "Names", "Names", "Names"), Member("branches", "Branches", "Branches", "Branches"))
-    shapes = {
+    shapes: dict[str, Shape] = {
         "Tree": Structure(Tree, members),
         "Names": ListOf("Name", "member"),
         "Branches": ListOf("Tree", "member"),
