@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from amiable.api import channels, image_digests
 from amiable.api.amiable import set_owner_alias
 from amiable.api.ec2.watermarks import attach_image_watermark
-from amiable.database import images
+from amiable.database import images, sharing
 from amiable.model.errors import NotFound
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode, ProductCodeType
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def edge(tmp_path: Path, clock: Clock) -> Iterator[Edge]:
-    with open_services(tmp_path / "data", clock=clock) as services:
+    with open_services(tmp_path / "data", clock=clock, regions=("us-east-1", "eu-west-1")) as services:
         account, _ = make_account(services, "edge")
         with running_edge(services, account) as running:
             yield running
@@ -54,10 +54,13 @@ def publisher(edge: Edge) -> Principal:
 
 
 def shared_image(edge: Edge, owner: Principal, name: str, **facts: Any) -> str:
-    """An image of ``owner`` that the edge's account may launch."""
+    """An image of ``owner`` that the edge's account may launch and copy."""
     image = make_image(edge.services, owner, name=name, **facts)
+    grantee = [edge.account.account_id]
     with edge.services.database.write() as c:
-        images.change_grants(c, image.id, add=[edge.account.account_id], remove=[])
+        images.change_grants(c, image.id, add=grantee, remove=[])
+        for device in image.devices:
+            sharing.change_snapshot_grants(c, device.snapshot_id or "", add=grantee, remove=[])
     return image.id
 
 
@@ -126,6 +129,25 @@ def test_no_pointer_leads_to_what_is_not_allowed(edge: Edge, ec2: Any, publisher
     assert [image.id for image in image_digests.find_content(edge.services, me, digest)] == [good]
     (instance,) = ec2.run_instances(ImageId=f"resolve:digest:{digest}", **launch)["Instances"]
     assert instance["ImageId"] == good
+
+
+def test_what_is_not_allowed_in_its_region_is_not_copied_out_of_it(edge: Edge, ec2: Any, publisher: Principal) -> None:
+    other, me = make_account(edge.services, "other")[1], Principal(edge.account.account_id, "key", "us-east-1")
+    bad, good = shared_image(edge, other, "bad"), shared_image(edge, publisher, "good")
+    own = make_image(edge.services, me, name="own").id
+    replace(ec2, {"ImageProviders": [publisher.account_id]})
+    ec2.enable_allowed_images_settings(AllowedImagesSettingsState="enabled")
+    with closing(edge.client("ec2", region_name="eu-west-1")) as elsewhere:
+        for client in (ec2, elsewhere):
+            with pytest.raises(ClientError, match=rf"InvalidAMIID\.NotFound.*The image id '\[{bad}\]' does not exist"):
+                client.copy_image(Name="a copy", SourceImageId=bad, SourceRegion="us-east-1", DryRun=True)
+            for image in (good, own):
+                with pytest.raises(ClientError, match="DryRunOperation"):
+                    client.copy_image(Name="a copy", SourceImageId=image, SourceRegion="us-east-1", DryRun=True)
+        ec2.disable_allowed_images_settings()
+        elsewhere.enable_allowed_images_settings(AllowedImagesSettingsState="enabled")
+        with pytest.raises(ClientError, match="DryRunOperation"):
+            elsewhere.copy_image(Name="a copy", SourceImageId=bad, SourceRegion="us-east-1", DryRun=True)
 
 
 @pytest.mark.proves("ec2", REPLACE, "GetAllowedImagesSettings")

@@ -14,8 +14,8 @@ from amiable.services import Services
 
 
 def check_allowed(services: Services, c: Connection, principal: Principal, image: Image) -> None:
-    """Raises NotFound where the caller's settings hide the image: to EC2's callers it is not there."""
-    settings = allowed_images.find(c, principal.account_id, principal.region)
+    """Raises NotFound where the caller's settings in the image's region hide it: to EC2's callers it is not there."""
+    settings = allowed_images.find(c, principal.account_id, image.region)
     if is_hidden(settings, image, principal.account_id, services.now()):
         raise NotFound("image", [image.id])
 

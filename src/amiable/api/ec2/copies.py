@@ -27,6 +27,7 @@ from amiable.rules.attributes import check_description
 from amiable.rules.copying import CopyOptions
 from amiable.rules.tags import merge
 from amiable.services import Services
+from amiable.services.allowed_images import check_allowed
 from amiable.services.content_digests import digest_of
 from amiable.services.quota import check_snapshot_room
 from amiable.wire.generated import ec2
@@ -123,7 +124,7 @@ def copy_image(services: Services, principal: Principal, request: ec2.CopyImageR
         if made is not None:
             raise_if_dry_run(request)
             return ec2.CopyImageResult(image_id=made[0])
-        source = _source(c, principal, request)
+        source = _source(services, c, principal, request)
         disks = _disks(c, principal, source)
         check_snapshot_room(services, c, principal, len(disks))
         image_id = services.mint(ids.AMI)
@@ -155,11 +156,13 @@ def _options(request: ec2.CopyImageRequest) -> CopyOptions:
     )
 
 
-def _source(c: Connection, principal: Principal, request: ec2.CopyImageRequest) -> Image:
-    """The image, which the caller may copy as far as the image itself says."""
+def _source(services: Services, c: Connection, principal: Principal, request: ec2.CopyImageRequest) -> Image:
+    """The image, which the caller may copy as far as the image itself and the settings of its region say."""
     image = images.get(c, request.source_region, request.source_image_id, viewer=principal.account_id)
     if image is None:
         raise NotFound("image", [request.source_image_id])
+    if permission.may_see(image, principal.account_id):
+        check_allowed(services, c, principal, image)
     closed = [] if image.account_id == principal.account_id else _closed(c, principal, image)
     permission.check_copy(image, principal.account_id, closed)
     copying.check_image(image)
