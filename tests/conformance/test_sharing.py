@@ -322,13 +322,13 @@ def test_five_hundred_accounts_come_and_go_exactly(edge: Edge, ec2: Any, image_i
     ec2.modify_image_attribute(**flat, OperationType="add", UserIds=users[:500])
     expected = [ALL, *({"UserId": user} for user in users[:500])]
     assert sorted(shared_with(ec2, image_id), key=str) == sorted(expected, key=str)
-    said = refused(ec2.modify_image_attribute, **flat, OperationType="add", UserIds=users[500:700])
+    said = refused(ec2.modify_image_attribute, **flat, OperationType="add", UserIds=users[500:701])
     text = "An image can be shared with 700 entities at most; this would make 701."
     assert said == ("ResourceLimitExceeded", text) and len(shared_with(ec2, image_id)) == 501
-    ec2.modify_image_attribute(**flat, OperationType="add", UserIds=users[500:699])
+    ec2.modify_image_attribute(**flat, OperationType="add", UserIds=users[500:700])  # ``all`` is no entity
     ec2.modify_image_attribute(**flat, OperationType="add", UserIds=users[:10])  # there already: nothing more
     ec2.modify_image_attribute(**flat, OperationType="remove", UserIds=users[:500])
-    expected = [ALL, *({"UserId": user} for user in users[500:699])]
+    expected = [ALL, *({"UserId": user} for user in users[500:700])]
     assert sorted(shared_with(ec2, image_id), key=str) == sorted(expected, key=str)
 
 

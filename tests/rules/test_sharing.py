@@ -55,6 +55,8 @@ def test_every_permission_reads_back_as_it_was_written(permissions: list[Permiss
         ("organization_arn", "o-abcdefghij", "organizationArn"),
         ("organization_arn", "arn:aws:organizations::12345678901:organization/o-abcdefghij", "organizationArn"),
         ("organization_arn", "arn:aws:organizations::123456789012:organization/o-abcdefghij\n", "organizationArn"),
+        ("organization_arn", "arn:aws:organizations::12345678901\u0662:organization/o-abcdefghij", "organizationArn"),
+        ("organizational_unit_arn", "arn:aws:organizations::\u066123456789012:ou/o-abcdefghij/ou-root-00000001", "organizationalUnitArn"),
         ("organization_arn", "all", "organizationArn"),
         ("organizational_unit_arn", "arn:aws:organizations::123456789012:organization/o-abcdefghij", "organizationalUnitArn"),
         ("organizational_unit_arn", "123456789012", "organizationalUnitArn"),
@@ -70,12 +72,17 @@ def test_a_word_is_of_its_own_kind_and_whole(item: str, value: str, named: str) 
 
 def test_an_image_has_room_for_so_many_entities_of_any_kind() -> None:
     present = [f"{number:012d}" for number in range(10)]
-    more = Grants(add=frozenset({"all"}))
+    more = Grants(add=frozenset({"arn:aws:organizations::123456789012:organization/o-abcdefghij"}))
     with pytest.raises(ResourceLimitExceeded, match="shared with 10 entities at most; this would make 11"):
         check_room(present, more, grantees_max=10)
     check_room(present, Grants(add=more.add, remove=frozenset(present[:1])), grantees_max=10)
     check_room(present, Grants(add=frozenset(present)), grantees_max=10)
     check_room(present, Grants(remove=frozenset(present[:1])), grantees_max=5)  # a quota that was lowered since
+    for grantees_max in (10, 5):
+        check_room(present, Grants(add=frozenset({"all"})), grantees_max=grantees_max)  # no entity
+    check_room(["all", *present[1:]], Grants(add=frozenset(present)), grantees_max=10)
+    with pytest.raises(ResourceLimitExceeded, match="this would make 11"):
+        check_room(["all", *present], more, grantees_max=10)
 
 
 @given(permissions=st.lists(st.sampled_from([ALL, Permission(user_id="1" * 12)]), min_size=1), verb=st.booleans())

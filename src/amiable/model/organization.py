@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-ORGANIZATION_ARN: Final = re.compile(r"arn:aws:organizations::\d{12}:organization/o-[a-z0-9]{10,32}")
-UNIT_ARN: Final = re.compile(r"arn:aws:organizations::\d{12}:ou/o-[a-z0-9]{10,32}/ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}")
+ORGANIZATION_ARN: Final = re.compile(r"arn:aws:organizations::[0-9]{12}:organization/o-[a-z0-9]{10,32}")
+UNIT_ARN: Final = re.compile(r"arn:aws:organizations::[0-9]{12}:ou/o-[a-z0-9]{10,32}/ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,9 +144,9 @@ def check_same(structured: Grants, operation_type: str | None, flat: Iterable[Pe
 
 
 def check_room(present: Sequence[str], grants: Grants, *, grantees_max: int) -> None:
-    """Refuses more grantees on one image than the installation allows."""
-    after = (set(present) - grants.remove) | grants.add
-    if len(after) > grantees_max and grants.add - set(present):
+    """Refuses more entities (accounts, organizations, units; not ``all``) on one image than the installation allows."""
+    after = ((set(present) - grants.remove) | grants.add) - {EVERYONE}
+    if len(after) > grantees_max and grants.add - {EVERYONE, *present}:
         raise ResourceLimitExceeded(
             f"An image can be shared with {grantees_max} entities at most; this would make {len(after)}."
         )
