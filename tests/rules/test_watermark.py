@@ -37,6 +37,11 @@ def test_a_key_is_an_account_and_a_legal_name_and_nothing_else(text: str) -> Non
         check_name(text)
 
 
+def test_an_account_in_a_key_is_twelve_digits_of_ascii() -> None:
+    with pytest.raises(InvalidParameterValue):
+        check_key(f"{OWNER[:11]}\u0662:golden image")
+
+
 def test_a_public_image_gets_none() -> None:
     check_attach(replace(AN_IMAGE, grantees=frozenset({"222222222222"})))
     with pytest.raises(InvalidParameterValue, match="is public") as caught:

@@ -14,7 +14,7 @@ WATERMARKS_MAX: Final = 50
 """How many one image may have, inherited ones included."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
-_KEY: Final = re.compile(rf"\d{{12}}:{_NAME.pattern}")
+_KEY: Final = re.compile(rf"[0-9]{{12}}:{_NAME.pattern}")
 
 
 def check_name(name: str) -> None:
