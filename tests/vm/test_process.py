@@ -28,6 +28,7 @@ from amiable.vm.directory import (
     open_directory,
     remove_directory,
 )
+from amiable.vm.fabric import open_fabric
 from amiable.vm.machine import MachineFailed
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import (
@@ -169,20 +170,21 @@ def test_the_holder_keeps_a_namespace_where_the_metadata_address_listens(directo
 
 
 @pytest.mark.parametrize("module", ["amiable.vm.holder", "amiable.vm.fabric_agent"])
-def test_who_says_that_it_is_ready_holds_the_lock_no_more(directory: Directory, module: str) -> None:
-    what = {"record": HOLDER_RECORD, "facts": {}, "namespaces": [], "uid": directory.uid, "listener": None}
+def test_who_says_that_it_is_ready_holds_the_lock_no_more(tmp_path: Path, module: str) -> None:
+    what = {"record": HOLDER_RECORD, "facts": {}, "namespaces": [], "uid": None, "listener": None}
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.write(writing, bytes(fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)))  # full: it cannot say so yet
-    log = os.open(directory.path / LOG, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    with locked(directory) as lock:
-        started = identity_of(spawn(module, what, directory=lock, log=log, ready=writing))
-    try:
-        with locked(directory, wait_seconds=30):
-            assert started.is_alive()
-    finally:
-        assert started.end(wait_seconds=30)
-        for descriptor in (log, reading, writing):
-            os.close(descriptor)
+    log = os.open(tmp_path / LOG, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    with open_fabric(tmp_path, "vpc-1", make=True) as folder:
+        with locked(folder) as lock:
+            started = identity_of(spawn(module, what, directory=lock, log=log, ready=writing))
+        try:
+            with locked(folder, wait_seconds=30):
+                assert started.is_alive()
+        finally:
+            assert started.end(wait_seconds=30)
+            for descriptor in (log, reading, writing):
+                os.close(descriptor)
 
 
 @contextlib.contextmanager

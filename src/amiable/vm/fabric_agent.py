@@ -263,9 +263,9 @@ def main(text: str) -> None:
     control.bind(SOCKET)
     control.listen(CLIENTS_MAX)
     agent = Agent(control, os.getuid())
+    os.close(launcher.DIRECTORY)  # and its lock: who hears that we are ready may let another have it
     os.write(launcher.READY, b"ready\n")
     os.close(launcher.READY)
-    os.close(launcher.DIRECTORY)
     agent.serve()
     os.unlink(SOCKET)  # noqa: PTH108 - nor here
     os.unlink(what["record"])  # noqa: PTH108 - nor here

@@ -158,9 +158,9 @@ def main(text: str) -> None:
     os.umask(0o077)
     control.bind("holder.sock")
     control.listen(CLIENTS_MAX)
+    os.close(launcher.DIRECTORY)  # and its lock: who hears that we are ready may let another have it
     os.write(launcher.READY, b"ready\n")
     os.close(launcher.READY)
-    os.close(launcher.DIRECTORY)
     serve(control, listener, namespaces, server_uid)
 
 
