@@ -144,9 +144,16 @@ def test_qemu_waits_for_the_next_exporter_and_reads_on(data: Path, tmp_path: Pat
 
 
 def test_an_exporter_that_hangs_is_ended_and_replaced(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spawn, answer_seconds_max = exporter._spawn, exporter.ANSWER_SECONDS_MAX
+
+    def spawn_with_patience(data: Path, folder: Path) -> int:
+        monkeypatch.setattr(exporter, "ANSWER_SECONDS_MAX", answer_seconds_max)
+        return spawn(data, folder)
+
     make_volume(data, "vol-1", {})
-    monkeypatch.setattr(exporter, "ANSWER_SECONDS_MAX", 0.3)
     first = exporter.ensure_running(data)
+    monkeypatch.setattr(exporter, "ANSWER_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(exporter, "_spawn", spawn_with_patience)
     os.kill(first.pid, signal.SIGSTOP)
     second = exporter.ensure_running(data)
     assert second.pid != first.pid and not first.is_alive()

@@ -19,6 +19,10 @@ from amiable.vm.directory import Directory
 from amiable.vm.process import Process, identity_of
 
 SECONDS_MAX = 10.0
+WAIT_SECONDS_MAX = 60.0
+"""For what will be answered."""
+SHORT_SECONDS = 0.3
+"""For what will not."""
 Answer = Callable[[str, dict[str, Any]], bytes | None]
 
 
@@ -91,7 +95,7 @@ def listening(directory: Directory, name: str, serve: Callable[[socket.socket], 
 @pytest.fixture
 def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guest]:
     for name in ("SYNC_SECONDS_MAX", "FREEZE_SECONDS_MAX", "THAW_SECONDS_MAX"):
-        monkeypatch.setattr(guest_agent, name, 0.3)
+        monkeypatch.setattr(guest_agent, name, WAIT_SECONDS_MAX)
     descriptor = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         made = Guest(Directory(tmp_path, descriptor, None))
@@ -159,8 +163,9 @@ HOSTILE: dict[str, Answer] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_an_agent_that_does_not_answer_a_sync_is_asked_for_no_freeze_and_holds_up_little(
-    guest: Guest, qemu: Process, name: str
+    guest: Guest, qemu: Process, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(guest_agent, "SYNC_SECONDS_MAX", SHORT_SECONDS)
     guest.answer = HOSTILE[name]
     began = time.monotonic()
     with guest_agent.frozen(guest.directory, qemu) as freeze:
@@ -176,8 +181,9 @@ def test_an_agent_that_does_not_answer_a_sync_is_asked_for_no_freeze_and_holds_u
     ids=["silent", "refuses", "none", "word", "object", "flood", "nested"],
 )  # fmt: skip
 def test_what_was_not_held_whole_is_not_called_frozen_and_is_thawed(
-    guest: Guest, qemu: Process, which: str, said: bytes
+    guest: Guest, qemu: Process, which: str, said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(guest_agent, f"{which.upper()}_SECONDS_MAX", SHORT_SECONDS)
     guest.answer = lambda command, arguments: said if command.endswith(which) else good(command, arguments)
     with guest_agent.frozen(guest.directory, qemu) as freeze:
         pass
