@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from amiable.cli.hints import LISTS, NOT_OF_THIS_SERVER, exit_code_for, hint_for
+from amiable.cli.hints import LISTS, MAKE_SPACE, NOT_OF_THIS_SERVER, exit_code_for, hint_for
 from amiable.cli.main import complain_of_client
 from amiable.model.block_public_access import BLOCK_NEW_SHARING, BlockPublicAccess
 from amiable.model.errors import (
@@ -86,24 +86,32 @@ def test_every_lack_of_capacity_has_a_hint_of_its_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "exit_code"),
+    ("code", "status", "words", "exit_code"),
     [
-        (InsufficientInstanceCapacity.code, InsufficientInstanceCapacity.status, 75),
-        (Unavailable.code, Unavailable.status, 75),
-        ("ServiceUnavailable", 503, 75),
-        ("502", 502, 75),
-        (InternalError.code, InternalError.status, 70),
-        ("InternalServerException", 500, 70),
-        ("500", 500, 70),
-        (StorageFull.code, StorageFull.status, 74),
-        ("ServiceQuotaExceededException", 402, 74),
-        ("RequestThrottledException", 400, 75),
-        ("InvalidAMIID.NotFound", 400, 1),
-        ("NotImplemented", 501, 1),
+        (InsufficientInstanceCapacity.code, InsufficientInstanceCapacity.status, "", 75),
+        (Unavailable.code, Unavailable.status, "", 75),
+        ("ServiceUnavailable", 503, "", 75),
+        ("502", 502, "", 75),
+        (InternalError.code, InternalError.status, "", 70),
+        ("InternalServerException", 500, "", 70),
+        ("500", 500, "", 70),
+        (StorageFull.code, StorageFull.status, "", 74),
+        ("ServiceQuotaExceededException", 402, StorageFull.template, 74),
+        ("ServiceQuotaExceededException", 402, "You can have 250 retention rules in a Region at most.", 1),
+        ("RequestThrottledException", 400, "", 75),
+        ("InvalidAMIID.NotFound", 400, "", 1),
+        ("NotImplemented", 501, "", 1),
     ],
 )
-def test_each_refusal_has_its_exit_code(code: str, status: int, exit_code: int) -> None:
-    assert exit_code_for(code, status) == exit_code
+def test_each_refusal_has_its_exit_code(code: str, status: int, words: str, exit_code: int) -> None:
+    assert exit_code_for(code, status, words) == exit_code
+
+
+def test_only_a_full_disk_asks_for_space() -> None:
+    code = "ServiceQuotaExceededException"
+    assert hint_for(code, StorageFull.template) == MAKE_SPACE
+    assert "rule list" in hint_for(code, "You can have 250 retention rules in a Region at most.")
+    assert "snapshots_max" in hint_for(code, "You have 9 snapshots in this region and may have 9.")
 
 
 @pytest.mark.parametrize("noun", sorted(LISTS))

@@ -119,7 +119,7 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     if answer.status_code >= 300:
         code, message = str(found.get("Code")), str(found.get("Message"))
         hint = found.get("Hint") or hint_for(code, message)
-        raise LocalRefusal(f"{code}: {message}", hint=hint, exit_code=exit_code_for(code, answer.status_code))
+        raise LocalRefusal(f"{code}: {message}", hint=hint, exit_code=exit_code_for(code, answer.status_code, message))
     return found
 
 

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from amiable.model import id_words
+from amiable.model.errors import StorageFull
 
 _ENV: Final = 'eval "$(amiable env)"'
 NOT_OF_THIS_SERVER: Final = f"the access key is not of this server, or is disabled: {_ENV}"
@@ -56,10 +57,10 @@ HINTS: Final = {
     "RequestTimeTooSkewed": CLOCKS,
     "InvalidAMIName.Duplicate": "choose another --name, or deregister the image that has it",
     "InsufficientVolumeCapacity": MAKE_SPACE,
-    "ServiceQuotaExceededException": MAKE_SPACE,
 }
 WORDS: Final = (
     (r"this installation is ([\w-]+)(?:, [\w-]+)*, not", r"export AWS_REGION=\1 AWS_DEFAULT_REGION=\1"),
+    (StorageFull.template, MAKE_SPACE),
     (r"not yet current|request's time and the server's", CLOCKS),
     (r"access credentials|access key id is not known|signature we calculated", NOT_OF_THIS_SERVER),
     (
@@ -97,6 +98,10 @@ WORDS: Final = (
     (r"iamInstanceProfile", "aws iam list-instance-profiles"),
     (r"The product code '[^']*' does not exist", "amiable product list"),
     (r"The ID '\d{12}' does not exist", "amiable account list"),
+    (r"The retention rule \S+ does not exist", "amiable recycle-bin rule list"),
+    (r"The retention rule (\w+) is locked\. ", r"amiable recycle-bin rule unlock \1"),
+    (r"You can have \d+ retention rules|is in \d+ retention rules", "delete one: amiable recycle-bin rule list"),
+    (r"Only a Region-level retention rule", "lock one that was made without --tag and --except"),
     (r"needs the hypervisor for 32-bit guests", "build it once, on the server's host: amiable kernel build-pv32"),
     (r"Not authorized for images: \[([\w-]+)\]", r"its owner must share it: amiable image share \1 --account YOURS"),
     (r"Not authorized for image:", "only its owner may do this: amiable image show tells who that is"),
@@ -113,7 +118,6 @@ RETRY_LATER: Final = frozenset(
         "SlowDown",
     }
 )
-DISK_FULL: Final = frozenset({"InsufficientVolumeCapacity", "ServiceQuotaExceededException"})
 
 
 def hint_for(code: str, message: str) -> str:
@@ -125,9 +129,9 @@ def hint_for(code: str, message: str) -> str:
     return HINTS.get(code, "")
 
 
-def exit_code_for(code: str, status: int) -> int:
+def exit_code_for(code: str, status: int, message: str) -> int:
     """1 refused · 70 our bug · 74 the server's disk is full · 75 try again later."""
-    if code in DISK_FULL or status == 507:
+    if code == StorageFull.code or status == 507 or message == StorageFull.template:  # EBS direct tells it as a quota
         return 74
     if code in RETRY_LATER or status == 503:
         return 75

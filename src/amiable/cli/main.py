@@ -160,7 +160,9 @@ def complain_of_client(error: Exception) -> int:
             code, message = str(found.get("Code")), str(found.get("Message"))
             told = answered.get("HTTPHeaders", {}).get("x-amiable-hint", "").replace(" | ", "\n")
             hint = told or hint_for(code, message)
-            return complain(f"{code}: {message}", hint, exit_code_for(code, answered.get("HTTPStatusCode", 400)))
+            return complain(
+                f"{code}: {message}", hint, exit_code_for(code, answered.get("HTTPStatusCode", 400), message)
+            )
         if "ResponseParser" in kind:
             words = "what answers at AWS_ENDPOINT_URL is no Amiable server"
             return complain(words, OTHER_SERVER, 69)

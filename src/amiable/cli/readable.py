@@ -77,6 +77,23 @@ def permission(found: dict[str, Any]) -> str:
     return _joined([found.get(key) for key in ("UserId", "Group", "OrganizationArn", "OrganizationalUnitArn")])
 
 
+def resource_tag(found: dict[str, Any]) -> str:
+    """``Key=value`` of a retention rule's; the key alone stands for any value."""
+    key, value = found.get("ResourceTagKey"), found.get("ResourceTagValue")
+    return cell(key) if value is None else f"{cell(key)}={cell(value)}"
+
+
+def period(found: dict[str, Any]) -> str:
+    """``7 days``."""
+    return f"{cell(found.get('RetentionPeriodValue'))} {cell(found.get('RetentionPeriodUnit')).lower()}"
+
+
+def lock_configuration(found: dict[str, Any]) -> str:
+    """``unlocked 7 days after it is asked for``."""
+    delay = found.get("UnlockDelay") or {}
+    return f"unlocked {cell(delay.get('UnlockDelayValue'))} {cell(delay.get('UnlockDelayUnit')).lower()} after it is asked for"
+
+
 MAKERS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "BlockDeviceMappings": device,
     "NetworkInterfaces": interface,
@@ -84,6 +101,10 @@ MAKERS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "Groups": group,
     "Tags": tag,
     "LaunchPermissions": permission,
+    "ResourceTags": resource_tag,
+    "ExcludeResourceTags": resource_tag,
+    "RetentionPeriod": period,
+    "LockConfiguration": lock_configuration,
 }
 
 

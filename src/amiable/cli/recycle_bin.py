@@ -1,7 +1,4 @@
-"""``amiable recycle-bin``: what deleted images and snapshots are kept, by which rules, and whether the rules fit together.
-
-Rules are made with ``aws rbin create-rule``.
-"""
+"""``amiable recycle-bin``: what deleted images and snapshots are kept, by which rules, and whether the rules fit together."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -14,15 +11,6 @@ from amiable.cli.client import call, client
 from amiable.cli.output import Output, say, show_rows
 
 CONTENTS = {"id": "ResourceId", "type": "ResourceType", "name": "Name", "entered": "EnteredAt", "leaves": "ExitAt"}
-RULES = {
-    "rule": "Identifier",
-    "type": "ResourceType",
-    "days": "Days",
-    "keeps": "Keeps",
-    "except": "Except",
-    "lock": "Lock",
-    "description": "Description",
-}
 PLAN = {
     "image": "ImageId",
     "name": "Name",
@@ -35,6 +23,10 @@ PLAN = {
 app = cyclopts.App(
     name="recycle-bin", help="The Recycle Bin: what is in it, restoring it, its rules, and a plan with warnings."
 )
+app.command(
+    "amiable.cli.recycle_bin_rule:app", name="rule", help="Rules: create, list, show, update, lock, unlock, delete."
+)
+app.command("amiable.cli.recycle_bin_rule:list_", name="rules", show=False)  # its name before there were other verbs
 
 
 @app.command(name="list")
@@ -61,12 +53,6 @@ def _restore(operation: Callable[..., Any], parameter: str, wanted: Sequence[str
     for each in wanted:
         operation(**{parameter: each})
         print(each)
-
-
-@app.command
-def rules(*, output: Output = "table") -> None:
-    """Lists your retention rules for images and snapshots."""
-    show_rows(call("GET", "/retention-rules")["Rules"], RULES, output, identifier="Identifier")
 
 
 @app.command

@@ -114,9 +114,11 @@ def _refusal(body: bytes | bytearray | None, status: int) -> LocalRefusal:
         found = json.loads(text)
         code, words = str(found["Code"]), str(found["Message"])
     except (ValueError, KeyError, TypeError):
-        return LocalRefusal(text or f"HTTP {status}", exit_code=exit_code_for("", status))
+        return LocalRefusal(text or f"HTTP {status}", exit_code=exit_code_for("", status, text))
     return LocalRefusal(
-        f"{code}: {words}", hint=found.get("Hint") or hint_for(code, words), exit_code=exit_code_for(code, status)
+        f"{code}: {words}",
+        hint=found.get("Hint") or hint_for(code, words),
+        exit_code=exit_code_for(code, status, words),
     )
 
 
