@@ -1,7 +1,11 @@
 """``python -m amiable.server``."""
 
 import os
+import signal
 import sys
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the program is loaded there is nothing to undo, nor to tell of
 
 from amiable.server.main import main
 

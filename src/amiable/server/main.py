@@ -1,7 +1,7 @@
 """The server's start: settings, the data directory's lock, the first account, workers, supervision, one port.
 
 ``amiable serve`` execs ``python -m amiable.server``.  SIGTERM and Ctrl-C end the server and leave instances running: QEMU, the
-exporter and the network holders are processes of their own session.
+exporter and the network holders are processes of their own session.  A start that is killed at any point is completed by the next one.
 """
 
 import asyncio
@@ -41,6 +41,7 @@ from amiable.model.units import human_bytes
 from amiable.server import limits
 from amiable.server.app import build_app
 from amiable.server.data_directory import take_data
+from amiable.server.ending_signals import ended_by_signals, signals_held, take_signals
 from amiable.server.http_protocol import HttpProtocol
 from amiable.server.log_format import LogFormat
 from amiable.server.supervise import Supervisor
@@ -67,9 +68,10 @@ class FirstAccount:
 
 
 def serve(settings: Settings, *, announce: IO[str]) -> int:
-    """Runs the server until a signal; the exit code.  A start that is refused leaves nothing behind that was not there."""
+    """Runs the server until a signal; the exit code.  A start that is refused, or ended, leaves nothing behind that was not there."""
     with ExitStack() as undo:
-        data, lock = take_data(Path(settings.data), undo)
+        with signals_held():
+            data, lock = take_data(Path(settings.data), undo)
         listener = bind(settings.listen)
         undo.callback(listener.close)
         accelerator = choose_accelerator(data, settings)
@@ -245,9 +247,7 @@ def run_http(app: Any, listener: socket.socket) -> None:
     def end(_number: int, _frame: Any) -> None:
         server.should_exit = True
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if number is not signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            signal.signal(number, end)  # uvicorn raises the first two again when it is done: this answers them
+    take_signals(end)  # uvicorn raises the first two again when it is done: this answers them
     gc.collect()
     gc.freeze()  # what was loaded stays: no collection goes through it again
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -274,7 +274,8 @@ def main(argv: list[str], environment: dict[str, str]) -> int:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
-        return serve(read_settings(environment), announce=sys.stdout)
+        with ended_by_signals():
+            return serve(read_settings(environment), announce=sys.stdout)
     except LocalRefusal as refusal:
         sys.stderr.write(f"error: {refusal.message}\n")
         if refusal.advice:
