@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from amiable.api import products
 from amiable.api.accounts import NewAccount
 from amiable.api.products import Asked
-from amiable.database import instances, product_codes, snapshots
+from amiable.database import instances, metering, product_codes, snapshots
 from amiable.model.principal import Principal
 from amiable.model.product import ProductCode, ProductCodeType
 from amiable.rules.lifecycle import Event
@@ -227,7 +227,7 @@ def test_after_a_lapse_the_data_stays_its_owners_to_read_and_copy(market: Market
     plain = make_image(services, buyer)
     data = [{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": mine}}]
     (made,) = market.bought.run_instances(ImageId=plain.id, BlockDeviceMappings=data, **TINY)["Instances"]
-    assert made["ProductCodes"] == []  # another machine reads the data
+    assert [each["ProductCodeId"] for each in made["ProductCodes"]] == [market.code]  # another machine reads the data
 
 
 @pytest.mark.proves("ec2", "ModifySnapshotAttribute")
@@ -304,3 +304,34 @@ def test_a_plain_volume_of_a_paid_instance_carries_no_code(market: Market) -> No
     with market.edge.services.database.read() as c:
         assert product_codes.codes_of(c, volumes["/dev/sdf"]) == ()
         assert [each.code for each in product_codes.codes_of(c, volumes["/dev/sda1"])] == [market.code]
+
+
+@pytest.mark.proves("ec2", "RunInstances")
+def test_a_launch_carries_the_codes_of_every_disk_and_asks_for_those_of_its_image_alone(market: Market) -> None:
+    grant = {"Attribute": "createVolumePermission", "OperationType": "add", "UserIds": [market.buyer.account_id]}
+    market.sold.modify_snapshot_attribute(SnapshotId=market.snapshot_id, **grant)
+    free = make_image(market.edge.services, market.buyer)
+    mapping = [{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": market.snapshot_id}}]
+    (made,) = market.bought.run_instances(ImageId=free.id, BlockDeviceMappings=mapping, **TINY)["Instances"]
+    assert [each["ProductCodeId"] for each in made["ProductCodes"]] == [market.code]
+    market.move(made["InstanceId"], Event.BOOTED)
+    with market.edge.services.database.read() as c:
+        assert metering.codes_run_by(c, market.buyer.account_id) == {market.code}
+
+
+@pytest.mark.proves("ec2", "CreateReplaceRootVolumeTask")
+def test_a_root_is_not_replaced_around_a_subscription(market: Market) -> None:
+    services = market.edge.services
+    paid, free = make_image(services, market.seller, grantees=frozenset({"all"})), make_image(services, market.buyer)
+    assert paid.devices[0].snapshot_id is not None
+    (before,) = market.bought.run_instances(ImageId=paid.id, **TINY)["Instances"]
+    (other,) = market.bought.run_instances(ImageId=free.id, **TINY)["Instances"]
+    for each in (before, other):
+        market.move(each["InstanceId"], Event.BOOTED)
+    products.attach(services, market.seller, market.code, paid.devices[0].snapshot_id)
+    ask = market.bought.create_replace_root_volume_task
+    assert refused(ask, InstanceId=before["InstanceId"]) == opt_in(market)
+    code, text, _ = refused(ask, InstanceId=other["InstanceId"], ImageId=paid.id)
+    assert code == "InvalidParameterValue" and f"those of the instance: none, not {market.code}" in text
+    market.subscribe()
+    assert ask(InstanceId=before["InstanceId"])["ReplaceRootVolumeTask"]["TaskState"] == "pending"

@@ -8,10 +8,11 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import Connection, event
 
-from amiable.database import instances, jobs, root_replacements, volumes
+from amiable.database import instances, jobs, metering, product_codes, root_replacements, volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.registry import JOBS
 from amiable.model.instance import State
+from amiable.model.product import ProductCode
 from amiable.model.root_replacement import ReplacementState
 from amiable.model.volume import Volume
 from amiable.rules.lifecycle import Event
@@ -123,6 +124,21 @@ def test_an_image_or_a_snapshot_of_a_root_is_put_in_and_the_old_root_deleted(own
     play(owner, instance, Event.STOPPED, Event.BOOTED)
     new = root(owner, instance)
     assert (tell(owner, task)["SnapshotId"], new.snapshot_id, new.size_gib) == (made, made, 3)
+
+
+def test_the_codes_of_a_new_root_are_the_instances_and_are_metered(owner: Hand) -> None:
+    instance = owner.instance(events=BOOTED)
+    snapshot_id = root(owner, instance).snapshot_id
+    assert snapshot_id is not None
+    with owner.services.database.write() as c:  # it comes by a code after the launch
+        product_codes.put_codes(c, snapshot_id, (ProductCode("774F4FF8"),))
+    task = ask(owner, instance)
+    play(owner, instance, Event.STOPPED, Event.BOOTED)
+    assert tell(owner, task)["TaskState"] == "succeeded"
+    with owner.services.database.write() as c:
+        assert product_codes.codes_of(c, instance) == (ProductCode("774F4FF8"),)
+        assert metering.codes_run_by(c, owner.account_id) == {"774F4FF8"}
+        product_codes.forget_codes(c, snapshot_id)
 
 
 def test_a_replaced_root_stays_until_the_snapshot_that_is_being_made_of_it_is_there(owner: Hand) -> None:

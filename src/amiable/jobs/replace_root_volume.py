@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from amiable.database import instances, jobs, root_replacements, volumes
+from amiable.database import instances, jobs, product_codes, root_replacements, volumes
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import forget_volume
 from amiable.jobs.volume_machine import locked_directory
@@ -107,6 +107,7 @@ def _swap(context: JobContext, task: RootReplacement) -> bool:
             if _get(c, task).state is not State.STOPPED or old is None or old.instance_id != task.instance_id:
                 return False
             root_replacements.put_at(c, task.new_volume_id, old, now=services.now())
+            product_codes.inherit_codes(c, task.instance_id, source_ids=[task.new_volume_id])
             volumes.detach_volume(c, old.id)
             context.save(c, {**context.data, "stage": "swapped"}, 50)
     return True

@@ -6,7 +6,7 @@ All or nothing: either at least MinCount instances are there with everything the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from amiable.api.ec2.image_alias import resolve_image
 from amiable.api.ec2.instance_profiles import associate, profile_of_launch
 from amiable.api.ec2.launch_place import Counts, Place, choose_place, new_mac, place_interfaces, said_zone
 from amiable.api.ec2.launch_templates import TEMPLATE_TAG, from_template
+from amiable.api.ec2.product_codes import with_codes_since
 from amiable.api.ec2.tags import birth_tags
 from amiable.api.idempotency import Repeatable, check_token
 from amiable.api.products import check_subscribed
@@ -66,12 +67,13 @@ ACTION: Final = "RunInstances"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one call makes: so many machines of a plan as the place has addresses, with one key pair."""
+    """What one call makes: so many machines of a plan as the place has addresses, with one key pair and one set of codes."""
 
     plan: Plan
     place: Place
     key_pair: KeyPair | None
     client_token: str | None
+    product_codes: tuple[ProductCode, ...]
 
 
 def run_instances(services: Services, principal: Principal, request: ec2.RunInstancesRequest) -> ec2.Reservation:
@@ -112,7 +114,8 @@ def run_instances(services: Services, principal: Principal, request: ec2.RunInst
         name_guard.check_launch(services, c, principal, image, is_dry=is_dry)
         _check_role(principal, request, image, place, of_template)
         raise_if_dry_run(request)
-        launched = list(_instances(services, principal, Order(plan, place, key_pair, request.client_token)))
+        order = Order(plan, place, key_pair, request.client_token, _codes(c, plan))
+        launched = list(_instances(services, principal, order))
         _insert(c, services, launched, plan, born)
         place_interfaces(c, principal, place, launched, born)
         if profile is not None:
@@ -178,11 +181,7 @@ def _find_image(c: Connection, principal: Principal, image_id: str) -> Image:
     found = images.get(c, principal.region, image_id, viewer=principal.account_id)
     if found is None:
         raise NotFound("image", [image_id])
-    root = found.root_device
-    if root is None or root.snapshot_id is None:
-        return found
-    since = product_codes.codes_of(c, root.snapshot_id)  # it may have come by codes after the image was registered
-    return replace(found, product_codes=united(found.product_codes, since))
+    return with_codes_since(c, found)
 
 
 def _look_up(c: Connection, principal: Principal, image: Image, asked: Asked) -> Known:
@@ -265,7 +264,7 @@ def _instances(services: Services, principal: Principal, order: Order) -> Iterat
             interface_id=place.interface.id if place.interface else services.mint(ids.NETWORK_INTERFACE),
             metadata=plan.metadata,
             shutdown_behavior=plan.shutdown_behavior,
-            product_codes=plan.image.product_codes,
+            product_codes=order.product_codes,
             host=services.host,
             launched_at=now,
             created_at=now,
@@ -306,6 +305,11 @@ def _insert(
         jobs.enqueue(
             c, jobs.NewJob("boot", f"{instance.id}:boot", {"instance_id": instance.id}, services.host), now=now
         )
+
+
+def _codes(c: Connection, plan: Plan) -> tuple[ProductCode, ...]:
+    """What the instances carry: the image's codes, which take a subscription, and those that come with other disks."""
+    return united(plan.image.product_codes, *(_volume_codes(c, plan.image, disk) for disk in plan.disks))
 
 
 def _volume_codes(c: Connection, image: Image, disk: PlannedDisk) -> tuple[ProductCode, ...]:

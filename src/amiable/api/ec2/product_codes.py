@@ -1,13 +1,18 @@
 """Product codes as EC2 shows them, and ConfirmProductInstance: the one call that EC2 has for sellers."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+
+from sqlalchemy import Connection
 
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.database import instances, products
+from amiable.database.product_codes import codes_of
 from amiable.model import ids
 from amiable.model.errors import Malformed, NotFound
+from amiable.model.image import Image
 from amiable.model.principal import Principal
-from amiable.model.product import ProductCode
+from amiable.model.product import ProductCode, united
 from amiable.model.product_errors import InvalidProductInfo
 from amiable.rules.product import check_seller
 from amiable.services import Services
@@ -17,6 +22,13 @@ from amiable.wire.generated import ec2
 def product_codes(codes: Iterable[ProductCode]) -> list[ec2.ProductCode]:
     """The codes in EC2's words."""
     return [ec2.ProductCode(product_code_id=each.code, product_code_type=each.type.value) for each in codes]
+
+
+def with_codes_since(c: Connection, image: Image) -> Image:
+    """The image with the codes that its root's snapshot has come by since it was registered: what is launched of it carries them."""
+    root = image.root_device
+    since = () if root is None or root.snapshot_id is None else codes_of(c, root.snapshot_id)
+    return replace(image, product_codes=united(image.product_codes, since))
 
 
 def confirm_product_instance(

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from amiable.api.dry_run import raise_if_dry_run
 from amiable.api.ec2.images import check_image_id
 from amiable.api.ec2.instance_ids import find_named
+from amiable.api.ec2.product_codes import with_codes_since
 from amiable.api.ec2.snapshots import check_snapshot_id
 from amiable.api.ec2.tags import birth_tags, parse_filters, tag_set
 from amiable.api.idempotency import Repeatable
@@ -15,12 +16,13 @@ from amiable.api.paging import open_page
 from amiable.api.products import check_subscribed
 from amiable.database import images, jobs, root_replacements, snapshots, volumes
 from amiable.database import tags as tag_rows
-from amiable.database.product_codes import inherit_codes
+from amiable.database.product_codes import codes_of, inherit_codes
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, NotFound, UnsupportedOperation
 from amiable.model.image import Image
 from amiable.model.instance import Instance
 from amiable.model.principal import Principal
+from amiable.model.product import united
 from amiable.model.root_replacement import ReplacementState, RootReplacement
 from amiable.model.snapshot import Snapshot
 from amiable.model.volume import Volume
@@ -68,7 +70,7 @@ def create_replace_root_volume_task(
             snapshot = _found(c, image.root_device.snapshot_id)
         else:
             snapshot = _source(c, principal, request, instance, old)
-        check_subscribed(c, principal.account_id, instance.product_codes)
+        check_subscribed(c, principal.account_id, united(instance.product_codes, codes_of(c, snapshot.id)))
         raise_if_dry_run(request)
         task = _begin(services, c, request, old=old, snapshot=snapshot)
         tag_rows.put(c, tag_rows.TaggedResource(task.account_id, task.region, task.id, TYPE), tags)
@@ -90,7 +92,7 @@ def _find_image(
         raise NotFound("image", [request.image_id])
     permission.check_launch(image, principal.account_id)
     check_allowed(services, c, principal, image)
-    return image
+    return with_codes_since(c, image)
 
 
 def _source(
