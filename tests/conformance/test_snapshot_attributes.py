@@ -64,7 +64,8 @@ def share(ec2: Any, snapshot_id: str, *permissions: dict[str, str]) -> None:
 
 def shared_with(ec2: Any, snapshot_id: str) -> list[dict[str, str]]:
     answer = ec2.describe_snapshot_attribute(SnapshotId=snapshot_id, Attribute=CREATE)
-    assert answer["SnapshotId"] == snapshot_id
+    assert answer.pop("ResponseMetadata") and answer.pop("SnapshotId") == snapshot_id
+    assert list(answer) == ["CreateVolumePermissions"], "one attribute was asked for"
     return list(answer["CreateVolumePermissions"])
 
 

@@ -261,6 +261,12 @@ def test_an_answer_about_one_attribute_leaves_the_others_out() -> None:
         "ImageId": "ami-1",
         "Description": {"Value": "d"},
     }
+    told = ec2.DescribeSnapshotAttributeResult(snapshot_id="snap-1", create_volume_permissions=[])
+    assert oracle.parse("ec2", "DescribeSnapshotAttribute", write("DescribeSnapshotAttribute", told).encode()) == {
+        "SnapshotId": "snap-1",
+        "CreateVolumePermissions": [],
+    }
+    assert "<accountAttributeSet/>" in write("DescribeAccountAttributes", ec2.DescribeAccountAttributesResult())
 
 
 def test_return_is_true_where_the_model_has_it_as_a_member() -> None:

@@ -24,6 +24,10 @@ NAMES_OF_OTHERS = ("Id", "Arn", "AvailabilityZone", "KeyName")
 """How a parameter's name ends that names another thing: of no characters it names none.  Packer names the default VPC so."""
 
 
+OF_ONE_ATTRIBUTE = ("Attribute", "AttributeResult")
+"""How the shape of an answer about one attribute ends: ``ImageAttribute``, ``DescribeSnapshotAttributeResult``."""
+
+
 class QueryCodec:
     """Readers and writers of one service.  ``list_infix``: what stands between a list's name and an index (``member.`` or nothing)."""
 
@@ -128,10 +132,10 @@ class QueryCodec:
     def _default(self, top: str | None, member: Member) -> str:
         """What stands for ``None`` at the top of an answer: result sets are there even when empty, and ``return`` is true.
 
-        Sets of tags are not results, and an answer about one attribute (``ImageAttribute``) leaves the others out.
+        Sets of tags are not results, and an answer about one attribute leaves the others out.
         """
         shape = self.service.shapes[member.shape]
-        if top is None or top.endswith("Attribute"):
+        if top is None or top.endswith(OF_ONE_ATTRIBUTE):
             return ""
         if isinstance(shape, ListOf) and shape.item != "Tag" and isinstance(self.service.shapes[shape.item], Structure):
             return f"<{member.answer}/>"
