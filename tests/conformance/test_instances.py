@@ -145,6 +145,9 @@ def test_refusals_have_aws_codes_texts_and_statuses(ec2: Any, image_id: str) -> 
     smaller = [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 1}}]
     code, message, _ = refused(ec2.run_instances, **launch, BlockDeviceMappings=smaller)
     assert code == "InvalidBlockDeviceMapping" and message.endswith("expect size >= 2GB")
+    unknown = [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeType": "io3"}}]
+    code, message, _ = refused(ec2.run_instances, **launch, BlockDeviceMappings=unknown)
+    assert (code, message) == ("UnknownVolumeType", "Unsupported volume type 'io3' for volume creation.")
 
 
 def test_hibernation_is_refused_at_the_launch_of_a_template_and_of_a_stop(edge: Edge, ec2: Any, image_id: str) -> None:

@@ -304,7 +304,7 @@ def test_a_kernel_must_be_there(ec2: Any, snapshot_id: str) -> None:
     [
         ({"VolumeSize": 1}, "InvalidBlockDeviceMapping", "Volume of size 1GB is smaller than snapshot '{snapshot}', expect size >= 2GB"),
         ({"VolumeSize": 16385}, "InvalidParameterValue", "Value (16385) for parameter VolumeSize is invalid. A volume of type gp2 has 1 to 16384 GiB."),
-        ({"VolumeType": "gp9"}, "InvalidParameterValue", "Value (gp9) for parameter BlockDeviceMapping.1.Ebs.VolumeType is invalid. Valid values: gp2, gp3, io1,"),
+        ({"VolumeType": "gp9"}, "UnknownVolumeType", "Unsupported volume type 'gp9' for volume creation."),
         ({"VolumeType": "st1", "VolumeSize": 125}, "BootForVolumeTypeUnsupported", "A root volume cannot be of type st1."),
         ({"VolumeType": "io1", "VolumeSize": 4}, "MissingParameter", "The parameter iops must be specified for io1 volumes."),
         ({"VolumeType": "io2", "VolumeSize": 4, "Iops": 99}, "InvalidParameterValue", "Value (99) for parameter Iops is invalid. A volume of type io2 has 100 to 256000."),

@@ -143,7 +143,7 @@ def test_the_same_token_makes_the_same_volume(ec2: Any) -> None:
         ({"AvailabilityZoneId": "use1-az1"}, "InvalidParameterCombination", "The parameters AvailabilityZone and AvailabilityZoneId cannot be used together."),
         ({"SnapshotId": "snap-0123456789abcdef0"}, "InvalidSnapshot.NotFound", "The snapshot 'snap-0123456789abcdef0' does not exist."),
         ({"SnapshotId": "snap-x"}, "InvalidSnapshotID.Malformed", 'Invalid id: "snap-x" (expecting "snap-...")'),
-        ({"VolumeType": "gp9"}, "InvalidParameterValue", "Value (gp9) for parameter VolumeType is invalid."),
+        ({"VolumeType": "gp9"}, "UnknownVolumeType", "Unsupported volume type 'gp9' for volume creation."),
         ({"VolumeType": "io1", "Size": 4}, "MissingParameter", "The parameter iops must be specified for io1 volumes."),
         ({"VolumeType": "io1", "Size": 4, "Iops": 99}, "InvalidParameterValue", "Value (99) for parameter Iops is invalid. A volume of type io1 has 100 to 64000."),
         ({"VolumeType": "io1", "Size": 4, "Iops": 201}, "InvalidParameterValue", "Iops to volume size ratio of 50.250000 is too high; maximum is 50"),
@@ -484,6 +484,7 @@ def test_a_volume_is_changed_four_times_a_day_at_most(edge: Edge, ec2: Any, cloc
         ({"Iops": 3000}, "InvalidParameterCombination", "The parameter iops is not supported for gp2 volumes."),
         ({"VolumeType": "io1"}, "InvalidParameterValue", "Value (2) for parameter VolumeSize is invalid. A volume of type io1 has 4"),
         ({"VolumeType": "io1", "Size": 4}, "MissingParameter", "The parameter iops must be specified for io1 volumes."),
+        ({"VolumeType": "gp9"}, "UnknownVolumeType", "Unsupported volume type 'gp9'"),
         ({"MultiAttachEnabled": True}, "UnsupportedOperation", "Volumes that several instances use at once are not"),
     ],
 )  # fmt: skip

@@ -20,7 +20,7 @@ from amiable.model.image import Image, ImageDevice, RootDeviceType
 from amiable.model.local_disks import local_disks_of
 from amiable.model.snapshot import Snapshot
 from amiable.model.units import GIB
-from amiable.model.volume_errors import BootForVolumeTypeUnsupported
+from amiable.model.volume_errors import BootForVolumeTypeUnsupported, UnknownVolumeType
 from amiable.rules.devices import DISKS_MAX, AskedDevice, PlannedDisk, check_asked, local_disks_after, plan_disks
 from tests.rules.images import AN_IMAGE
 from tests.rules.volumes import VOLUME
@@ -269,7 +269,7 @@ def test_an_instance_store_root_is_as_long_as_its_image_and_cannot_be_resized() 
 @pytest.mark.parametrize(
     ("kind", "facts"),
     [
-        (InvalidParameterValue, {"volume_type": "gp9"}),
+        (UnknownVolumeType, {"volume_type": "gp9"}),
         (BootForVolumeTypeUnsupported, {"volume_type": "st1", "size_gib": 200}),
         (MissingParameter, {"volume_type": "io1"}),
         (InvalidParameterValue, {"volume_type": "io1", "iops": 1}),

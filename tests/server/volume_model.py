@@ -141,7 +141,8 @@ class Model:
             (volume.state == "deleting", "IncorrectState"),
             (volume.target is not None, "IncorrectModificationState"),
             (len(recent) >= CHANGES_MAX, "VolumeModificationRateExceeded"),
-            (more < 0 or type_ == "gp9", "InvalidParameterValue"),
+            (more < 0, "InvalidParameterValue"),
+            (type_ == "gp9", "UnknownVolumeType"),
             (type_ == "gp2" and rate is not None, "InvalidParameterCombination"),
             (more > 0 and is_live_nvme, "UnsupportedOperation"),
         )

@@ -68,6 +68,12 @@ class VolumeModificationNotFound(Refusal):
     template = "Modification for volume '{volume_id}' does not exist."
 
 
+class UnknownVolumeType(Refusal):
+    code = "UnknownVolumeType"
+    template = "Unsupported volume type '{volume_type}' for volume creation."
+    hint = "known types: {known}"
+
+
 class BootForVolumeTypeUnsupported(Refusal):
     code = "BootForVolumeTypeUnsupported"
     template = "A root volume cannot be of type {volume_type}."

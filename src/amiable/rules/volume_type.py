@@ -12,7 +12,7 @@ from typing import Final
 from amiable.model.errors import InvalidParameterCombination, InvalidParameterValue, MissingParameter
 from amiable.model.units import KIB, MIB
 from amiable.model.volume import Volume
-from amiable.model.volume_errors import BootForVolumeTypeUnsupported
+from amiable.model.volume_errors import BootForVolumeTypeUnsupported, UnknownVolumeType
 
 DEFAULT_VOLUME_TYPE: Final = "gp2"
 
@@ -74,7 +74,7 @@ def check_type(name: str, *, is_root: bool = False) -> VolumeType:
     """The type of that name; refuses one that there is not, and a root of one that cannot boot."""
     known = VOLUME_TYPES.get(name)
     if known is None:
-        raise InvalidParameterValue(parameter="VolumeType", value=name, why=f"Known types: {', '.join(VOLUME_TYPES)}.")
+        raise UnknownVolumeType(volume_type=name, known=", ".join(VOLUME_TYPES))
     if is_root and not known.is_bootable:
         raise BootForVolumeTypeUnsupported(volume_type=name)
     return known

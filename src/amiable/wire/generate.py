@@ -45,6 +45,7 @@ UNCHECKED = frozenset(
         "ImageNameRequest",  # the operation's own code: InvalidAMIName.Malformed
         "MaxResults",  # EBS direct takes less than the model's minimum as that minimum
         "PermissionGroup",  # the operation's own code: InvalidAMIAttributeItemValue
+        "VolumeType",  # the operation's own code: UnknownVolumeType
     }
 )
 """Shapes whose enum and bounds are not the codec's to check."""

@@ -23,7 +23,7 @@ from amiable.model.errors import (
     UnsupportedOperation,
 )
 from amiable.model.principal import Principal
-from amiable.model.volume_errors import BootForVolumeTypeUnsupported
+from amiable.model.volume_errors import BootForVolumeTypeUnsupported, UnknownVolumeType
 from amiable.services import Services
 from amiable.wire.generated import ec2
 from tests.api.ec2.conftest import MakeImage, MakeSnapshot
@@ -199,7 +199,7 @@ def test_what_is_wrong_is_refused_by_name(
         ({"encrypted": False}, InvalidBlockDeviceMapping, "encrypted flag cannot be specified"),
         ({"kms_key_id": "k"}, UnsupportedOperation, "not supported by RegisterImage"),
         ({"volume_type": "st1", "volume_size": 500}, BootForVolumeTypeUnsupported, "st1"),
-        ({"volume_type": "gp9"}, InvalidParameterValue, "VolumeType"),
+        ({"volume_type": "gp9"}, UnknownVolumeType, "gp9"),
         ({"volume_type": "io1", "volume_size": 10}, MissingParameter, "iops"),
         ({"iops": 3000}, InvalidParameterCombination, "The parameter iops is not supported for gp2"),
         ({"volume_type": "gp3", "iops": 100}, InvalidParameterValue, "3000 to 80000"),

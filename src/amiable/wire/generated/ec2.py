@@ -9127,7 +9127,7 @@ SHAPES: Final[dict[str, Shape]] = {
     )),
     'VolumeStatusList': ListOf('VolumeStatusItem', 'item'),
     'VolumeStatusName': Scalar('string', enum=frozenset({'initialization-state', 'io-enabled', 'io-performance'})),
-    'VolumeType': Scalar('string', enum=frozenset({'gp2', 'gp3', 'io1', 'io2', 'sc1', 'st1', 'standard'})),
+    'VolumeType': Scalar('string'),
     'Vpc': Structure(Vpc, (
         Member('owner_id', 'OwnerId', 'ownerId', 'String'),
         Member('instance_tenancy', 'InstanceTenancy', 'instanceTenancy', 'Tenancy'),
