@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from amiable.model.instance import MetadataOptions
+from amiable.model.instance import MetadataOptions, State
 from amiable.model.product import ProductCode, ProductCodeType
 from amiable.rules import imds
 from tests.rules.instances import AN_INSTANCE
@@ -210,6 +210,13 @@ def test_tags_are_told_only_where_the_instance_allows_it() -> None:
     facts = change(metadata=MetadataOptions("optional", "enabled", 1, "enabled"))
     assert get("/latest/meta-data/tags/instance/Name", facts) == "box"
     assert get("/2009-04-04/meta-data/tags/instance/Name", facts) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "action"), [(State.RUNNING, "none"), (State.STOPPING, "shutdown"), (State.SHUTTING_DOWN, "shutdown")]
+)
+def test_a_guest_that_is_to_end_is_told_so(state: State, action: str) -> None:
+    assert get("/latest/meta-data/instance-action", change(state=state)) == action
 
 
 def test_a_user_without_a_key_pair_has_no_public_keys() -> None:

@@ -15,7 +15,7 @@ from typing import Final, Union
 from urllib.parse import unquote
 
 from amiable.model.hardware import Profile
-from amiable.model.instance import Instance
+from amiable.model.instance import Instance, State
 from amiable.rules.identity_document import identity_document
 
 Tree = Union[str, bytes, "Lazy", dict[str, "Tree"]]
@@ -23,6 +23,7 @@ Lazy = Callable[[], str]
 
 SIGNATURES: Final = ("dsa2048", "pkcs7", "rsa2048", "signature")
 XEN: Final = (Profile.XEN_PV, Profile.XEN_HVM)
+ENDING: Final = (State.STOPPING, State.SHUTTING_DOWN)
 LATEST: Final = "latest"
 VERSIONS: Final = (
     "1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01", "2009-04-04",
@@ -170,7 +171,7 @@ def _meta_data(facts: Facts) -> dict[str, Tree]:
         "block-device-mapping": _devices(facts),
         "events": {"maintenance": {"history": "[]", "scheduled": "[]"}},
         "hostname": name,
-        "instance-action": "none",
+        "instance-action": "shutdown" if instance.state in ENDING else "none",
         "instance-id": instance.id,
         "instance-life-cycle": "on-demand",
         "instance-type": instance.instance_type,
