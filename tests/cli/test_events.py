@@ -12,6 +12,7 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
 from amiable.cli import events
 from amiable.cli.main import main
+from amiable.cli.output import Output
 from amiable.model.errors import LocalRefusal
 from tests.server.edge import Edge
 
@@ -43,7 +44,7 @@ class Enough(Exception):
 
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_new_lines_come_as_they_are_written(
-    ec2: Any, output: events.Output, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ec2: Any, output: Output, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ec2.create_key_pair(KeyName="before")
     asked: list[dict[str, str]] = []

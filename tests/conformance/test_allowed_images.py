@@ -152,7 +152,7 @@ def test_what_is_not_allowed_in_its_region_is_not_copied_out_of_it(edge: Edge, e
 
 @pytest.mark.proves("ec2", REPLACE, "GetAllowedImagesSettings")
 def test_criteria_come_back_exactly_as_they_were_written(ec2: Any) -> None:
-    written = [
+    written: list[dict[str, Any]] = [
         {
             "ImageProviders": ["amazon", "123456789012"],
             "MarketplaceProductCodes": ["abc123"],

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_boto3_starts_lists_filters_and_cancels_and_reads_every_refusal(edge: Ed
         task = client.bundle_instance(InstanceId=instance, Storage=mine)["BundleTask"]
         assert client.describe_bundle_tasks()["BundleTasks"] == [task]
         assert client.describe_bundle_tasks(Filters=[{"Name": "state", "Values": ["complete"]}])["BundleTasks"] == []
-        refused = {
+        refused: dict[str, Callable[[], object]] = {
             "BundlingInProgress": lambda: client.bundle_instance(InstanceId=instance, Storage=mine),
             "InvalidBundleID.NotFound": lambda: client.describe_bundle_tasks(BundleIds=["bun-01234567"]),
             "InvalidInstanceID.NotFound": lambda: client.bundle_instance(

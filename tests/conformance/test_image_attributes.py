@@ -155,7 +155,11 @@ def test_launch_permissions_are_changed_in_both_styles(ec2: Any, stranger: Any, 
 
 def test_imds_support_is_set_in_both_styles_and_never_unset(ec2: Any, snapshot_id: str) -> None:
     run = {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1}
-    for number, words in enumerate(({"ImdsSupport": {"Value": "v2.0"}}, {"Attribute": "imdsSupport", "Value": "v2.0"})):
+    styles: tuple[dict[str, Any], ...] = (
+        {"ImdsSupport": {"Value": "v2.0"}},
+        {"Attribute": "imdsSupport", "Value": "v2.0"},
+    )
+    for number, words in enumerate(styles):
         image_id = register(ec2, snapshot_id, f"metadata {number}")
         for _ in range(2):
             ec2.modify_image_attribute(ImageId=image_id, **words)

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.utils import InstanceMetadataFetcher
@@ -50,6 +50,12 @@ def ec2(edge: Edge) -> Any:
 @pytest.fixture
 def image_id(edge: Edge) -> str:
     return make_image(edge.services, Principal(edge.account.account_id, edge.account.access_key_id, "us-east-1")).id
+
+
+def client_with(edge: Edge, keys: tuple[str, ...], service: str) -> Any:
+    """A client with the access key, the secret and the session token (if any) of ``keys``."""
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    return edge.client(service, config=LENIENT, **dict(zip(names, keys, strict=False)))
 
 
 def launch(ec2: Any, image_id: str, **more: Any) -> dict[str, Any]:
@@ -302,11 +308,7 @@ def test_boto3_in_an_instance_works_with_what_the_metadata_service_gives(
     with metadata_endpoint(edge, instance_id) as endpoint:
         said = InstanceMetadataFetcher(timeout=5, num_attempts=1, base_url=endpoint).retrieve_iam_role_credentials()
     assert said["role_name"] == "worker"
-    inside = boto3.session.Session(said["access_key"], said["secret_key"], said["token"])
-
-    def client(service: str, session: boto3.session.Session = inside) -> Any:
-        return session.client(service, region_name="us-east-1", endpoint_url=edge.endpoint, config=LENIENT)
-
+    client = partial(client_with, edge, (said["access_key"], said["secret_key"], said["token"]))
     who = client("sts").get_caller_identity()
     assert who["Arn"] == f"arn:aws:sts::{account}:assumed-role/worker/{instance_id}"
     assert who["UserId"].endswith(f":{instance_id}")
@@ -316,8 +318,8 @@ def test_boto3_in_an_instance_works_with_what_the_metadata_service_gives(
     client("s3").put_object(Bucket="from-inside", Key="k", Body=b"v")
     assert client("s3").get_object(Bucket="from-inside", Key="k")["Body"].read() == b"v"
     assert refusal(client("s3").delete_object, Bucket="from-inside", Key="k")[0] == "AccessDenied"
-    bare = boto3.session.Session(said["access_key"], said["secret_key"])
-    assert refusal(client("ec2", bare).describe_instances)[0] == "AuthFailure"
+    bare = client_with(edge, (said["access_key"], said["secret_key"]), "ec2")
+    assert refusal(bare.describe_instances)[0] == "AuthFailure"
     clock.pass_(hours=6, seconds=1)
     assert refusal(client("ec2").describe_instances) == (
         "RequestExpired",
@@ -352,11 +354,7 @@ def test_an_instances_own_identity_says_who_it_is_and_may_do_nothing(edge: Edge,
     path = "/latest/meta-data/identity-credentials/ec2/"
     assert json.loads(read(edge, instance_id, path + "info"))["AccountId"] == account
     said = json.loads(read(edge, instance_id, path + "security-credentials/ec2-instance"))
-    session = boto3.session.Session(said["AccessKeyId"], said["SecretAccessKey"], said["Token"])
-
-    def client(service: str) -> Any:
-        return session.client(service, region_name="us-east-1", endpoint_url=edge.endpoint, config=LENIENT)
-
+    client = partial(client_with, edge, (said["AccessKeyId"], said["SecretAccessKey"], said["Token"]))
     who = client("sts").get_caller_identity()
     assert who["Arn"] == f"arn:aws:sts::{account}:assumed-role/aws:ec2-instance/{instance_id}"
     assert who["UserId"] == f"{account}:aws:ec2-instance:{instance_id}"
@@ -425,8 +423,7 @@ def test_a_role_passes_only_the_roles_that_it_may_pass(edge: Edge, ec2: Any, ima
     iam, sts = edge.client("iam"), edge.client("sts")
     iam.create_role(RoleName="launcher", AssumeRolePolicyDocument=trust({"AWS": account}))
     said = sts.assume_role(RoleArn=f"arn:aws:iam::{account}:role/launcher", RoleSessionName="me")["Credentials"]
-    session = boto3.session.Session(said["AccessKeyId"], said["SecretAccessKey"], said["SessionToken"])
-    inside = session.client("ec2", region_name="us-east-1", endpoint_url=edge.endpoint, config=LENIENT)
+    inside = client_with(edge, (said["AccessKeyId"], said["SecretAccessKey"], said["SessionToken"]), "ec2")
 
     def may(*statements: dict[str, Any]) -> None:
         iam.put_role_policy(RoleName="launcher", PolicyName="own", PolicyDocument=document(*statements))

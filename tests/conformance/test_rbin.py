@@ -1,6 +1,6 @@
 """Retention rules as stock boto3 asks for them: one test a rule and error of the Recycle Bin's model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -64,7 +64,7 @@ def refused(call: Any, **parameters: Any) -> tuple[str, str, str, int]:
     """Code, reason, text and status of the refusal."""
     with pytest.raises(ClientError) as caught:
         call(**parameters)
-    answer = caught.value.response
+    answer: Mapping[str, Any] = caught.value.response
     return (
         answer["Error"]["Code"],
         answer.get("Reason", ""),
@@ -215,8 +215,8 @@ def test_a_locked_rule_stands_until_its_delay_after_the_unlocking_is_over(rbin: 
 
 @pytest.mark.proves("rbin", "LockRule")
 def test_only_region_level_rules_without_exclusions_are_locked(rbin: Bin) -> None:
-    for words in ({"ResourceTags": [tag("a")]}, {"ExcludeResourceTags": [tag("a")]}):
-        rule = rbin.make(**words)["Identifier"]
+    for made in (rbin.make(ResourceTags=[tag("a")]), rbin.make(ExcludeResourceTags=[tag("a")])):
+        rule = made["Identifier"]
         assert refused(rbin.client.lock_rule, Identifier=rule, LockConfiguration=LOCK) == (
             "ValidationException", "INVALID_PARAMETER_VALUE",
             "Only a Region-level retention rule without exclusion tags can be locked.", 400,

@@ -6,7 +6,6 @@ for; a call does something else than the model says, or is refused with another 
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import pytest
@@ -272,8 +271,11 @@ def _binned(kept: Any) -> dict[str, datetime]:
 
 
 def test_nothing_referenced_is_lost_and_nothing_forbidden_is_seen(installation: tuple[Services, Clock]) -> None:
-    machine: Callable[[], Retirement] = partial(Retirement, *installation)
+    class OfThisInstallation(Retirement):
+        def __init__(self) -> None:
+            super().__init__(*installation)
+
     limits = settings(
         max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    run_state_machine_as_test(machine, settings=limits)
+    run_state_machine_as_test(OfThisInstallation, settings=limits)

@@ -23,8 +23,9 @@ class Api:
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
         target, data = f"/amiable/v1/{path}", b"" if body is None else json.dumps(body).encode()
-        how = {"service": "amiable", "key": self.account.access_key_id, "secret": self.account.secret}
-        answer = self.edge.send(method, target, data, self.edge.sign(method, target, data, **how))
+        key, secret = self.account.access_key_id, self.account.secret
+        headers = self.edge.sign(method, target, data, service="amiable", key=key, secret=secret)
+        answer = self.edge.send(method, target, data, headers)
         return answer.status, json.loads(answer.body)
 
     def refused(self, method: str, path: str, body: Any = None) -> tuple[int, str]:

@@ -91,7 +91,7 @@ def test_the_head_of_an_object_is_refused_without_a_body(edge: Edge) -> None:
 
 
 def test_the_commands_on_the_landing_page_exist_with_their_flags() -> None:
-    page = html.unescape(re.sub(r"<[^>]*>", "", landing_page(["us-east-1", "eu-west-1"], "h").body.decode()))
+    page = html.unescape(re.sub(r"<[^>]*>", "", bytes(landing_page(["us-east-1", "eu-west-1"], "h").body).decode()))
     lines = [line.split() for line in page.splitlines() if line.startswith("amiable ")]
     assert len(lines) == 3
     for words in lines:
@@ -102,7 +102,7 @@ def test_the_commands_on_the_landing_page_exist_with_their_flags() -> None:
 
 
 def test_the_landing_page_names_every_region_and_every_service_that_answers() -> None:
-    page = landing_page(["us-east-1", "eu-west-1"], "h").body.decode()
+    page = bytes(landing_page(["us-east-1", "eu-west-1"], "h").body).decode()
     assert "us-east-1, eu-west-1" in page
     named = re.findall(r"<tr><td><code>(\w+)</code></td>", page)
     assert sorted(named) == sorted(set(HANDLERS) - {"bootstrap"})  # that one is euca2ools' way to the certificate
@@ -236,6 +236,7 @@ def presigned(edge: Edge, path: str, **how: str) -> str:
     request = AWSRequest("GET", edge.endpoint + path)
     credentials = Credentials(edge.account.access_key_id, how.get("secret", edge.account.secret))
     SigV4QueryAuth(credentials, how.get("service", "amiable"), "us-east-1", expires=60).add_auth(request)
+    assert request.url is not None and request.url.startswith(f"{edge.endpoint}{path}")
     return request.url.removeprefix(edge.endpoint)
 
 

@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
@@ -48,7 +48,7 @@ def refused(call: Callable[[], object]) -> tuple[str, str | None, int]:
     """Exception, reason and status that boto3 sees."""
     with pytest.raises(ClientError) as caught:
         call()
-    answer: dict[str, Any] = caught.value.response
+    answer: Mapping[str, Any] = caught.value.response
     return answer["Error"]["Code"], answer.get("Reason"), answer["ResponseMetadata"]["HTTPStatusCode"]
 
 

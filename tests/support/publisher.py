@@ -1,6 +1,6 @@
 """An image publisher: two accounts at one edge, snapshots and images made through boto3, refusals as a client reads them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,3 +75,9 @@ def refused(call: Any, **parameters: Any) -> tuple[str, str]:
         call(**parameters)
     error = caught.value.response["Error"]
     return error["Code"], error["Message"]
+
+
+def bad_ids(refused: pytest.ExceptionInfo[ClientError]) -> object:
+    """The ids that the refusal names in the element of our own, of which boto3's types know nothing."""
+    error: Mapping[str, object] = refused.value.response["Error"]
+    return error["Ids"]

@@ -91,7 +91,7 @@ def make_instance_store_image(services: Services, owner: Principal, **facts: Any
     )
 
 
-def make_kernel(services: Services, owner: Principal, prefix: str = ids.AKI, **facts: Any) -> Image:
+def make_kernel(services: Services, owner: Principal, prefix: str = ids.AKI, /, **facts: Any) -> Image:
     """A public, approved kernel or ramdisk."""
     kind = ImageType.KERNEL if prefix == ids.AKI else ImageType.RAMDISK
     values = {"root_device_name": None, "grantees": frozenset({"all"}), "approved_at": services.now(), **facts}

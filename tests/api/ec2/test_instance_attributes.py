@@ -60,8 +60,9 @@ def instance_of(services: Services, instance_id: str) -> Instance:
 
 
 def change(services: Services, principal: Principal, instance_id: str, **members: Any) -> None:
-    named = {name: ec2.AttributeValue(value=members.pop(name)) for name in ("kernel", "ramdisk") if name in members}
-    request = ec2.ModifyInstanceAttributeRequest(instance_id=instance_id, **named, **members)
+    for name in {"kernel", "ramdisk"} & set(members):
+        members[name] = ec2.AttributeValue(value=members[name])
+    request = ec2.ModifyInstanceAttributeRequest(instance_id=instance_id, **members)
     modify_instance_attribute(services, principal, request)
 
 

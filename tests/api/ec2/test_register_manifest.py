@@ -415,7 +415,7 @@ def test_product_codes_and_ancestors_of_the_manifest_are_kept(services: Services
 
 
 @pytest.mark.parametrize("changes", [{"kernel_id": "windows"}, {"name": "windows2003"}])
-def test_a_bundle_of_windows_is_hvm_and_says_so(services: Services, tmp_path: Path, changes: dict[str, str]) -> None:
+def test_a_bundle_of_windows_is_hvm_and_says_so(services: Services, tmp_path: Path, changes: dict[str, Any]) -> None:
     bundled = bundle(services, tmp_path, **changes)
     image = image_of(services, bundled.owner, register_image(services, bundled.owner, request_of(bundled)).image_id)
     assert (image.platform, image.virtualization_type, image.kernel_id) == ("windows", "hvm", None)
