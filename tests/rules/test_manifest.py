@@ -84,6 +84,13 @@ def test_the_classic_mapping_is_taken_and_what_is_not_used_is_not_looked_at() ->
     assert (image.root_device_name, [each.device_name for each in image.devices]) == ("/dev/sda1", ["/dev/sda2"])
 
 
+@pytest.mark.parametrize("name", ["ephemeral24", "ephemeral00", "ephemeral\u0661", "ephemeral"])
+def test_a_disk_that_no_launch_would_take_is_not_of_the_image(name: str) -> None:
+    pairs = [("root", "sda1"), ("ephemeral23", "sdb"), (name, "sdc")]
+    image = made(block_device_mapping=tuple(Mapping(*pair) for pair in pairs))
+    assert [device.virtual_name for device in image.devices] == ["ephemeral23"]
+
+
 def test_product_codes_and_ancestors_are_kept_and_what_is_no_id_is_not() -> None:
     image = made(product_codes=("774F4FF8",), ancestor_ami_ids=("ami-11111111", "no id", "ami-2\nx", "emi-00A0"))
     assert image.product_codes == (ProductCode("774F4FF8", ProductCodeType.DEVPAY),)

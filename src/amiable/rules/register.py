@@ -27,7 +27,6 @@ from amiable.rules.identifiers import check_form
 from amiable.rules.volume_type import DEFAULT_VOLUME_TYPE, Figures, check_figures, check_type
 
 DEVICES_MAX: Final = 64
-EPHEMERAL_DISKS: Final = 24
 ARCHITECTURES: Final = ("i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac")
 VIRTUALIZATION_TYPES: Final = ("hvm", "paravirtual")
 BOOT_MODES: Final = ("legacy-bios", "uefi", "uefi-preferred")
@@ -44,7 +43,7 @@ _DEVICE_FORMS: Final = {
     "hvm": "/dev/sd[a-z], /dev/sda1, /dev/sda2, /dev/xvd[a-z], /dev/xvd[b-d][a-z]",
 }
 _PARTITION: Final = re.compile(r"\d+$")
-EPHEMERAL_NAME: Final = re.compile(r"ephemeral(\d{1,2})")
+EPHEMERAL_NAME: Final = re.compile(r"ephemeral(?:1?[0-9]|2[0-3])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,11 +296,8 @@ def plan_device(device: RequestedDevice, virtualization_type: str, snapshots: Ma
 
 def check_virtual_name(name: str) -> str:
     """The name of a local disk; refuses what is none."""
-    match = EPHEMERAL_NAME.fullmatch(name)
-    if match is None or int(match[1]) >= EPHEMERAL_DISKS or name != f"ephemeral{int(match[1])}":
-        raise InvalidParameterValue(
-            parameter="VirtualName", value=name, why=f"Expecting ephemeral0 to ephemeral{EPHEMERAL_DISKS - 1}."
-        )
+    if EPHEMERAL_NAME.fullmatch(name) is None:
+        raise InvalidParameterValue(parameter="VirtualName", value=name, why="Expecting ephemeral0 to ephemeral23.")
     return name
 
 
