@@ -43,6 +43,7 @@ lint: setup
 	mypy
 	mypy -p guests -p scripts -p fuzz
 	mypy bench
+	mypy tests
 	lint-imports
 	$(PYTHON) -m amiable.wire.generate --check
 	$(PYTHON) scripts/generate_docs.py --check

@@ -171,7 +171,7 @@ def test_the_holder_keeps_a_namespace_where_the_metadata_address_listens(directo
 
 @pytest.mark.parametrize("module", ["amiable.vm.holder", "amiable.vm.fabric_agent"])
 def test_who_says_that_it_is_ready_holds_the_lock_no_more(tmp_path: Path, module: str) -> None:
-    what = {"record": HOLDER_RECORD, "facts": {}, "namespaces": [], "uid": None, "listener": None}
+    what: dict[str, object] = {"record": HOLDER_RECORD, "facts": {}, "namespaces": [], "uid": None, "listener": None}
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.write(writing, bytes(fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)))  # full: it cannot say so yet
     log = os.open(tmp_path / LOG, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
