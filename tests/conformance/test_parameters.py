@@ -287,6 +287,12 @@ def test_a_hierarchy_is_walked_level_by_level_or_whole(stranger: Any) -> None:
     assert [len(page["Parameters"]) for page in pages] == [3, 1]
     assert [name for page in pages for name in names(page)] == whole
     assert names(stranger.get_parameters_by_path(Path="/nowhere")) == []
+    put(stranger, "bare", "word")  # getmoto/moto#1700
+    assert names(stranger.get_parameters_by_path(Path="/"))[-2:] == ["/walk", "bare"]
+    assert names(stranger.get_parameters_by_path(Path="/", Recursive=True))[-1] == "bare"
+    root = [{"Key": "Path", "Option": "OneLevel", "Values": ["/"]}]
+    assert names(stranger.describe_parameters(ParameterFilters=root))[-2:] == ["/walk", "bare"]
+    stranger.delete_parameter(Name="bare")
 
 
 @pytest.mark.parametrize(

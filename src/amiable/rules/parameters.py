@@ -192,9 +192,9 @@ def _version(text: str) -> int | None:
 
 
 def is_below(name: str, path: str, *, recursive: bool) -> bool:
-    """Whether ``name`` lies below the hierarchy ``path`` (no last slash), at any depth or just below."""
-    prefix = f"{path}/"
-    return name.startswith(prefix) and (recursive or "/" not in name[len(prefix) :])
+    """Whether ``name`` lies below the hierarchy ``path`` (no last slash), at any depth or just below; a bare word lies in the root."""
+    prefix, whole = f"{path}/", name if name.startswith("/") else f"/{name}"
+    return whole.startswith(prefix) and (recursive or "/" not in whole[len(prefix) :])
 
 
 def _invalid(message: str) -> SsmRefusal:
