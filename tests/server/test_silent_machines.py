@@ -103,6 +103,11 @@ def rows(services: Services, keys: list[str]) -> set[tuple[str, int]]:
     return {(row.state, row.tries) for row in found}
 
 
+def slow_threads() -> int:
+    """How many threads there are for the jobs of slow machines."""
+    return len([thread for thread in threading.enumerate() if thread.name.startswith("slow-")])
+
+
 def until(what: Any) -> None:
     ends = time.monotonic() + SECONDS_MAX
     while not what():
@@ -135,8 +140,8 @@ def test_a_launch_goes_through_beside_any_number_of_machines_that_never_answer(
         workers.start()
         try:
             until(lambda: state_of(services, launched) is State.RUNNING)
-            threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("slow-")]
-            assert len(threads) == slow_jobs.THREADS_MAX < SILENT_COUNT
+            until(lambda: slow_threads() == slow_jobs.THREADS_MAX)
+            assert slow_jobs.THREADS_MAX < SILENT_COUNT
             assert rows(services, keys) == {("queued", 0), ("running", 1)}, "their waits are no tries"
             silent.may_speak.set()
             until(lambda: rows(services, keys) == {("done", 1)})

@@ -137,13 +137,15 @@ def test_a_start_that_is_ended_once_there_are_facts_is_completed_by_the_next(tmp
 def test_a_start_that_is_ended_before_its_first_fact_takes_back_what_it_made(tmp_path: Path) -> None:
     data, undone = tmp_path / "a" / "data", 0
     for pattern in BEFORE_FACTS:
-        assert end(data, pattern, signal.SIGTERM) == -signal.SIGTERM
+        status = end(data, pattern, signal.SIGTERM)
         undone += not data.parent.exists()
         if data.parent.exists():  # the signal came late
             assert list((data / "accounts").iterdir())
             shutil.rmtree(data.parent)
+        if status != 0:  # so late that it was ready
+            assert status == -signal.SIGTERM and log_of(data).read_text() == ""
+        log_of(data).unlink()
     assert undone
-    assert log_of(data).read_text() == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -153,8 +155,7 @@ def test_a_start_that_waits_for_a_program_is_ended_at_once(tmp_path: Path, numbe
         f"#!/bin/sh\necho $$ > {tmp_path}/started.new && mv {tmp_path}/started.new {tmp_path}/started\nexec sleep 600\n"
     )
     program.chmod(0o755)
-    began = time.monotonic()
     assert end(data, "../../started", number, accelerator="auto", qemu=str(program)) == -number
-    assert time.monotonic() - began < VERSION_SECONDS_MAX
+    assert time.time() - (tmp_path / "started").stat().st_mtime < VERSION_SECONDS_MAX
     assert not data.parent.exists() and log_of(data).read_text() == ""
     wait_for_end(int((tmp_path / "started").read_text()))

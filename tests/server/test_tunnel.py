@@ -186,9 +186,10 @@ def test_a_machine_in_no_namespace_says_that_nothing_leads_into_it(place: Place)
 
 
 def test_a_port_that_cannot_be_forwarded_and_one_where_nobody_listens_are_unavailable(place: Place) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        deaf = taken.getsockname()[1]
-    with fake_machine(place.services.data / "instances" / place.instance_id, {22: deaf}):
+    folder = place.services.data / "instances" / place.instance_id
+    with socket.socket() as taken, ExitStack() as stack:
+        taken.bind(("127.0.0.1", 0))  # and not listened on
+        stack.enter_context(fake_machine(folder, {22: taken.getsockname()[1]}))
         assert "could not set up host forwarding" in place.knock(place.url(port="81"))[2]
         status, _, message = place.knock(place.url())
         assert status == 503 and "refused" in message

@@ -193,7 +193,7 @@ def test_a_copy_whose_disk_is_silent_leaves_the_other_jobs_a_worker(
 ) -> None:
     for name in ("PATIENCE_SECONDS", "LOOK_SECONDS", "POLL_SECONDS"):
         monkeypatch.setattr(worker_module, name, 0.01)
-    monkeypatch.setattr(context_module, "SUBSTITUTE_SECONDS", 0.5)
+    monkeypatch.setattr(context_module, "SUBSTITUTE_SECONDS", 60 if has_place else 0.05)
     monkeypatch.setattr(worker_module, "SUBSTITUTES_MAX", int(has_place))
     runs: list[bool] = []
     ours, theirs = socket.socketpair()
