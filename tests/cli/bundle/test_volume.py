@@ -75,6 +75,25 @@ def volume(root: Path, *more: str) -> int:
     return main(["bundle", "volume", "-v", str(root), *form, "-r", "x86_64", *more])
 
 
+@pytest.mark.parametrize(
+    ("folder", "words", "said"),
+    [
+        ("/nowhere", (), "/nowhere is no folder"),
+        ("/etc/passwd", (), "/etc/passwd is no folder"),
+        ("root", ("--script", "/etc/passwd"), "/etc/passwd is no program that can be run"),
+        ("root", ("--label", "l" * 17), "a label has at most 16 bytes"),
+        ("root", ("-p", "there"), "there.manifest.xml exists already"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_metadata_service_is_asked(
+    folder: str, words: tuple[str, ...], said: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root.parent / "there.manifest.xml").touch()
+    nobody = local("--metadata-endpoint", "http://127.0.0.1:9")
+    assert volume(root.parent / folder, "-d", str(root.parent), *nobody, *words) != 0
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("tokens", [True, False])
 def test_a_bundle_inherits_what_the_instance_was_launched_with(
     tokens: bool, root: Path, capsys: pytest.CaptureFixture[str]

@@ -104,15 +104,23 @@ def make(wish: Wish, target: Path, *, progress: Progress | None = None) -> Image
     return Image(target, settled.identity, settled.plan.scheme, total, report)
 
 
-def settle(wish: Wish) -> _Settled:
-    """``wish`` with every choice made; raises LocalRefusal for what cannot be."""
-    volume = wish.volume.resolve()
-    if not volume.is_dir():
+def check_wish(wish: Wish) -> None:
+    """Refuses what can be seen to be wrong without looking into the volume."""
+    if not wish.volume.is_dir():
         raise LocalRefusal(f"{wish.volume} is no folder", hint="--volume names a mounted file system or a folder")
     if wish.size_bytes % MIB:
         raise LocalRefusal("an image has whole MiB")
     if wish.label is not None and len(os.fsencode(wish.label)) > origin.LABEL_BYTES_MAX:
         raise LocalRefusal(f"a label has at most {origin.LABEL_BYTES_MAX} bytes", exit_code=2)
+    if wish.script is not None and (not os.access(wish.script, os.X_OK) or "\n" in str(wish.script)):
+        hint = "chmod +x, or another --script"
+        raise LocalRefusal(f"{wish.script} is no program that can be run", hint=hint, exit_code=2)
+
+
+def settle(wish: Wish) -> _Settled:
+    """``wish`` with every choice made; raises LocalRefusal for what cannot be."""
+    check_wish(wish)
+    volume = wish.volume.resolve()
     found = mounts.of_this_host()
     mounted = mounts.at(found, str(volume))
     known = origin.of_mount(mounted) if mounted else origin.of_directory(read_below(volume, FSTAB) or "")
@@ -153,8 +161,6 @@ def _begin(target: Path, undo: ExitStack) -> Path:
 @contextmanager
 def _tree(settled: _Settled, script: Path, made: Mapping[str, Made]) -> Iterator[Path]:
     """The root of the tree after ``script`` ran on it, ``made`` in place before."""
-    if not os.access(script, os.X_OK) or "\n" in str(script):
-        raise LocalRefusal(f"{script} is no program that can be run", hint="chmod +x, or another --script", exit_code=2)
     with hook.tree(settled.volume, tuple(settled.below.taken)) as tree:
         for path, file in made.items():
             write_below(tree.root, path, file.content, file.mode)

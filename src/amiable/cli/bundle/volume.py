@@ -148,7 +148,7 @@ def volume(*, what: What = _WHAT, form: Form = _FORM, bundle: Bundle = _BUNDLE) 
     from amiable.bundle.layout import who_refuses
     from amiable.bundle.new_file import new_folder
     from amiable.bundle.pipeline import check_free, check_recipe
-    from amiable.bundle.volume.image import make
+    from amiable.bundle.volume.image import check_wish, make
 
     wish = wish_of(what, form)
     if bundle.image_only is not None:
@@ -156,12 +156,13 @@ def volume(*, what: What = _WHAT, form: Form = _FORM, bundle: Bundle = _BUNDLE) 
             tell(make(wish, bundle.image_only, progress=telling(progress)))
         print(bundle.image_only)
         return
+    check_wish(wish)  # before the metadata service is asked, which may be silent
+    if not bundle.force and bundle.destination.is_dir():
+        check_free(bundle.destination, bundle.prefix)
     warn(who_refuses(wish.size_bytes))
     recipe = recipe_of(bundle)
     check_recipe(recipe)
     with new_folder(bundle.destination):
-        if not bundle.force:
-            check_free(bundle.destination, recipe.name)
         with tempfile.TemporaryDirectory(prefix=".amiable-volume-", dir=bundle.destination) as scratch:
             with Progress("image", 0) as progress:
                 wish = replace(wish, outputs=(Path(scratch),))
