@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,6 +113,16 @@ def test_following_ends_when_the_instance_is_terminated(edge: tuple[Edge, str], 
         rest, words = process.communicate(timeout=SECONDS_MAX)
     assert (first, then, rest, process.returncode) == (COLOURED, b"bye\n", b"", 0)
     assert words.decode() == f"{instance_id} is terminated\n"
+
+
+def test_following_ends_by_ctrl_c_without_a_word(edge: tuple[Edge, str]) -> None:
+    argv, environment = command(*edge, "--follow")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(len(COLOURED)) == COLOURED
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=SECONDS_MAX) == (b"", b"")
+    assert process.returncode == 130
 
 
 def test_following_what_was_never_there_is_refused(edge: tuple[Edge, str]) -> None:

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from amiable.cli import main as cli
 from amiable.model.errors import LocalRefusal
+from tests.server.edge import Edge
 
 
 def run(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -74,38 +75,55 @@ def test_usage_names_the_program(command: str) -> None:
 
 
 @contextmanager
-def proxy(*prefix: str) -> "Iterator[subprocess.Popen[str]]":
-    """A command that runs until it is ended, and does by now."""
-    environment = {"PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1"}
-    environment |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-    command = [*prefix, sys.executable, "-m", "amiable.cli.main", "proxy", "--listen", "127.0.0.1:0"]
+def lasting(edge: Edge, first: str, *words: str, prefix: tuple[str, ...] = ()) -> "Iterator[subprocess.Popen[str]]":
+    """A command that runs until it is ended, and does by now: it has said a line that begins with ``first``."""
+    environment = {"PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": edge.endpoint, "AWS_DEFAULT_REGION": "us-east-1"}
+    environment |= {"AWS_ACCESS_KEY_ID": edge.account.access_key_id, "AWS_SECRET_ACCESS_KEY": edge.account.secret}
+    command = [*prefix, sys.executable, "-m", "amiable.cli.main", *words]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
         try:
-            assert process.stdout is not None and process.stdout.readline().startswith("127.0.0.1:")
-            assert process.stderr is not None and process.stderr.readline().startswith("SOCKS5 until Ctrl-C")
+            assert process.stdout is not None and process.stdout.readline().startswith(first)
             yield process
         finally:
             process.kill()
 
 
+@contextmanager
+def proxy(edge: Edge, *prefix: str) -> "Iterator[subprocess.Popen[str]]":
+    with lasting(edge, "127.0.0.1:", "proxy", "--listen", "127.0.0.1:0", prefix=prefix) as process:
+        assert process.stderr is not None and process.stderr.readline().startswith("SOCKS5 until Ctrl-C")
+        yield process
+
+
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
-        (signal.SIGINT, 130, "error: interrupted\n"),
+        (signal.SIGINT, 130, ""),  # how it ends
         (signal.SIGTERM, 143, "error: ended by SIGTERM\n"),
         (signal.SIGHUP, 129, ""),  # ssh ends its tunnel so
     ],
 )
-def test_a_signal_ends_a_command_in_order_and_tells_its_number(number: signal.Signals, code: int, said: str) -> None:
-    with proxy() as process:
+def test_a_signal_ends_a_command_in_order_and_tells_its_number(
+    edge: Edge, number: signal.Signals, code: int, said: str
+) -> None:
+    with proxy(edge) as process:
         process.send_signal(number)
         _, words = process.communicate(timeout=120)
     assert (process.returncode, words) == (code, said)
 
 
-def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
-    with proxy("sh", "-c", "trap '' HUP; exec \"$@\"", "-") as process:
+def test_a_log_that_is_followed_ends_by_ctrl_c_without_a_word(edge: Edge) -> None:
+    with closing(edge.client("ec2")) as ec2:
+        ec2.create_key_pair(KeyName="one")
+    with lasting(edge, "20", "events", "--follow") as process:
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=120) == ("", "")
+    assert process.returncode == 130
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing(edge: Edge) -> None:
+    with proxy(edge, "sh", "-c", "trap '' HUP; exec \"$@\"", "-") as process:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=120)

@@ -6,8 +6,10 @@ this installation must not reach a cloud by accident.  boto3 costs 0.3 s, so it 
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from signal import SIGINT
 from time import monotonic, sleep
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -147,13 +149,29 @@ def wait_for(what: str, look: Callable[[], T | None], seconds_max: float) -> T:
 
     ``what`` names the id: whoever ends the wait by Ctrl-C is told of what it was, which may be printed nowhere else.
     """
-    until = monotonic() + seconds_max
     try:
-        while (found := look()) is None:
-            if monotonic() > until:
-                raise LocalRefusal(f"waited {seconds_max:.0f} s for {what}", exit_code=124)
-            sleep(WAIT_PAUSE_SECONDS)
+        return ask_until_told(what, look, seconds_max)
     except KeyboardInterrupt:
         say(f"no longer waiting for {what}")
         raise
+
+
+def ask_until_told(what: str, look: Callable[[], T | None], seconds_max: float) -> T:
+    """The same, without a word where it is broken off."""
+    until = monotonic() + seconds_max
+    while (found := look()) is None:
+        if monotonic() > until:
+            raise LocalRefusal(f"waited {seconds_max:.0f} s for {what}", exit_code=124)
+        sleep(WAIT_PAUSE_SECONDS)
     return found
+
+
+@contextmanager
+def until_ctrl_c() -> Iterator[None]:
+    """Ends what goes on until Ctrl-C by it without a word: it is how it ends, and no error.  Other signals are told as ever."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if type(interrupt) is not KeyboardInterrupt:
+            raise
+        raise SystemExit(128 + SIGINT) from None

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from cyclopts import Parameter
 
-from amiable.cli.client import call, wait_for
+from amiable.cli.client import ask_until_told, call, until_ctrl_c
 from amiable.cli.output import Output, say, show_rows
 from amiable.cli.readable import first_ones
 from amiable.cli.terminal_text import plain
@@ -51,10 +51,11 @@ def events(
     if not follow:
         show_rows([told(row, output) for row in rows], COLUMNS, output, identifier="RequestId")
         return
-    while True:
-        for row in rows:
-            print(line(row, output), flush=True)
-        rows, last = page_after(last)
+    with until_ctrl_c():
+        while True:
+            for row in rows:
+                print(line(row, output), flush=True)
+            rows, last = page_after(last)
 
 
 def page_after(last: int) -> tuple[list[dict[str, Any]], int]:
@@ -75,7 +76,7 @@ def page_after(last: int) -> tuple[list[dict[str, Any]], int]:
                 say("the server is away; the log goes on when it is back")
             return None
 
-    return wait_for("the server", look, AWAY_SECONDS_MAX)
+    return ask_until_told("the server", look, AWAY_SECONDS_MAX)
 
 
 def page(query: dict[str, str]) -> tuple[list[dict[str, Any]], int]:

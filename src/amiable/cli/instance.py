@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from textwrap import shorten
 from time import monotonic
@@ -13,7 +14,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from amiable.cli.chosen import Yes, each_once, end_unless_meant
-from amiable.cli.client import call, client, rehearse, wait_for
+from amiable.cli.client import call, client, rehearse, until_ctrl_c, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model import ids
 from amiable.model.errors import LocalRefusal
@@ -101,10 +102,12 @@ def console(
     if interactive:
         from amiable.cli.serial_console import attach
 
-        return attach(instance)
+        with until_ctrl_c():  # where keys come from no terminal
+            return attach(instance)
     if boot is not None or all_:
         return print_kept(instance, boot, raw=raw or not sys.stdout.isatty())
-    print_console(client("ec2"), instance, follow=follow, raw=raw or not sys.stdout.isatty())
+    with until_ctrl_c() if follow else nullcontext():
+        print_console(client("ec2"), instance, follow=follow, raw=raw or not sys.stdout.isatty())
 
 
 @app.command
@@ -235,7 +238,8 @@ def tunnel(instance: str, port: int, /) -> None:
     """ssh's ProxyCommand: standard input and output to a port of the instance."""
     from amiable.cli.tunnel import pump_stdio
 
-    pump_stdio(instance, port)
+    with until_ctrl_c():
+        pump_stdio(instance, port)
 
 
 @app.command
