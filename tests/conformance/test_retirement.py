@@ -178,6 +178,9 @@ def test_the_past_and_more_than_ten_years_are_refused(registry: Registry) -> Non
         "Value (2037-03-01T12:00:00.000Z) for parameter DeprecateAt is invalid. "
         "A deprecation time cannot be more than 10 years from now.",
     )
+    asked = "9999-12-31T23:59:59.000Z"
+    said = refused(registry.ec2.enable_image_deprecation, ImageId=image_id, DeprecateAt=asked)
+    assert said == (code, text.replace("2037-03-01T12:00:00.000Z", asked))
     registry.ec2.enable_image_deprecation(ImageId=image_id, DeprecateAt=now.replace(year=2036))
 
 

@@ -15,6 +15,7 @@ from amiable.model.image import Image, ImageState
 
 DEPRECATION_YEARS_MAX: Final = 10
 PUBLIC_YEARS_MAX: Final = 2
+HALF_A_MINUTE: Final = timedelta(seconds=30)
 COOLDOWN: Final = timedelta(hours=24)
 WITH_COOLDOWN: Final = "enabled-with-cooldown"
 WITHOUT_COOLDOWN: Final = "enabled-without-cooldown"
@@ -26,19 +27,17 @@ UNPROTECTED: Final = "disabled"
 
 def deprecation(image: Image, asked: datetime, *, is_public: bool, now: datetime) -> datetime:
     """The whole minute nearest to what is asked for; refuses the past and what is too far away."""
-    rounded = to_minute(asked)
     if asked < now:
-        raise _invalid(rounded, "A deprecation time cannot be in the past.")
-    if is_public:
-        latest = to_minute(add_years(image.created_at, PUBLIC_YEARS_MAX))
-        if rounded > latest:
-            raise _invalid(
-                rounded,
-                f"The deprecation time of a public image cannot be more than {PUBLIC_YEARS_MAX} years after its creation: {_text(latest)}.",
-            )
-    if rounded > add_years(now, DEPRECATION_YEARS_MAX):
-        raise _invalid(rounded, f"A deprecation time cannot be more than {DEPRECATION_YEARS_MAX} years from now.")
-    return rounded
+        raise _invalid(asked, "A deprecation time cannot be in the past.")
+    latest = to_minute(add_years(image.created_at, PUBLIC_YEARS_MAX))
+    if is_public and asked >= latest + HALF_A_MINUTE:
+        raise _invalid(
+            asked,
+            f"The deprecation time of a public image cannot be more than {PUBLIC_YEARS_MAX} years after its creation: {_text(latest)}.",
+        )
+    if asked > add_years(now, DEPRECATION_YEARS_MAX):
+        raise _invalid(asked, f"A deprecation time cannot be more than {DEPRECATION_YEARS_MAX} years from now.")
+    return to_minute(asked)
 
 
 def deprecation_when_public(image: Image) -> datetime:
@@ -58,7 +57,7 @@ def check_deprecation_may_go(image: Image, *, is_public: bool) -> None:
 
 def to_minute(moment: datetime) -> datetime:
     """The nearest whole minute; half a minute rounds up."""
-    return (moment + timedelta(seconds=30)).replace(second=0, microsecond=0)
+    return (moment + HALF_A_MINUTE).replace(second=0, microsecond=0)
 
 
 def add_years(moment: datetime, years: int) -> datetime:
@@ -74,7 +73,7 @@ def _invalid(moment: datetime, why: str) -> InvalidParameterValue:
 
 
 def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 # ── disabling ───────────────────────────────────────────────────────────────────────────────────────────────────────────
