@@ -236,6 +236,33 @@ def test_an_instance_that_goes_meanwhile_fails_the_task_and_leaves_no_volume(own
     assert root(owner, instance).id == found.old_volume_id
 
 
+def test_a_stop_that_the_task_would_undo_is_refused_until_it_has_ended(owner: Hand) -> None:
+    instance = owner.instance(events=BOOTED)
+    task = ask(owner, instance)
+    seen: list[str] = []
+
+    def stop() -> None:
+        with refused("IncorrectInstanceState", instance):
+            owner.ec2.stop_instances(InstanceIds=[instance])
+        seen.append(
+            owner.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["State"]["Name"]
+        )
+
+    class Stopping(Playing):
+        def wait(self, seconds: float) -> bool:
+            stop()
+            super().wait(seconds)
+            stop()
+            return False
+
+    context = picked(owner)
+    context.stop = Stopping(owner, instance, [Event.STOPPED, Event.BOOTED])  # type: ignore[assignment]
+    JOBS[KIND].run(context)
+    assert (seen, tell(owner, task)["TaskState"]) == (["stopping", "stopped", "pending", "running"], "succeeded")
+    (stopping,) = owner.ec2.stop_instances(InstanceIds=[instance])["StoppingInstances"]
+    assert stopping["CurrentState"]["Name"] == "stopping"
+
+
 @pytest.mark.proves("ec2", "CreateReplaceRootVolumeTask")
 def test_what_is_no_root_of_the_instance_is_refused_by_name(owner: Hand) -> None:
     instance = owner.instance(events=BOOTED)

@@ -15,12 +15,13 @@ from amiable.api.ec2.capacity import measure_host
 from amiable.api.ec2.instance_ids import find_named
 from amiable.api.ec2.instance_roots import codes_of_roots
 from amiable.api.products import check_subscribed
-from amiable.database import bundle_tasks, images, instances, jobs
+from amiable.database import bundle_tasks, images, instances, jobs, root_replacements
 from amiable.model.errors import IncorrectInstanceState, UnsupportedOperation
 from amiable.model.instance import Instance, State
 from amiable.model.instance_errors import UnsupportedHibernationConfiguration
 from amiable.model.instance_type import type_of
 from amiable.model.principal import Principal
+from amiable.model.root_replacement import ReplacementState
 from amiable.rules import lifecycle
 from amiable.rules.launch import check_start
 from amiable.rules.lifecycle import Event, user_initiated
@@ -44,6 +45,7 @@ def stop_instances(
             )  # one: clients leave it out and ask again
         _check(named, Event.STOP_ASKED)
         check_stop(named)
+        _check_no_replacement(c, named)
         raise_if_dry_run(request)
         changes = [_stop(c, services, instance, force=force) for instance in named]
     services.wake()
@@ -57,6 +59,17 @@ def _stop(c: Connection, services: Services, before: Instance, *, force: bool) -
         verb = "stop-force" if force else "stop"
         _enqueue(c, services, before, "stop", verb, force=force)
     return _change(before, after)
+
+
+def _check_no_replacement(c: Connection, stopping: Sequence[Instance]) -> None:
+    """Refuses to stop what is stopped for a new root volume: its task starts it again, and a stop would be lost."""
+    for instance in stopping:
+        task = root_replacements.live_task_of(c, instance.id)
+        if task is not None and task.state is ReplacementState.IN_PROGRESS:
+            raise IncorrectInstanceState(
+                f"The instance '{instance.id}' cannot be stopped while the task {task.id} replaces its root volume.",
+                hint="wait for the task: it starts the instance again",
+            )
 
 
 def _check_no_bundling(c: Connection, starting: Sequence[Instance]) -> None:
