@@ -122,6 +122,8 @@ def test_rules_are_listed_by_tags_and_lock_and_page_by_page(rbin: Bin) -> None:
     code, reason, _, status = refused(call, ResourceType="EC2_IMAGE", NextToken="-")
     assert (code, reason, status) == ("ValidationException", "INVALID_PAGE_TOKEN", 400)
     assert refused(call, ResourceType="EBS_VOLUME")[:2] == ("ValidationException", "INVALID_PARAMETER_VALUE")
+    code, reason, text, _ = refused(call, ResourceType="EC2_IMAGE", MaxResults=1001)
+    assert (code, reason) == ("ValidationException", "INVALID_PARAMETER_VALUE") and "1000" in text
 
 
 @pytest.mark.proves("rbin", "CreateRule")

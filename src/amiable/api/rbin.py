@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection
 
-from amiable.api.paging import Page, open_page
+from amiable.api.paging import PAGE_SIZE_MAX, Page, PageBounds, open_page
 from amiable.database import retention as rows
 from amiable.model.errors import InvalidPaginationToken, InvalidParameterValue
 from amiable.model.principal import Principal
@@ -223,7 +223,7 @@ def _open_page(services: Services, principal: Principal, request: rbin.ListRules
     token = request.next_token
     asked = request if token is None else msgspec.structs.replace(request, next_token=token.translate(_FROM_WIRE))
     try:
-        return open_page(services, principal, asked)
+        return open_page(services, principal, asked, PageBounds(size_max=PAGE_SIZE_MAX))
     except InvalidPaginationToken as refusal:
         raise RbinRefusal("ValidationException", "INVALID_PAGE_TOKEN", refusal.message) from None
     except InvalidParameterValue as refusal:

@@ -54,7 +54,7 @@ def exit_at(rule: RetentionRule, now: datetime) -> datetime:
 def check_type(resource_type: str) -> None:
     """Refuses a type of which Amiable keeps nothing."""
     if resource_type not in RETAINED:
-        raise _invalid(f"Rules for {resource_type} are not implemented by Amiable: it has no volumes to retain yet.")
+        raise _invalid(f"Rules for {resource_type} are not implemented by Amiable: deleted volumes are not kept.")
 
 
 def check(rule: RetentionRule) -> None:
