@@ -237,6 +237,9 @@ def test_an_image_that_is_gone_or_no_longer_shared_is_still_referred_to(owner: H
     (instance_id,) = owner.run(image_id)
     other.ec2.deregister_image(ImageId=image_id)
     assert [arn.rpartition("/")[2] for _, _, arn in references(owner, image_id)] == [instance_id]
+    running = {"ResourceTypeOptions": [{"OptionName": "state-name", "OptionValues": ["running"]}]}
+    for asked in ({"ResourceType": "ssm:Parameter"}, {"ResourceType": "ec2:Instance", **running}):  # used, but not so
+        assert references(owner, image_id, ResourceTypes=[asked]) == []
 
 
 @pytest.mark.proves("ec2", "DescribeImageReferences")

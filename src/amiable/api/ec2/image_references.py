@@ -35,7 +35,7 @@ def describe_image_references(
     page = open_page(services, principal, request, PageBounds(size_min=PAGE_SIZE_MIN))
     with services.database.read() as c:
         found = _references(services, c, principal, image_ids, wanted)
-        _check_known(c, principal, image_ids, found)
+        _check_known(services, c, principal, image_ids)
     raise_if_dry_run(request)
     found.sort(key=_page_key)
     shown, token = page.cut(found, _page_key)
@@ -69,16 +69,16 @@ def _references(
     return found
 
 
-def _check_known(
-    c: Connection, principal: Principal, image_ids: Sequence[str], found: Sequence[ec2.ImageReference]
-) -> None:
-    """Refuses ids that the caller neither sees, nor owned, nor uses: all of them are named."""
-    known = {reference.image_id for reference in found}
+def _check_known(services: Services, c: Connection, principal: Principal, image_ids: Sequence[str]) -> None:
+    """Refuses ids that the caller neither sees, nor owned, nor uses in any way: all of them are named."""
+    unseen = []
     for image_id in image_ids:
         image = images.get(c, principal.region, image_id, viewer=principal.account_id)
-        if image is not None and permission.may_see(image, principal.account_id):
-            known.add(image_id)
-    missing = [image_id for image_id in image_ids if image_id not in known]
+        if image is None or not permission.may_see(image, principal.account_id):
+            unseen.append(image_id)
+    uses = _references(services, c, principal, unseen, wanted_types([], include_all=True)) if unseen else []
+    used = {reference.image_id for reference in uses}
+    missing = [image_id for image_id in unseen if image_id not in used]
     if missing:
         raise NotFound("image", missing)
 
