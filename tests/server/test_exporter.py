@@ -209,6 +209,37 @@ def test_a_record_that_cannot_be_read_starts_an_empty_exporter(data: Path) -> No
     assert "exports.json cannot be read" in text and "v cannot be exported again" in text
 
 
+def test_a_thread_that_fails_is_told_in_the_log(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(data / "exporter" / "log")
+    monkeypatch.setattr(threading, "excepthook", log.write_failure)
+
+    def fail() -> None:
+        raise ValueError("odd\r\n2026 \x1b[2J")
+
+    thread = threading.Thread(target=fail, name="nbd vol-1")
+    thread.start()
+    thread.join()
+    first, *rest = (data / "exporter" / "log").read_text().splitlines()
+    assert first.endswith(" ERROR amiable.exporter: nbd vol-1 failed: ValueError: odd??2026 ?[2J")
+    assert "Traceback" in rest[0] and all(line.startswith("  ") and line.isprintable() for line in rest)
+
+
+def test_a_log_that_cannot_be_made_anew_is_written_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter_log, "LOG_BYTES_MAX", 10)
+    log = Log(data / "exporter" / "log")
+    log.write("first")
+    with monkeypatch.context() as full:
+        full.setattr(os, "open", refuse)
+        log.write("lost")
+    log.write("second")
+    log.write("third")
+    assert [(data / "exporter" / name).read_text()[-7:-1] for name in ("log", "log.1")] == [" third", "second"]
+
+
+def refuse(*_: object) -> int:
+    raise OSError(24, "Too many open files")
+
+
 def test_the_log_is_bounded(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter_log, "LOG_BYTES_MAX", 1000)
     log = Log(data / "exporter" / "log")

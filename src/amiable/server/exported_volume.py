@@ -72,7 +72,7 @@ class Exported:
         try:
             return self.blocks.read(offset, length)
         except OSError as error:
-            self._log.write(f"{self.what.volume} read of {length} at {offset} failed: {error}")
+            self._log.write(f"{self.what.volume} read of {length} at {offset} failed: {error}", level="ERROR")
             raise
 
     def _accept(self) -> None:
@@ -90,7 +90,7 @@ class Exported:
                     self._connections[connection] = thread
                     thread.start()
                     continue
-            self._log.write(f"{self.what.volume} refused a connection of uid {peer_uid(connection)}")
+            self._log.write(f"{self.what.volume} refused a connection of uid {peer_uid(connection)}", level="WARNING")
             connection.close()
 
     def _serve(self, connection: socket.socket) -> None:

@@ -36,7 +36,14 @@ from amiable.model.units import KIB
 from amiable.server.export_requests import Add, List, Ping, Remove, Request, Stop
 from amiable.server.exported_volume import Exported
 from amiable.server.exporter_log import Log
-from amiable.vm.launcher import CLONE_NEWNET, PR_SET_NO_NEW_PRIVS, boot_id, libc_call, start_ticks
+from amiable.vm.launcher import (
+    CLONE_NEWNET,
+    PR_SET_NO_NEW_PRIVS,
+    boot_id,
+    libc_call,
+    raise_descriptor_limit,
+    start_ticks,
+)
 from amiable.vm.turns import Turns
 
 EXPORTS_MAX: Final = 1024
@@ -79,14 +86,14 @@ class Exporter:
         try:
             known = msgspec.json.decode(self._state.read_bytes(), type=list[Add])
         except msgspec.MsgspecError as error:
-            self._log.write(f"exports.json cannot be read: {error}")
+            self._log.write(f"exports.json cannot be read: {error}", level="ERROR")
             return
         with self._lock:
             for what in known:
                 try:
                     self._exports[what.volume] = Exported(what, self._data, self._log)
                 except (OSError, MapDamaged) as error:
-                    self._log.write(f"{what.volume} cannot be exported again: {error}")
+                    self._log.write(f"{what.volume} cannot be exported again: {error}", level="ERROR")
             self._save()
 
     def answer(self, request: Request) -> dict[str, Any]:
@@ -277,12 +284,14 @@ def run(data: Path, control: Path) -> int:
     """Serves until it is told to stop, or has nothing to do; 0, or 69 when another exporter serves this directory."""
     folder = data / "exporter"
     folder.mkdir(mode=0o700, exist_ok=True)
+    raise_descriptor_limit()
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 69
     log = Log(folder / "log")
+    threading.excepthook = log.write_failure
     identity = {"version": 1, "pid": os.getpid(), "start_ticks": start_ticks("self"), "boot_id": boot_id()}
     Files().write_whole(folder / "process.json", json.dumps(identity).encode())
     exporter = Exporter(data, log)

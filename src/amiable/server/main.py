@@ -52,6 +52,7 @@ from amiable.services.entropy import Entropy
 from amiable.services.identity_signer import make_signers
 from amiable.services.installation import open_installation, write_private
 from amiable.vm.accelerator import Accelerator, choose_accelerator
+from amiable.vm.launcher import raise_descriptor_limit
 
 SETTINGS_VARIABLE = "AMIABLE_SERVER_SETTINGS"
 BACKLOG = 512
@@ -273,6 +274,7 @@ def main(argv: list[str], environment: dict[str, str]) -> int:
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    raise_descriptor_limit()
     try:
         with ended_by_signals():
             return serve(read_settings(environment), announce=sys.stdout)

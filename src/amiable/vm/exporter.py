@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from amiable.model.errors import Unavailable
-from amiable.vm.process import SOURCE_ROOT, Process, python, read_record
+from amiable.vm.process import SOURCE_ROOT, Process, environment_of, python, read_record
 
 START_SECONDS_MAX: Final = 30
 ANSWER_SECONDS_MAX: Final = 20
@@ -156,12 +156,7 @@ def _spawn(data: Path, folder: Path) -> int:
             (os.POSIX_SPAWN_DUP2, log, 1),
             (os.POSIX_SPAWN_DUP2, log, 2),
         ]
-        paths = [str(SOURCE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {
-            "PYTHONPATH": os.pathsep.join(paths),
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "LC_ALL": "C.UTF-8",
-        }
+        environment = environment_of(SOURCE_ROOT, *filter(None, [os.environ.get("PYTHONPATH")]))
         argv = [python(), "-s", "-P", "-m", "amiable.server.exporter", "--data", str(data.resolve())]
         return os.posix_spawn(python(), argv, environment, file_actions=actions, setsid=True, setsigmask=[])
     finally:

@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import json
 import os
-import select
 import shutil
 import socket
 import time
@@ -24,16 +23,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from amiable.model.link import Lease, Link
+from amiable.model.units import KIB
 from amiable.rules.firewall import CLOSED, ruleset
 from amiable.rules.qemu_command import TAP_DESCRIPTOR
 from amiable.vm import network, process
 from amiable.vm.directory import Directory, DirectoryBusy, locked
 from amiable.vm.fabric_agent import PACKET_BYTES_MAX, SOCKET
+from amiable.vm.launcher import is_readable
 from amiable.vm.network import NetworkFailed
 from amiable.vm.process import Process
 
 RECORD: Final = "agent.json"
 LOG: Final = "log"
+LOG_BYTES_MAX: Final = 64 * KIB
 LOCK_SECONDS_MAX: Final = 2.0
 """Another start may be making the same fabric."""
 READY_SECONDS_MAX: Final = 20.0
@@ -154,23 +156,29 @@ def _namespaces_of(qemu: Process) -> Iterator[list[int]]:
         yield found
 
 
+def _open_log(fabric: Directory) -> int:
+    """The log for the next agent, which tells there what it ends by; of earlier ones' words so many are kept, and as many in ``log.1``."""
+    log = fabric.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    if os.fstat(log).st_size <= LOG_BYTES_MAX:
+        return log
+    os.close(log)
+    os.rename(LOG, f"{LOG}.1", src_dir_fd=fabric.descriptor, dst_dir_fd=fabric.descriptor)
+    return fabric.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
 def _start_agent(fabric: Directory, lock: int, namespaces: Sequence[int]) -> Process:
-    log = fabric.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    reading, writing = os.pipe2(os.O_CLOEXEC)
     numbers = list(range(process.PASSED, process.PASSED + len(namespaces)))
     what: dict[str, Any] = {"record": RECORD, "facts": {}, "namespaces": numbers}
-    try:
-        pid = process.spawn(
-            "amiable.vm.fabric_agent", what, directory=lock, log=log, ready=writing, passed=list(namespaces)
-        )
-        os.close(writing)
-        writing = -1
-        word = os.read(reading, 4096) if select.select([reading], [], [], READY_SECONDS_MAX)[0] else b"it was too slow"
-    finally:
-        os.close(log)
-        os.close(reading)
-        if writing >= 0:
-            os.close(writing)
+    with contextlib.ExitStack() as stack:
+        log = _open_log(fabric)
+        stack.callback(os.close, log)
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        stack.callback(os.close, reading)
+        with os.fdopen(writing, "wb"):
+            pid = process.spawn(
+                "amiable.vm.fabric_agent", what, directory=lock, log=log, ready=writing, passed=list(namespaces)
+            )
+        word = os.read(reading, 4096) if is_readable(reading, READY_SECONDS_MAX) else b"it was too slow"
     found = process.read_record(fabric.descriptor, RECORD)
     if word == b"ready\n" and found is not None and found.pid == pid:
         return found

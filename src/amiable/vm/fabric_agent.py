@@ -37,7 +37,9 @@ from amiable.model.link import Lease, Link
 from amiable.rules import dhcp
 from amiable.vm import launcher, links
 from amiable.vm.holder import is_allowed
+from amiable.vm.log_line import failure_lines
 
+NAME = "amiable.fabric_agent"
 SOCKET = "agent.sock"
 CLIENTS_MAX = 16
 PACKET_BYTES_MAX = 64 * 1024
@@ -247,6 +249,7 @@ class Agent:
 def main(text: str) -> None:
     """Makes the namespace, says ``ready`` on descriptor 4, serves; keys: record, facts, namespaces (those to enter; none: a new one)."""
     what = json.loads(text)
+    launcher.raise_descriptor_limit()
     launcher.close_all_but({0, 1, 2, launcher.DIRECTORY, launcher.READY, *what["namespaces"]})
     os.fchdir(launcher.DIRECTORY)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -264,8 +267,7 @@ def main(text: str) -> None:
     control.listen(CLIENTS_MAX)
     agent = Agent(control, os.getuid())
     os.close(launcher.DIRECTORY)  # and its lock: who hears that we are ready may let another have it
-    os.write(launcher.READY, b"ready\n")
-    os.close(launcher.READY)
+    launcher.say_ready()
     agent.serve()
     os.unlink(SOCKET)  # noqa: PTH108 - nor here
     os.unlink(what["record"])  # noqa: PTH108 - nor here
@@ -274,7 +276,8 @@ def main(text: str) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1])
-    except OSError as failure:
-        with contextlib.suppress(OSError):
-            os.write(launcher.READY, f"cannot make or enter a network namespace: {failure}\n".encode())
+    except Exception as failure:  # noqa: BLE001  the outermost loop
+        with contextlib.suppress(OSError):  # a full disk
+            os.write(2, failure_lines(NAME, failure, time.time()).encode(errors="backslashreplace"))
+        launcher.say_failure(failure)  # who hears that may kill this
         sys.exit(1)

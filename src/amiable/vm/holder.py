@@ -159,8 +159,7 @@ def main(text: str) -> None:
     control.bind("holder.sock")
     control.listen(CLIENTS_MAX)
     os.close(launcher.DIRECTORY)  # and its lock: who hears that we are ready may let another have it
-    os.write(launcher.READY, b"ready\n")
-    os.close(launcher.READY)
+    launcher.say_ready()
     serve(control, listener, namespaces, server_uid)
 
 
@@ -168,5 +167,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1])
     except OSError as failure:
-        os.write(launcher.READY, f"cannot make or enter a network namespace: {failure}\n".encode())
+        launcher.say_failure(failure)
         sys.exit(1)

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import resource
+import select
 import sys
 from typing import Any
 
@@ -20,6 +21,7 @@ READY = 4
 CLONE_NEWNET = 0x40000000
 CLONE_NEWUSER = 0x10000000
 PR_SET_NO_NEW_PRIVS = 38
+DESCRIPTORS_MAX = 65536
 
 
 def boot_id() -> str:
@@ -49,6 +51,18 @@ def write_record(name: str, facts: dict[str, Any]) -> None:
     os.fsync(DIRECTORY)
 
 
+def say_ready() -> None:
+    """Tells the starter that all stands.  The number stays taken: what fails later is not told to a descriptor that got it since."""
+    os.write(READY, b"ready\n")
+    os.dup2(1, READY)
+
+
+def say_failure(failure: Exception) -> None:
+    """Tells a starter that still waits why there is nothing."""
+    with contextlib.suppress(OSError):
+        os.write(READY, f"cannot make or enter a network namespace: {failure}\n".encode(errors="backslashreplace"))
+
+
 def libc_call(name: str, *arguments: int) -> None:
     """Calls a libc function that answers 0; raises OSError otherwise."""
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
@@ -63,6 +77,24 @@ def close_all_but(kept: set[int]) -> None:
         if number not in kept:
             with contextlib.suppress(OSError):
                 os.close(number)
+
+
+def is_readable(descriptor: int, wait_seconds: float) -> bool:
+    """Whether there is something to read within ``wait_seconds``, or an end; of a pidfd, whether its process has ended.
+
+    ``select`` would take no descriptor above 1023.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(wait_seconds * 1000))
+
+
+def raise_descriptor_limit() -> None:
+    """Lets this process have as many open files as it may, up to ``DESCRIPTORS_MAX``: what it is given is meant for one that needs few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def leave_network() -> None:

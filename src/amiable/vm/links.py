@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import select
 import signal
 import socket
 import struct
@@ -134,7 +133,7 @@ def run_program(argv: list[str], text: str) -> None:
         actions = [(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
         pid = os.posix_spawn(_find(argv[0]), argv, {"LC_ALL": "C"}, file_actions=actions)
         with open(os.pidfd_open(pid)) as process:
-            if not select.select([process], [], [], PROGRAM_SECONDS_MAX)[0]:
+            if not launcher.is_readable(process.fileno(), PROGRAM_SECONDS_MAX):
                 signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
             status = os.waitpid(pid, 0)[1]
         if status != 0:

@@ -7,7 +7,6 @@ are called with the instance's lock held (:func:`amiable.vm.directory.locked`), 
 import contextlib
 import grp
 import os
-import select
 import shutil
 import signal
 import time
@@ -26,7 +25,7 @@ from amiable.rules.qemu_command import (
 )
 from amiable.vm import network, patience, process, tpm
 from amiable.vm.directory import LOG, Directory, peer_pid
-from amiable.vm.launcher import boot_id
+from amiable.vm.launcher import boot_id, is_readable
 from amiable.vm.process import HOLDER_RECORD, QEMU_RECORD, Process
 from amiable.vm.qcow2 import empty_qcow2
 from amiable.vm.qmp import Qmp, QmpError, QmpGone
@@ -92,7 +91,7 @@ def run_tool(directory: Directory, argv: list[str]) -> None:
             _, status = os.waitpid(pid, 0)
         finally:
             os.close(tool)
-        said = words.read(LAST_WORDS_BYTES_MAX) if select.select([words], [], [], 0)[0] else b""
+        said = words.read(LAST_WORDS_BYTES_MAX) if is_readable(words.fileno(), 0) else b""
     if status != 0:
         raise MachineFailed(
             f"{Path(argv[0]).name} failed: {said.decode(errors='replace').strip() or f'status {status}'}"

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import re
-import select
 import socket
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from amiable.rules.qemu_command import METADATA_SOCKET
 from amiable.vm import process
 from amiable.vm.directory import LOG, Directory
 from amiable.vm.holder import QUEUE_MAX
+from amiable.vm.launcher import is_readable
 from amiable.vm.process import HOLDER_RECORD, Process
 from amiable.vm.qmp import Qmp
 
@@ -140,7 +140,7 @@ def _listen_in(directory: Directory) -> socket.socket:
 
 
 def _first_word(reading: int) -> bytes:
-    if not select.select([reading], [], [], READY_SECONDS_MAX)[0]:
+    if not is_readable(reading, READY_SECONDS_MAX):
         return b"the network holder was too slow"
     return os.read(reading, 4096)
 
