@@ -190,7 +190,7 @@ def test_a_list_has_a_heading_over_every_column_and_one_form_of_dates(
         listed = capsys.readouterr().out
         assert main(["image", "show", image.id]) == 0
     assert listed.splitlines()[0].split()[-2:] == ["VISIBILITY", "CREATED"]
-    assert f"private     {services.now():%Y-%m-%d }" in listed
+    assert f"private     {image.created_at:%Y-%m-%d }" in listed
     assert "{" not in capsys.readouterr().out
 
 

@@ -266,7 +266,7 @@ def test_a_guest_whose_qemu_ends_while_it_is_read_is_bundled_once_it_is_off(
 
     happen(Event.START_ASKED, Event.BOOTED)
     with qemu_of(off) as qemu:
-        off.bundle()
+        replace(off, services=services).bundle()
         happenings += [lambda: identity_of(qemu.pid).end(wait_seconds=60)]
         assert run() == "bundling", "nobody has seen yet that it ended"
         assert not happenings

@@ -1,6 +1,6 @@
 """Three network namespaces in a row, as a container behind a bridge sees its host's metadata service: far ─ router ─ near.
 
-Run in a network and mount namespace of its own, as ``python -m tests.server.hop_limit_scene DATA INSTANCE_ID``; prints as JSON what came of
+Run in a network and mount namespace of its own, as ``python -m tests.server.hop_limit_scene DATA INSTANCE_ID LOST``; prints as JSON what came of
 asking for a token and for the instance's id, from ``near`` itself and from ``far``.
 """
 
@@ -15,13 +15,15 @@ from amiable.server.imds import MetadataService
 from tests.support.services import open_services
 
 NEAR, PORT = "10.0.0.1", 8080
-WAIT_SECONDS = 2.0
+WAIT_SECONDS_MAX = 60.0
+LOST_SECONDS = 2.0
+"""After so long an answer that should be lost is."""
 ASK = """
 import socket, sys
 request = sys.stdin.read()
 with socket.create_connection(("{near}", {port}), timeout={wait}) as connection:
     connection.sendall(request.replace("\\n", "\\r\\n").encode())
-    connection.settimeout({wait})
+    connection.settimeout({patience})
     try:
         print(connection.recv(65536).split()[1].decode())
     except TimeoutError:
@@ -63,24 +65,27 @@ def answer(listener: socket.socket, service: MetadataService, instance_id: str) 
             service.serve(instance_id, connection)
 
 
-def ask(*where: str) -> dict[str, str]:
-    """The status of each answer, or ``lost``."""
-    code = ASK.format(near=NEAR, port=PORT, wait=WAIT_SECONDS)
+def ask(*where: str, lost: str = "") -> dict[str, str]:
+    """The status of each answer, or ``lost``; the answer to ``lost`` is not waited for long."""
     found = {}
     for name, request in REQUESTS.items():
+        patience = LOST_SECONDS if name == lost else WAIT_SECONDS_MAX
+        code = ASK.format(near=NEAR, port=PORT, wait=WAIT_SECONDS_MAX, patience=patience)
         words = [*where, sys.executable, "-S", "-c", code]
-        told = subprocess.run(words, input=request, capture_output=True, text=True, check=True, timeout=30)
+        told = subprocess.run(
+            words, input=request, capture_output=True, text=True, check=True, timeout=3 * WAIT_SECONDS_MAX
+        )
         found[name] = told.stdout.strip()
     return found
 
 
-def main(data: str, instance_id: str) -> None:
-    """Builds the scene and asks."""
-    subprocess.run(["sh", "-e", "-c", SCENE], check=True, capture_output=True, timeout=30)
+def main(data: str, instance_id: str, lost: str) -> None:
+    """Builds the scene and asks; ``lost`` is the request from afar whose answer should not come, if any."""
+    subprocess.run(["sh", "-e", "-c", SCENE], check=True, capture_output=True, timeout=WAIT_SECONDS_MAX)
     with open_services(Path(data)) as services, socket.create_server((NEAR, PORT)) as listener:
         thread = threading.Thread(target=answer, args=(listener, MetadataService(services), instance_id), daemon=True)
         thread.start()
-        print(json.dumps({"near": ask(), "far": ask("ip", "netns", "exec", "far")}))
+        print(json.dumps({"near": ask(), "far": ask("ip", "netns", "exec", "far", lost=lost)}))
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(30)
 

@@ -367,8 +367,9 @@ def test_a_token_crosses_no_more_routers_than_its_hop_limit_says(
     instance_id = insert(opened, caller, hop_limit=hop_limit)
     mapped = [] if os.geteuid() == 0 else ["--map-root-user"]
     scene = [sys.executable, "-m", "tests.server.hop_limit_scene", str(opened.data), instance_id]
+    scene.append("token" if from_afar == "lost" else "")
     told = subprocess.run(
-        ["unshare", *mapped, "--net", "--mount", *scene], capture_output=True, text=True, check=False, timeout=120
+        ["unshare", *mapped, "--net", "--mount", *scene], capture_output=True, text=True, check=False, timeout=300
     )
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout) == {
