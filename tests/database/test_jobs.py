@@ -25,9 +25,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
-def add(database: Database, key: str = "i-1:boot", *, host: str | None = None, priority: int = 100) -> bool:
+def add(database: Database, key: str = "i-1:boot", *, host: str | None = None, due: datetime = NOW) -> bool:
     with database.write() as c:
-        return jobs.enqueue(c, jobs.NewJob("boot", key, {"step": 0}, host, priority=priority), now=NOW)
+        return jobs.enqueue(c, jobs.NewJob("boot", key, {"step": 0}, host), now=due)
 
 
 def pick(database: Database, token: str, *, now: datetime = NOW, host: str = "here") -> Job | None:
@@ -142,11 +142,16 @@ def test_a_host_bound_job_goes_to_its_host_only(database: Database) -> None:
     assert pick(database, "t1", host="there") is not None
 
 
-def test_the_more_urgent_job_is_picked_first(database: Database) -> None:
-    add(database, "i-1:boot", priority=100)
-    add(database, "i-2:boot", priority=10)
-    first = pick(database, "t1")
-    assert first is not None and first.key == "i-2:boot"
+def test_the_job_that_has_been_due_for_longest_is_picked_first_and_a_silent_machines_last(database: Database) -> None:
+    add(database, "i-1:boot", due=NOW - timedelta(seconds=3))
+    silent = pick(database, "t1")
+    assert silent is not None
+    with database.write() as c:
+        jobs.put_back(c, silent, now=NOW, after=timedelta(seconds=-3), is_slow=True)
+    add(database, "i-2:boot", due=NOW - timedelta(seconds=1))
+    add(database, "i-3:boot", due=NOW - timedelta(seconds=2))
+    picked = [pick(database, f"t{number}") for number in range(2, 5)]
+    assert [job and job.key for job in picked] == ["i-3:boot", "i-2:boot", "i-1:boot"]
 
 
 def test_a_retried_job_waits_until_it_is_due(database: Database) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, sel
 from amiable.database.schema import job as J
 
 LEASE = timedelta(seconds=30)
+PRIORITY: Final = 100
 SLOW_PRIORITY: Final = 1000
 """From here on: jobs of machines that have been silent, which wait for each other only."""
 ENDED = ("done", "failed", "cancelled")
@@ -47,13 +48,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job that is asked for; without a host any may pick it, and what is more urgent has the lower priority."""
+    """A job that is asked for; without a host any may pick it."""
 
     kind: str
     key: str
     data: Mapping[str, Any]
     host: str | None = None
-    priority: int = 100
 
 
 def enqueue(c: Connection, job: NewJob, *, now: datetime) -> bool:
@@ -63,7 +63,7 @@ def enqueue(c: Connection, job: NewJob, *, now: datetime) -> bool:
         return False
     if state is not None:
         c.execute(delete(J).where(J.c.key == job.key))
-    row = {"key": job.key, "kind": job.kind, "host": job.host, "priority": job.priority, "data": json.dumps(job.data)}
+    row = {"key": job.key, "kind": job.kind, "host": job.host, "priority": PRIORITY, "data": json.dumps(job.data)}
     c.execute(
         insert(J).values(**row, state="queued", due=now, tries=0, cancel=False, progress_percent=0, created_at=now)
     )
@@ -82,7 +82,7 @@ class Lease:
 def pick(
     c: Connection, kinds: Collection[str], lease: Lease, *, now: datetime, is_slow: bool | None = None
 ) -> Job | None:
-    """Leases the most urgent job that is due, or whose lease has lapsed; ``None`` when there is none.
+    """Leases the job that has been due for longest, or whose lease has lapsed, a slow one last; ``None`` when there is none.
 
     ``is_slow``: only one that is put back as such, or only one that is not.
     """
