@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -121,14 +122,15 @@ def test_every_acknowledged_block_is_there_after_kill_9(
     for count in (3, 17, 30):
         command = [sys.executable, "-c", WRITER, str(tmp_path), str(len(acknowledged))]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
-            assert writer.stdout is not None
+            lines = writer.stdout
+            assert lines is not None
             until = len(acknowledged) + count
             while len(acknowledged) < until:
-                line = writer.stdout.read(40)
+                line = lines.read(40)
                 assert len(line) == 40
                 acknowledged[int.from_bytes(line[:8], "big")] = line[8:]
             writer.kill()
-            for line in iter(lambda: writer.stdout.read(40), b""):  # type: ignore[union-attr]
+            for line in iter(partial(lines.read, 40), b""):
                 if len(line) == 40:
                     acknowledged[int.from_bytes(line[:8], "big")] = line[8:]
         store = BlockStore.open(database, tmp_path / "packs")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select, update
@@ -176,18 +177,19 @@ def test_completion_goes_on_where_it_was_interrupted(
     store.write(snapshot, blocks)
     real, calls = rows.put_leaf, []
 
-    def failing(*arguments: object) -> None:
+    def failing(*arguments: Any) -> None:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        real(*arguments)  # type: ignore[arg-type]
+        real(*arguments)
 
     monkeypatch.setattr(rows, "put_leaf", failing)
     with pytest.raises(KeyboardInterrupt):
         store.complete(snapshot)
     with database.read() as c:
         assert len(c.execute(select(pending_block)).all()) == 2
-        assert snapshots.get(c, snapshot).changed_block_count == 4  # type: ignore[union-attr]
+        found = snapshots.get(c, snapshot)
+    assert found is not None and found.changed_block_count == 4
     assert [store.read(snapshot, index) for index, _ in blocks] == [plain for _, plain in blocks]
     with pytest.raises(SnapshotNotPending, match="being completed"):
         store.write(snapshot, [(0, text(1))])

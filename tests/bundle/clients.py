@@ -17,9 +17,14 @@ def lost() -> Exception:
 def answered(status: int, code: str = "Error") -> Exception:
     """An answer that is an error."""
     return ClientError(
-        {"Error": {"Code": code, "Message": "told"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        {
+            "Error": {"Code": code, "Message": "told"},
+            "ResponseMetadata": {
+                "RequestId": "", "HostId": "", "HTTPStatusCode": status, "HTTPHeaders": {}, "RetryAttempts": 0,
+            },
+        },
         "PutObject",
-    )
+    )  # fmt: skip
 
 
 class Failing:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,9 @@ def pem(bundle_cases: Path) -> Callable[[str], bytes]:
 def recipe(pem: Callable[[str], bytes], tmp_path: Path) -> Callable[..., Recipe]:
     """A recipe for an image, with fields changed at will."""
 
-    def make(image: Path, /, **changes: object) -> Recipe:
+    def make(image: Path, /, **changes: Any) -> Recipe:
         made = Recipe(image, "disk.img", "123456789012", "x86_64", pem("user.crt"), pem("user.key"), pem("ec2.crt"))
-        return replace(made, **changes)  # type: ignore[arg-type]
+        return replace(made, **changes)
 
     return make
 

@@ -3,6 +3,7 @@
 import io
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -56,15 +57,15 @@ def test_a_file_is_durable_before_its_row_and_gone_after_the_next(
     events: list[str] = []
     real_write, real_put, real_delete = ObjectFiles.write, rows.put_object, ObjectFiles.delete
 
-    def write(self: ObjectFiles, *args: object, **kwargs: object) -> object:
-        written = real_write(self, *args, **kwargs)  # type: ignore[arg-type]
+    def write(self: ObjectFiles, *args: Any, **kwargs: Any) -> object:
+        written = real_write(self, *args, **kwargs)
         assert (self.folder / written.id).exists() and named(services) == {old}
         events.append("durable")
         return written
 
-    def put_row(*args: object) -> object:
+    def put_row(*args: Any) -> object:
         events.append("row")
-        return real_put(*args)  # type: ignore[arg-type]
+        return real_put(*args)
 
     def delete(self: ObjectFiles, identifiers: list[str]) -> None:
         assert old not in named(services) and old in files(services)
@@ -189,8 +190,8 @@ def test_a_part_replaced_while_an_upload_is_completed_stops_it(
     etag = uploads.upload_part(services, principal, address, 1, incoming(b"old")).etag
     real_join = ObjectFiles.join
 
-    def join(self: ObjectFiles, *args: object, **kwargs: object) -> str:
-        joined = real_join(self, *args, **kwargs)  # type: ignore[arg-type]
+    def join(self: ObjectFiles, *args: Any, **kwargs: Any) -> str:
+        joined = real_join(self, *args, **kwargs)
         uploads.upload_part(services, principal, address, 1, incoming(b"new"))
         return joined
 

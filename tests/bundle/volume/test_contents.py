@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -74,7 +75,9 @@ def test_a_folder_that_vanishes_at_the_last_moment_takes_its_content_along(root:
     assert " a " not in names(image, "/") and "inner" not in names(image, "/")
 
 
-def test_a_folder_that_comes_back_too_late_is_left_out_with_its_content(root: Path) -> None:
+def test_a_folder_that_comes_back_too_late_is_left_out_with_its_content(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken: list[str] = []
 
     def act(path: str) -> None:
@@ -98,7 +101,7 @@ def test_a_folder_that_comes_back_too_late_is_left_out_with_its_content(root: Pa
                 if entry.path == "a":
                     (root.parent / "away").rename(root / "a")
 
-        filling._take = late  # type: ignore[method-assign]
+        monkeypatch.setattr(filling, "_take", late)
         filling.run()
     ext.verify(image, offset_bytes=0)
     assert "a/inner" in taken
@@ -128,7 +131,9 @@ def test_an_attribute_too_large_for_an_inode_is_told_and_the_others_stay(root: P
     assert "user.fits" in told and "user.large (3900)" in told
 
 
-def test_a_file_that_is_written_to_while_it_is_read_is_taken_and_told(root: Path) -> None:
+def test_a_file_that_is_written_to_while_it_is_read_is_taken_and_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report, image = Report(), root.parent / "image"
     with image.open("wb") as file:
         file.truncate(32 * MIB)
@@ -137,12 +142,12 @@ def test_a_file_that_is_written_to_while_it_is_read_is_taken_and_told(root: Path
     with ext.opened(image, IDENTITY, offset_bytes=0) as writer:
         copy = writer._copy
 
-        def growing(*arguments: object) -> None:
-            copy(*arguments)  # type: ignore[arg-type]
+        def growing(*arguments: Any) -> None:
+            copy(*arguments)
             with (root / "b").open("a") as late:
                 late.write("late")
 
-        writer._copy = growing  # type: ignore[assignment, method-assign]
+        monkeypatch.setattr(writer, "_copy", growing)
         Filling(writer, Contents(selection, {}, measure(selection, {}), report)).run()
     ext.verify(image, offset_bytes=0)
     assert ("b", "changed while it was read") in report.remarks

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -37,9 +38,9 @@ def check_file_system(image: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def image_of(root: Path, folder: Path, **wish: object) -> Image:
+def image_of(root: Path, folder: Path, **wish: Any) -> Image:
     """A checked image of ``root``."""
-    made = make(Wish(volume=root, size_bytes=SIZE, scheme="none", **wish), folder / "image")  # type: ignore[arg-type]
+    made = make(Wish(volume=root, size_bytes=SIZE, scheme="none", **wish), folder / "image")
     check_file_system(made.path)
     return made
 
@@ -203,10 +204,10 @@ def test_a_tree_that_is_too_large_is_refused_with_the_size_it_needs(root: Path, 
     ],
 )
 def test_what_cannot_be_made_is_refused_and_nothing_remains(
-    wish: dict[str, object], words: str, root: Path, tmp_path: Path
+    wish: dict[str, Any], words: str, root: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(LocalRefusal, match=words):
-        make(Wish(**{"volume": root, "size_bytes": SIZE, "scheme": "none", **wish}), tmp_path / "image")  # type: ignore[arg-type]
+        make(Wish(**{"volume": root, "size_bytes": SIZE, "scheme": "none", **wish}), tmp_path / "image")
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
