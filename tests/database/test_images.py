@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from amiable.database import images, sharing
 from amiable.database.schema import image as image_table
@@ -100,12 +100,12 @@ def test_a_pending_image_moves_once_and_only_as_the_table_says(
     image = replace(AN_IMAGE, account_id=accounts[0], name="moving", state=ImageState.PENDING)
     reason = StateReason("Client.InvalidManifest", "why")
 
-    def move(c: object, to: str) -> bool:
+    def move(c: Connection, to: str) -> bool:
         if to == "available":
-            return images.make_available(c, image.id, root_snapshot_id="snap-1")  # type: ignore[arg-type]
+            return images.make_available(c, image.id, root_snapshot_id="snap-1")
         if to == "failed":
-            return images.fail(c, image.id, reason)  # type: ignore[arg-type]
-        return images.deregister(c, image.id, now=services.now())  # type: ignore[arg-type]
+            return images.fail(c, image.id, reason)
+        return images.deregister(c, image.id, now=services.now())
 
     with services.database.write() as c:
         images.insert_image(c, image)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -17,8 +18,8 @@ from amiable.model.snapshot import Snapshot
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def make(snapshot_id: str, **facts: object) -> Snapshot:
-    row = {
+def make(snapshot_id: str, **facts: Any) -> Snapshot:
+    row: dict[str, Any] = {
         "account_id": "111111111111",
         "region": "us-east-1",
         "state": "pending",
@@ -26,7 +27,7 @@ def make(snapshot_id: str, **facts: object) -> Snapshot:
         "started_at": NOW,
         "touched_at": NOW,
     }
-    return Snapshot(id=snapshot_id, **{**row, **facts})  # type: ignore[arg-type]
+    return Snapshot(id=snapshot_id, **{**row, **facts})
 
 
 @pytest.fixture

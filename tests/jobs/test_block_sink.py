@@ -30,9 +30,17 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services,
 def new_snapshot(services: Services, owner: Principal) -> str:
     now = services.now()
     snapshot_id = services.mint(ids.SNAPSHOT)
-    facts = {"account_id": owner.account_id, "region": owner.region, "state": "pending", "size_gib": 1}
+    made = Snapshot(
+        id=snapshot_id,
+        account_id=owner.account_id,
+        region=owner.region,
+        state="pending",
+        size_gib=1,
+        started_at=now,
+        touched_at=now,
+    )
     with services.database.write() as c:
-        snapshots.insert_snapshot(c, Snapshot(id=snapshot_id, started_at=now, touched_at=now, **facts))  # type: ignore[arg-type]
+        snapshots.insert_snapshot(c, made)
     return snapshot_id
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from amiable.services import Services
 from tests.rules.test_imds import INSTANCE
 
 
-def launch(services: Services, principal: Principal, *, keeps: bool = False, **changes: object) -> Instance:
+def launch(services: Services, principal: Principal, *, keeps: bool = False, **changes: Any) -> Instance:
     """A pending instance with one volume that began empty."""
     now = services.now()
     with services.database.write() as c:
@@ -26,16 +27,18 @@ def launch(services: Services, principal: Principal, *, keeps: bool = False, **c
         subnet = network.list_subnets(c, principal.account_id, principal.region)[0]
         reservation = services.mint("r")
         instances.insert_reservation(c, Reservation(reservation, principal.account_id, principal.region, now))
-        values = {"state": State.PENDING, "boot_count": 0, "host": services.host, **changes}
-        instance = replace(
+        pending = replace(
             INSTANCE,
+            state=State.PENDING,
+            boot_count=0,
+            host=services.host,
             id=services.mint("i"),
             account_id=principal.account_id,
             reservation_id=reservation,
             subnet_id=subnet.id,
             vpc_id=subnet.vpc_id,
-            **values,  # type: ignore[arg-type]
         )
+        instance = replace(pending, **changes)
         instances.insert_instance(c, instance)
         volumes.insert_volume(
             c,

@@ -6,6 +6,7 @@ import socket
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,10 +39,10 @@ from tests.server.fake_machine import serving
 GIB = 1 << 30
 
 
-def make(services: Services, principal: Principal, **facts: object) -> Volume:
+def make(services: Services, principal: Principal, **facts: Any) -> Volume:
     """A volume's row."""
-    values = {"id": services.mint("vol"), "account_id": principal.account_id, "created_at": services.now(), **facts}
-    volume = replace(VOLUME, **values)  # type: ignore[arg-type]
+    own = replace(VOLUME, id=services.mint("vol"), account_id=principal.account_id, created_at=services.now())
+    volume = replace(own, **facts)
     with services.database.write() as c:
         volumes.insert_volume(c, volume)
     return volume

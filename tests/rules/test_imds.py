@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -56,8 +57,8 @@ def get(path: str, facts: imds.Facts = FACTS) -> str | None:
     return None if found is None else found.body.decode()
 
 
-def change(**values: object) -> imds.Facts:
-    return replace(FACTS, instance=replace(INSTANCE, **values))  # type: ignore[arg-type]
+def change(**values: Any) -> imds.Facts:
+    return replace(FACTS, instance=replace(INSTANCE, **values))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from amiable.model.link import Link
 from amiable.model.network import Firewall, NetworkInterface, SecurityGroupRule
@@ -25,11 +26,11 @@ def interface(number: int, groups: tuple[str, ...] = (WEB,), *, vpc: str = VPC) 
     return interface_of(number, *groups, vpc=vpc)
 
 
-def rule(group: str, *, egress: bool = False, **what: object) -> SecurityGroupRule:
-    fields: dict[str, object] = {"protocol": "-1", "cidr_ipv4": "0.0.0.0/0", **what}
+def rule(group: str, *, egress: bool = False, **what: Any) -> SecurityGroupRule:
+    fields: dict[str, Any] = {"protocol": "-1", "cidr_ipv4": "0.0.0.0/0", **what}
     if "referenced_group_id" in what:
         fields["cidr_ipv4"] = None
-    return SecurityGroupRule(f"sgr-{group}-{egress}", "123456789012", "us-east-1", group, egress, **fields)  # type: ignore[arg-type]
+    return SecurityGroupRule(f"sgr-{group}-{egress}", "123456789012", "us-east-1", group, egress, **fields)
 
 
 OUT = {group: (rule(group, egress=True),) for group in (WEB, DATA)}

@@ -11,7 +11,7 @@ from PIL import Image
 from amiable.vm import screen
 from amiable.vm.directory import Directory
 from amiable.vm.machine import MachineFailed
-from amiable.vm.qmp import QmpError
+from amiable.vm.qmp import Qmp, QmpError
 
 
 def ppm(width: int, height: int, pixel: bytes = b"\xff\x00\x00") -> bytes:
@@ -21,7 +21,9 @@ def ppm(width: int, height: int, pixel: bytes = b"\xff\x00\x00") -> bytes:
 def test_a_picture_has_its_size_and_its_colours() -> None:
     with Image.open(io.BytesIO(screen.jpeg_of(ppm(720, 400)))) as picture:
         assert (picture.format, picture.size) == ("JPEG", (720, 400))
-        red, green, blue = picture.convert("RGB").getpixel((5, 5))  # type: ignore[misc]
+        pixel = picture.convert("RGB").getpixel((5, 5))
+        assert isinstance(pixel, tuple)
+        red, green, blue = pixel
         assert red > 240 and green < 16 and blue < 16
 
 
@@ -44,13 +46,14 @@ def test_what_is_no_picture_is_refused(body: bytes, words: str) -> None:
         screen.jpeg_of(body)
 
 
-class Monitor:
+class Monitor(Qmp):
     """A QMP connection that writes, as the screen, what it was given."""
 
     def __init__(self, folder: Path, body: bytes | None) -> None:
-        self.folder, self.body, self.told = folder, body, []  # type: ignore[var-annotated]
+        self.folder, self.body = folder, body
+        self.told: list[tuple[str, dict[str, Any]]] = []
 
-    def execute(self, command: str, **arguments: Any) -> None:
+    def execute(self, command: str, *, wait_seconds: float | None = None, **arguments: Any) -> None:
         self.told.append((command, arguments))
         if self.body is None:
             raise QmpError("GenericError: there is no console")
@@ -58,18 +61,23 @@ class Monitor:
             (self.folder / arguments["filename"]).write_bytes(self.body)
 
 
+class Silent(Monitor):
+    """Says that it is done, and writes nothing."""
+
+    def execute(self, command: str, *, wait_seconds: float | None = None, **arguments: Any) -> None:
+        pass
+
+
 def test_the_picture_is_taken_from_the_directory_and_removed_there(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         directory = Directory(tmp_path, descriptor, None)
-        assert screen.photograph(directory, Monitor(tmp_path, ppm(640, 480))).startswith(b"\xff\xd8\xff")  # type: ignore[arg-type]
+        assert screen.photograph(directory, Monitor(tmp_path, ppm(640, 480))).startswith(b"\xff\xd8\xff")
         assert list(tmp_path.iterdir()) == []
         with pytest.raises(MachineFailed, match="no console"):
-            screen.photograph(directory, Monitor(tmp_path, None))  # type: ignore[arg-type]
-        silent = Monitor(tmp_path, b"")
-        silent.execute = lambda command, **arguments: None  # type: ignore[method-assign]
+            screen.photograph(directory, Monitor(tmp_path, None))
         with pytest.raises(MachineFailed, match="no picture was written"):
-            screen.photograph(directory, silent)  # type: ignore[arg-type]
+            screen.photograph(directory, Silent(tmp_path, b""))
     finally:
         os.close(descriptor)
 
@@ -79,7 +87,7 @@ def test_waking_presses_a_key_and_says_when_there_is_no_keyboard(
 ) -> None:
     monkeypatch.setattr(screen, "WAKE_SECONDS", 0.0)
     monitor = Monitor(tmp_path, b"")
-    screen.press(monitor, "ctrl")  # type: ignore[arg-type]
+    screen.press(monitor, "ctrl")
     assert monitor.told == [("send-key", {"keys": [{"type": "qcode", "data": "ctrl"}]})]
     with pytest.raises(MachineFailed, match="could not be pressed"):
-        screen.press(Monitor(tmp_path, None), "ctrl")  # type: ignore[arg-type]
+        screen.press(Monitor(tmp_path, None), "ctrl")
