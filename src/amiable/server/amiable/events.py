@@ -6,6 +6,7 @@ follows the log holds no thread.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -30,18 +31,20 @@ _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 
 
 async def follow(services: Services, request: Authenticated) -> Answer:
-    """The lines that are asked for, as soon as there is one; none after the time that the request waits."""
+    """The lines that are asked for, as soon as there is one; none after the time that the request waits.
+
+    ``Last`` is where the next ones begin: the last line told, or where the log ended before it was read.
+    """
     wanted, wait_seconds = _read_query(request)
-    if wait_seconds and wanted.after is None and wanted.since is None:
-        last = await in_thread(events.last_number, services)
-        wanted = Wanted(wanted.account_id, after=last, size=wanted.size)
+    before = await in_thread(events.last_number, services) if wanted.after is None else wanted.after
+    if wait_seconds and wanted.since is None:
+        wanted = replace(wanted, after=before)
     found = await in_thread(events.list_events, services, request.principal, wanted)
     with anyio.move_on_after(wait_seconds):
         while not found and wait_seconds:
             await anyio.sleep(POLL_SECONDS)
             found = await in_thread(events.list_events, services, request.principal, wanted)
-    last = found[-1].number if found else wanted.after if wanted.after is not None else 0
-    return {"Events": [_line(event) for event in found], "Last": last}
+    return {"Events": [_line(event) for event in found], "Last": found[-1].number if found else before}
 
 
 def _read_query(request: Authenticated) -> tuple[Wanted, int]:
