@@ -1,5 +1,6 @@
 """The job of a replace root volume task without a machine: the instance's own jobs are played, and every way they may end."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ KIND = "replace-root-volume"
 
 
 @dataclass
-class Playing:
+class Playing(threading.Event):
     """Stands for the job's ``stop``: at each look the instance takes the next of these steps."""
 
     owner: Hand
@@ -34,10 +35,10 @@ class Playing:
     events: list[Event] = field(default_factory=list)
     meanwhile: Callable[[], None] | None = None
 
-    def is_set(self) -> bool:
-        return False
+    def __post_init__(self) -> None:
+        super().__init__()
 
-    def wait(self, _: float) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:
         if self.meanwhile is not None:
             self.meanwhile()
             self.meanwhile = None
@@ -58,7 +59,7 @@ def picked(owner: Hand) -> JobContext:
 def play(owner: Hand, instance_id: str, *events: Event, meanwhile: Callable[[], None] | None = None) -> None:
     """Runs the job while the instance goes through these events."""
     context = picked(owner)
-    context.stop = Playing(owner, instance_id, list(events), meanwhile)  # type: ignore[assignment]
+    context.stop = Playing(owner, instance_id, list(events), meanwhile)
     JOBS[KIND].run(context)
     with owner.services.database.write() as c:
         jobs.finish(c, context.job, now=owner.services.now())
@@ -249,14 +250,14 @@ def test_a_stop_that_the_task_would_undo_is_refused_until_it_has_ended(owner: Ha
         )
 
     class Stopping(Playing):
-        def wait(self, seconds: float) -> bool:
+        def wait(self, timeout: float | None = None) -> bool:
             stop()
-            super().wait(seconds)
+            super().wait(timeout)
             stop()
             return False
 
     context = picked(owner)
-    context.stop = Stopping(owner, instance, [Event.STOPPED, Event.BOOTED])  # type: ignore[assignment]
+    context.stop = Stopping(owner, instance, [Event.STOPPED, Event.BOOTED])
     JOBS[KIND].run(context)
     assert (seen, tell(owner, task)["TaskState"]) == (["stopping", "stopped", "pending", "running"], "succeeded")
     (stopping,) = owner.ec2.stop_instances(InstanceIds=[instance])["StoppingInstances"]
