@@ -161,8 +161,7 @@ def _source(services: Services, c: Connection, principal: Principal, request: ec
     image = images.get(c, request.source_region, request.source_image_id, viewer=principal.account_id)
     if image is None:
         raise NotFound("image", [request.source_image_id])
-    if permission.may_see(image, principal.account_id):
-        check_allowed(services, c, principal, image)
+    check_allowed(services, c, principal, image)
     closed = [] if image.account_id == principal.account_id else _closed(c, principal, image)
     permission.check_copy(image, principal.account_id, closed)
     copying.check_image(image)
