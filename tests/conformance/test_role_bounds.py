@@ -64,10 +64,10 @@ def credentials(edge: Edge, name: str, *statements: dict[str, Any]) -> dict[str,
     return said
 
 
-def as_role(edge: Edge, name: str, *statements: dict[str, Any]) -> Any:
+def as_role(edge: Edge, name: str, *statements: dict[str, Any], service: str = "ec2") -> Any:
     said = credentials(edge, name, *statements)
     return edge.client(
-        "ec2",
+        service,
         config=LENIENT,
         aws_access_key_id=said["AccessKeyId"],
         aws_secret_access_key=said["SecretAccessKey"],
@@ -129,6 +129,37 @@ def test_an_address_by_its_number_and_an_attribute_of_one_instance_are_no_way_ar
     call = narrow.describe_instance_attribute
     assert refusal(call, InstanceId=INSTANCE, Attribute="userData") == "UnauthorizedOperation"
     assert refusal(call, InstanceId="i-00000000", Attribute="userData") == "InvalidInstanceID.NotFound"
+
+
+def test_a_parameter_between_spaces_is_the_same_parameter(edge: Edge) -> None:
+    edge.client("ssm").put_parameter(Name="/kept/key", Value="hunter2", Type="String")
+    kept = f"arn:aws:ssm:us-east-1:{edge.account.account_id}:parameter/kept/*"
+    ssm = as_role(edge, "spacer", allow("ssm:*"), deny("ssm:*", kept), service="ssm")
+    for name in (
+        "/kept/key",
+        " /kept/key",
+        "/kept/key ",
+        f" arn:aws:ssm:us-east-1:{edge.account.account_id}:parameter/kept/key",
+    ):
+        assert refusal(ssm.get_parameter, Name=name) == "AccessDeniedException"
+        assert refusal(ssm.get_parameters, Names=[name]) == "AccessDeniedException"
+        assert refusal(ssm.put_parameter, Name=name, Value="x", Overwrite=True) == "AccessDeniedException"
+        assert refusal(ssm.delete_parameter, Name=name) == "AccessDeniedException"
+        tags = [{"Key": "a", "Value": "b"}]
+        more = {"ResourceType": "Parameter", "ResourceId": name, "Tags": tags}
+        assert refusal(ssm.add_tags_to_resource, **more) == "AccessDeniedException"
+    assert edge.client("ssm").get_parameter(Name="/kept/key")["Parameter"]["Value"] == "hunter2"
+
+
+def test_a_launch_through_a_parameter_takes_leave_to_read_it(edge: Edge) -> None:
+    image = make_image(edge.services, Principal(edge.account.account_id, edge.account.access_key_id, "us-east-1"))
+    edge.client("ssm").put_parameter(Name="/golden/a", Value=image.id, Type="String", DataType="aws:ec2:image")
+    launch = {"ImageId": "resolve:ssm:/golden/a", "InstanceType": "amiable.tiny", "DryRun": True, **ONE}
+    blind = as_role(edge, "blind", allow("ec2:*"))
+    assert refusal(blind.run_instances, **launch) == "UnauthorizedOperation"
+    golden = f"arn:aws:ssm:us-east-1:{edge.account.account_id}:parameter/golden/*"
+    reader = as_role(edge, "reader", allow("ec2:*"), allow("ssm:GetParameters", golden))
+    assert refusal(reader.run_instances, **launch) == "DryRunOperation"
 
 
 def test_a_path_in_other_letters_is_the_same_path(edge: Edge) -> None:

@@ -65,6 +65,7 @@ def test_an_id_is_its_arn_and_what_is_made_has_a_star(request_: msgspec.Struct, 
             "arn:aws:ssm:eu-west-1:123456789012:parameter/a", "arn:aws:ssm:eu-west-1:123456789012:parameter/b",
         )),
         (ssm_resources(HOME, ssm.GetParametersByPathRequest(path="/a/")), ("arn:aws:ssm:eu-west-1:123456789012:parameter/a/*",)),
+        (ssm_resources(HOME, ssm.GetParameterRequest(name=" /a ")), ("arn:aws:ssm:eu-west-1:123456789012:parameter/a",)),
         (ssm_resources(HOME, ssm.GetParameterRequest(name="/a:3")), ("arn:aws:ssm:eu-west-1:123456789012:parameter/a",)),
         (
             ssm_resources(HOME, ssm.GetParameterRequest(name="arn:aws:ssm:eu-west-1:123456789012:parameter/a/b:label")),

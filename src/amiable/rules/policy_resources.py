@@ -35,6 +35,7 @@ KINDS: Final[Mapping[str, str]] = {
     ids.ADDRESS_ALLOCATION: "elastic-ip",
     ids.LAUNCH_TEMPLATE: "launch-template",
     ids.REPLACE_ROOT_VOLUME_TASK: "replace-root-volume-task",
+    ids.IMAGE_USAGE_REPORT: "image-usage-report",
 }
 PUBLIC_KINDS: Final = frozenset({"image", "snapshot"})
 """Their ARNs name no account: they are shared."""
@@ -59,6 +60,7 @@ MADE: Final[Mapping[str, tuple[str, ...]]] = {
     "AllocateAddress": ("elastic-ip",),
     "CreateLaunchTemplate": ("launch-template",),
     "CreateReplaceRootVolumeTask": ("replace-root-volume-task",),
+    "CreateImageUsageReport": ("image-usage-report",),
 }
 
 BY_NAME: Final = frozenset(
@@ -127,15 +129,18 @@ def _holds_ids(name: str) -> bool:
 
 def ssm_resources(home: Home, request: msgspec.Struct) -> tuple[str, ...]:
     """The parameters that a request of Systems Manager names; a path stands for all below it."""
-    names = [_parameter_name(text) for name, text in _texts(request) if name in ("name", "names", "resource_id")]
-    names += [text.rstrip("/") + "/*" for name, text in _texts(request) if name == "path"]
-    return tuple(home.arn("ssm", f"parameter/{name.removeprefix('/')}") for name in names) or ("*",)
+    found = [
+        parameter_resource(home, text) for name, text in _texts(request) if name in ("name", "names", "resource_id")
+    ]
+    found += [parameter_resource(home, text.rstrip("/") + "/*") for name, text in _texts(request) if name == "path"]
+    return tuple(found) or ("*",)
 
 
-def _parameter_name(text: str) -> str:
-    """The name alone: it may come as an ARN, and with a version or a label behind a colon."""
+def parameter_resource(home: Home, text: str) -> str:
+    """The parameter of this name: it may come as an ARN, with a version or a label behind a colon, and with spaces around it."""
+    text = text.strip(" ")
     name = text.split(":parameter", 1)[1] if text.startswith("arn:") and ":parameter" in text else text
-    return name.partition(":")[0]
+    return home.arn("ssm", f"parameter/{name.partition(':')[0].removeprefix('/')}")
 
 
 def ebs_resources(home: Home, request: msgspec.Struct) -> tuple[str, ...]:

@@ -15,13 +15,15 @@ from amiable.model.principal import Principal
 from amiable.rules.image_alias import read_alias
 from amiable.rules.image_digest import write_digest
 from amiable.rules.parameters import read_name
+from amiable.rules.policy_resources import Home, parameter_resource
+from amiable.services.authorization import check_allowed
 
 
 def resolve_image(c: Connection, principal: Principal, text: str, *, now: datetime) -> str:
     """The image's id; what the caller may do with the image is not asked here.
 
-    Raises InvalidAMIID.Malformed; SsmInvalidParameter where no such parameter can be read, or where it names no image;
-    InvalidAMIID.NotFound where no image that the caller may launch has the content.
+    Raises InvalidAMIID.Malformed; UnauthorizedOperation where the caller's role may not read the parameter; SsmInvalidParameter where
+    there is none, or where it names no image; InvalidAMIID.NotFound where no image that the caller may launch has the content.
     """
     alias = read_alias(text)
     if alias.digest is not None:
@@ -34,6 +36,8 @@ def resolve_image(c: Connection, principal: Principal, text: str, *, now: dateti
     if alias.parameter is None:
         assert alias.image_id is not None
         return alias.image_id
+    home = Home(principal.account_id, principal.region)
+    check_allowed(principal, "ssm:GetParameters", (parameter_resource(home, alias.parameter),))
     try:
         parameter = find(
             c, principal, read_name(alias.parameter, region=principal.region, account_id=principal.account_id)
