@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.auth import SigV4QueryAuth
+from botocore.auth import S3SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
@@ -180,6 +180,18 @@ def test_a_path_in_other_letters_is_the_same_path(edge: Edge) -> None:
         assert knock(spelled) == "UnauthorizedOperation", spelled
     for noun in ("tunnel", "console"):
         assert knock(f"amiable/v1/instances/a%2Fb/{noun}") == "UnsupportedOperation"
+
+
+@pytest.mark.parametrize("spelled", ["channels/", "channels//", "name-guard/"])
+def test_a_slash_more_is_no_way_around_a_deny(edge: Edge, spelled: str) -> None:
+    target = f"/amiable/v1/{spelled}"
+    paths = [f"arn:aws:amiable:us-east-1:{edge.account.account_id}:amiable/v1/{spelled.rstrip('/')}"]
+    said = credentials(edge, f"slash-{spelled.replace('/', '-')}", allow("amiable:*"), deny("amiable:*", paths))
+    signed = AWSRequest("GET", edge.endpoint + target, data=b"")
+    keys = Credentials(said["AccessKeyId"], said["SecretAccessKey"], said["SessionToken"])
+    S3SigV4Auth(keys, "amiable", "us-east-1").add_auth(signed)  # which signs a path as it stands
+    answer = edge.send("GET", target, b"", {name: str(value) for name, value in signed.headers.items()})
+    assert (answer.status, json.loads(answer.body)["Code"]) == (400, "InvalidAction")
 
 
 @pytest.mark.parametrize(
