@@ -84,9 +84,8 @@ async def handle(services: Services, request: Authenticated) -> Response:
     if request.method == "GET" and parts == ["events"]:
         return _json(await events.follow(services, request))
     handler = ROUTES.get((request.method, route))
-    if (
-        handler is None or len(parts) > 3 or "" in parts
-    ):  # a slash more would be another word for it, which a policy does not say
+    # With a slash more it would be another word for the same thing, which a policy does not say.
+    if handler is None or len(parts) > 3 or "" in parts:
         raise InvalidAction(action=f"{request.method} {request.raw_path}")
     audit.begin(services, request, f"{request.method} {route}", *([unquote(rest)] if rest else []))
     if request.principal.is_session and request.method != "GET" and noun in LASTING:
