@@ -54,7 +54,7 @@ def test_an_image_is_shared_with_accounts_and_organizations(edge: Edge, run: Run
     )
     status, _, said = run("share", image_id, "--organization", "o-abcdefghij")
     assert status == 1
-    assert "Invalid attribute item value 'o-abcdefghij' for organizationArn item type." in said
+    assert 'Invalid attribute item value "o-abcdefghij" for organizationArn item type.' in said
     assert run("share", image_id) == (
         2,
         "",

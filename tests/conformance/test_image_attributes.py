@@ -197,10 +197,10 @@ def test_imds_support_is_set_in_both_styles_and_never_unset(ec2: Any, snapshot_i
         ({"Attribute": "launchPermission", "OperationType": "add", "UserGroups": ["all"], "Value": "x"}, "InvalidParameterCombination", "Value can be used only when Attribute is description or imdsSupport."),
         ({"LaunchPermission": {"Add": [{"Group": "all"}]}, "UserIds": ["123456789012"]}, "InvalidParameterCombination", ""),
         ({"LaunchPermission": {"Add": [{"Group": "all"}], "Remove": [{"Group": "all"}]}}, "InvalidParameterCombination", "The same launch permission cannot be added and removed: all."),
-        ({"LaunchPermission": {"Add": [{"Group": "all"}, {"UserId": "me"}]}}, "InvalidAMIAttributeItemValue", "Invalid attribute item value 'me' for userId item type."),
-        ({"LaunchPermission": {"Add": [{"Group": "all"}, {"Group": "everyone"}]}}, "InvalidAMIAttributeItemValue", "Invalid attribute item value 'everyone' for userGroup item type."),
-        ({"LaunchPermission": {"Add": [{"Group": "all"}, {"UserId": "000000000001"}]}}, "InvalidAMIAttributeItemValue", "Invalid attribute item value '000000000001' for userId item type."),
-        ({"LaunchPermission": {"Add": [{"Group": "all"}, {"OrganizationArn": "o-a1b2c3d4e5"}]}}, "InvalidAMIAttributeItemValue", "Invalid attribute item value 'o-a1b2c3d4e5' for organizationArn item type."),
+        ({"LaunchPermission": {"Add": [{"Group": "all"}, {"UserId": "me"}]}}, "InvalidAMIAttributeItemValue", 'Invalid attribute item value "me" for userId item type.'),
+        ({"LaunchPermission": {"Add": [{"Group": "all"}, {"Group": "everyone"}]}}, "InvalidAMIAttributeItemValue", 'Invalid attribute item value "everyone" for UserGroup item type.'),
+        ({"LaunchPermission": {"Add": [{"Group": "all"}, {"UserId": "000000000001"}]}}, "InvalidAMIAttributeItemValue", 'Invalid attribute item value "000000000001" for userId item type.'),
+        ({"LaunchPermission": {"Add": [{"Group": "all"}, {"OrganizationArn": "o-a1b2c3d4e5"}]}}, "InvalidAMIAttributeItemValue", 'Invalid attribute item value "o-a1b2c3d4e5" for organizationArn item type.'),
     ],
 )  # fmt: skip
 def test_a_change_that_is_refused_changes_nothing(

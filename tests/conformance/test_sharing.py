@@ -196,8 +196,8 @@ def test_two_styles_that_say_different_things_change_nothing(ec2: Any, stranger:
         ("UserId", "12345", "userId"),
         ("UserId", "amazon", "userId"),
         ("UserId", "999999999999", "userId"),
-        ("Group", "all ", "userGroup"),
-        ("Group", "arn:aws:iam::123456789012:group/x", "userGroup"),
+        ("Group", "all ", "UserGroup"),
+        ("Group", "arn:aws:iam::123456789012:group/x", "UserGroup"),
         ("OrganizationArn", "o-abcdefghij", "organizationArn"),
         ("OrganizationArn", NOT_HERE + "/", "organizationArn"),
         ("OrganizationArn", "arn:aws:organizations::999999999999:ou/o-abcdefghij/ou-root-00000001", "organizationArn"),
@@ -214,7 +214,7 @@ def test_one_wrong_item_changes_nothing(ec2: Any, image_id: str, item: str, valu
         words = {"Attribute": "launchPermission", "OperationType": "add", "UserGroups": ["all"]}
         words[plural] = [*words.get(plural, []), value]
     said = refused(ec2.modify_image_attribute, ImageId=image_id, **words)
-    assert said == ("InvalidAMIAttributeItemValue", f"Invalid attribute item value '{value}' for {named} item type.")
+    assert said == ("InvalidAMIAttributeItemValue", f'Invalid attribute item value "{value}" for {named} item type.')
     assert shared_with(ec2, image_id) == []
 
 

@@ -61,13 +61,13 @@ def test_every_permission_reads_back_as_it_was_written(permissions: list[Permiss
         ("organizational_unit_arn", "arn:aws:organizations::123456789012:organization/o-abcdefghij", "organizationalUnitArn"),
         ("organizational_unit_arn", "123456789012", "organizationalUnitArn"),
         ("user_id", "all", "userId"),
-        ("group", "123456789012", "userGroup"),
+        ("group", "123456789012", "UserGroup"),
     ],
 )  # fmt: skip
 def test_a_word_is_of_its_own_kind_and_whole(item: str, value: str, named: str) -> None:
     with pytest.raises(InvalidAMIAttributeItemValue) as caught:
         grantees_of([ALL, Permission(**{item: value})])
-    assert caught.value.message == f"Invalid attribute item value '{value}' for {named} item type."
+    assert caught.value.message == f'Invalid attribute item value "{value}" for {named} item type.'
 
 
 def test_an_image_has_room_for_so_many_entities_of_any_kind() -> None:

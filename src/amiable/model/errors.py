@@ -261,7 +261,7 @@ class InvalidManifest(Refusal):
 
 class InvalidAMIAttributeItemValue(Refusal):
     code = "InvalidAMIAttributeItemValue"
-    template = "Invalid attribute item value '{value}' for {item} item type."
+    template = 'Invalid attribute item value "{value}" for {item} item type.'
 
 
 class InvalidSnapshotInUse(Refusal):

@@ -72,7 +72,7 @@ def _grantee(permission: Permission) -> str:
         (item, value)
         for item, value in (
             ("userId", permission.user_id),
-            ("userGroup", permission.group),
+            ("UserGroup", permission.group),
             ("organizationArn", permission.organization_arn),
             ("organizationalUnitArn", permission.organizational_unit_arn),
         )
@@ -91,7 +91,7 @@ def _grantee(permission: Permission) -> str:
 def _is_word(item: str, value: str) -> bool:
     if item == "userId":
         return is_account(value)
-    if item == "userGroup":
+    if item == "UserGroup":
         return value == EVERYONE
     pattern = ORGANIZATION_ARN if item == "organizationArn" else UNIT_ARN
     return pattern.fullmatch(value) is not None

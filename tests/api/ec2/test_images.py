@@ -380,7 +380,7 @@ def test_an_image_is_shared_only_with_accounts_that_there_are(
     for dry_run in (False, True):
         with pytest.raises(InvalidAMIAttributeItemValue) as caught:
             modify_image_attribute(services, principal, structs.replace(request, dry_run=dry_run))
-        assert caught.value.message == "Invalid attribute item value '000000000001' for userId item type."
+        assert caught.value.message == 'Invalid attribute item value "000000000001" for userId item type.'
     assert grants(services, principal, image_id) == []
     unshare(services, principal, image_id, user_id="000000000001")
 
