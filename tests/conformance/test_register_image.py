@@ -333,7 +333,7 @@ def test_each_wrong_root_volume_has_its_code_and_text(
 @pytest.mark.parametrize(
     ("entry", "code", "text"),
     [
-        ({"DeviceName": "/dev/sdf", "Ebs": {"DeleteOnTermination": True}}, "InvalidBlockDeviceMapping", "The volume /dev/sdf needs a SnapshotId or a VolumeSize."),
+        ({"DeviceName": "/dev/sdf", "Ebs": {"DeleteOnTermination": True}}, "InvalidBlockDeviceMapping", "Either snapshot ID or volume size must be provided for: /dev/sdf"),
         ({"DeviceName": "/dev/sdf"}, "InvalidBlockDeviceMapping", "The entry /dev/sdf must have exactly one of Ebs, VirtualName and NoDevice."),
         ({"DeviceName": "/dev/sdf", "VirtualName": "ephemeral0", "Ebs": {"VolumeSize": 1}}, "InvalidBlockDeviceMapping", "The entry /dev/sdf must have exactly one of"),
         ({"DeviceName": "/dev/sdf", "NoDevice": ""}, "InvalidBlockDeviceMapping", "NoDevice of /dev/sdf is for RunInstances and CreateImage"),

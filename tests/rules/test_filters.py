@@ -79,3 +79,4 @@ def test_a_filter_without_a_name_or_values_and_too_many_are_refused() -> None:
         parse([("a", ["x"]), ("b", [])])
     with pytest.raises(FilterLimitExceeded):
         parse([("a", ["x"] * (FILTER_VALUES_MAX + 1))])
+    parse([("a", ["x"] * (FILTER_VALUES_MAX - 1)), ("b", ["x"])])

@@ -304,7 +304,7 @@ class InvalidTagKeyMalformed(Refusal):
 
 class FilterLimitExceeded(Refusal):
     code = "FilterLimitExceeded"
-    template = "A request may have {filters_max} filters and {values_max} filter values at most."
+    template = "The maximum number of {what} specified on a single call is {limit}"
 
 
 class InaccessibleStorageLocation(Refusal):

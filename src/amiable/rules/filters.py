@@ -37,8 +37,10 @@ def parse(filters: Iterable[tuple[str | None, Sequence[str] | None]]) -> tuple[F
         if not values:
             raise MissingParameter(parameter=f"Filter.{number}.Value")
         parsed.append(Filter(name, tuple(values)))
-    if len(parsed) > FILTERS_MAX or sum(len(each.values) for each in parsed) > FILTER_VALUES_MAX:
-        raise FilterLimitExceeded(filters_max=FILTERS_MAX, values_max=FILTER_VALUES_MAX)
+    if len(parsed) > FILTERS_MAX:
+        raise FilterLimitExceeded(what="filters", limit=FILTERS_MAX)
+    if sum(len(each.values) for each in parsed) > FILTER_VALUES_MAX:
+        raise FilterLimitExceeded(what="filter values", limit=FILTER_VALUES_MAX)
     return tuple(parsed)
 
 

@@ -306,7 +306,7 @@ def _plan_volume(device_name: str, volume: RequestedVolume, snapshots: Mapping[s
     snapshot = snapshots[volume.snapshot_id] if volume.snapshot_id is not None else None
     size_gib = volume.size_gib if volume.size_gib is not None else snapshot.size_gib if snapshot else None
     if size_gib is None:
-        raise InvalidBlockDeviceMapping(f"The volume {device_name} needs a SnapshotId or a VolumeSize.")
+        raise InvalidBlockDeviceMapping(f"Either snapshot ID or volume size must be provided for: {device_name}")
     if snapshot is not None and size_gib < snapshot.size_gib:
         raise InvalidBlockDeviceMapping(
             f"Volume of size {size_gib}GB is smaller than snapshot '{snapshot.id}', expect size >= {snapshot.size_gib}GB"
