@@ -87,9 +87,22 @@ def test_following_outlasts_a_restart_of_the_server(
 
 
 def test_of_many_resources_a_table_shows_the_first_ones_only() -> None:
-    row = {"Resources": [f"ami-{number}" for number in range(300)]}
+    row = {"AccountId": "1", "PrincipalArn": None, "Resources": [f"ami-{number}" for number in range(300)]}
     assert events.told(row, "table")["Resources"] == "ami-0 ami-1 ami-2 and 297 more"
     assert events.told(row, "json") == row
+
+
+@pytest.mark.parametrize(
+    ("arn", "who"),
+    [
+        (None, "123456789012"),
+        ("arn:aws:iam::123456789012:root", "123456789012"),
+        ("arn:aws:sts::123456789012:assumed-role/builder/i-1", "123456789012:assumed-role/builder/i-1"),
+    ],
+)
+def test_a_table_tells_a_roles_session_from_its_account(arn: str | None, who: str) -> None:
+    row = {"AccountId": "123456789012", "PrincipalArn": arn, "Resources": []}
+    assert events.told(row, "table")["AccountId"] == who
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,24 @@ def test_user_data_given_as_an_attributes_value_is_not_kept(clients: dict[str, A
     assert "aHVudGVyMg" not in line.parameters and json.loads(line.parameters)["Value"] == "(not kept)"
 
 
+def test_a_line_tells_the_account_from_a_session_of_one_of_its_roles(
+    edge: Edge, clients: dict[str, Any], log: Log
+) -> None:
+    trusted = {"Effect": "Allow", "Principal": {"AWS": edge.account.account_id}, "Action": "sts:AssumeRole"}
+    made = clients["iam"].create_role(RoleName="builder", AssumeRolePolicyDocument=json.dumps({"Statement": [trusted]}))
+    session = {"RoleArn": made["Role"]["Arn"], "RoleSessionName": "night"}
+    said = clients["sts"].assume_role(**session)["Credentials"]
+    keys = {"aws_access_key_id": said["AccessKeyId"], "aws_secret_access_key": said["SecretAccessKey"]}
+    with closing(edge.client("ec2", **keys, aws_session_token=said["SessionToken"])) as ec2:
+        refused(ec2.create_key_pair, KeyName="nightly")
+    account = edge.account.account_id
+    assert [line.asker.principal_arn for line in log.lines()] == [
+        f"arn:aws:iam::{account}:root",
+        f"arn:aws:sts::{account}:assumed-role/builder/night",
+    ]
+    assert ask(edge)["Events"][-1]["PrincipalArn"] == f"arn:aws:sts::{account}:assumed-role/builder/night"
+
+
 def test_what_is_long_is_not_kept(clients: dict[str, Any], log: Log) -> None:
     tags = [{"Key": f"{n}", "Value": "v" * 256} for n in range(50)]
     refused(clients["ec2"].create_tags, Resources=["i-12345678"], Tags=tags)

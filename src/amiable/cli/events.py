@@ -99,8 +99,14 @@ def moment_of(text: str, now: datetime) -> str:
 
 
 def told(row: dict[str, Any], output: Output) -> dict[str, Any]:
-    """The row as a table shows it: of many resources the first ones, and how many more; the other outputs have all."""
-    return row if output != "table" else {**row, "Resources": " ".join(first_ones(row["Resources"]))}
+    """The row as a table shows it: of many resources the first ones, and how many more; the other outputs have all.
+
+    The account of a role's session is followed by the role's name and the session's: 123456789012:assumed-role/builder/i-….
+    """
+    if output != "table":
+        return row
+    _, _, who = (row["PrincipalArn"] or "").partition("arn:aws:sts::")
+    return {**row, "AccountId": who or row["AccountId"], "Resources": " ".join(first_ones(row["Resources"]))}
 
 
 def line(row: dict[str, Any], output: Output) -> str:
@@ -109,5 +115,8 @@ def line(row: dict[str, Any], output: Output) -> str:
         return json.dumps(row)
     if output == "id":
         return str(row["RequestId"])
-    cells = [row["Time"], row["AccountId"], row["Service"], row["Action"], row["Outcome"], row["ErrorCode"] or ""]
-    return plain("  ".join([*cells, told(row, output)["Resources"]]).rstrip())
+    shown = told(row, output)
+    cells = [
+        shown[name] or "" for name in ("Time", "AccountId", "Service", "Action", "Outcome", "ErrorCode", "Resources")
+    ]
+    return plain("  ".join(cells).rstrip())

@@ -26,6 +26,8 @@ class Asker:
     region: str
     address: str
     user_agent: str
+    principal_arn: str | None = None
+    """For whom the key spoke: the account itself, or a role's session.  None: the line is from before this was kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ def begin(services: Services, request: Authenticated, action: str, *named: str) 
         region=principal.region,
         address=watch.address,
         user_agent=request.headers.get("user-agent", "")[:USER_AGENT_CHARACTERS_MAX],
+        principal_arn=principal.arn,
     )
     watch.call = Call(asker, service, action, services.now)
     watch.call.tell({}, *named)

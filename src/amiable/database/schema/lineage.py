@@ -55,6 +55,7 @@ event = Table(
     Column("outcome", String(16), nullable=False),  # done | refused | failed
     Column("error_code", String(128)),
     Column("created_at", Instant, nullable=False),
+    Column("principal_arn", String(255)),  # None: written before it was kept
     Index("ix_event_account_number", "account_id", "number"),
     Index("ix_event_created_at", "created_at"),
     sqlite_autoincrement=True,  # numbers are never used again

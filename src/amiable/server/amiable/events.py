@@ -89,6 +89,7 @@ def _line(it: Event) -> Answer:
         "RequestId": it.asker.request_id,
         "AccountId": it.asker.account_id,
         "AccessKeyId": it.asker.access_key_id,
+        "PrincipalArn": it.asker.principal_arn,
         "Address": it.asker.address,
         "UserAgent": it.asker.user_agent,
         "Region": it.asker.region,
