@@ -189,6 +189,9 @@ def test_a_line_tells_what_a_call_of_amiables_own_made(edge: Edge, log: Log) -> 
     code = json.loads(edge.send("POST", "/amiable/v1/products", body, signed).body)["ProductCode"]
     (line,) = log.lines()
     assert line.resource_ids == ("Suite", code)
+    signed = edge.sign("POST", "/amiable/v1/access-keys", b"", service="amiable")
+    key = json.loads(edge.send("POST", "/amiable/v1/access-keys", b"", signed).body)["AccessKeyId"]
+    assert log.lines()[-1].resource_ids == (key,)
 
 
 def test_amiables_own_calls_have_lines_and_their_reads_have_none(edge: Edge, log: Log) -> None:

@@ -25,6 +25,7 @@ from amiable.database import accounts, network
 from amiable.model import ids
 from amiable.model.errors import InvalidParameterValue, ResourceLimitExceeded
 from amiable.services import Services
+from amiable.services.audit import note_made
 from amiable.services.installation import Installation, certify, pem_of_certificate, pem_of_key, write_private
 
 ACCOUNT_NAME_LENGTH_MAX: Final = 255
@@ -71,6 +72,7 @@ def create_account(
     if account_id is not None and not ids.is_account(account_id):
         raise InvalidParameterValue(parameter="AccountId", value=account_id, why="An account id is 12 digits.")
     account_id = account_id or _mint_account_id(services)
+    note_made(account_id)
     with services.database.read() as c:
         if accounts.find_account(c, account_id) is not None:
             raise InvalidParameterValue(
@@ -117,6 +119,7 @@ def settle_networks(services: Services) -> None:
 def create_access_key(services: Services, account_id: str) -> NewAccessKey:
     """Adds a key to the account; its secret is shown this once."""
     new = _mint_access_key(services)
+    note_made(new.id)
     with services.database.write() as c:
         if len(accounts.list_access_keys(c, account_id)) >= ACCESS_KEYS_MAX:
             raise ResourceLimitExceeded(
