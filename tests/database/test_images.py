@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, delete, func, select
 
-from amiable.database import images, sharing
+from amiable.database import images, organizations, sharing
 from amiable.database.schema import image as image_table
-from amiable.model.image import ImageDevice, ImageState, StateReason
+from amiable.model.image import EVERYONE, ImageDevice, ImageState, ImageType, StateReason
+from amiable.model.organization import Member, Organization
 from amiable.services import Services
 from tests.rules.images import AN_IMAGE
 from tests.support.services import make_account, open_services
@@ -113,4 +114,34 @@ def test_a_pending_image_moves_once_and_only_as_the_table_says(
         assert move(c, second) is (second == "deregistered" and first != "deregistered")
         after = images.get(c, image.region, image.id, viewer=accounts[0])
         assert after is not None and after.state == ("deregistered" if "deregistered" in (first, second) else first)
+        c.rollback()
+
+
+def test_the_twin_of_a_kernel_is_one_that_the_viewer_sees_its_own_first(opened: tuple[Services, list[str]]) -> None:
+    services, (owner, other, member) = opened
+    kernel = replace(AN_IMAGE, account_id=owner, image_type=ImageType.KERNEL, content_digest=b"k" * 32)
+    organization = Organization("o-0123456789", owner, "works")
+    with services.database.write() as c:
+        organizations.insert_organization(c, organization, now=services.now())
+        organizations.put_member(c, Member(member, organization.id, None))
+        facts: tuple[tuple[str, dict[str, object], str | None], ...] = (
+            ("aki-00000001", {}, None),
+            ("aki-00000002", {"region": "eu-west-1", "state": ImageState.FAILED}, EVERYONE),
+            ("aki-00000003", {"region": "eu-west-1", "content_digest": b"o" * 32}, EVERYONE),
+            ("ari-00000004", {"region": "eu-west-1", "image_type": ImageType.RAMDISK}, EVERYONE),
+            ("aki-00000005", {"region": "eu-west-1"}, organization.arn),
+        )
+        for image_id, changes, grantee in facts:
+            images.insert_image(c, replace(kernel, id=image_id, name=image_id, **changes))
+            images.change_grants(c, image_id, add=[grantee] if grantee else [], remove=[])
+
+        def twin(viewer: str) -> str | None:
+            return images.find_twin(c, "aki-00000001", region="eu-west-1", viewer=viewer)
+
+        assert [twin(viewer) for viewer in (owner, member, other)] == ["aki-00000005", "aki-00000005", None]
+        for image_id, account_id in (("aki-00000006", other), ("aki-00000007", member)):
+            images.insert_image(
+                c, replace(kernel, id=image_id, name=image_id, account_id=account_id, region="eu-west-1")
+            )
+        assert [twin(viewer) for viewer in (owner, member, other)] == ["aki-00000005", "aki-00000007", "aki-00000006"]
         c.rollback()

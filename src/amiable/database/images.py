@@ -11,14 +11,16 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, s
 
 from amiable.database import product_codes
 from amiable.database.image_rows import DEVICE_FIELDS, IMAGES, PLAIN_FIELDS, read_images
+from amiable.database.organizations import grantee_words
 from amiable.database.schema import image as I
 from amiable.database.schema import image_device as D
 from amiable.database.schema import instance as N
 from amiable.database.schema import launch_permission as P
 from amiable.database.schema import volume as V
+from amiable.database.sharing import sees_image
 from amiable.database.statement import Statement
 from amiable.database.tags import batches
-from amiable.model.image import EVERYONE, Image, ImageState, ImageType, StateReason
+from amiable.model.image import Image, ImageState, ImageType, StateReason
 from amiable.model.kernel import KernelFacts
 
 _INSERT_IMAGE: Final = Statement(insert(I))
@@ -98,8 +100,8 @@ def find_twin(c: Connection, image_id: str, *, region: str, viewer: str) -> str 
     if source is None or source.content_digest is None:
         return None
     same = and_(I.c.content_digest == source.content_digest, I.c.image_type == source.image_type)
-    shared = select(P.c.image_id).where(P.c.image_id == I.c.id, P.c.grantee.in_((viewer, EVERYONE))).exists()
-    here = and_(I.c.region == region, I.c.state == ImageState.AVAILABLE, or_(I.c.account_id == viewer, shared))
+    seen = sees_image(viewer, grantee_words(c, viewer))
+    here = and_(I.c.region == region, I.c.state == ImageState.AVAILABLE, seen)
     query = select(I.c.id).where(same, here).order_by(I.c.account_id != viewer, I.c.id).limit(1)
     return c.execute(query).scalar()
 
