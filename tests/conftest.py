@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from amiable.model.principal import Principal
 from amiable.services import Services
@@ -13,6 +14,9 @@ from tests.support.boots import Boots, Note, noter
 from tests.support.proofs import Proofs
 from tests.support.server import Server, serving
 from tests.support.services import make_account, open_services
+
+settings.register_profile("patient", deadline=None)  # an example that took long on a loaded host has shown no fault
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
