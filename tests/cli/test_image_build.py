@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from amiable.cli.image_build import default_name
 from tests.support import journey
+from tests.support.processes import wait_for_end
 from tests.support.server import Server, shell_environment
 
 COMMAND = [sys.executable, "-m", "amiable.cli.main", "image", "build"]
@@ -154,7 +154,7 @@ def test_an_interrupted_build_leaves_no_process_file_or_snapshot(server: Server,
     process.send_signal(number)
     out, said = process.communicate(timeout=60)
     assert (process.returncode, out) == (128 + number, ""), said
-    assert is_gone(int(child))
+    wait_for_end(int(child))
     assert sorted(path.name for path in host.iterdir()) == ["mark", "programs", "tmp"]
     assert not list((host / "tmp").iterdir()) and snapshots(server) == before
 
@@ -183,16 +183,6 @@ def snapshots(server: Server) -> list[str]:
     """The house account's snapshots."""
     found = [ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] for ec2 in houses(server)]
     return sorted(row["SnapshotId"] for rows in found for row in rows)
-
-
-def is_gone(pid: int, seconds_max: float = 10) -> bool:
-    """Whether the process has ended, or does soon."""
-    until = time.monotonic() + seconds_max
-    while Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_the_name_tells_the_day() -> None:

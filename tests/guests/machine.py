@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 WAIT_SECONDS_MAX = 180
 IMDS = Path(__file__).parent / "imds_once.py"
@@ -21,7 +22,6 @@ class Machine:
     """A running QEMU; files lie in ``folder``: console.log, qmp.sock, facts.json, key."""
 
     folder: Path
-    port: int
     process: "subprocess.Popen[bytes]"
 
     def console(self) -> str:
@@ -41,7 +41,7 @@ class Machine:
     def ssh(self, command: str) -> str:
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "LogLevel=ERROR"]
         done = subprocess.run(
-            ["ssh", "-i", str(self.folder / "key"), "-p", str(self.port), *(f"-o{option}" for option in options)]
+            ["ssh", "-i", str(self.folder / "key"), "-p", self.port(), *(f"-o{option}" for option in options)]
             + ["root@127.0.0.1", command],
             capture_output=True,
             text=True,
@@ -52,24 +52,29 @@ class Machine:
         return done.stdout
 
     def press_power_button(self) -> None:
+        self.tell("system_powerdown")
+
+    def port(self) -> str:
+        """The one on 127.0.0.1 that leads to the guest's port 22."""
+        told = self.tell("human-monitor-command", **{"command-line": "info usernet"})
+        return next(line.split()[3] for line in told.splitlines() if line.split()[:1] == ["TCP[HOST_FORWARD]"])
+
+    def tell(self, command: str, **arguments: str) -> Any:
+        """What QEMU's monitor answers."""
         with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.settimeout(WAIT_SECONDS_MAX)
             monitor.connect(str(self.folder / "qmp.sock"))
             stream = monitor.makefile("rw")
-            for command in ("qmp_capabilities", "system_powerdown"):
-                stream.write(json.dumps({"execute": command}) + "\n")
+            answer: dict[str, Any] = {}
+            for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                stream.write(json.dumps(request) + "\n")
                 stream.flush()
-                while "return" not in json.loads(stream.readline()):
-                    pass
+                while "return" not in (answer := json.loads(stream.readline())):
+                    assert "error" not in answer, answer
+            return answer["return"]
 
     def wait_until_ended(self) -> int:
         return self.process.wait(WAIT_SECONDS_MAX)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -86,9 +91,8 @@ def machine(folder: Path, *arguments: str, user_data: str = "") -> Iterator[Mach
         "user-data": user_data,
     }
     (folder / "facts.json").write_text(json.dumps(facts))
-    port = free_port()
     network = (
-        f"user,id=n,net=169.254.0.0/16,dhcpstart=169.254.10.15,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22,"
+        "user,id=n,net=169.254.0.0/16,dhcpstart=169.254.10.15,restrict=on,hostfwd=tcp:127.0.0.1:0-:22,"
         f"guestfwd=tcp:169.254.169.254:80-cmd:{sys.executable} -S {IMDS} facts.json"
     )
     command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-m", "256", "-nodefaults", "-no-user-config"]
@@ -97,7 +101,7 @@ def machine(folder: Path, *arguments: str, user_data: str = "") -> Iterator[Mach
     (folder / "console.log").write_text("")
     process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
-        yield Machine(folder, port, process)
+        yield Machine(folder, process)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
