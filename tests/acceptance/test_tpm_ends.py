@@ -67,7 +67,11 @@ def test_a_guest_whose_tpm_ended_is_impaired_and_has_one_again_after_a_reboot(se
     assert (version, again) == ("2", measured), "the same firmware was measured into it"
     assert other_boot != boot
     assert after["PrivateIpAddress"] == before["PrivateIpAddress"]
-    assert "StateReason" not in journey.describe(ec2, instance)
-    (status,) = ec2.describe_instance_status(InstanceIds=[instance])["InstanceStatuses"]
-    assert status["SystemStatus"]["Status"] != "impaired"
+
+    def is_well() -> bool | None:
+        (status,) = ec2.describe_instance_status(InstanceIds=[instance])["InstanceStatuses"]
+        is_told = "StateReason" in journey.describe(ec2, instance)
+        return True if not is_told and status["SystemStatus"]["Status"] != "impaired" else None
+
+    journey.wait_until("the instance to be well again", is_well)
     journey.terminate(server, instance)

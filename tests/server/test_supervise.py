@@ -94,7 +94,7 @@ def test_a_guest_lives_through_reboot_and_power_off_and_a_killed_qemu(server: Se
             return None
 
         wait_until("another boot", rebooted)
-        assert status(server, instance_id) == "ok"
+        wait_until("its metadata", lambda: status(server, instance_id) == "ok" or None)
         assert record(server, instance_id)["pid"] == qemu
         assert describe(server.client("ec2"), instance_id)["State"]["Name"] == "running"
 
