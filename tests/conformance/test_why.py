@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -143,6 +144,13 @@ def test_everything_that_keeps_an_image_is_named_with_what_frees_it(owner: Hand,
         "amiable channel promote web/stable OTHER-IMAGE",
         "aws ssm delete-parameter --name /golden",
     ]
+
+
+def test_a_copy_in_another_region_is_freed_there(owner: Hand) -> None:
+    image_id = owner.image()
+    there = replace(owner.principal, region="eu-west-1")
+    copy = make_image(owner.services, there, source_image_id=image_id, source_image_region=REGION).id
+    assert owner.commands(image_id) == [f"AWS_REGION=eu-west-1 amiable image deregister {copy} --yes"]
 
 
 def test_each_command_frees_what_it_is_for(owner: Hand, other: Hand) -> None:

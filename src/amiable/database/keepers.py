@@ -68,9 +68,11 @@ def _boots_with(c: Connection, it: Kept) -> Iterator[Keeper]:
 
 def _copies(c: Connection, it: Kept) -> Iterator[Keeper]:
     made_of_it = and_(I.c.source_image_id == it.id, I.c.source_image_region == it.region)
-    query = select(I.c.id, I.c.account_id).where(made_of_it, ALIVE)
+    query = select(I.c.id, I.c.account_id, I.c.region).where(made_of_it, ALIVE)
     for row in c.execute(query.order_by(I.c.id)):
-        yield Keeper(KeeperKind.IMAGE, row.id, row.account_id, "made of it", f"amiable image deregister {row.id} --yes")
+        where = "" if row.region == it.region else f"AWS_REGION={row.region} "
+        command = f"{where}amiable image deregister {row.id} --yes"
+        yield Keeper(KeeperKind.IMAGE, row.id, row.account_id, "made of it", command)
 
 
 def _launch_templates(c: Connection, it: Kept) -> Iterator[Keeper]:
