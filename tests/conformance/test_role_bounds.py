@@ -217,3 +217,22 @@ def test_half_a_character_in_a_document_is_a_refusal_like_another(edge: Edge, st
             Policy=document(statement),
         )
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] < 500
+
+
+def test_a_role_deletes_with_an_image_only_the_snapshots_that_it_may_delete(edge: Edge, ec2: Any) -> None:
+    owner = Principal(edge.account.account_id, "key", "us-east-1")
+    image = make_image(edge.services, owner)
+    snapshots = [device.snapshot_id for device in image.devices]
+    kept = as_role(edge, "deregisters", allow("ec2:DeregisterImage"))
+    answer = kept.deregister_image(ImageId=image.id, DeleteAssociatedSnapshots=True)
+    assert answer["Return"] is True
+    assert answer["DeleteSnapshotResults"] == [
+        {"SnapshotId": each, "ReturnCode": "missing-permissions"} for each in snapshots
+    ]
+    assert len(ec2.describe_snapshots(SnapshotIds=snapshots)["Snapshots"]) == len(snapshots) == 1
+    other = make_image(edge.services, owner)
+    (snapshot_id,) = (device.snapshot_id for device in other.devices)
+    mine = [f"arn:aws:ec2:us-east-1::snapshot/{snapshot_id}"]
+    both = as_role(edge, "deletes-too", allow("ec2:DeregisterImage"), allow("ec2:DeleteSnapshot", mine))
+    answer = both.deregister_image(ImageId=other.id, DeleteAssociatedSnapshots=True)
+    assert answer["DeleteSnapshotResults"] == [{"SnapshotId": snapshot_id, "ReturnCode": "success"}]

@@ -2,7 +2,7 @@
 
     success               deleted
     skipped               another image needs it
-    missing-permissions   it is not the caller's to delete
+    missing-permissions   it is not the caller's to delete, or its role may not DeleteSnapshot
     client-error          something else keeps it: a volume, a lock; or it is not there any more
     internal-error        a fault of the server's
 

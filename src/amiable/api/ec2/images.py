@@ -18,8 +18,10 @@ from amiable.model.image import Image
 from amiable.model.principal import Principal
 from amiable.rules import permission
 from amiable.rules.deregistration import SUCCESS, return_code
+from amiable.rules.policy_resources import Home
 from amiable.rules.retirement import check_may_deregister
 from amiable.services import Services, recycle_bin
+from amiable.services.authorization import check_allowed
 from amiable.services.roots import drop_unused_roots
 from amiable.services.why import explained
 from amiable.wire.generated import ec2
@@ -74,7 +76,9 @@ def _delete_snapshots(
 
 
 def _delete(services: Services, c: Connection, principal: Principal, snapshot_id: str) -> str:
+    home = Home(principal.account_id, principal.region)
     try:
+        check_allowed(principal, "ec2:DeleteSnapshot", (home.ec2("snapshot", snapshot_id),))
         snapshot = snapshots.check_deletable(services, c, principal, snapshot_id)
     except Refusal as refusal:
         return return_code(refusal)
