@@ -118,6 +118,9 @@ def test_what_only_asks_has_no_line(edge: Edge, clients: dict[str, Any], log: Lo
     refused(ec2.describe_images, ImageIds=["ami-0123456789abcdef0"])
     refused(ec2.create_key_pair, KeyName="dry", DryRun=True)
     refused(ec2.deregister_image, ImageId="ami-0123456789abcdef0", DryRun=True)
+    for spelled in ("True", "TRUE", "1"):  # as the call itself reads it
+        answer = edge.call(f"Action=CreateKeyPair&Version=2016-11-15&KeyName=dry&DryRun={spelled}")
+        assert "DryRunOperation" in answer.text
     clients["sts"].get_caller_identity()
     clients["sts"].get_session_token()
     clients["iam"].list_signing_certificates()

@@ -11,6 +11,7 @@ from amiable.server.forms import read_form
 from amiable.services import Services
 from amiable.wire import ec2_query
 from amiable.wire.parameters import Node
+from amiable.wire.scalars import BOOLEANS
 
 READS: Final = ("Describe", "Get")
 """How an action begins that changes nothing: only there may the edge itself answer a dry run, after the fact."""
@@ -44,4 +45,4 @@ async def handle(services: Services, request: Authenticated) -> Response:
 def _is_dry(root: Node) -> bool:
     """Whether a request that may not even be readable asks for a dry run, which changes nothing: the log has no line of it."""
     dry = root.children.get("DryRun")
-    return dry is not None and dry.value in ("true", "1")
+    return dry is not None and BOOLEANS.get((dry.value or "").lower(), False)
