@@ -120,19 +120,21 @@ def test_the_last_parts_error_comes_out_when_the_sink_is_finished() -> None:
 
 
 def test_an_error_of_the_producer_drops_what_waits() -> None:
-    begun, go_on = threading.Event(), threading.Event()
+    begun, dropped = threading.Event(), threading.Semaphore(0)
     consumed: list[int] = []
 
     def consume(part: Part, body: memoryview) -> None:
         consumed.append(part.index)
         begun.set()
-        go_on.wait(60)
+        for _ in range(2):
+            assert dropped.acquire(timeout=60)
 
     with pytest.raises(KeyboardInterrupt), HandedOn(consume, workers=1, waiting_max=3) as sink:
         for index in range(3):
             sink.put(part(index, b"x"), memoryview(b"x"))
-        begun.wait(60)
-        threading.Timer(0.05, go_on.set).start()
+        assert begun.wait(60)
+        for future in sink._under_way:
+            future.add_done_callback(lambda ended: dropped.release() if ended.cancelled() else None)
         raise KeyboardInterrupt
     assert consumed == [0]
 
