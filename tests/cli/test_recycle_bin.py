@@ -49,4 +49,4 @@ def test_what_is_kept_is_listed_with_its_rules_and_a_plan_that_warns(server: Ser
     told = amiable(server, "recycle-bin", "list", account=account)
     assert f"to bring it back: amiable recycle-bin restore {snapshot}" in told.stderr
     ec2.restore_snapshot_from_recycle_bin(SnapshotId=snapshot)
-    assert said("plan")[1] == ""
+    assert f"{snapshot} would be kept for 7 days by rule {short}, the image is in the bin until" in said("plan")[1]

@@ -44,4 +44,4 @@ def read_plan(services: Services, principal: Principal) -> list[PlannedImage]:
             tags.tags_of_type(c, *owner, "image"),
             tags.tags_of_type(c, *owner, "snapshot"),
         )
-        return [plan(image, there, tagged) for image in recycle_bin.images_to_plan(c, *owner, now)]
+        return [plan(image, there, tagged, now) for image in recycle_bin.images_to_plan(c, *owner, now)]

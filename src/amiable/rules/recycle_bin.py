@@ -8,7 +8,7 @@ from typing import Final
 from amiable.model.errors import IncorrectState, InvalidParameterValue
 from amiable.model.recycle_bin import PlannedImage
 from amiable.model.retention import IMAGE, SNAPSHOT, RetentionRule
-from amiable.rules.retention import choose
+from amiable.rules.retention import choose, exit_at
 
 IMAGE_IDS_MAX: Final = 20
 
@@ -56,22 +56,25 @@ class Tagged:
     image_tags: Mapping[str, Mapping[str, str]]
     snapshot_tags: Mapping[str, Mapping[str, str]]
 
+    def rule_of_snapshot(self, snapshot_id: str) -> RetentionRule | None:
+        """The rule that keeps the snapshot once it is deleted."""
+        return choose(self.rules, SNAPSHOT, self.snapshot_tags.get(snapshot_id, {}))
 
-def plan(image: PlannedImage, there: Mapping[str, datetime | None], tagged: Tagged) -> PlannedImage:
-    """The image with the rule that keeps it, and a warning for each snapshot that would leave the bin before it.
+
+def plan(image: PlannedImage, there: Mapping[str, datetime | None], tagged: Tagged, now: datetime) -> PlannedImage:
+    """The image with the rule that keeps it, and a warning for each snapshot that would leave the bin before it, deleted ``now`` too.
 
     ``there``: the snapshots that are not gone, and when each that is in the bin leaves it.
     """
     if image.exit_at is not None:
-        exit_at = image.exit_at
-        lost = [warning for each in image.snapshot_ids if (warning := _warn_binned(each, there, exit_at)) is not None]
-        return replace(image, warnings=tuple(lost))
+        lost = [_warn_binned(each, there, tagged, image.exit_at, now) for each in image.snapshot_ids]
+        return replace(image, warnings=tuple(warning for warning in lost if warning is not None))
     rule = choose(tagged.rules, IMAGE, tagged.image_tags.get(image.id, {}))
     if rule is None:
         return image
     warnings = []
     for each in image.snapshot_ids:
-        keeps = choose(tagged.rules, SNAPSHOT, tagged.snapshot_tags.get(each, {}))
+        keeps = tagged.rule_of_snapshot(each)
         if keeps is not None and keeps.retention_days < rule.retention_days:
             warnings.append(
                 f"{each} would be kept for {keeps.retention_days} days by rule {keeps.id}, the image for {rule.retention_days}: "
@@ -80,13 +83,23 @@ def plan(image: PlannedImage, there: Mapping[str, datetime | None], tagged: Tagg
     return replace(image, rule_id=rule.id, days=rule.retention_days, warnings=tuple(warnings))
 
 
-def _warn_binned(snapshot_id: str, there: Mapping[str, datetime | None], exit_at: datetime) -> str | None:
+def _warn_binned(
+    snapshot_id: str, there: Mapping[str, datetime | None], tagged: Tagged, image_exit_at: datetime, now: datetime
+) -> str | None:
     if snapshot_id not in there:
         return f"{snapshot_id} is gone: the image cannot be restored any more"
     leaves = there[snapshot_id]
-    if leaves is None or leaves >= exit_at:
+    if leaves is None:
+        keeps = tagged.rule_of_snapshot(snapshot_id)
+        if keeps is None or exit_at(keeps, now) >= image_exit_at:
+            return None
+        return (
+            f"{snapshot_id} would be kept for {keeps.retention_days} days by rule {keeps.id}, the image is in the bin until "
+            f"{image_exit_at:%Y-%m-%dT%H:%M:%SZ}: deleted now, it goes first, and the image cannot be restored any more"
+        )
+    if leaves >= image_exit_at:
         return None
     return (
-        f"{snapshot_id} leaves the bin at {leaves:%Y-%m-%dT%H:%M:%SZ}, the image at {exit_at:%Y-%m-%dT%H:%M:%SZ}: "
+        f"{snapshot_id} leaves the bin at {leaves:%Y-%m-%dT%H:%M:%SZ}, the image at {image_exit_at:%Y-%m-%dT%H:%M:%SZ}: "
         "restore it before, or the image cannot be restored any more"
     )
