@@ -101,7 +101,7 @@ def test_of_many_resources_a_table_shows_the_first_ones_only() -> None:
     ],
 )
 def test_a_table_tells_a_roles_session_from_its_account(arn: str | None, who: str) -> None:
-    row = {"AccountId": "123456789012", "PrincipalArn": arn, "Resources": []}
+    row: dict[str, Any] = {"AccountId": "123456789012", "PrincipalArn": arn, "Resources": []}
     assert events.told(row, "table")["AccountId"] == who
 
 

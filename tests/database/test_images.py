@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, delete, func, select
@@ -124,7 +125,7 @@ def test_the_twin_of_a_kernel_is_one_that_the_viewer_sees_its_own_first(opened: 
     with services.database.write() as c:
         organizations.insert_organization(c, organization, now=services.now())
         organizations.put_member(c, Member(member, organization.id, None))
-        facts: tuple[tuple[str, dict[str, object], str | None], ...] = (
+        facts: tuple[tuple[str, dict[str, Any], str | None], ...] = (
             ("aki-00000001", {}, None),
             ("aki-00000002", {"region": "eu-west-1", "state": ImageState.FAILED}, EVERYONE),
             ("aki-00000003", {"region": "eu-west-1", "content_digest": b"o" * 32}, EVERYONE),

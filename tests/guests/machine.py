@@ -56,7 +56,7 @@ class Machine:
 
     def port(self) -> str:
         """The one on 127.0.0.1 that leads to the guest's port 22."""
-        told = self.tell("human-monitor-command", **{"command-line": "info usernet"})
+        told: str = self.tell("human-monitor-command", **{"command-line": "info usernet"})
         return next(line.split()[3] for line in told.splitlines() if line.split()[:1] == ["TCP[HOST_FORWARD]"])
 
     def tell(self, command: str, **arguments: str) -> Any:
