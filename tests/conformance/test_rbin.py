@@ -212,6 +212,10 @@ def test_a_locked_rule_stands_until_its_delay_after_the_unlocking_is_over(rbin: 
     rbin.clock.pass_(days=7)
     assert rbin.client.get_rule(Identifier=rule)["LockState"] == "unlocked"
     rbin.client.update_rule(Identifier=rule, Description="open again")
+    spared = rbin.client.update_rule(Identifier=rule, ExcludeResourceTags=[tag("scratch")])  # which no lock allows
+    assert (spared["LockState"], spared["ExcludeResourceTags"]) == ("unlocked", [tag("scratch")])
+    code, reason, _, _ = refused(rbin.client.lock_rule, Identifier=rule, LockConfiguration=LOCK)
+    assert (code, reason) == ("ValidationException", "INVALID_PARAMETER_VALUE")
     rbin.client.delete_rule(Identifier=rule)
 
 

@@ -67,7 +67,7 @@ def check(rule: RetentionRule) -> None:
     for name, tags in (("ResourceTags", rule.resource_tags), ("ExcludeResourceTags", rule.exclude_tags)):
         if len(set(tags)) < len(tags):
             raise _invalid(f"The same tag stands twice in {name}.")
-    if rule.unlock_delay_days is not None:
+    if rule.unlock_delay_days is not None and rule.unlocked_at is None:
         check_lockable(rule)
 
 
