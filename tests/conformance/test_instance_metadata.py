@@ -306,7 +306,7 @@ def test_boto3_in_an_instance_works_with_what_the_metadata_service_gives(
     info = json.loads(read(edge, instance_id, "/latest/meta-data/iam/info"))
     assert (info["Code"], info["InstanceProfileArn"]) == ("Success", arn)
     with metadata_endpoint(edge, instance_id) as endpoint:
-        said = InstanceMetadataFetcher(timeout=5, num_attempts=1, base_url=endpoint).retrieve_iam_role_credentials()
+        said = InstanceMetadataFetcher(timeout=60, num_attempts=1, base_url=endpoint).retrieve_iam_role_credentials()
     assert said["role_name"] == "worker"
     client = partial(client_with, edge, (said["access_key"], said["secret_key"], said["token"]))
     who = client("sts").get_caller_identity()
