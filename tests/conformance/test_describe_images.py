@@ -291,7 +291,7 @@ def test_disabled_images_are_their_owners_who_asks_for_them(ec2: Any, stranger: 
     assert refused(stranger.describe_images, ImageIds=[image_id])[0] == "InvalidAMIID.NotFound"
 
 
-def test_images_in_the_bin_and_gone_ones_are_not_there_and_their_owner_is_not_told_so_for_an_hour(
+def test_images_in_the_bin_and_gone_ones_are_not_there_and_their_owner_is_not_told_so_for_some_days(
     edge: Edge, ec2: Any, stranger: Any, snapshot_id: str
 ) -> None:
     image_id = register(ec2, snapshot_id, "binned")
@@ -305,6 +305,28 @@ def test_images_in_the_bin_and_gone_ones_are_not_there_and_their_owner_is_not_to
         assert refused(stranger.describe_images, ImageIds=[each])[0] == "InvalidAMIID.NotFound"
         change(edge, each, deregistered_at=edge.services.now() - LEFT_OUT)
         assert refused(ec2.describe_images, ImageIds=[each])[0] == "InvalidAMIID.NotFound"
+
+
+def test_a_gone_image_is_left_out_and_not_refused_while_an_instance_refers_to_it(
+    edge: Edge, ec2: Any, stranger: Any, snapshot_id: str
+) -> None:
+    image_id, one = (
+        register(ec2, snapshot_id, "launched"),
+        {"InstanceType": "amiable.tiny", "MinCount": 1, "MaxCount": 1},
+    )
+    share(ec2, image_id, UserId=stranger.account_id)
+    for client in (ec2, stranger):
+        client.run_instances(ImageId=image_id, **one)
+    ec2.deregister_image(ImageId=image_id)
+    change(edge, image_id, deregistered_at=LONG_AGO)
+    for client in (ec2, stranger):
+        assert client.describe_images(ImageIds=[image_id])["Images"] == []
+    with another_client(edge, "without an instance") as third:
+        assert refused(third.describe_images, ImageIds=[image_id])[0] == "InvalidAMIID.NotFound"
+    with edge.services.database.write() as c:
+        c.execute(update(schema.instance).values(state="terminated", terminated_at=LONG_AGO))
+    for client in (ec2, stranger):
+        assert refused(client.describe_images, ImageIds=[image_id])[0] == "InvalidAMIID.NotFound"
 
 
 def test_tags_are_the_taggers_to_see_and_to_filter_by(ec2: Any, stranger: Any, snapshot_id: str) -> None:

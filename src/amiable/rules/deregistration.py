@@ -8,7 +8,8 @@
 
 The image is deregistered in any case.  Source: EC2 API, DeleteSnapshotReturnCode.
 
-And whether its owner, who asks for the image by its id, is told that there is none, or nothing at all (boto/botocore#2194).
+And whether who asks for the image by its id is told that there is none, or nothing at all: EC2 leaves it out of the answer for days,
+and as long as an instance refers to it (boto/botocore#2194, getmoto/moto#5050).
 """
 
 from datetime import datetime, timedelta
@@ -20,8 +21,8 @@ from amiable.model.image import Image
 
 SUCCESS: Final = "success"
 _SERVER_FAULT: Final = 500
-LEFT_OUT: Final = timedelta(hours=1)
-"""How long DescribeImages leaves an image out without a word; tools that wait for the end of an image look for that."""
+LEFT_OUT: Final = timedelta(days=3)
+"""How long DescribeImages leaves its owner's image out without a word; tools that wait for the end of an image look for that."""
 
 
 def return_code(refusal: Refusal) -> str:
@@ -34,6 +35,8 @@ def return_code(refusal: Refusal) -> str:
     return "internal-error" if refusal.status >= _SERVER_FAULT else "client-error"
 
 
-def is_left_out(image: Image, viewer: str, now: datetime) -> bool:
-    """Whether ``viewer``, who names the image to DescribeImages, is its owner and deregistered it just now."""
-    return image.account_id == viewer and image.deregistered_at is not None and now < image.deregistered_at + LEFT_OUT
+def is_left_out(image: Image, viewer: str, now: datetime, *, has_instance: bool) -> bool:
+    """Whether ``viewer``, who names the image to DescribeImages, still has an instance of it, or deregistered it not long ago."""
+    if image.deregistered_at is None:
+        return False
+    return has_instance or (image.account_id == viewer and now < image.deregistered_at + LEFT_OUT)

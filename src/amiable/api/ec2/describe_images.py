@@ -18,7 +18,7 @@ from amiable.api.ec2.images import check_image_ids
 from amiable.api.ec2.product_codes import product_codes
 from amiable.api.ec2.tags import parse_filters, tag_set
 from amiable.api.paging import Page, open_page
-from amiable.database import allowed_images, images
+from amiable.database import allowed_images, images, lineage
 from amiable.database.image_selection import Selection, list_ids, list_images, list_key
 from amiable.model import ids
 from amiable.model.allowed_images import AllowedImagesState
@@ -98,7 +98,7 @@ def _with_settings(c: Connection, asked: Selection, now: datetime) -> Selection:
 def _check_all_there(c: Connection, asked: Selection, image_ids: Sequence[str]) -> None:
     """Refuses ids of images that are not there for the caller; filters and owners may leave out those that are.
 
-    An image that the caller deregistered just now is left out, not refused.
+    A deregistered image that was the caller's not long ago, or that an instance of its refers to, is left out, not refused.
     """
     there = list_ids(c, replace(asked, owners=None, executable_by=None, filters=()))
     missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in there]
@@ -109,7 +109,10 @@ def _check_all_there(c: Connection, asked: Selection, image_ids: Sequence[str]) 
 
 def _is_left_out(c: Connection, asked: Selection, image_id: str) -> bool:
     image = images.get(c, asked.region, image_id, viewer=asked.viewer)
-    return image is not None and asked.now is not None and is_left_out(image, asked.viewer, asked.now)
+    if image is None or asked.now is None:
+        return False
+    instances = lineage.uses(c, asked.viewer, asked.region, [image_id], now=asked.now)
+    return is_left_out(image, asked.viewer, asked.now, has_instance=bool(instances))
 
 
 def _accounts(principal: Principal, named: Sequence[str] | None, words: Sequence[str]) -> frozenset[str] | None:
