@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ParamValidationError
 
 from amiable.cli import doctor, events
 from amiable.cli.bundle.boot_images import EXIT_NO_SOURCE, source_images
 from amiable.cli.client import client, is_http_url, session, the_image, wait_for
 from amiable.cli.hints import OTHER_SERVER
 from amiable.cli.image_build import deregister_after_failure
-from amiable.cli.main import main
+from amiable.cli.main import complain_of_client, main
 from amiable.cli.upload import delete_after_failure
 from amiable.model.errors import LocalRefusal
 from amiable.model.image import Image
@@ -125,7 +126,9 @@ def test_what_botocore_refuses_by_itself_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    assert main(["image", "create", "i-0123456789abcdef0", "--name", "a"]) == 1
+    with pytest.raises(ParamValidationError) as refused:
+        client("ec2").copy_image(Name="a", SourceImageId="ami-1", SourceRegion="us-east-1")
+    assert complain_of_client(refused.value) == 1
     assert capsys.readouterr().err == "error: Invalid length for parameter Name, value: 1, valid min length: 3\n"
 
 

@@ -15,6 +15,7 @@ from amiable.model.errors import (
     InsufficientInstanceCapacity,
     InternalError,
     Malformed,
+    MissingParameter,
     NotFound,
     OperationNotPermitted,
     ResourceLimitExceeded,
@@ -130,6 +131,18 @@ def test_an_id_of_the_wrong_form_says_what_lists_the_right_ones(noun: str) -> No
 def test_an_attached_volume_says_how_it_is_let_go_of() -> None:
     for words in ("vol-0a is already attached to an instance", "Volume vol-0a is currently attached to i-1"):
         assert hint_for("VolumeInUse", words) == "amiable volume detach vol-0a --wait"
+
+
+@pytest.mark.parametrize("noun", ["image", "snapshot", "volume", "instance"])
+def test_an_empty_id_says_what_lists_those_that_there_are(noun: str) -> None:
+    nothing = MissingParameter(parameter=f"{noun.title()}Id")
+    assert hint_for(nothing.code, nothing.message) == LISTS[noun]
+
+
+@pytest.mark.parametrize("what", ["o-0123456789", "ou-0123-01234567", "nonsense"])
+def test_an_organization_that_is_not_there_says_what_shows_them(what: str) -> None:
+    nothing = NotFound("resource", [what])
+    assert hint_for(nothing.code, nothing.message).startswith("amiable organization ")
 
 
 def test_an_account_that_is_not_there_says_which_there_are() -> None:

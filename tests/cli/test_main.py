@@ -1,5 +1,6 @@
 """Errors become words, a hint and an exit code; help starts fast because nothing heavy is imported."""
 
+import os
 import re
 import signal
 import subprocess
@@ -25,6 +26,24 @@ def test_an_unknown_command_is_a_usage_error_with_a_hint() -> None:
     done = run("imagine")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and "\n\nhint: " in done.stderr
+
+
+def test_what_is_no_utf_8_is_refused_and_a_files_name_is_printed_as_it_is(tmp_path: Path, edge: Edge) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": edge.endpoint, "AWS_DEFAULT_REGION": "us-east-1"}
+    environment |= {"AWS_ACCESS_KEY_ID": edge.account.access_key_id, "AWS_SECRET_ACCESS_KEY": edge.account.secret}
+    command = [sys.executable, "-c", "from amiable.cli.main import run; run()"]
+    for words in (
+        ["image", "show", b"ami-\xff"],
+        ["channel", "show", b"\xff"],
+        ["product", "create", b"\xff", "--hourly=1"],
+    ):
+        done = subprocess.run([*command, *words], capture_output=True, env=environment, timeout=120, check=False)
+        assert (done.returncode, done.stdout) == (2, b"") and done.stderr.startswith(b"error: this is no UTF-8 text: ")
+    (tmp_path / "root").mkdir()
+    file = os.fsencode(tmp_path) + b"/\xff.img"
+    words = ["bundle", "volume", "-v", tmp_path / "root", "-P", "none", "-s", "16", "--image-only", file]
+    done = subprocess.run([*command, *words], capture_output=True, env=environment, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, file + b"\n"), done.stderr
 
 
 def test_a_missing_option_names_it() -> None:

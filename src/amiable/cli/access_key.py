@@ -3,13 +3,12 @@
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote
 
 import cyclopts
 from cyclopts import Parameter
 
 from amiable.cli.chosen import Yes, each_once, end_unless_meant
-from amiable.cli.client import call, session
+from amiable.cli.client import call, in_path, session
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model.errors import LocalRefusal
 
@@ -93,4 +92,4 @@ def _known(given: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _path(key_id: str) -> str:
-    return f"/access-keys/{quote(key_id, safe='')}"
+    return f"/access-keys/{in_path(key_id)}"

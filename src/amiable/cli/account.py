@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.client import call
+from amiable.cli.client import call, in_path
 from amiable.cli.output import Output, say, show_one, show_rows
 
 SHOWN = ("AccountId", "Name", "AccessKeyId", "CredentialsFile")
@@ -53,7 +53,7 @@ def partner(
     output: Output = "table",
 ) -> None:
     """Trusts an account to register kernels and ramdisks, or no longer; what it registers must still be approved."""
-    row = call("PUT", f"/accounts/{account}/partner", {"Partner": state == "on"})
+    row = call("PUT", f"/accounts/{in_path(account)}/partner", {"Partner": state == "on"})
     show_rows([row], COLUMNS, output, identifier="AccountId")
 
 
@@ -68,5 +68,5 @@ def alias(
     output: Output = "table",
 ) -> None:
     """Names the owner of an account's images as DescribeImages does: what --owners amazon selects."""
-    row = call("PUT", f"/accounts/{account}/alias", {"Alias": None if word == "none" else word})
+    row = call("PUT", f"/accounts/{in_path(account)}/alias", {"Alias": None if word == "none" else word})
     show_rows([row], COLUMNS, output, identifier="AccountId")

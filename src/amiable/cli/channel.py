@@ -1,12 +1,11 @@
 """``amiable channel``: names that point at images, move forward and back, and are launched through."""
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.client import call
+from amiable.cli.client import call, in_path
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.rules.channels import check_name
 
@@ -122,7 +121,7 @@ def delete(
 
 def _path(name: str) -> str:
     """The channel's path; its name's slashes are encoded."""
-    return f"/channels/{quote(name, safe='')}"
+    return f"/channels/{in_path(name)}"
 
 
 def _tell(channel: dict[str, Any], output: Output) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from signal import SIGINT
 from time import monotonic, sleep
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from amiable.cli.hints import OTHER_SERVER, exit_code_for, hint_for
 from amiable.cli.output import say
@@ -106,7 +106,7 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     credentials = made.get_credentials()
     if credentials is None:
         raise NothingNamed("no access key was found", hint='eval "$(amiable env)"')
-    data = json.dumps(body).encode() if body is not None else b""
+    data = json.dumps(body, ensure_ascii=False).encode() if body is not None else b""
     request = AWSRequest(
         method, f"{endpoint()}/amiable/v1{path}", headers={"Content-Type": "application/json"}, data=data
     )
@@ -123,6 +123,14 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         hint = found.get("Hint") or hint_for(code, message)
         raise LocalRefusal(f"{code}: {message}", hint=hint, exit_code=exit_code_for(code, answer.status_code, message))
     return found
+
+
+def in_path(name: str) -> str:
+    """``name`` as one segment of a path of :func:`call`; refuses what can be none, and so names nothing."""
+    if name in ("", ".", ".."):
+        hint = "" if name else "is a variable of the shell empty?"
+        raise LocalRefusal(f"'{name}' names nothing", hint=hint, exit_code=2)
+    return quote(name, safe="")
 
 
 def the_image(ec2: Any, image_id: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ NOT_YOURS: Final = "the bucket is another account's, which does not share it; yo
 CLOCKS: Final = "compare this machine's clock with the server's"
 OTHER_SERVER: Final = f"does AWS_ENDPOINT_URL name it?  {_ENV}"
 NOT_RUNNING: Final = f"is the server running?  amiable serve, then {_ENV}"
+ACCOUNTS: Final = "amiable account list"
 
 LISTS: Final = {
     "image": "amiable image list",
@@ -28,6 +29,17 @@ LISTS: Final = {
     "bundle_task": "amiable bundle tasks",
 }
 """The command that lists what there is of a noun: what an id that names nothing, or has the wrong form, is compared with."""
+
+
+PARAMETERS: Final = {
+    "ImageId": "image",
+    "SourceImageId": "image",
+    "SnapshotId": "snapshot",
+    "VolumeId": "volume",
+    "InstanceId": "instance",
+    "BundleId": "bundle_task",
+}
+"""What an id that was given empty, and so not at all, is of."""
 
 
 def _of_ids() -> dict[str, str]:
@@ -97,7 +109,10 @@ WORDS: Final = (
     (r"Volume '(vol-\w+)' is in the", r"amiable volume show \1"),
     (r"iamInstanceProfile", "aws iam list-instance-profiles"),
     (r"The product code '[^']*' does not exist", "amiable product list"),
-    (r"The ID '\d{12}' does not exist", "amiable account list"),
+    (r"The ID '\d{12}' does not exist", ACCOUNTS),
+    (r"The ID 'ou-\w*' does not exist", "amiable organization show o-…"),
+    (r"The ID '.*' does not exist", f"amiable organization list and {ACCOUNTS} show the ids that there are"),
+    *((f"must contain the parameter {name}$", LISTS[noun]) for name, noun in PARAMETERS.items()),
     (r"The retention rule \S+ does not exist", "amiable recycle-bin rule list"),
     (r"The retention rule (\w+) is locked\. ", r"amiable recycle-bin rule unlock \1"),
     (r"You can have \d+ retention rules|is in \d+ retention rules", "delete one: amiable recycle-bin rule list"),

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from amiable.cli.architecture import architecture_of
 from amiable.cli.chosen import Yes, each_once, end_unless_meant, rehearse_each
-from amiable.cli.client import call, client, the_image
+from amiable.cli.client import call, client, in_path, the_image
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.cli.readable import first_ones
 from amiable.model.errors import LocalRefusal
@@ -97,7 +97,7 @@ def say_odd_ways(file: Path, boot_mode: str | None) -> bool:
 
 def say_equal(image: str) -> None:
     """Says which images the new one equals: the same bytes under the same attributes."""
-    equal = call("GET", f"/images/{image}")["EqualTo"]
+    equal = call("GET", f"/images/{in_path(image)}")["EqualTo"]
     if equal:
         say(f"the content is that of {', '.join(first_ones(equal))}")
 
@@ -152,7 +152,7 @@ def show(image: ImageId, /, *, output: Output = "table") -> None:
     if row["OwnerId"] == client("sts").get_caller_identity()["Account"]:
         granted = ec2.describe_image_attribute(ImageId=image, Attribute="launchPermission")["LaunchPermissions"]
         row["LaunchPermissions"] = granted
-    content = call("GET", f"/images/{image}")
+    content = call("GET", f"/images/{in_path(image)}")
     row |= {key: content[key] for key in ("ContentDigest", "EqualTo") if content[key]}
     if output == "table" and content["EqualTo"]:
         row["EqualTo"] = first_ones(content["EqualTo"])
@@ -167,7 +167,7 @@ def find(
     output: Output = "table",
 ) -> None:
     """Finds the images of one content that you may launch.  amiable launch resolve:digest:DIGEST takes the first."""
-    rows = call("GET", f"/content-digests/{digest}")["Images"]
+    rows = call("GET", f"/content-digests/{in_path(digest)}")["Images"]
     if not rows:
         raise LocalRefusal(f"no image that you may launch has the content {digest}")
     show_rows(rows, {"image": "ImageId", "name": "Name", "owner": "OwnerId"}, output, identifier="ImageId")

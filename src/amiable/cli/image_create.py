@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from amiable.cli.client import client, session, the_image, wait_for
 from amiable.cli.output import Output, say, show_one
 from amiable.model.errors import LocalRefusal
+from amiable.rules.register import check_name
 
 WAIT_SECONDS_MAX: Final = 4 * 3600.0
 
@@ -38,6 +39,7 @@ def create(
 
     A running guest is shut down for it and started again in its place, so that its files are whole.
     """
+    check_name(name)
     request: dict[str, Any] = {"InstanceId": instance, "Name": name, "NoReboot": no_reboot}
     if description is not None:
         request["Description"] = description
@@ -89,6 +91,7 @@ def copy(
     output: Output = "id",
 ) -> None:
     """Copies an image into the region called (AWS_REGION).  Its blocks are shared, so it is there at once.  Prints the image id."""
+    check_name(name)
     ec2 = client("ec2")
     region = source_region or str(session().region_name)
     request: dict[str, Any] = {"SourceImageId": image, "SourceRegion": region, "Name": name, "CopyImageTags": tags}

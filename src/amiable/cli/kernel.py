@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from amiable.cli.architecture import architecture_of
 from amiable.cli.bundle.options import Cert, Key, WaiveSignature
 from amiable.cli.chosen import Yes, each_once, end_unless_meant, rehearse_each
-from amiable.cli.client import call, client, the_image
+from amiable.cli.client import call, client, in_path, the_image
 from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 from amiable.rules import kernel_bytes
@@ -166,7 +166,7 @@ def set_approved(images: tuple[str, ...], is_approved: bool, output: Output) -> 
     rows: list[dict[str, Any]] = []
     try:
         for each in each_once(images, "kernel"):
-            rows.append(call("PUT", f"/kernels/{each}/approval", {"Approved": is_approved}))
+            rows.append(call("PUT", f"/kernels/{in_path(each)}/approval", {"Approved": is_approved}))
     finally:
         if rows:
             show_rows(rows, COLUMNS, output, identifier="ImageId")

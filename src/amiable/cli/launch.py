@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from amiable.cli.client import call, client, the_image, wait_for
+from amiable.cli.client import call, client, in_path, the_image, wait_for
 from amiable.cli.output import Output, say, show_rows
 from amiable.model.errors import LocalRefusal
 
@@ -97,7 +97,7 @@ def image_id_of(image: str) -> str:
         return str(client("ssm").get_parameter(Name=image.removeprefix("resolve:ssm:"))["Parameter"]["Value"])
     if image.startswith("resolve:digest:"):
         digest = image.removeprefix("resolve:digest:")
-        found = call("GET", f"/content-digests/{digest}")["Images"]
+        found = call("GET", f"/content-digests/{in_path(digest)}")["Images"]
         if not found:
             raise LocalRefusal(f"no image that you may launch has the content {digest}")
         return str(found[0]["ImageId"])

@@ -4,6 +4,7 @@ Exit codes: 0 done · 1 refused · 2 usage · 69 unavailable · 70 our bug · 74
 Subcommands are loaded when they are asked for, so ``--help`` starts at once.
 """
 
+import io
 import os
 import signal
 import sys
@@ -99,6 +100,8 @@ class Ended(KeyboardInterrupt):
 def run() -> None:
     """The console script."""
     end_on_signals()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name is printed as it is, whatever its bytes
+        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     sys.exit(main(sys.argv[1:]))
 
 
@@ -134,6 +137,8 @@ def main(argv: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+    except UnicodeEncodeError as error:
+        return complain(f"this is no UTF-8 text: {error.object}", "", 2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return complain(f"{where}{error.strerror or error}", "", 74)

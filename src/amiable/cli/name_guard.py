@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from amiable.cli.client import call
 from amiable.cli.output import Output, show_one, show_rows
+from amiable.model.errors import LocalRefusal
 
 COLUMNS = {
     "when": "FoundAt",
@@ -52,7 +53,10 @@ def trust(account: AccountId, /, *, output: Output = "table") -> None:
 @app.command
 def distrust(account: AccountId, /, *, output: Output = "table") -> None:
     """Trusts an account's images no longer."""
-    _put(output, Trusted=[each for each in _present()["Trusted"] if each != account])
+    trusted = _present()["Trusted"]
+    if account not in trusted:
+        raise LocalRefusal(f"'{account}' is not trusted", hint="amiable name-guard show")
+    _put(output, Trusted=[each for each in trusted if each != account])
 
 
 @app.command

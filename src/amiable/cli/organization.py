@@ -1,12 +1,11 @@
 """``amiable organization``: groups of accounts that an image can be shared with by one ARN."""
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.client import call
+from amiable.cli.client import call, in_path
 from amiable.cli.output import Output, say, show_one, show_rows
 
 COLUMNS = {"organization": "OrganizationId", "name": "Name", "management account": "ManagementAccountId", "arn": "Arn"}
@@ -58,7 +57,7 @@ def show(organization: OrganizationId, /, *, output: Output = "table") -> None:
 @app.command
 def delete(organization: OrganizationId, /) -> None:
     """Ends an empty organization (administrator)."""
-    call("DELETE", f"/organizations/{quote(organization, safe='')}")
+    call("DELETE", f"/organizations/{in_path(organization)}")
     say(f"{organization} is gone")
 
 
@@ -72,14 +71,14 @@ def create_unit(
     output: Output = "table",
 ) -> None:
     """Makes a unit; images shared with it are shared with every account in it and below."""
-    made = call("POST", f"/organizations/{quote(organization, safe='')}/units", {"Name": name, "ParentId": parent})
+    made = call("POST", f"/organizations/{in_path(organization)}/units", {"Name": name, "ParentId": parent})
     show_rows([made], UNIT_COLUMNS, output, identifier="UnitId")
 
 
 @app.command(name="delete-unit")
 def delete_unit(organization: OrganizationId, unit: Annotated[str, Parameter(help="Unit id.")], /) -> None:
     """Removes an empty unit."""
-    call("DELETE", f"/organizations/{quote(organization, safe='')}/units?UnitId={quote(unit, safe='')}")
+    call("DELETE", f"/organizations/{in_path(organization)}/units?UnitId={in_path(unit)}")
     say(f"{unit} is gone")
 
 
@@ -87,17 +86,17 @@ def delete_unit(organization: OrganizationId, unit: Annotated[str, Parameter(hel
 def join(organization: OrganizationId, account: AccountId, /, *, unit: UnitId = None, output: Output = "table") -> None:
     """Adds an account (administrator), or moves a member to another unit."""
     body = {"AccountId": account, "UnitId": unit}
-    row = call("PUT", f"/organizations/{quote(organization, safe='')}/members", body)
+    row = call("PUT", f"/organizations/{in_path(organization)}/members", body)
     show_rows([row], MEMBER_COLUMNS, output, identifier="AccountId")
 
 
 @app.command
 def leave(organization: OrganizationId, account: AccountId, /) -> None:
     """Takes an account out; what was shared with the organization is no longer shared with it."""
-    call("DELETE", f"/organizations/{quote(organization, safe='')}/members?AccountId={quote(account, safe='')}")
+    call("DELETE", f"/organizations/{in_path(organization)}/members?AccountId={in_path(account)}")
     say(f"{account} has left {organization}")
 
 
 def _found(organization: str) -> dict[str, Any]:
-    found: dict[str, Any] = call("GET", f"/organizations/{quote(organization, safe='')}")
+    found: dict[str, Any] = call("GET", f"/organizations/{in_path(organization)}")
     return found

@@ -1,12 +1,11 @@
 """``amiable product``: paid images: what a seller offers, what a subscriber owes."""
 
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import cyclopts
 from cyclopts import Parameter
 
-from amiable.cli.client import call
+from amiable.cli.client import call, in_path
 from amiable.cli.output import Output, say, show_one, show_rows
 
 COLUMNS: Final = {
@@ -154,7 +153,7 @@ def statement(
     output: Output = "table",
 ) -> None:
     """Says what a month cost, or with --seller brought in: computed from the metering records."""
-    found = call("GET", f"/statements/{quote(month, safe='')}" + ("/seller" if seller else ""))
+    found = call("GET", f"/statements/{in_path(month)}" + ("/seller" if seller else ""))
     if output == "json":
         show_one(found, output, identifier="Month")
         return
@@ -169,4 +168,4 @@ def _totals(found: dict[str, Any]) -> str:
 
 
 def _path(code: str) -> str:
-    return f"/products/{quote(code, safe='')}"
+    return f"/products/{in_path(code)}"

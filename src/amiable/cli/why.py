@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from amiable.cli.client import call
+from amiable.cli.client import call, in_path
 from amiable.cli.output import Output, say, show_one, show_rows
 from amiable.model.units import human_bytes
 
@@ -18,7 +18,7 @@ def why(
 
     Bytes are those of blocks that nothing else refers to; with an image go the snapshots that no other image is made of.
     """
-    found = call("GET", f"/why/{resource}")
+    found = call("GET", f"/why/{in_path(resource)}")
     if output == "json":
         show_one(found, output, identifier="ResourceId")
         return
