@@ -84,6 +84,33 @@ def test_a_run_is_the_time_in_running_and_nothing_else(place: Place) -> None:
     assert place.lengths() == [2_234, 63_000]
 
 
+def test_a_reboot_that_takes_another_machine_ends_no_run(place: Place) -> None:
+    instance_id = place.launch("A")
+    place.move(instance_id, Event.BOOTED)
+    place.host.pass_(60_000)
+    place.move(instance_id, Event.STARTED_ANEW)
+    place.host.pass_(5_000)
+    place.move(instance_id, Event.BOOTED)
+    place.host.pass_(1_000)
+    place.move(instance_id, Event.STOP_ASKED, Event.STOPPED)
+    assert place.lengths() == [66_000]
+    place.move(instance_id, Event.START_ASKED, Event.BOOTED, Event.STARTED_ANEW, Event.START_FAILED)
+    assert [run.is_open for run in place.runs()] == [False, False]
+
+
+def test_a_run_that_the_hosts_restart_cut_off_on_its_way_to_another_machine_is_ended(place: Place) -> None:
+    instance_id = place.launch("A")
+    place.move(instance_id, Event.BOOTED)
+    place.host.pass_(60_000)
+    place.see(instance_id)
+    place.move(instance_id, Event.STARTED_ANEW)
+    place.host.boot()
+    place.move(instance_id, Event.BOOTED)
+    place.host.pass_(7_000)
+    place.see(instance_id)
+    assert place.lengths() == [60_000, 7_000]
+
+
 def test_each_code_of_an_instance_has_runs_of_its_own_and_an_instance_without_has_none(place: Place) -> None:
     place.move(place.launch(), Event.BOOTED)
     instance_id = place.launch("A", "B")

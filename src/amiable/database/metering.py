@@ -24,12 +24,18 @@ _OPEN: Final = select(R.c.id, R.c.instance_id, R.c.boot, R.c.steady_ms, S.c.dura
 
 
 def begin_runs(c: Connection, instance: Instance, *, now: datetime) -> None:
-    """Opens a run for each of the instance's product codes."""
+    """Opens a run for each of the instance's product codes but those whose run goes on: not one of an earlier boot of the host."""
     if not instance.product_codes:
         return
     steady = _steady(c)
+    going_on = c.execute(_OPEN.add_columns(R.c.code).where(R.c.instance_id == instance.id)).all()
+    if any(row.boot != steady.boot for row in going_on):
+        end_runs(c, instance.id, now=now)
+        going_on = []
     started_at = rules.began_at(now, earlier=_last_end(c, instance.id))
     for each in instance.product_codes:
+        if any(row.code == each.code for row in going_on):
+            continue
         values: dict[str, Any] = {
             "instance_id": instance.id,
             "account_id": instance.account_id,
