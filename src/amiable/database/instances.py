@@ -126,8 +126,9 @@ def set_state(
     assert changed is not None
     if after is State.TERMINATED:
         interfaces.release(c, instance_id)
-    if before.state in (State.RUNNING, State.PENDING) and after is not State.RUNNING and event is not Event.STARTED_ANEW:
-        metering.end_runs(c, instance_id, now=now)  # a reboot ends none, not even one that takes another QEMU
+    may_run = before.state in (State.RUNNING, State.PENDING)
+    if may_run and after is not State.RUNNING and event is not Event.STARTED_ANEW:  # a reboot ends no run
+        metering.end_runs(c, instance_id, now=now)
     if after is State.RUNNING:
         metering.begin_runs(c, changed, now=now)
     return changed
