@@ -103,7 +103,10 @@ def test_a_refused_tunnel_is_a_failure_and_one_without_an_answer_a_refused_conne
     assert dial(by_name("172.31.0.4", 82)).recv(10)[1] == 5
 
 
-def test_a_port_that_the_guest_does_not_serve_is_a_refused_connection(dial: Dial) -> None:
+def test_a_port_that_the_guest_does_not_serve_is_a_refused_connection(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socks, "FIRST_WORD_SECONDS", 30.0)
     client = dial(by_name("172.31.0.4", 83))
     assert client.recv(10)[1] == 5
     assert client.recv(1) == b""

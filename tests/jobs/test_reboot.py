@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from amiable.database import instances, jobs
-from amiable.jobs import reboot
+from amiable.jobs import reboot, stop
 from amiable.jobs.context import Interrupted, JobContext, Later
 from amiable.model.instance import Instance, State
 from amiable.model.principal import Principal
@@ -82,7 +82,8 @@ class Place:
 
 
 @pytest.fixture
-def place(services: Services, principal: Principal) -> Iterator[Place]:
+def place(services: Services, principal: Principal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setattr(stop, "MONITOR_SECONDS_MAX", 60.0)  # it is the test's own thread that answers
     instance_id = running_instance(services, principal)
     with services.database.write() as c:
         instances.set_reached_metadata(c, instance_id, services.now())

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from amiable.database import instances, jobs
+from amiable.jobs import stop as stop_module
 from amiable.jobs.context import Interrupted, JobContext, Later
 from amiable.jobs.stop import power_off, stop
 from amiable.model.instance import State
@@ -111,8 +112,9 @@ def test_a_forced_stop_ends_a_machine_that_does_not_listen(
 
 
 def test_a_monitor_that_answers_at_the_second_time_is_no_reason_to_pull_the_plug(
-    services: Services, principal: Principal
+    services: Services, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stop_module, "MONITOR_SECONDS_MAX", float(WAIT_SECONDS_MAX))
     context = stopping(services, principal, os.getpid())
     folder = services.data / "instances" / context.data["instance_id"]
     told: list[str] = []
