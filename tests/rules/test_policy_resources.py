@@ -47,6 +47,14 @@ ID = "0" * 17
             (f"{MINE}instance/i-{ID}",),
         ),
         (ec2.StopInstancesRequest(instance_ids=[f"i-{number:017x}" for number in range(1001)]), ("?",)),
+        (
+            ec2.CopyImageRequest(name="copy", source_image_id=f"ami-{ID}", source_region="us-east-1"),
+            (f"{SHARED}image/*", f"{SHARED}snapshot/*", f"arn:aws:ec2:us-east-1::image/ami-{ID}"),
+        ),
+        (
+            ec2.CopySnapshotRequest(source_snapshot_id=f"snap-{ID}", source_region="us-east-1"),
+            (f"{SHARED}snapshot/*", f"arn:aws:ec2:us-east-1::snapshot/snap-{ID}"),
+        ),
         (ec2.GetImageBlockPublicAccessStateRequest(), ("*",)),
         (ec2.StopInstancesRequest(instance_ids=["nonsense", "x-1"]), ("*",)),
     ],

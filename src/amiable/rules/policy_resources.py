@@ -6,7 +6,7 @@ in particular (every Describe) is about ``*``.  Source: Service Authorization Re
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -100,16 +100,21 @@ class Home:
 
 
 def ec2_resources(home: Home, action: str, request: msgspec.Struct) -> tuple[str, ...]:
-    """The ARNs that an EC2 request is about, at least one; of the Describe calls those of one resource's attribute are about that."""
+    """The ARNs that an EC2 request is about, at least one; of the Describe calls those of one resource's attribute are about that.
+
+    What a copy is made of lies in the region that the request says.
+    """
     if action.startswith("Describe") and not action.endswith("Attribute"):
         return ("*",)
     arns = [home.ec2(kind, "*") for kind in MADE.get(action, ())]
+    source = replace(home, region=getattr(request, "source_region", None) or home.region)
     for name, text in _texts(request):
         if name == "key_name":
             arns.append(home.ec2("key-pair", text))
         elif _holds_ids(name) and _ID.fullmatch(text):
             kind = KINDS.get(ids.prefix_of(text))
-            arns.append(UNRESOLVED if kind is None else home.ec2(kind, text))
+            where = source if name.startswith("source_") else home
+            arns.append(UNRESOLVED if kind is None else where.ec2(kind, text))
         elif name in BY_NAME and (action, name) not in NAMES_MADE:
             arns.append(UNRESOLVED)
     found = tuple(dict.fromkeys(arns)) or ("*",)
