@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from amiable.model import ids
 from amiable.rules import audit
 from amiable.wire import operations
-from amiable.wire.generated import ssm
+from amiable.wire.generated import ec2, ssm
 
 SECRET = "hunter2-" * 3
 TEXTS = st.text(max_size=20)
@@ -96,6 +96,9 @@ def test_what_is_kept_is_json_and_bounded(request: dict[str, Any]) -> None:
 )
 def test_of_an_address_is_kept_what_opens_nothing(url: str, kept: str) -> None:
     assert audit.parameters_of({"DiskContainer": {"Url": url}}) == {"DiskContainer": {"Url": kept}}
+    assert audit.parameters_of(ec2.CopySnapshotRequest(source_region="r", source_snapshot_id="s", presigned_url=url)) == {
+        "SourceRegion": "r", "SourceSnapshotId": "s", "PresignedUrl": kept,
+    }  # fmt: skip
 
 
 def test_of_a_parameters_value_only_an_id_is_kept() -> None:

@@ -31,7 +31,7 @@ S3: Final = frozenset(
 SECRETS: Final = frozenset({"UserData", "UefiData", "UploadPolicy", "UploadPolicySignature", "PrivateKey", "Secret"})
 PARAMETER: Final = "PutParameterRequest"
 URL: Final = "Url"
-"""An address opens what it names to whoever reads it, where a password or a signature stands in it."""
+"""How names of addresses end: one opens what it names to whoever reads it, where a password or a signature stands in it."""
 _SECRET_ATTRIBUTES: Final = frozenset(name.lower() for name in SECRETS)
 """ModifyInstanceAttribute has a second spelling: the attribute's name as Attribute, what it is to be as Value."""
 TEXT_CHARACTERS_MAX: Final = 512
@@ -91,7 +91,7 @@ def _keep(name: str, value: Any, is_secret: bool = False) -> Any:
     if name in SECRETS or (is_secret and name == "Value"):
         return "(not kept)"
     if isinstance(value, str):
-        value = _SIGNED.sub("(not kept)", value) if name == URL else value
+        value = _SIGNED.sub("(not kept)", value) if name.endswith(URL) else value
         return value if len(value) <= TEXT_CHARACTERS_MAX else f"{value[:64]}… ({len(value)} characters)"
     if isinstance(value, list | tuple):
         return [_keep(name, each, is_secret) for each in value]
