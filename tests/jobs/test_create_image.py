@@ -1,6 +1,8 @@
 """The job that shuts a guest down for its image, where there is no machine: what it hands on, and what it leaves when it cannot."""
 
 import json
+import os
+import socket
 from typing import Any
 
 import pytest
@@ -11,13 +13,16 @@ from amiable.jobs.context import JobContext, Later
 from amiable.jobs.registry import JOBS
 from amiable.rules.lifecycle import Event
 from amiable.vm import tpm
-from amiable.vm.launcher import boot_id
+from amiable.vm.launcher import boot_id, start_ticks
+from amiable.vm.process import QEMU_RECORD
 from tests.conformance.test_create_image import BOOTED, Hand, hands, owner
+from tests.server.fake_machine import serving
 from tests.support.work import run_jobs
 
 __all__ = ["hands", "owner"]  # fixtures
 
 KIND = "create-image"
+ANSWER_SECONDS_MAX = 20
 
 
 def begun(owner: Hand, name: str) -> tuple[str, str, JobContext]:
@@ -99,6 +104,28 @@ def test_a_job_that_is_given_up_fails_the_image_with_the_words(owner: Hand) -> N
     assert found["StateReason"]["Message"] == "Server.InternalError: five tries"
     snapshot = owner.snapshot(found["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"])
     assert (snapshot["State"], snapshot["StateMessage"]) == ("error", "five tries")
+
+
+def test_a_guest_that_takes_its_time_to_power_off_is_waited_for_and_fails_no_image(owner: Hand) -> None:
+    instance, image, context = begun(owner, "slow to power off")
+    folder = owner.services.data / "instances" / instance
+    folder.mkdir(mode=0o700)
+    record = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id()}
+    (folder / QEMU_RECORD).write_text(json.dumps(record))
+
+    def talk(client: socket.socket) -> None:
+        client.settimeout(ANSWER_SECONDS_MAX)
+        client.sendall(b'{"QMP": {}}\n')
+        with client.makefile("rb") as lines:
+            for _ in lines:
+                client.sendall(b'{"return": {"status": "running"}}\n')
+
+    with serving(folder, "qmp.sock", socket.SOCK_STREAM, talk):
+        for _ in range(3):
+            with pytest.raises(Later):
+                JOBS[KIND].run(context)
+    assert image_of(owner, image)["State"] == "pending"
+    assert {"off_asked_at", "pressed_at"} <= context.data.keys()
 
 
 def test_a_guest_whose_machine_would_end_at_the_reset_is_not_shut_down_for_its_image(owner: Hand) -> None:

@@ -61,8 +61,10 @@ def serving(folder: Path, name: str, kind: int, talk: Callable[[socket.socket], 
         listener.listen()
         accepting = threading.Thread(target=serve)
         accepting.start()
-        yield
-        listener.shutdown(socket.SHUT_RDWR)
+        try:
+            yield
+        finally:  # a test that failed, too, leaves no thread that waits for ever
+            listener.shutdown(socket.SHUT_RDWR)
         for thread in [accepting, *threads]:
             thread.join(END_SECONDS_MAX)
             assert not thread.is_alive()

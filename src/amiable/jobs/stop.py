@@ -95,7 +95,7 @@ def _time(context: JobContext, name: str) -> datetime | None:
 
 def _note(context: JobContext, **times: datetime | None) -> None:
     facts = {name: at.isoformat() for name, at in times.items() if at is not None}
-    if facts.items() - context.data.items():
+    if any(context.data.get(name) != at for name, at in facts.items()):
         context.checkpoint({**context.data, **facts})
 
 
