@@ -192,6 +192,17 @@ def test_criteria_come_back_exactly_as_they_were_written(ec2: Any) -> None:
         ([{"MarketplaceProductCodes": ["a"] * 51}], "InvalidParameterValue", "50 values at most"),
         ([{"ImageWatermarks": [{"WatermarkKey": "k"}] * 51}], "InvalidParameterValue", "50 values at most"),
         ([{"CreationDateCondition": {"MaximumDaysSinceCreated": -1}}], "InvalidParameterValue", "MaximumDaysSince"),
+        ([{"ImageWatermarks": [{"WatermarkKey": ""}]}], "InvalidParameterValue", "ImageWatermark has an empty value"),
+        (
+            [{"ImageWatermarks": [{"WatermarkKey": "k", "MaximumDaysSinceWatermarkCreated": -1}]}],
+            "InvalidParameterValue",
+            "Value \\(-1\\).*ImageCriterion.1.ImageWatermark.MaximumDaysSinceWatermarkCreated",
+        ),
+        (
+            [{"ImageWatermarks": [{"MaximumDaysSinceSourceImageCreated": -2147483648}]}],
+            "InvalidParameterValue",
+            "MaximumDaysSinceSourceImageCreated is invalid. Expecting a value greater than or equal to 0",
+        ),
     ],
 )
 def test_criteria_that_ec2_refuses_are_refused_and_the_old_ones_stay(

@@ -47,10 +47,7 @@ def check_criteria(criteria: Sequence[ImageCriterion]) -> None:
                     parameter=f"{name}.ImageName", value=text, why="A name with ? has at least 3 characters."
                 )
         _check_texts(f"{name}.MarketplaceProductCode", criterion.product_codes, PRODUCT_CODES_MAX, _PRODUCT_CODE)
-        if len(criterion.watermarks) > WATERMARKS_MAX:
-            raise InvalidParameterValue(f"{name}.ImageWatermark may have {WATERMARKS_MAX} values at most.")
-        if WatermarkCriterion() in criterion.watermarks:
-            raise InvalidParameterValue(f"{name}.ImageWatermark has an empty value.")
+        _check_watermarks(f"{name}.ImageWatermark", criterion.watermarks)
 
 
 def _check_providers(name: str, providers: Sequence[str]) -> None:
@@ -62,6 +59,21 @@ def _check_providers(name: str, providers: Sequence[str]) -> None:
             raise InvalidParameterValue(parameter=name, value=provider, why=why)
     if NO_PROVIDER in providers and len(providers) > 1:
         raise InvalidParameterCombination(f"{name}: {NO_PROVIDER} cannot be combined with other image providers.")
+
+
+def _check_watermarks(name: str, watermarks: Sequence[WatermarkCriterion]) -> None:
+    if len(watermarks) > WATERMARKS_MAX:
+        raise InvalidParameterValue(f"{name} may have {WATERMARKS_MAX} values at most.")
+    for wanted in watermarks:
+        if wanted == WatermarkCriterion() or "" in (wanted.key, wanted.source_image_region):
+            raise InvalidParameterValue(f"{name} has an empty value.")
+        for parameter, days in (
+            ("MaximumDaysSinceSourceImageCreated", wanted.source_image_created_days_max),
+            ("MaximumDaysSinceWatermarkCreated", wanted.created_days_max),
+        ):
+            if days is not None and days < 0:
+                why = "Expecting a value greater than or equal to 0."
+                raise InvalidParameterValue(parameter=f"{name}.{parameter}", value=days, why=why)
 
 
 def _check_texts(name: str, texts: Sequence[str], count_max: int, form: re.Pattern[str]) -> None:
