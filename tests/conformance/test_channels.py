@@ -300,6 +300,20 @@ def test_a_launch_through_a_channel_whose_image_is_gone_is_refused(
     assert (status, answer["Code"]) == (400, "InvalidAMIID.Unavailable")
 
 
+def test_a_rollback_onto_an_image_that_is_gone_says_how_to_go_past_it(us: Publisher, images: list[str]) -> None:
+    (image,) = us.ec2.describe_images(ImageIds=images[:1])["Images"]
+    gone = register(us.ec2, image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"], "gone meanwhile")
+    us.create("holed", images[0])
+    for image_id in (gone, images[1]):
+        us.channel("promote", "holed", ImageId=image_id)
+    us.ec2.deregister_image(ImageId=gone)
+    status, answer = us.channel("rollback", "holed")
+    assert (status, answer["Code"]) == (400, "InvalidAMIID.Unavailable")
+    assert answer["Hint"].endswith("amiable channel rollback holed --to VERSION")
+    assert us.channel("rollback", "holed", Version=1)[1]["ImageId"] == images[0]
+    assert us.channel("rollback", "holed")[1]["Code"] == "NothingBefore"
+
+
 def test_no_other_call_resolves(us: Publisher, images: list[str]) -> None:
     us.create("launch-only", images[0])
     name = "resolve:ssm:/amiable/channel/launch-only"

@@ -13,6 +13,8 @@ from amiable.database import channels, images, parameters
 from amiable.model import ids
 from amiable.model.channel import Channel, ChannelVersion
 from amiable.model.errors import (
+    AuthFailure,
+    InvalidAMIIDUnavailable,
     InvalidParameterValue,
     Malformed,
     NotFound,
@@ -89,7 +91,10 @@ def promote(
 def rollback(
     services: Services, principal: Principal, name: str, *, to: int | None = None, expected: int | None = None
 ) -> Channel:
-    """Points the channel back at where it pointed before the current image came, or at its version ``to``."""
+    """Points the channel back at where it pointed before the current image came, or at its version ``to``.
+
+    An image that cannot be launched any more is refused, not passed by: who asked for it shall know.
+    """
 
     def choose(c: Connection, channel: Channel) -> ChannelVersion:
         versions = {version.number: version for version in channels.versions_of(c, channel)}
@@ -100,7 +105,14 @@ def rollback(
         target = rules.rollback_target(channel, versions) if to is None else versions[to]
         return replace(channel.current, image_id=target.image_id, restores=target.restores or target.number)
 
-    return _move(services, principal, name, expected, choose)
+    try:
+        return _move(services, principal, name, expected, choose)
+    except (AuthFailure, InvalidAMIIDUnavailable, NotFound) as refusal:
+        if to is None:
+            refusal.advice = (
+                f"to go back past it: amiable channel history {name}; amiable channel rollback {name} --to VERSION"
+            )
+        raise
 
 
 def set_public(services: Services, principal: Principal, name: str, is_public: bool) -> Channel:
