@@ -1,9 +1,11 @@
 """The metadata service over real connections: statuses, tokens, bounds."""
 
 import base64
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,11 +15,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from amiable.database import instances, network
 from amiable.model.instance import MetadataOptions, Reservation
 from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
+from amiable.server import imds as imds_module
 from amiable.server.imds import HEAD_BYTES_MAX, REQUESTS_AT_ONCE_MAX, REQUESTS_PER_SECOND_MAX, MetadataService
 from amiable.services import Services
 from amiable.services.identity_signer import open_signer
@@ -298,7 +302,8 @@ def test_a_flood_of_requests_is_answered_by_503_until_it_ebbs(opened: Services, 
         thread.join(30)
         return told
 
-    service.rate_of(instance_id).drain()
+    while service.rate_of(instance_id).takes():
+        pass
     assert statuses(instance_id, 2) == [b"503", b"503"]
     assert statuses(other, 1) == [b"200"], "each instance has a count of its own"
     seconds[0] += 3.5 / REQUESTS_PER_SECOND_MAX
@@ -376,3 +381,43 @@ def test_a_token_crosses_no_more_routers_than_its_hop_limit_says(
         "near": {"token": "200", "id": "200"},
         "far": {"token": from_afar, "id": "200"},
     }
+
+
+def test_a_body_that_comes_byte_by_byte_is_not_awaited_for_ever(
+    opened: Services, caller: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imds_module, "REQUEST_SECONDS_MAX", 0.5)
+    ours, theirs = socket.socketpair()
+    head = request("PUT", "/latest/api/token", Content_Length="4000")
+
+    def drip() -> None:
+        with contextlib.suppress(OSError):
+            for byte in head.encode() + b"x" * 3000:
+                ours.sendall(bytes([byte]))
+                may_go_on.wait(0.01)
+
+    may_go_on = threading.Event()
+    dripping = threading.Thread(target=drip)
+    with ours, theirs:
+        dripping.start()
+        MetadataService(opened).serve(insert(opened, caller), theirs)
+        theirs.shutdown(socket.SHUT_RDWR)
+        assert ours.recv(100).startswith(b"HTTP/1.1 400 ")
+        may_go_on.set()
+        dripping.join(30)
+
+
+def test_a_full_disk_keeps_no_guest_from_its_metadata(
+    opened: Services, caller: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_database: object) -> object:
+        raise OperationalError("UPDATE", {}, sqlite3.OperationalError("database or disk is full"))
+
+    instance_id = insert(opened, caller)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(opened.database), "write", full)
+        assert ask(opened, instance_id, request("GET", ID))[0][::2] == (200, instance_id.encode())
+    ask(opened, instance_id, request("GET", ID))
+    with opened.database.read() as c:
+        found = instances.get_instance(c, instance_id)
+    assert found is not None and found.reached_metadata_at is not None

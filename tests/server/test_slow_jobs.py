@@ -40,7 +40,8 @@ def test_more_jobs_than_threads_are_all_run_and_one_thread_is_left(monkeypatch: 
         assert begun.acquire(timeout=SECONDS_MAX)
     while len(left := list(threads._threads)) > 1:  # each sees for itself that it is not needed
         left[-1].join(POLL_SECONDS)
-    threads.stop(SECONDS_MAX)
+    for thread in threads.end():
+        thread.join(SECONDS_MAX)
     assert max(most) == 3 and not threads._threads
 
 
@@ -55,7 +56,8 @@ def test_what_goes_wrong_with_one_job_is_not_the_end_of_the_others() -> None:
     threads = SlowJobs(lambda: waiting.popleft() if waiting else None, run, poll_seconds=POLL_SECONDS)
     threads.start()
     assert has_run.wait(SECONDS_MAX)
-    threads.stop(SECONDS_MAX)
+    for thread in threads.end():
+        thread.join(SECONDS_MAX)
     assert not threads._threads
 
 
@@ -72,4 +74,5 @@ def test_one_that_was_put_back_is_looked_for_at_once() -> None:
     waiting.extend(jobs(1))
     threads.wake()
     assert has_run.wait(SECONDS_MAX)
-    threads.stop(SECONDS_MAX)
+    for thread in threads.end():
+        thread.join(SECONDS_MAX)

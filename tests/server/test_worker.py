@@ -367,3 +367,38 @@ def test_an_end_of_the_server_leaves_the_job_for_the_next_start(services: Servic
     assert row(services, "a:long")[:2] == ("running", 1)
     with services.database.write() as c:
         assert queue.release_all(c, host=services.host, now=services.now()) == 1
+
+
+def test_a_job_that_was_picked_as_the_server_ended_is_told_so(services: Services) -> None:
+    told: list[bool] = []
+    workers = Workers(services, {"long": JobKind(lambda context: told.append(context.stop.is_set()), no_giving_up)})
+    enqueue(services, "long", "a:long")
+    workers._ending.set()
+    assert workers.run_one()
+    assert told == [True]
+
+
+def test_the_end_of_the_server_waits_for_all_its_jobs_together(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "STOP_SECONDS_MAX", 2.0)
+    count, begun, may_end = services.settings.workers, threading.Semaphore(0), threading.Event()
+    assert count > 2
+
+    def run(_context: JobContext) -> None:
+        begun.release()
+        assert may_end.wait(60)
+
+    workers = Workers(services, {"deaf": JobKind(run, no_giving_up)})
+    for number in range(count):
+        enqueue(services, "deaf", f"{number}:deaf")
+    workers.start()
+    try:
+        assert all(begun.acquire(timeout=60) for _ in range(count))
+        began = time.monotonic()
+        workers.stop()
+        assert time.monotonic() - began < 2.0 * count
+    finally:
+        may_end.set()
+        for thread in workers._threads:
+            thread.join(60)

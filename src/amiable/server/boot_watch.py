@@ -310,7 +310,10 @@ class BootWatch:
         self._probe_at = time.monotonic() + PROBE_PAUSE_SECONDS
         name = f"ssh-probe-{self._instance.id}"
         self._probe = threading.Thread(target=self._ask_for_banner, args=(self._zero,), name=name, daemon=True)
-        self._probe.start()
+        try:
+            self._probe.start()
+        except RuntimeError:  # the host has no thread left: once more after the pause
+            _probes.release()
 
     def _ask_for_banner(self, zero: float) -> None:
         instance = self._instance

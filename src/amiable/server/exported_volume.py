@@ -18,6 +18,17 @@ from amiable.server.exporter_log import Log
 CONNECTIONS_MAX: Final = 16
 DRAIN_SECONDS_MAX: Final = 10
 SEND_BUFFER_BYTES: Final = 2 * MIB
+PAUSE_SECONDS: Final = 0.5
+"""After a connection that could not be taken, as where no descriptor is left: it waits in the kernel's queue."""
+
+
+def begins(thread: threading.Thread) -> bool:
+    """Starts the thread; False where the host has none left."""
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Exported:
@@ -79,19 +90,27 @@ class Exported:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(
-                target=self._serve, args=(connection,), daemon=True, name=f"nbd {self.what.volume}"
-            )
-            with self._lock:
-                welcome = not self._ended and len(self._connections) < CONNECTIONS_MAX
-                if welcome and peer_uid(connection) in (self.what.uid, os.geteuid(), 0):
-                    self._connections[connection] = thread
-                    thread.start()
-                    continue
-            self._log.write(f"{self.what.volume} refused a connection of uid {peer_uid(connection)}", level="WARNING")
-            connection.close()
+            except OSError as error:
+                if self._ended:
+                    return
+                self._log.write(f"{self.what.volume} takes no connection now: {error}", level="ERROR")
+                time.sleep(PAUSE_SECONDS)
+                continue
+            if not self._welcomes(connection):
+                uid = peer_uid(connection)
+                self._log.write(f"{self.what.volume} refused a connection of uid {uid}", level="WARNING")
+                connection.close()
+
+    def _welcomes(self, connection: socket.socket) -> bool:
+        """Whether it is served, in a thread of its own."""
+        name = f"nbd {self.what.volume}"
+        thread = threading.Thread(target=self._serve, args=(connection,), daemon=True, name=name)
+        with self._lock:
+            has_place = not self._ended and len(self._connections) < CONNECTIONS_MAX
+            if not has_place or peer_uid(connection) not in (self.what.uid, os.geteuid(), 0) or not begins(thread):
+                return False
+            self._connections[connection] = thread  # its end waits for the lock
+            return True
 
     def _serve(self, connection: socket.socket) -> None:
         try:

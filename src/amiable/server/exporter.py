@@ -34,7 +34,7 @@ from amiable.blocks.files import Files
 from amiable.blocks.unix_socket import bind, peer_uid, unlink
 from amiable.model.units import KIB
 from amiable.server.export_requests import Add, List, Ping, Remove, Request, Stop
-from amiable.server.exported_volume import Exported
+from amiable.server.exported_volume import PAUSE_SECONDS, Exported, begins
 from amiable.server.exporter_log import Log
 from amiable.vm.launcher import (
     CLONE_NEWNET,
@@ -232,12 +232,15 @@ def serve_control(listener: socket.socket, exporter: Exporter) -> None:
         try:
             connection, _ = listener.accept()
         except OSError:
-            return
-        if peer_uid(connection) not in (os.geteuid(), 0):
+            places.release()
+            if listener.fileno() < 0:
+                return
+            time.sleep(PAUSE_SECONDS)
+            continue
+        thread = threading.Thread(target=_talk, args=(connection, exporter, places), daemon=True, name="control")
+        if peer_uid(connection) not in (os.geteuid(), 0) or not begins(thread):
             connection.close()
             places.release()
-            continue
-        threading.Thread(target=_talk, args=(connection, exporter, places), daemon=True, name="control").start()
 
 
 def _talk(connection: socket.socket, exporter: Exporter, places: threading.BoundedSemaphore) -> None:

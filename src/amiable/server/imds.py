@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
+from sqlalchemy.exc import OperationalError
 
 from amiable.database import instances
 from amiable.model.instance import Instance
@@ -100,11 +101,6 @@ class Rate:
             self._left -= 1
             return True
 
-    def drain(self) -> None:
-        """Leaves none."""
-        with self._lock:
-            self._left, self._at = 0.0, self._clock()
-
 
 class Malformed(Exception):
     """What was sent is not a request that is answered; the status."""
@@ -120,17 +116,25 @@ class MetadataService:
         self._rates: dict[str, Rate] = {}
 
     def take(self, instance_id: str, listener: socket.socket) -> bool:
-        """Accepts one waiting connection and serves it in a thread of its own; False where the instance has enough of them."""
+        """Accepts one waiting connection and serves it in a thread of its own.
+
+        False where the instance has enough of them, or the host nothing left for one more.
+        """
         place = self._places.setdefault(instance_id, threading.BoundedSemaphore(CONNECTIONS_MAX))
         if not place.acquire(blocking=False):
             return False
         try:
             connection, _address = listener.accept()
-        except OSError:
+        except OSError as error:
             place.release()
-            return True
+            return isinstance(error, BlockingIOError)  # it has gone away
         args = (instance_id, connection, place.release)
-        threading.Thread(target=self._serve, args=args, name=f"imds-{instance_id}", daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, args=args, name=f"imds-{instance_id}", daemon=True).start()
+        except RuntimeError:
+            connection.close()
+            place.release()
+            return False
         return True
 
     def forget(self, instance_id: str) -> None:
@@ -182,8 +186,7 @@ class MetadataService:
         if instance is None or instance.metadata.http_endpoint != "enabled":
             return _page(403)
         if instance.reached_metadata_at is None:
-            with services.database.write() as c:
-                instances.set_reached_metadata(c, instance_id, services.now())
+            self._keep_first(instance_id)
         path = request.path.partition("?")[0]
         if request.method == "PUT":
             return self._token(instance, path, request)
@@ -198,6 +201,14 @@ class MetadataService:
         if found is None:
             return _page(404)
         return Answer(200, found.body, "application/octet-stream" if found.is_binary else "text/plain")
+
+    def _keep_first(self, instance_id: str) -> None:
+        """Keeps when the first request came; where a full disk does not take that, the next one counts, and each is answered."""
+        try:
+            with self._services.database.write() as c:
+                instances.set_reached_metadata(c, instance_id, self._services.now())
+        except OperationalError as error:
+            log.debug("%s: its first request cannot be kept yet: %s", instance_id, error.orig)
 
     def _token(self, instance: Instance, path: str, request: Request) -> Answer:
         if "x-forwarded-for" in request.headers or path != TOKEN_PATH:
@@ -245,7 +256,10 @@ def read_request(connection: socket.socket, rest: bytes) -> tuple[Request | None
         raise Malformed(400)
     if len(length) > LENGTH_DIGITS_MAX or int(length) > BODY_BYTES_MAX:
         raise Malformed(413)
+    deadline = time.monotonic() + REQUEST_SECONDS_MAX
     while len(rest) < int(length):
+        if time.monotonic() > deadline:
+            raise Malformed(400)
         chunk = connection.recv(BODY_BYTES_MAX)
         if not chunk:
             return None, b""

@@ -42,20 +42,18 @@ class SlowJobs:
             self._wakes += 1
             self._changed.notify()
 
-    def stop(self, wait_seconds: float) -> None:
-        """No job begins any more; waits for each that runs, bounded."""
+    def end(self) -> list[threading.Thread]:
+        """No job begins any more; the threads that still run one."""
         with self._changed:
             self._is_ending = True
             self._changed.notify_all()
-            threads = list(self._threads)
-        for thread in threads:
-            thread.join(wait_seconds)
+            return list(self._threads)
 
     def _begin(self) -> None:
         thread = threading.Thread(target=self._serve, name=f"slow-{len(self._threads)}", daemon=True)
+        thread.start()  # it waits for the lock, which is held here, before it looks at these
         self._threads.add(thread)
         self._looking += 1
-        thread.start()
 
     def _serve(self) -> None:
         while True:
@@ -80,9 +78,10 @@ class SlowJobs:
             return False
         with self._changed:
             self._looking -= 1
-            if not self._looking and len(self._threads) < THREADS_MAX and not self._is_ending:
-                self._begin()
         try:
+            with self._changed:
+                if not self._looking and len(self._threads) < THREADS_MAX and not self._is_ending:
+                    self._begin()
             self._run(job)
         finally:
             with self._changed:

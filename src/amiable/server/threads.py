@@ -95,9 +95,15 @@ class Threads:
 
     def _begin(self) -> None:
         with self._beginning:
-            if self._count < self._count_max:
+            if self._count >= self._count_max:
+                return
+            try:
+                threading.Thread(target=self._serve, name=f"{self._name}-{self._count + 1}", daemon=True).start()
+            except RuntimeError:  # the host has none left: the call waits for one of those that there are
+                if not self._count:
+                    raise
+            else:
                 self._count += 1
-                threading.Thread(target=self._serve, name=f"{self._name}-{self._count}", daemon=True).start()
 
     def _serve(self) -> None:
         while True:

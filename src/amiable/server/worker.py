@@ -85,15 +85,16 @@ class Workers:
             self._woken.notify()
 
     def stop(self) -> None:
-        """Asks running jobs to stop at their next save and waits for the threads, bounded; what is unfinished runs again later."""
+        """Asks running jobs to stop at their next save and waits for the threads, all together so long; what is unfinished runs again later."""
         self._ending.set()
+        slow = self._slow.end()
         for context in list(self._running.values()):
             context.stop.set()
         with self._woken:
             self._woken.notify_all()
-        for thread in [*self._threads, *self._substitutes.values()]:
-            thread.join(STOP_SECONDS_MAX)
-        self._slow.stop(STOP_SECONDS_MAX)
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        for thread in [*self._threads, *self._substitutes.values(), *slow]:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def run_one(self, *, has_time: bool = True) -> bool:
         """Picks and runs one job in the calling thread, which has the time that a machine takes or not; whether there was one."""
@@ -125,15 +126,15 @@ class Workers:
     def _keep(self) -> None:
         renewed_at = time.monotonic()
         while not self._ending.wait(LOOK_SECONDS):
-            self._substitute()
-            if time.monotonic() - renewed_at < RENEW_SECONDS:
-                continue
-            renewed_at = time.monotonic()
             try:
+                self._substitute()
+                if time.monotonic() - renewed_at < RENEW_SECONDS:
+                    continue
+                renewed_at = time.monotonic()
                 with self.services.database.write() as c:
                     self._keep_leases(c)
             except Exception as error:  # noqa: BLE001  the outermost loop of leases
-                log_failure(log, "leases could not be renewed", error)
+                log_failure(log, "the keeper of the leases stumbled", error)
 
     def _substitute(self) -> None:
         """Puts a thread in the place of each worker whose job has been outside for long, as far as there are any."""
@@ -148,8 +149,8 @@ class Workers:
             log.info("job %s: waits for a machine; its worker has a substitute", key)
             wanted = partial(_is_outside, context)
             thread = threading.Thread(target=self._work, args=(wanted,), name=f"substitute-{key}", daemon=True)
-            self._substitutes[key], context.has_substitute = thread, True
             thread.start()
+            self._substitutes[key], context.has_substitute = thread, True
 
     def _keep_leases(self, c: Connection) -> None:
         """Renews those of the jobs that run here; one that was asked to end is told."""
@@ -163,6 +164,8 @@ class Workers:
         kind = self.kinds[job.kind]
         context = JobContext(self.services, job, has_time=has_time)
         self._running[job.key] = context
+        if self._ending.is_set():  # since it was picked: the end may have passed over it
+            context.stop.set()
         log.info("job %s: %s (try %d)", job.key, job.kind, job.tries)
         try:
             with patience.asking(context.ran_out):
