@@ -1,6 +1,8 @@
 """Supervision without a guest: what recorded events, a full disk and a hostile directory make of an instance's row."""
 
+import fcntl
 import json
+import logging
 import os
 import shutil
 import socket
@@ -430,3 +432,18 @@ def test_what_ran_when_the_host_was_restarted_comes_back_or_is_stopped(
     assert row is not None and (row.state, asked) == (state, [job])
     assert "The host was restarted while the instance ran" in (row.state_reason_message or "")
     assert row.reached_metadata_at is None or state is not State.PENDING
+
+
+def test_an_exporter_that_cannot_be_started_is_told_and_tried_again_after_a_pause(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = place.services.data / "exporter"
+    (folder / "exports.json").write_text("[]")
+    with (folder / "lock").open("w") as lock, caplog.at_level(logging.WARNING):
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as another exporter of this directory
+        for _ in range(3):
+            place.supervisor.look()
+    told = [record.getMessage() for record in caplog.records if "exporter" in record.getMessage()]
+    assert told[0] == "the block exporter ended; starting it again"
+    assert told[1].startswith("no block exporter: The block exporter does not answer: it ended at its start.")
+    assert len(told) == 2

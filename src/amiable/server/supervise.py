@@ -25,12 +25,12 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from sqlalchemy.exc import OperationalError
 
-from amiable.database import instances, jobs, metering, snapshots
+from amiable.database import instances, jobs
 from amiable.model.hardware import NetworkKind
 from amiable.model.instance import Instance, State
 from amiable.rules import lifecycle
@@ -38,15 +38,17 @@ from amiable.rules.lifecycle import Ending
 from amiable.rules.qemu_command import APPLIANCE_LOG
 from amiable.server import disk_space, endings
 from amiable.server.boot_watch import BootWatch, wait_for_probes
+from amiable.server.chores import do_chores
 from amiable.server.fabrics import Fabrics
 from amiable.server.imds import MetadataService
 from amiable.server.refusals import log_failure
-from amiable.server.sweep import JOB_OF, enqueue, hasten, resume, sweep, sweep_fabrics
-from amiable.server.volume_sweep import let_go, sweep_volumes
+from amiable.server.sweep import JOB_OF, enqueue, hasten
+from amiable.server.volume_sweep import let_go
 from amiable.server.watch import Watch
-from amiable.services import Services, recycle_bin
+from amiable.services import Services
 from amiable.vm import console, exporter, fabric, machine, network, tpm
 from amiable.vm.directory import Directory, DirectoryBusy, locked, open_directory
+from amiable.vm.exporter import ExporterUnavailable
 from amiable.vm.host_keys import Search
 from amiable.vm.machine import MachineFailed
 from amiable.vm.network import NetworkFailed
@@ -65,7 +67,7 @@ EVENTS_MAX: Final = 200
 """Of one machine, read at once: a guest that makes them without end is read on after the others were."""
 STOP_SECONDS_MAX: Final = 20.0
 REVIVE_PAUSE_SECONDS: Final = 10.0
-"""Between two tries to start a holder again."""
+"""Between two tries to start a holder, or the exporter, again."""
 
 
 class Supervisor:
@@ -82,6 +84,7 @@ class Supervisor:
         self._swept_at = -SWEEP_SECONDS
         self._glanced_at = -LOOK_SECONDS
         self._revive_at: dict[str, float] = {}
+        self._export_at = -REVIVE_PAUSE_SECONDS
 
     def start(self) -> None:
         """Starts the thread; it looks at once."""
@@ -125,15 +128,7 @@ class Supervisor:
             self._keep_exporter()
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
-            resume(self._services, rows)
-            sweep(self._services)
-            sweep_fabrics(self._services)
-            sweep_volumes(self._services)
-            disk_space.keep_reserve(self._services.data)
-            self._meter(rows)
-            with self._services.database.write() as c:
-                snapshots.expire(c, now=self._services.now())
-            recycle_bin.end_what_is_over(self._services)
+            do_chores(self._services, rows, self._watches)
 
     @contextlib.contextmanager
     def _following(self, instance_id: str) -> Iterator[None]:
@@ -153,13 +148,6 @@ class Supervisor:
         for watch in self._watches.values():
             with contextlib.suppress(OSError):  # said by the next look
                 watch.boots.look()
-
-    def _meter(self, rows: Sequence[Instance]) -> None:
-        """Notes which metered guests are there: what was not seen to run is not charged (``rules/metering``)."""
-        seen = [each for each in rows if each.product_codes and each.id in self._watches]
-        if seen:
-            with self._services.database.write() as c:
-                metering.note_seen(c, seen, now=self._services.now())
 
     def _look_at(self, instance: Instance) -> None:
         watch = self._watches.get(instance.id)
@@ -393,6 +381,14 @@ class Supervisor:
             instances.set_reason(c, watch.instance_id, lifecycle.TPM_ENDED, at=self._services.now())
 
     def _keep_exporter(self) -> None:
-        if exporter.find(self._services.data) is None and (self._services.data / "exporter" / "exports.json").exists():
+        """Starts an exporter that has ended again; a failure is tried again after a pause, in which the machines are looked at."""
+        data = self._services.data
+        if time.monotonic() < self._export_at or exporter.find(data) is not None:
+            return
+        if (data / "exporter" / "exports.json").exists():
             log.warning("the block exporter ended; starting it again")
-            exporter.ensure_running(self._services.data)
+            try:
+                exporter.ensure_running(data)
+            except ExporterUnavailable as error:
+                self._export_at = time.monotonic() + REVIVE_PAUSE_SECONDS
+                log.error("no block exporter: %s", error)

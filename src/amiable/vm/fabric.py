@@ -63,7 +63,7 @@ def open_fabric(data: Path, vpc_id: str, *, make: bool = False) -> Iterator[Dire
 
 def list_fabrics(data: Path) -> list[str]:
     """The VPCs that there are directories of."""
-    return sorted(path.name for path in (data / FOLDER).glob("*"))
+    return sorted(path.name for path in (data / FOLDER).glob("*") if path.is_dir() and not path.is_symlink())
 
 
 def remove_fabric(data: Path, vpc_id: str) -> bool:
