@@ -238,7 +238,8 @@ class Host:
             self.guests_write()
         if self.plan is not None:
             left, happen = self.plan
-            is_held = happen != self.die and (self._committing.locked() or disk_export._servers.are_taken())
+            turns = list(disk_export._servers._locks.values())
+            is_held = happen != self.die and any(lock.locked() for lock in (self._committing, *turns))
             # another thread would wait
             self.plan = (max(0, left - 1), happen)
             if left == 0 and not is_held:

@@ -5,6 +5,7 @@ import io
 import json
 import socket
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from amiable.model.errors import LocalRefusal
 from amiable.model.hardware import AcceleratorKind
 from amiable.model.settings import resolve
-from amiable.server.main import FirstAccount, banner, bind, endpoint_of, read_settings, serve
+from amiable.server.main import FirstAccount, banner, bind, endpoint_of, log_failed_thread, read_settings, serve
 from amiable.vm.accelerator import Accelerator
 
 
@@ -99,3 +100,12 @@ def refused_start(data: Path, flags: dict[str, str]) -> LocalRefusal:
     with pytest.raises(LocalRefusal) as told:
         serve(resolve(said, {}, {}, default_data=str(data)), announce=io.StringIO())
     return told.value
+
+
+def test_what_a_thread_ended_by_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", log_failed_thread)
+    thread = threading.Thread(target=lambda: 1 // 0, name="one-of-ours")
+    thread.start()
+    thread.join()
+    assert [record.getMessage() for record in caplog.records] == ["one-of-ours ended by what it did not expect"]
+    assert "ZeroDivisionError" in caplog.text

@@ -1,4 +1,4 @@
-"""A start that is killed or ended before it is ready, wherever it was: the next one of the same directory comes right."""
+"""A start that is killed, ended or fails before it is ready, wherever it was: the next one of the same directory comes right."""
 
 import dataclasses
 import json
@@ -159,3 +159,18 @@ def test_a_start_that_waits_for_a_program_is_ended_at_once(tmp_path: Path, numbe
     assert time.time() - (tmp_path / "started").stat().st_mtime < VERSION_SECONDS_MAX
     assert not data.parent.exists() and log_of(data).read_text() == ""
     wait_for_end(int((tmp_path / "started").read_text()))
+
+
+def test_a_start_that_meets_what_it_did_not_expect_says_so_in_the_log_and_takes_back_what_it_made(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "a" / "data"
+    (data / "installation").mkdir(parents=True)
+    (data / "installation" / "ca.pem").write_text("\x1b[2J nonsense")
+    with starting(data) as process:
+        process.join(SECONDS_MAX)
+        assert process.exitcode == 70
+    first, *rest = log_of(data).read_text().splitlines()
+    assert first.endswith(" ERROR amiable.server: the server ended by what it did not expect")
+    assert "Traceback" in rest[0] and all(line.startswith("  ") for line in rest)
+    assert [path.name for path in data.iterdir()] == ["installation"]

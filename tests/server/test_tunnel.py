@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -301,3 +301,26 @@ def test_a_client_that_does_not_read_holds_the_guest_back_and_loses_nothing(plac
         assert not sent.wait(1.0)  # nobody keeps it all in memory
         assert everything(websocket) == theirs
         assert sent.is_set()
+
+
+def test_a_guest_that_takes_nothing_more_does_not_hold_the_tunnel_for_ever(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnel, "IDLE_SECONDS_MAX", 0.5)
+    may_end = threading.Event()
+
+    def send(websocket: ClientConnection) -> None:
+        with suppress(ConnectionClosed):
+            while not may_end.is_set():
+                websocket.send(bytes(64 * 1024))
+
+    with machine(place, lambda _: may_end.wait(2 * END_SECONDS_MAX)), opened(place.url()) as websocket:
+        sending = threading.Thread(target=send, args=(websocket,))
+        sending.start()
+        try:
+            wait_until("the tunnel ends", lambda: tunnel._open == 0 or None, END_SECONDS_MAX)
+        finally:
+            may_end.set()
+            with suppress(OSError):  # closed already
+                websocket.socket.shutdown(socket.SHUT_RDWR)
+            sending.join(END_SECONDS_MAX)

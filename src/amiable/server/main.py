@@ -14,12 +14,12 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
 from typing import IO, Any
 
 import uvicorn
@@ -44,6 +44,7 @@ from amiable.server.data_directory import take_data
 from amiable.server.ending_signals import ended_by_signals, signals_held, take_signals
 from amiable.server.http_protocol import HttpProtocol
 from amiable.server.log_format import LogFormat
+from amiable.server.refusals import is_disk_full, log_failure
 from amiable.server.supervise import Supervisor
 from amiable.server.websocket_protocol import WebSocketProtocol
 from amiable.server.worker import Workers
@@ -53,6 +54,8 @@ from amiable.services.identity_signer import make_signers
 from amiable.services.installation import open_installation, write_private
 from amiable.vm.accelerator import Accelerator, choose_accelerator
 from amiable.vm.launcher import raise_descriptor_limit
+
+log = logging.getLogger("amiable.server")
 
 SETTINGS_VARIABLE = "AMIABLE_SERVER_SETTINGS"
 BACKLOG = 512
@@ -89,7 +92,7 @@ def serve(settings: Settings, *, announce: IO[str]) -> int:
     try:
         workers.start()
         supervisor.start()
-        Thread(target=make_signers, args=(services,), name="identity-signers", daemon=True).start()
+        threading.Thread(target=make_signers, args=(services,), name="identity-signers", daemon=True).start()
         write_private(
             data / "server.json",
             json.dumps({"endpoint": endpoint, "pid": os.getpid(), "region": settings.region}).encode(),
@@ -273,6 +276,7 @@ def main(argv: list[str], environment: dict[str, str]) -> int:
     # What the format has no place for is not looked up with each line: the caller's frame, thread, process and task.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    threading.excepthook = log_failed_thread
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     raise_descriptor_limit()
     try:
@@ -283,3 +287,13 @@ def main(argv: list[str], environment: dict[str, str]) -> int:
         if refusal.advice:
             sys.stderr.write(f"\nhint: {refusal.advice}\n")
         return refusal.exit_code
+    except Exception as error:  # noqa: BLE001  the outermost loop of the process
+        log_failure(log, "the server ended by what it did not expect", error)
+        return 74 if is_disk_full(error) else 70
+
+
+def log_failed_thread(failed: threading.ExceptHookArgs) -> None:
+    """Logs what a thread ended by as everything else is logged."""
+    name = "a thread" if failed.thread is None else failed.thread.name
+    assert failed.exc_value is not None
+    log.error("%s ended by what it did not expect", name, exc_info=failed.exc_value)

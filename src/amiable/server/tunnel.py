@@ -118,7 +118,7 @@ async def _to_guest(websocket: WebSocket, guest: socket.socket) -> None:
         if not data:  # an empty message: no more will come this way
             guest.shutdown(socket.SHUT_WR)
             continue
-        await loop.sock_sendall(guest, data)
+        await asyncio.wait_for(loop.sock_sendall(guest, data), IDLE_SECONDS_MAX)  # who left is not heard meanwhile
 
 
 async def _from_guest(websocket: WebSocket, guest: socket.socket) -> None:

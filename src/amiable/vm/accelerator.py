@@ -123,6 +123,8 @@ def _boots_a_sector(qemu: str) -> tuple[bool, str]:
             status = subprocess.run(argv, capture_output=True, timeout=SECTOR_SECONDS_MAX, check=False).returncode
         except subprocess.TimeoutExpired:
             return False, f"KVM: a boot sector did not run within {SECTOR_SECONDS_MAX} s"
+        except OSError as error:
+            return False, f"{qemu} cannot be run: {error.strerror}"
     return status == SECTOR_STATUS, f"KVM: QEMU with the host's processor ended with status {status}"
 
 
@@ -132,6 +134,6 @@ def _version(qemu: str) -> str:
         return ""
     try:
         done = subprocess.run([program, "--version"], capture_output=True, timeout=VERSION_SECONDS_MAX, check=False)
-    except subprocess.TimeoutExpired:
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode(errors="replace").partition("\n")[0]

@@ -186,11 +186,9 @@ class Holder:
     def _ask(self, request: dict[str, Any]) -> list[int]:
         try:
             self._socket.send(json.dumps(request).encode())
-            body, passed, _flags, _address = socket.recv_fds(self._socket, PACKET_BYTES_MAX, 4)
+            body, passed, _flags, _address = socket.recv_fds(self._socket, PACKET_BYTES_MAX, 4, socket.MSG_CMSG_CLOEXEC)
         except OSError as error:
             raise NetworkFailed(f"the network holder does not answer: {error}") from None
-        for descriptor in passed:
-            os.set_inheritable(descriptor, False)
         reply = json.loads(body) if body else {"ok": False, "error": "the network holder ended"}
         if not reply["ok"] or not passed:
             for descriptor in passed:

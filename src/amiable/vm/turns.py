@@ -29,8 +29,3 @@ class Turns:
             yield
         finally:
             lock.release()
-
-    def are_taken(self) -> bool:
-        """Whether anybody has one."""
-        with self._guard:
-            return any(lock.locked() for lock in self._locks.values())
