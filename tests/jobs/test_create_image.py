@@ -25,15 +25,22 @@ KIND = "create-image"
 ANSWER_SECONDS_MAX = 20
 
 
+def picked(owner: Hand, kind: str) -> JobContext:
+    """The one job of that kind that is due."""
+    with owner.services.database.write() as c:
+        host = owner.services.host
+        job = jobs.pick(c, [kind], jobs.Lease("test:1", host, "t"), now=owner.services.now())
+    assert job is not None
+    return JobContext(owner.services, job)
+
+
 def begun(owner: Hand, name: str) -> tuple[str, str, JobContext]:
     """A running instance, an image that is being made of it, and the picked job."""
     instance = owner.instance(events=BOOTED)
     image = owner.ec2.create_image(InstanceId=instance, Name=name)["ImageId"]
-    with owner.services.database.write() as c:
-        host = owner.services.host
-        job = jobs.pick(c, [KIND], jobs.Lease("test:1", host, "t"), now=owner.services.now())
-    assert job is not None and job.key == f"{instance}:reboot", "the supervisor takes a power-off for the job's own"
-    return instance, image, JobContext(owner.services, job)
+    context = picked(owner, KIND)
+    assert context.job.key == f"{instance}:reboot", "the supervisor takes a power-off for the job's own"
+    return instance, image, context
 
 
 def finish(owner: Hand, context: JobContext) -> None:
@@ -137,3 +144,51 @@ def test_a_guest_whose_machine_would_end_at_the_reset_is_not_shut_down_for_its_i
     found = image_of(owner, image)
     assert found["State"] == "failed" and "its TPM (swtpm) has ended" in found["StateReason"]["Message"]
     assert "off_asked_at" not in context.data, "nobody pressed the button"
+
+
+# ── what leaves meanwhile ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_detached_before_the_moment_leaves_after_it(owner: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context_module, "PATIENCE_SECONDS", 0.0)
+    instance, image, context = begun(owner, "detached meanwhile")
+    volume = owner.volumes(instance)["/dev/sdf"].id
+    owner.ec2.detach_volume(VolumeId=volume)
+    leaving = picked(owner, "detach-volume")
+    with pytest.raises(Later):
+        JOBS["detach-volume"].run(leaving)
+    with owner.services.database.write() as c:
+        for event in (Event.STOP_ASKED, Event.STOPPED):
+            instances.set_state(c, instance, event, now=owner.services.now())
+    JOBS[KIND].run(context)
+    assert "moment" in context.data, "it does not wait for what waits for it"
+    finish(owner, context)
+    JOBS["detach-volume"].run(leaving)
+    finish(owner, leaving)
+    run_jobs(owner.services)
+    found = image_of(owner, image)
+    assert (found["State"], len(found["BlockDeviceMappings"])) == ("available", 2)
+    assert owner.ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
+
+
+def test_what_is_detached_by_force_waits_for_no_moment(owner: Hand) -> None:
+    instance, _, context = begun(owner, "detached by force")
+    volume = owner.volumes(instance)["/dev/sdf"].id
+    owner.ec2.detach_volume(VolumeId=volume, Force=True)
+    leaving = picked(owner, "detach-volume")
+    JOBS["detach-volume"].run(leaving)
+    finish(owner, leaving)
+    finish(owner, context)
+    assert owner.ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
+
+
+def test_what_is_leaving_already_is_in_no_image_and_no_set_of_snapshots(owner: Hand) -> None:
+    instance = owner.instance()
+    volume = owner.volumes(instance)["/dev/sdf"].id
+    owner.ec2.detach_volume(VolumeId=volume)
+    made = owner.ec2.create_snapshots(InstanceSpecification={"InstanceId": instance})["Snapshots"]
+    image = owner.ec2.create_image(InstanceId=instance, Name="without what leaves")["ImageId"]
+    run_jobs(owner.services)
+    found = image_of(owner, image)
+    assert [each["DeviceName"] for each in found["BlockDeviceMappings"]] == ["/dev/sda1"] and len(made) == 1
+    assert found["State"] == "available" and volume not in {each["VolumeId"] for each in made}

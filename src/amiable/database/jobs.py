@@ -189,6 +189,12 @@ def is_live(c: Connection, key: str) -> bool:
     return c.execute(select(J.c.state).where(J.c.key == key)).scalar() in ("queued", "running")
 
 
+def live_data(c: Connection, kinds: Collection[str]) -> list[dict[str, Any]]:
+    """The checkpoints of the jobs of these kinds that are queued or running."""
+    found = c.execute(select(J.c.data).where(J.c.kind.in_(kinds), J.c.state.not_in(ENDED))).scalars()
+    return [json.loads(data) for data in found]
+
+
 def cancel(c: Connection, key: str) -> None:
     """Asks the job to end: a queued one at once, a running one at its next save."""
     c.execute(update(J).where(J.c.key == key, J.c.state == "queued").values(state="cancelled"))

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from amiable.blocks.nbd_client import DEPTH, NbdClient, bitmap_context
-from amiable.database import snapshots
+from amiable.database import jobs, snapshots
 from amiable.database import volumes as volume_rows
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import export, facts_of, unexport
@@ -32,6 +32,8 @@ from amiable.vm.disk_export import DiskBusy, Reading
 from amiable.vm.machine import MachineFailed, MachineSilent
 from amiable.vm.process import Process
 
+TAKERS: Final = ("create-image", "take-snapshots")
+"""The kinds of job that take a moment of several volumes."""
 LOOK_SECONDS: Final = 0.25
 BUSY_SECONDS_MAX: Final = 3600.0
 """How long one reading of a volume waits for another's."""
@@ -100,6 +102,16 @@ def take(context: JobContext, items: Sequence[tuple[str, str]], volumes: Callabl
         context.wait(LOOK_SECONDS)
 
 
+def is_awaited(services: Services, volume_id: str) -> bool:
+    """Whether a moment of several volumes, of which this is one, is still to be taken: until then it leaves its instance only by force.
+
+    A guest that is off for the moment cannot let go of a disk, and one without it would not be the instance that was to be imaged.
+    """
+    with services.database.read() as c:
+        waiting = [dict(data["items"]) for data in jobs.live_data(c, TAKERS) if data.get("moment") is None]
+    return any(volume_id in items and len(items) > 1 for items in waiting)
+
+
 def busy_seconds(context: JobContext) -> float:
     """How long ago the job found the disks read by another for the first time, in whichever of its runs."""
     now = context.services.now()
@@ -114,13 +126,16 @@ def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]
     gone = items.keys() - {volume.id for volume in volumes}
     if gone:  # nothing is known of what it held, and a snapshot without it would look whole
         raise MomentLost(f"The volume {min(gone)} was deleted before what it held could be read.")
-    if any(volume.attachment_state not in (None, AttachmentState.ATTACHED) for volume in volumes):
+    if not all(_is_settled(services, volume) for volume in volumes):
         return None
     places = {volume.id: place_of(services.data, volume) for volume in volumes}
     held = [volume for volume in volumes if places[volume.id].place is not Place.NOWHERE]
     if not held:
         return Moment(tag, ())
     where = places[held[0].id]
+    for volume in held:
+        if places[volume.id] != where:
+            raise MomentLost(f"The volume {volume.id} was detached before what it held could be read.")
     names = tuple(volume.id for volume in held)
     reading = Reading(tag, tuple(disk_of(volume) for volume in held))
     with open_place(services.data, where) as directory:
@@ -148,6 +163,13 @@ def _try(services: Services, items: Mapping[str, str], volumes: Sequence[Volume]
         if instance.state is State.TERMINATED:
             raise MachineFailed(f"the instance {instance.id} was terminated")
     return None
+
+
+def _is_settled(services: Services, volume: Volume) -> bool:
+    """Whether the volume stays where it is until the moment is taken: what is leaving may wait for that."""
+    if volume.is_leaving:
+        return is_awaited(services, volume.id)
+    return volume.attachment_state in (None, AttachmentState.ATTACHED)
 
 
 def _are_still_there(services: Services, volumes: Sequence[Volume]) -> bool:

@@ -50,7 +50,8 @@ def create_image(services: Services, principal: Principal, request: ec2.CreateIm
     tags = birth_tags(request.tag_specifications, ("image", "snapshot"))
     with services.database.write() as c:
         (instance,) = find_named(c, principal, [request.instance_id], now=services.now())
-        held = in_guest_order(volumes.volumes_of(c, instance.id), instance.root_device_name)
+        attached = [volume for volume in volumes.volumes_of(c, instance.id) if not volume.is_leaving]
+        held = in_guest_order(attached, instance.root_device_name)
         rules.check_instance(instance, held)
         entries = _plan(c, principal, request, instance, held)
         is_rebooted = instance.state is State.RUNNING and not request.no_reboot

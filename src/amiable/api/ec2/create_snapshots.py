@@ -119,7 +119,7 @@ def _choose(c: Connection, instance: Instance, wanted: ec2.InstanceSpecification
     check_form("volume", ids.VOLUME, excluded)
     if len(excluded) > EXCLUDED_MAX:
         raise InvalidParameterValue(f"ExcludeDataVolumeId names {len(excluded)} volumes; it may name {EXCLUDED_MAX}.")
-    held = [each for each in volumes.volumes_of(c, instance.id) if not each.is_instance_store]
+    held = [each for each in volumes.volumes_of(c, instance.id) if not each.is_instance_store and not each.is_leaving]
     root = find_root(instance, held)
     known = {each.id for each in held}
     for volume_id in excluded:
