@@ -5,7 +5,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from amiable.rules.policy_resources import Home, ebs_resources, ec2_resources, rbin_resources, ssm_resources
+from amiable.rules.policy_resources import (
+    Home,
+    ebs_resources,
+    ec2_resources,
+    rbin_resources,
+    ssm_resources,
+    tagged_at_birth,
+)
 from amiable.wire.generated import ebs, ec2, rbin, ssm
 
 HOME = Home("123456789012", "eu-west-1")
@@ -63,6 +70,32 @@ ID = "0" * 17
 def test_an_id_is_its_arn_and_what_is_made_has_a_star(request_: msgspec.Struct, arns: tuple[str, ...]) -> None:
     action = type(request_).__name__.removesuffix("Request")
     assert set(ec2_resources(HOME, action, request_)) == set(arns)
+
+
+TAGGED = [ec2.TagSpecification(resource_type="snapshot", tags=[ec2.Tag(key="a", value="b")])]
+COPY: dict[str, Any] = {"name": "copy", "source_image_id": f"ami-{ID}", "source_region": "us-east-1"}
+OF_AN_INSTANCE = ec2.InstanceSpecification(instance_id=f"i-{ID}")
+
+
+@pytest.mark.parametrize(
+    ("request_", "arns"),
+    [
+        (ec2.CopyImageRequest(**COPY), ()),
+        (ec2.CopyImageRequest(**COPY, copy_image_tags=False), ()),
+        (ec2.CopyImageRequest(**COPY, copy_image_tags=True), (f"{SHARED}image/*",)),
+        (
+            ec2.CopyImageRequest(**COPY, copy_image_tags=True, tag_specifications=TAGGED),
+            (f"{SHARED}snapshot/*", f"{SHARED}image/*"),
+        ),
+        (
+            ec2.CreateSnapshotsRequest(instance_specification=OF_AN_INSTANCE, copy_tags_from_source="volume"),
+            (f"{SHARED}snapshot/*",),
+        ),
+        (ec2.DescribeInstancesRequest(), ()),
+    ],
+)
+def test_what_is_made_with_tags_given_or_its_sources_is_tagged(request_: msgspec.Struct, arns: tuple[str, ...]) -> None:
+    assert tagged_at_birth(HOME, request_) == arns
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ NAMES_MADE: Final = frozenset(
     }
 )
 """The names of what is made; and RunInstances asks again, about the template and the groups that it found."""
+TAGS_COPIED: Final[Mapping[str, str]] = {"copy_image_tags": "image", "copy_tags_from_source": "snapshot"}
+"""What asks for the tags of the source, and what is tagged with them."""
 RESOURCES_MAX: Final = 1000
 """As many as a request may tag.  One that names more may do what is allowed on all."""
 
@@ -122,8 +124,12 @@ def ec2_resources(home: Home, action: str, request: msgspec.Struct) -> tuple[str
 
 
 def tagged_at_birth(home: Home, request: msgspec.Struct) -> tuple[str, ...]:
-    """The ARNs of what a request tags as it makes it: for that the caller needs ``ec2:CreateTags``, as for what is there."""
+    """The ARNs of what a request tags as it makes it: for that the caller needs ``ec2:CreateTags``, as for what is there.
+
+    What is made with the tags of its source is tagged too.
+    """
     kinds = [each.resource_type for each in getattr(request, "tag_specifications", None) or () if each.tags]
+    kinds += [kind for name, kind in TAGS_COPIED.items() if getattr(request, name, None)]
     known = frozenset(KINDS.values())
     return tuple(dict.fromkeys(home.ec2(kind, "*") if kind in known else UNRESOLVED for kind in kinds))
 
