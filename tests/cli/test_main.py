@@ -32,16 +32,17 @@ def test_what_is_no_utf_8_is_refused_and_a_files_name_is_printed_as_it_is(tmp_pa
     environment = {"PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": edge.endpoint, "AWS_DEFAULT_REGION": "us-east-1"}
     environment |= {"AWS_ACCESS_KEY_ID": edge.account.access_key_id, "AWS_SECRET_ACCESS_KEY": edge.account.secret}
     command = [sys.executable, "-c", "from amiable.cli.main import run; run()"]
-    for words in (
+    wrong: tuple[list[str | bytes], ...] = (
         ["image", "show", b"ami-\xff"],
         ["channel", "show", b"\xff"],
         ["product", "create", b"\xff", "--hourly=1"],
-    ):
+    )
+    for words in wrong:
         done = subprocess.run([*command, *words], capture_output=True, env=environment, timeout=120, check=False)
         assert (done.returncode, done.stdout) == (2, b"") and done.stderr.startswith(b"error: this is no UTF-8 text: ")
     (tmp_path / "root").mkdir()
     file = os.fsencode(tmp_path) + b"/\xff.img"
-    words = ["bundle", "volume", "-v", tmp_path / "root", "-P", "none", "-s", "16", "--image-only", file]
+    words = ["bundle", "volume", "-v", str(tmp_path / "root"), "-P", "none", "-s", "16", "--image-only", file]
     done = subprocess.run([*command, *words], capture_output=True, env=environment, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, file + b"\n"), done.stderr
 
