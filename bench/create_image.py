@@ -30,11 +30,12 @@ from amiable.model.volume import Volume
 from amiable.rules.hardware import disk_of
 from amiable.rules.lifecycle import Event
 from amiable.services import Services
-from amiable.vm import exporter, machine
+from amiable.vm import machine
 from amiable.vm.directory import make_directory, open_directory
 from amiable.wire.generated import ec2
 from tests.api.ec2.launching import make_snapshot
 from tests.jobs.test_machine_jobs import launch
+from tests.support.exporters import stop_exporter
 from tests.support.services import make_account, open_services
 from tests.support.work import run_jobs
 
@@ -160,7 +161,7 @@ def main() -> None:
             stage = make_stage(services, size_gib=asked.size, data_gib=asked.data)
             found = [measure(stage, mib, asked.rounds) for mib in asked.dirty]
         finally:
-            exporter.stop_exporter(services.data)
+            stop_exporter(services.data)
     if asked.json:
         print(json.dumps(found))
         return

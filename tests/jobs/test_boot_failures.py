@@ -14,9 +14,10 @@ from amiable.model.principal import Principal
 from amiable.rules.lifecycle import Event
 from amiable.server.worker import Workers
 from amiable.services import Services
-from amiable.vm import exporter, firmware
+from amiable.vm import firmware
 from amiable.wire.generated import ec2
 from tests.api.ec2.launching import make_image, run_one
+from tests.support.exporters import exported_volumes, stop_exporter
 from tests.support.services import make_account, open_services
 
 NO_MEMORY = "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory"
@@ -39,7 +40,7 @@ def _services(folder: Path, program: Path) -> Iterator[tuple[Services, Principal
         try:
             yield services, make_account(services, "owner", administrator=True)[1]
         finally:
-            exporter.stop_exporter(services.data)
+            stop_exporter(services.data)
 
 
 def after_its_boot(services: Services, instance_id: str) -> Instance:
@@ -68,7 +69,7 @@ def test_a_qemu_that_dies_at_the_first_start_ends_the_instance_in_its_own_words(
             assert volumes.volumes_of(c, instance_id) == []
         assert list((services.data / "instances").iterdir()) == []
         assert list((services.data / "exports").glob("*.map")) == []
-        assert exporter.list_exports(services.data) == []
+        assert exported_volumes(services.data) == []
 
 
 def test_a_later_start_that_fails_leaves_the_instance_stopped_with_its_disk(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_later_start_that_fails_leaves_the_instance_stopped_with_its_disk(tmp_
         assert found.state is State.STOPPED and NO_FILE in (found.state_reason_message or "")
         with services.database.read() as c:
             assert len(volumes.volumes_of(c, instance_id)) == 1
-        assert exporter.list_exports(services.data) == []
+        assert exported_volumes(services.data) == []
 
 
 def test_a_firmware_that_is_not_installed_is_named_with_its_package(

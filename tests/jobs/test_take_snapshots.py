@@ -25,12 +25,13 @@ from amiable.model.volume import Volume
 from amiable.rules.hardware import disk_of
 from amiable.rules.lifecycle import Event
 from amiable.services import Services, volume_work
-from amiable.vm import disk_export, exporter, machine
+from amiable.vm import disk_export, machine
 from amiable.vm.directory import make_directory, open_directory
 from amiable.wire.generated import ec2
 from tests.api.ec2.launching import make_snapshot
 from tests.jobs.test_machine_jobs import context as machine_context
 from tests.jobs.test_machine_jobs import launch
+from tests.support.exporters import exported_volumes, stop_exporter
 from tests.support.services import make_account
 from tests.support.work import run_jobs
 
@@ -104,7 +105,7 @@ def still(services: Services) -> Iterator[Still]:
     with open_directory(services.data, instance.id) as directory:
         machine.make_overlay(directory, disk_of(volume))
     yield Still(services, principal, instance, volume)
-    exporter.stop_exporter(services.data)
+    stop_exporter(services.data)
 
 
 def test_a_snapshot_begins_with_its_volumes_base_and_reads_only_what_was_changed(
@@ -135,7 +136,7 @@ def test_a_snapshot_begins_with_its_volumes_base_and_reads_only_what_was_changed
     assert held == {0: bytes([9]) * 4096 + OLD[4096:], 1: ZERO_BLOCK, 2: OLD, 200: bytes([5]) * BLOCK_BYTES, 2000: OLD}
     names = {path.name for path in still.folder.iterdir()}
     assert not any(name.startswith(("disks", "copies")) for name in names), names
-    assert exporter.list_exports(still.services.data) == []
+    assert exported_volumes(still.services.data) == []
 
 
 def test_a_second_snapshot_holds_what_came_since(still: Still) -> None:

@@ -19,16 +19,8 @@ class Remove(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     volume: str
 
 
-class List(msgspec.Struct, frozen=True, tag_field="do", tag="list"):
-    """Say what is served."""
-
-
 class Ping(msgspec.Struct, frozen=True, tag_field="do", tag="ping"):
     """Say who serves."""
 
 
-class Stop(msgspec.Struct, frozen=True, tag_field="do", tag="stop"):
-    """End; what is exported stays on record."""
-
-
-Request = Add | Remove | List | Ping | Stop
+Request = Add | Remove | Ping

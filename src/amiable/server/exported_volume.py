@@ -74,11 +74,6 @@ class Exported:
         if not any(thread.is_alive() for thread in connections.values()):
             self.blocks.close()
 
-    @property
-    def connection_count(self) -> int:
-        """Clients that are connected now."""
-        return len(self._connections)
-
     def _read(self, offset: int, length: int) -> bytes:
         try:
             return self.blocks.read(offset, length)

@@ -2,14 +2,14 @@
 
     python -m amiable.server.exporter --data DIR --control DIR/exporter/control.sock
 
-    <data>/exporter/control.sock   0600; one JSON object a line, answered by one: add, remove, list, ping, stop
+    <data>/exporter/control.sock   0600; one JSON object a line, answered by one: add, remove, ping
                     exports.json   what is exported: a new process after a crash serves the same again, on the same sockets
                     process.json   pid, start time and boot id of the process that holds the lock
                     lock           flock: one exporter a data directory
                     log            a line for each block that is fetched from a pack, and for what goes wrong
 
-It has a session of its own, never opens the database, reads maps and packs only, and ends by ``stop``, by SIGTERM, or when it has
-had nothing to export for a while.  Peers are known by their uid (SO_PEERCRED): the instance's own, ours, and root.
+It has a session of its own, never opens the database, reads maps and packs only, and ends by SIGTERM, or when it has had nothing to
+export for a while.  Peers are known by their uid (SO_PEERCRED): the instance's own, ours, and root.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from amiable.blocks.export_map import MapDamaged
 from amiable.blocks.files import Files
 from amiable.blocks.unix_socket import bind, peer_uid, unlink
 from amiable.model.units import KIB
-from amiable.server.export_requests import Add, List, Ping, Remove, Request, Stop
+from amiable.server.export_requests import Add, Ping, Remove, Request
 from amiable.server.exported_volume import PAUSE_SECONDS, Exported, begins
 from amiable.server.exporter_log import Log
 from amiable.vm.launcher import (
@@ -106,15 +106,8 @@ class Exporter:
                 case Remove():
                     with self._volumes.of(request.volume):
                         self._remove(request.volume)
-                case List():
-                    with self._lock:
-                        return {"exports": [self._facts(exported) for exported in self._exports.values()]}
                 case Ping():
                     return {"pid": os.getpid(), "exports": len(self._exports)}
-                case Stop():
-                    with self._lock:
-                        self._ending = True
-                    self.stopped.set()
         return {}
 
     @contextlib.contextmanager
@@ -200,18 +193,6 @@ class Exporter:
             self._state.unlink(missing_ok=True)
             return
         Files().write_whole(self._state, msgspec.json.encode([exported.what for exported in self._exports.values()]))
-
-    @staticmethod
-    def _facts(exported: Exported) -> dict[str, Any]:
-        what = exported.what
-        return {
-            "volume": what.volume,
-            "map": what.map,
-            "socket": what.socket,
-            "size_bytes": exported.blocks.size_bytes,
-            "uid": what.uid,
-            "connections": exported.connection_count,
-        }
 
 
 def _checksum_of(path: Path) -> bytes:

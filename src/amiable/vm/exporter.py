@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -29,18 +28,6 @@ RECORD: Final = "process.json"
 class ExporterUnavailable(Unavailable):
     template = "The block exporter does not answer: {why}"
     hint = "See exporter/log and exporter/errors.log in the data directory."
-
-
-@dataclass(frozen=True, slots=True)
-class ExportFacts:
-    """One volume that is served, as the exporter says."""
-
-    volume: str
-    map: str
-    socket: str
-    size_bytes: int
-    uid: int
-    connections: int
 
 
 def ensure_running(data: Path) -> Process:
@@ -111,26 +98,6 @@ def remove_export(data: Path, volume_id: str) -> None:
     with contextlib.suppress(_NoAnswer):
         _ask(data, {"do": "remove", "volume": volume_id})
     _forget(data, volume_id)
-
-
-def list_exports(data: Path) -> list[ExportFacts]:
-    """What is served now; nothing where no exporter runs."""
-    try:
-        answer = _ask(data, {"do": "list"})
-    except _NoAnswer:
-        return []
-    return [ExportFacts(**facts) for facts in answer["exports"]]
-
-
-def stop_exporter(data: Path) -> bool:
-    """Ends the exporter; whether it has ended.  A later one serves what this one served."""
-    with _starting(data / "exporter"):
-        found = find(data)
-        if found is None:
-            return True
-        with contextlib.suppress(ExporterUnavailable):
-            _ask(data, {"do": "stop"})
-        return found.end(wait_seconds=END_SECONDS_MAX, first=signal.SIGTERM)
 
 
 class _NoAnswer(ExporterUnavailable):
