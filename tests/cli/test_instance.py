@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from amiable.cli import client, instance, tunnel
+from amiable.cli import client, instance, tunnel, volume
 from amiable.cli.main import main
 from amiable.model.errors import LocalRefusal
 
@@ -107,3 +107,34 @@ def test_an_instance_begins_with_what_a_person_looks_for() -> None:
     assert list(shown)[:4] == ["InstanceId", "Name", "State", "Reason"]
     assert (shown["Name"], shown["State"], shown["Reason"]) == ("web", "stopped", "Client.X: why")
     assert set(shown) == {*told, "Name", "Reason"}
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e400", "soon"])
+def test_a_wait_that_has_no_end_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["instance", "ssh", "i-0123456789abcdef0", "--wait", seconds]) == 2
+    assert "--wait" in capsys.readouterr().err
+
+
+def test_a_guest_that_does_not_listen_is_told_with_what_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deaf:
+        def describe_instances(self, **_: object) -> dict[str, object]:
+            return {"Reservations": [{"Instances": [{"InstanceId": "i-1", "State": {"Name": "stopping"}}]}]}
+
+    monkeypatch.setattr(instance, "STATE_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(client, "WAIT_PAUSE_SECONDS", 0.02)
+    with pytest.raises(LocalRefusal) as refused:
+        instance.finish(Deaf(), [{"InstanceId": "i-1"}], "stopped")
+    assert refused.value.exit_code == 124 and refused.value.advice.endswith("amiable instance stop i-1 --force")
+
+
+def test_a_guest_that_holds_on_to_a_volume_is_told_with_what_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held:
+        def describe_volumes(self, **_: object) -> dict[str, object]:
+            held = {"InstanceId": "i-1", "Device": "/dev/sdf", "State": "detaching"}
+            return {"Volumes": [{"VolumeId": "vol-1", "State": "in-use", "Attachments": [held]}]}
+
+    monkeypatch.setattr(volume, "STATE_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(client, "WAIT_PAUSE_SECONDS", 0.02)
+    with pytest.raises(LocalRefusal) as refused:
+        volume._wait(Held(), "vol-1", None)
+    assert refused.value.exit_code == 124 and refused.value.advice.endswith("amiable volume detach vol-1 --force")

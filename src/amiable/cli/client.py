@@ -152,24 +152,24 @@ def rehearse(operation: Callable[..., Any], **request: Any) -> None:
             raise
 
 
-def wait_for(what: str, look: Callable[[], T | None], seconds_max: float) -> T:
-    """Asks ``look`` until it gives something, at most ``seconds_max``; then refuses with exit code 124.
+def wait_for(what: str, look: Callable[[], T | None], seconds_max: float, *, hint: str = "") -> T:
+    """Asks ``look`` until it gives something, at most ``seconds_max``; then refuses with ``hint`` and exit code 124.
 
     ``what`` names the id: whoever ends the wait by Ctrl-C is told of what it was, which may be printed nowhere else.
     """
     try:
-        return ask_until_told(what, look, seconds_max)
+        return ask_until_told(what, look, seconds_max, hint=hint)
     except KeyboardInterrupt:
         say(f"no longer waiting for {what}")
         raise
 
 
-def ask_until_told(what: str, look: Callable[[], T | None], seconds_max: float) -> T:
+def ask_until_told(what: str, look: Callable[[], T | None], seconds_max: float, *, hint: str = "") -> T:
     """The same, without a word where it is broken off."""
     until = monotonic() + seconds_max
     while (found := look()) is None:
         if monotonic() > until:
-            raise LocalRefusal(f"waited {seconds_max:.0f} s for {what}", exit_code=124)
+            raise LocalRefusal(f"waited {seconds_max:.0f} s for {what}", hint=hint, exit_code=124)
         sleep(WAIT_PAUSE_SECONDS)
     return found
 

@@ -37,6 +37,12 @@ def is_instance_id(_type: object, identifier: str) -> None:
     check_form("instance", ids.INSTANCE, [identifier])
 
 
+def is_a_time(_type: object, seconds: float) -> None:
+    """Refuses a wait that is no number or has no end."""
+    if not 0 <= seconds < float("inf"):
+        raise ValueError("Give seconds, 0 or more.")
+
+
 InstanceId = Annotated[str, Parameter(help="Instance id (i-…).", validator=is_instance_id)]
 Wait = Annotated[bool, Parameter(help="Wait until it is done.", negative=())]
 
@@ -139,7 +145,9 @@ def ssh(
     *command: Annotated[str, Parameter(help="Command to run there.", allow_leading_hyphen=True)],
     login: Annotated[str, Parameter(name=["--login", "-l"], help="User to log in as.")] = "root",
     identity: Annotated[Path | None, Parameter(name=["--identity", "-i"], help="Private key file.")] = None,
-    wait: Annotated[float, Parameter(help="Seconds to wait for the guest's host keys and SSH daemon.")] = 0,
+    wait: Annotated[
+        float, Parameter(validator=is_a_time, help="Seconds to wait for the guest's host keys and SSH daemon.")
+    ] = 0,
 ) -> None:
     """Logs in through a tunnel of the signed API; the host key is compared with what the guest printed on its console."""
     if shutil.which("ssh") is None:
@@ -294,7 +302,8 @@ def finish(ec2: Any, changes: list[dict[str, Any]], state: str | None) -> None:
     for change in changes:
         instance = change["InstanceId"]
         if state is not None:
-            wait_for(f"{instance} to be {state}", reached(ec2, instance, state), STATE_SECONDS_MAX)
+            hint = f"does its guest not listen?  amiable instance stop {instance} --force" if state == "stopped" else ""
+            wait_for(f"{instance} to be {state}", reached(ec2, instance, state), STATE_SECONDS_MAX, hint=hint)
         print(f"{instance}  {change['PreviousState']['Name']} -> {state or change['CurrentState']['Name']}")
 
 

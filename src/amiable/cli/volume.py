@@ -143,7 +143,8 @@ def _wait(ec2: Any, volume: str, attachment: str | None) -> None:
             return str(row["State"])
         return None
 
-    state = wait_for(f"{volume} to be {attachment or 'available'}", look, STATE_SECONDS_MAX)
+    hint = "" if attachment else f"does its guest hold on to it?  amiable volume detach {volume} --force"
+    state = wait_for(f"{volume} to be {attachment or 'available'}", look, STATE_SECONDS_MAX, hint=hint)
     if attachment is not None and state == "available":
         raise LocalRefusal(f"{volume} could not be attached", hint="the server's log says why")
 
