@@ -66,7 +66,6 @@ class BlockStore:
         *,
         compression: str = "zstd-1",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        entropy: Callable[[int], bytes] = os.urandom,
         files: Files | None = None,
     ) -> "BlockStore":
         """The store whose packs lie in ``folder``; packs that an earlier process left open are cut to what it acknowledged, and closed.
@@ -83,7 +82,7 @@ class BlockStore:
                 rows.insert_pack(c, pack_id, now=clock())
 
         writer = PackWriter(
-            folder, files, new_id=lambda: ids.ulid(milliseconds(clock()), entropy(10)), register=register
+            folder, files, new_id=lambda: ids.ulid(milliseconds(clock()), os.urandom(10)), register=register
         )
         compress = compression == "zstd-1"
         journal = Journal(database, writer, compress=compress, clock=clock)
