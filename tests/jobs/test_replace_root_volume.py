@@ -237,6 +237,29 @@ def test_an_instance_that_goes_meanwhile_fails_the_task_and_leaves_no_volume(own
     assert root(owner, instance).id == found.old_volume_id
 
 
+def test_a_root_of_an_image_that_is_being_made_is_replaced_after_the_moment(owner: Hand) -> None:
+    instance = owner.instance(events=BOOTED)
+    image = owner.ec2.create_image(InstanceId=instance, Name="of the old root", NoReboot=True)["ImageId"]
+    task = ask(owner, instance)
+    old = root(owner, instance)
+    looks: list[str] = []
+
+    class Waiting(Playing):
+        def wait(self, timeout: float | None = None) -> bool:
+            if self.events == [Event.BOOTED] and not looks:
+                looks.append(root(owner, instance).id)
+                with owner.services.database.write() as c:
+                    c.exec_driver_sql("DELETE FROM job WHERE kind = 'take-snapshots'")
+                return False
+            return super().wait(timeout)
+
+    context = picked(owner)
+    context.stop = Waiting(owner, instance, [Event.STOPPED, Event.BOOTED])
+    JOBS[KIND].run(context)
+    assert (looks, tell(owner, task)["TaskState"]) == ([old.id], "succeeded")
+    owner.ec2.deregister_image(ImageId=image)
+
+
 def test_a_stop_that_the_task_would_undo_is_refused_until_it_has_ended(owner: Hand) -> None:
     instance = owner.instance(events=BOOTED)
     task = ask(owner, instance)

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiable.database import instances, jobs, product_codes, root_replacements, volumes
+from amiable.jobs import moments
 from amiable.jobs.context import JobContext
 from amiable.jobs.machine import forget_volume
 from amiable.jobs.volume_machine import locked_directory
@@ -99,6 +100,8 @@ def _swap(context: JobContext, task: RootReplacement) -> bool:
     """Once it is stopped the new root is attached and the old one is not; False where the instance has moved on."""
     _wait_for(context, task, State.STOPPED)
     services = context.services
+    while moments.is_awaited(services, task.old_volume_id):
+        context.wait(LOOK_SECONDS)
     with locked_directory(services, task.instance_id) as directory:
         if directory is not None and _is_stopped(context, task):
             volume_files.move_out(services.data, directory, task.old_volume_id)
