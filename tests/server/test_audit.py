@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from amiable.api import organizations
 from amiable.database import events
 from amiable.database.connect import RIDER
 from amiable.database.events import Wanted
@@ -204,6 +205,21 @@ def test_amiables_own_calls_have_lines_and_their_reads_have_none(edge: Edge, log
     (line,) = log.lines()
     assert (line.service, line.action, line.outcome) == ("amiable", "POST accounts", Outcome.REFUSED)
     assert json.loads(line.parameters) == {"Name": "nobody"} and line.error_code is not None
+
+
+def test_a_line_tells_who_left_an_organization(edge: Edge, log: Log) -> None:
+    manager, _ = make_account(edge.services, "manager")
+    member, _ = make_account(edge.services, "member")
+    _, administrator = make_account(edge.services, "administrator", administrator=True)
+    made = organizations.create_organization(edge.services, administrator, "Org", manager.account_id)
+    organizations.place_member(edge.services, administrator, made.id, member.account_id, None)
+    target = f"/amiable/v1/organizations/{made.id}/members?AccountId={member.account_id}"
+    signed = edge.sign("DELETE", target, service="amiable", key=manager.access_key_id, secret=manager.secret)
+    assert edge.send("DELETE", target, b"", signed).status == 200
+    (line,) = log.lines()
+    assert line.action == "DELETE organizations/{}/members"
+    assert line.resource_ids == (made.id, member.account_id)
+    assert json.loads(line.parameters) == {"AccountId": member.account_id}
 
 
 def test_secrets_are_not_kept(edge: Edge, clients: dict[str, Any], log: Log) -> None:

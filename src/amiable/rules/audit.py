@@ -42,7 +42,7 @@ NAMES_KEPT: Final = 4096
 NAMED: Final = frozenset(
     {
         *("Name", "Names", "Identifier", "ResourceArn", "ResourceId", "CertificateId", "Bucket", "Key", "Path"),
-        *("RoleName", "InstanceProfileName"),
+        *("RoleName", "InstanceProfileName", "AccountId", "UnitId"),
     }
 )
 """Parameters that name what a call is about, where ids have no form of their own."""

@@ -91,6 +91,7 @@ async def handle(services: Services, request: Authenticated) -> Response:
     if request.principal.is_session and request.method != "GET" and noun in LASTING:
         raise UnauthorizedOperation(why="The credentials of a session make and change no lasting ones.")
     body = await request.body.read(AMIABLE_BODY_BYTES_MAX)
+    audit.tell({name: value for name, value in request.query.multi_items() if not name.startswith("X-Amz-")})
     audit.tell_body(body)
     answer = await in_thread(handler, services, request, unquote(rest), body)
     return _json(answer)
