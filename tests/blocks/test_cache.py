@@ -111,3 +111,17 @@ def test_the_cache_is_bounded_and_a_block_in_it_is_fetched_once(disk: tuple[Path
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o600
     assert volume.size_bytes == COUNT * BLOCK_BYTES
     volume.close()
+
+
+def test_one_that_is_still_read_and_a_later_one_of_the_same_volume_keep_to_their_own_caches(
+    disk: tuple[Path, bytes], tmp_path: Path
+) -> None:
+    earlier = VolumeBlocks(disk[0] / "map", disk[0], tmp_path / "cache", SIZE, slots=2)
+    later = VolumeBlocks(disk[0] / "map", disk[0], tmp_path / "cache", SIZE, slots=2)
+    later.read(0, 10)
+    earlier.read(BLOCK_BYTES, 10)
+    assert later.read(0, 10) == disk[1][:10], "not what the earlier one put into its first slot"
+    earlier.close()
+    assert (tmp_path / "cache").exists()
+    later.close()
+    assert not (tmp_path / "cache").exists()

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from amiable.blocks import nbd
 from amiable.blocks.export_map import encode_map
 from amiable.blocks.unix_socket import bind
-from amiable.server import exporter, exporter_log
+from amiable.server import exported_volume, exporter, exporter_log
 from amiable.server.export_requests import Add, Ping, Remove
 from amiable.server.exported_volume import Exported
 from amiable.server.exporter import Ending, Exporter, serve_control
@@ -250,3 +251,29 @@ def test_the_log_is_bounded(data: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert all(len(text) < 1100 for text in kept)
     assert kept[0].endswith("line 99\n")
     assert (data / "exporter" / "log").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_read_that_does_not_end_holds_of_a_volume_is_let_go_with_it(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exported_volume, "DRAIN_SECONDS_MAX", 0.1)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def serve(_connection: socket.socket, _export: object) -> None:
+        begun.set()
+        assert may_end.wait(SECONDS_MAX)
+
+    monkeypatch.setattr(nbd, "serve", serve)
+    (data / "exports" / "vol-1").write_bytes(encode_map(1 << 20, []))
+    cache = data / "exports" / "vol-1.cache"
+    about = Add("vol-1", str(data / "exports" / "vol-1"), str(data / "vol-1.nbd"), os.geteuid())
+    made = Exported(about, data, Log(data / "exporter" / "log"))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(about.socket)
+        assert begun.wait(SECONDS_MAX)
+        (reading,) = made._connections.values()
+        made.close()
+        assert cache.exists(), "its reader may still use it"
+        may_end.set()
+        reading.join(SECONDS_MAX)
+    assert not cache.exists() and not reading.is_alive()

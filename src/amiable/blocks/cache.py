@@ -8,6 +8,7 @@ slots is in memory, so a new process begins with an empty cache.  Readers take n
 after the read was not overwritten during it.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -47,7 +48,8 @@ class VolumeBlocks:
         self._cache_path = cache_path
         self._fetched = fetched
         self._slots = slots
-        self._cache = os.open(cache_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        cache_path.unlink(missing_ok=True)  # an earlier one of the volume may still write into its own
+        self._cache = os.open(cache_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._where: dict[int, tuple[int, int]] = {}
         self._holders: list[int | None] = [None] * slots
         self._next = 0
@@ -61,8 +63,10 @@ class VolumeBlocks:
 
     def close(self) -> None:
         """Closes the map and the cache, and removes the cache; no read may be under way."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._cache), self._cache_path.stat()):  # else a later one's has the name
+                self._cache_path.unlink()
         os.close(self._cache)
-        self._cache_path.unlink(missing_ok=True)
         self._map.close()
 
     def read(self, offset: int, length: int) -> bytes:

@@ -49,6 +49,7 @@ class Exported:
         self._lock = threading.Lock()
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._ended = False
+        self._is_left = False  # it has ended, and its blocks are still open
         try:
             self._listener = bind(Path(what.socket), mode=0o666)
         except BaseException:
@@ -57,7 +58,7 @@ class Exported:
         threading.Thread(target=self._accept, daemon=True, name=f"accept {what.volume}").start()
 
     def close(self) -> None:
-        """Ends listener and connections, and removes socket and cache."""
+        """Ends listener and connections, and removes socket and cache; what a read that does not end holds goes with it."""
         with self._lock:
             self._ended = True
             connections = dict(self._connections)
@@ -71,8 +72,17 @@ class Exported:
         for thread in connections.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         unlink(Path(self.what.socket))
-        if not any(thread.is_alive() for thread in connections.values()):
-            self.blocks.close()
+        with self._lock:
+            self._is_left = True
+        self._close_unread()
+
+    def _close_unread(self) -> None:
+        """Lets the blocks go, once, where the export has ended and nobody reads any more."""
+        with self._lock:
+            if not self._is_left or self._connections:
+                return
+            self._is_left = False
+        self.blocks.close()
 
     def _read(self, offset: int, length: int) -> bytes:
         try:
@@ -115,3 +125,4 @@ class Exported:
             with self._lock:
                 self._connections.pop(connection, None)
             connection.close()
+            self._close_unread()
