@@ -1,6 +1,7 @@
 """Parameter Store as stock boto3 asks for it: one test a rule and error code at least, code and text."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -262,6 +263,20 @@ def test_the_administrator_publishes_and_everybody_reads(ssm: Any, stranger: Any
     assert refusal(administrator.put_parameter, Name="/aws/x", Value="x", Type="String")[0] == "AccessDeniedException"
     administrator.delete_parameter(Name=name)
     assert refusal(stranger.get_parameter, Name=name)[0] == "ParameterNotFound"
+
+
+@pytest.mark.proves("ssm", "PutParameter")
+def test_overwrites_at_one_time_are_all_made_one_after_the_other(ssm: Any) -> None:
+    put(ssm, "/busy", "0")
+
+    def overwrite(number: int) -> int:
+        return int(ssm.put_parameter(Name="/busy", Value=str(number), Overwrite=True)["Version"])
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(overwrite, range(1, 25)))
+    assert sorted(made) == list(range(2, 26))
+    newest = ssm.get_parameter(Name="/busy")["Parameter"]
+    assert (newest["Version"], newest["Value"]) == (25, str(made.index(25) + 1))
 
 
 # ── lists ───────────────────────────────────────────────────────────────────────────────────────────────────────────────

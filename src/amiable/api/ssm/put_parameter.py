@@ -40,15 +40,13 @@ def put_parameter(services: Services, principal: Principal, request: ssm.PutPara
     )
     tags = _check_extras(request)
     with services.database.read() as c:
-        before = own_parameter(c, principal, name)
-    planned = _plan(services, principal, request, name, before)
-    if planned.allowed_pattern is not None:
-        check_allowed_pattern(planned.allowed_pattern, request.value)
+        pattern = _plan(services, principal, request, name, own_parameter(c, principal, name)).allowed_pattern
+    if pattern is not None:  # in a process of its own: not while others wait to write
+        check_allowed_pattern(pattern, request.value)
     with services.database.write_and_answer() as c:
-        current = own_parameter(c, principal, name)
-        if current is not None and not request.overwrite:
-            raise SsmRefusal("ParameterAlreadyExists", EXISTS)
-        if current != before:
+        before = own_parameter(c, principal, name)
+        planned = _plan(services, principal, request, name, before)
+        if planned.allowed_pattern != pattern:
             raise SsmRefusal("TooManyUpdates", f"The parameter {name} is being changed by another request.")
         _check_count(c, planned, before)
         if planned.data_type == IMAGE:
