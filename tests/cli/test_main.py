@@ -174,3 +174,20 @@ def test_each_kind_of_error_has_its_exit_code(
     monkeypatch.setattr(cli, "app", fail)
     assert cli.main(["x"]) == code
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_streams_that_are_closed_are_no_bug(tmp_path: Path) -> None:
+    code = "from amiable.cli.main import run; run()"
+    script = f'exec "$0" -c "{code}" "$@" '
+    for redirect in (">&-", "2>&-", "<&-", "<&- >&- 2>&-"):
+        command = ["sh", "-c", script + redirect, sys.executable]
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), redirect
+        done = subprocess.run(
+            [*command, "bundle", "show", str(tmp_path / "none")],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 74 and "bug" not in done.stderr, redirect

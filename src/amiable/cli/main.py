@@ -99,10 +99,23 @@ class Ended(KeyboardInterrupt):
 
 def run() -> None:
     """The console script."""
+    open_streams()
     end_on_signals()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name is printed as it is, whatever its bytes
-        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     sys.exit(main(sys.argv[1:]))
+
+
+def open_streams() -> None:
+    """Gives streams that whoever started this has closed to the null device: no file of ours takes their place.
+
+    A file's name is printed as it is, whatever its bytes.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115  for the whole run
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
 
 
 def end_on_signals() -> None:

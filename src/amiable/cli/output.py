@@ -57,7 +57,7 @@ def _text(value: Any) -> str:
 
 
 def _bold(words: str) -> str:
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
         return f"\x1b[1m{words}\x1b[0m"
     return words
 
