@@ -57,7 +57,7 @@ def old_client(edge: Edge, **options: Any) -> Any:
 def test_botocores_old_signer_does_everything_that_an_uploader_does(edge: Edge) -> None:
     s3 = old_client(edge)
     s3.create_bucket(Bucket="classic")
-    assert [found["Name"] for found in s3.list_buckets()["Buckets"]] == ["classic"]
+    assert "classic" in [found["Name"] for found in s3.list_buckets()["Buckets"]]
     body = b"part" * 1000
     md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
     for key in ("pre/img.part.00", "pre/img.part.01", "pre//odd key+ü"):
@@ -95,33 +95,31 @@ def http_date(moment: datetime) -> str:
     return format_datetime(moment, usegmt=True)
 
 
-@pytest.mark.parametrize(
-    ("method", "target", "resource", "body"),
-    [
-        ("PUT", "/by-hand", "/by-hand", b""),
-        (
-            "PUT",
-            "/by-hand",
-            "/by-hand",
-            b"<CreateBucketConstraint><LocationConstraint>US</LocationConstraint></CreateBucketConstraint>",
-        ),
-        ("GET", "/by-hand?max-keys=0", "/by-hand", b""),
-        ("GET", "/by-hand?location", "/by-hand?location", b""),
-        ("GET", "/by-hand/?acl", "/by-hand/?acl", b""),
-        ("PUT", "/by-hand/a%2Fimg.part.0", "/by-hand/a%2Fimg.part.0", b"bytes"),
-        ("GET", "/by-hand/a/img.part.0", "/by-hand/a/img.part.0", b""),
-        ("DELETE", "/by-hand/a/img.part.0", "/by-hand/a/img.part.0", b""),
-        ("GET", "/", "/", b""),
-    ],
-)
-def test_a_request_signed_over_the_path_as_sent_is_taken(
-    edge: Edge, method: str, target: str, resource: str, body: bytes
-) -> None:
-    headers = {"x-amz-acl": "aws-exec-read"} if target.endswith(".part.0") and method == "PUT" else {}
-    answer = edge.send(method, target, body, sign_s3(edge, method, resource, headers, http_date(datetime.now(UTC))))
-    assert answer.status in (200, 204), answer.text
-    if target.endswith("/a/img.part.0") and method == "GET":
-        assert answer.body == b"bytes"
+BY_HAND = [
+    ("PUT", "/by-hand", "/by-hand", b""),
+    (
+        "PUT",
+        "/by-hand",
+        "/by-hand",
+        b"<CreateBucketConstraint><LocationConstraint>US</LocationConstraint></CreateBucketConstraint>",
+    ),
+    ("GET", "/by-hand?max-keys=0", "/by-hand", b""),
+    ("GET", "/by-hand?location", "/by-hand?location", b""),
+    ("GET", "/by-hand/?acl", "/by-hand/?acl", b""),
+    ("PUT", "/by-hand/a%2Fimg.part.0", "/by-hand/a%2Fimg.part.0", b"bytes"),
+    ("GET", "/by-hand/a/img.part.0", "/by-hand/a/img.part.0", b""),
+    ("DELETE", "/by-hand/a/img.part.0", "/by-hand/a/img.part.0", b""),
+    ("GET", "/", "/", b""),
+]
+
+
+def test_requests_signed_over_the_path_as_sent_are_taken(edge: Edge) -> None:
+    for method, target, resource, body in BY_HAND:
+        headers = {"x-amz-acl": "aws-exec-read"} if target.endswith(".part.0") and method == "PUT" else {}
+        answer = edge.send(method, target, body, sign_s3(edge, method, resource, headers, http_date(datetime.now(UTC))))
+        assert answer.status in (200, 204), (method, target, answer.text)
+        if target.endswith("/a/img.part.0") and method == "GET":
+            assert answer.body == b"bytes"
 
 
 def test_a_bucket_in_the_hosts_name_is_signed_before_the_path(edge: Edge) -> None:
