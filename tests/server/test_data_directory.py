@@ -82,7 +82,8 @@ def test_a_refused_start_takes_away_what_it_made_and_nothing_else(tmp_path: Path
     before = tree(tmp_path)
     with pytest.raises(OSError, match="refused later"), ExitStack() as undo:
         found, _ = take_data(data, undo)
-        (found / "amiable.db").write_text("half")
+        for ending in ("", "-journal", "-wal", "-shm"):  # what SQLite may have beside it at any moment
+            (found / f"amiable.db{ending}").write_text("half")
         (found / "installation").mkdir()
         (found / "installation" / "sealing.key").write_text("key")
         (found / "packs" / "more").write_text("of an older start's folder: it stays")

@@ -29,6 +29,7 @@ MADE_BEFORE_FACTS: Final = frozenset(
         "accelerator.json",
         "accelerator.json.new",
         "amiable.db",
+        "amiable.db-journal",
         "amiable.db-wal",
         "amiable.db-shm",
     )
