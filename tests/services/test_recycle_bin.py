@@ -95,3 +95,4 @@ def test_an_image_that_left_the_bin_for_good_is_not_found_by_any_later_sweep(
         left = c.execute(select(schema.image).where(schema.image.c.bin_exit_at.is_not(None))).all()
         ended = images.get(c, image.region, image.id, viewer=principal.account_id)
     assert left == [] and ended is not None and ended.state is ImageState.DEREGISTERED
+    assert ended.deregistered_at == now - timedelta(days=1)  # and not a second time

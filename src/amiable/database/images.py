@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, literal, or_, select, update
 
 from amiable.database import product_codes
 from amiable.database.image_rows import DEVICE_FIELDS, IMAGES, PLAIN_FIELDS, read_images
@@ -127,9 +127,13 @@ def approve(c: Connection, image_id: str, moment: datetime | None) -> None:
 
 
 def deregister(c: Connection, image_id: str, *, now: datetime) -> bool:
-    """Ends the image for good: its name is free and its grants are gone.  ``False`` when it had ended before."""
+    """Ends the image for good: its name is free and its grants are gone.  ``False`` when it had ended before.
+
+    A binned one was deregistered when it came into the bin.
+    """
     here = and_(I.c.id == image_id, I.c.state != ImageState.DEREGISTERED)
-    values = {"state": str(ImageState.DEREGISTERED), "deregistered_at": now, "bin_exit_at": None, "binned_from": None}
+    since = func.coalesce(I.c.deregistered_at, literal(now, I.c.deregistered_at.type))
+    values = {"state": str(ImageState.DEREGISTERED), "deregistered_at": since, "bin_exit_at": None, "binned_from": None}
     if c.execute(update(I).where(here).values(**values)).rowcount != 1:
         return False
     c.execute(delete(P).where(P.c.image_id == image_id))
