@@ -14,9 +14,10 @@ from botocore.config import Config
 from botocore.utils import InstanceMetadataFetcher
 from sqlalchemy import update
 
-from amiable.database import volumes
+from amiable.database import instances, volumes
 from amiable.database.schema import volume
 from amiable.model.principal import Principal
+from amiable.rules.lifecycle import Event
 from amiable.server.imds import MetadataService
 from tests.api.ec2.launching import make_image, make_snapshot
 from tests.conformance.test_roles import EC2_TRUST, LENIENT, allow, document, refusal, status, trust
@@ -97,7 +98,9 @@ def metadata_endpoint(edge: Edge, instance_id: str) -> Iterator[str]:
 def test_options_are_changed_one_by_one_and_bind_at_the_next_request(edge: Edge, ec2: Any, image_id: str) -> None:
     made = launch(ec2, image_id, MetadataOptions={"HttpProtocolIpv6": "enabled"})
     instance_id = made["InstanceId"]
-    assert made["MetadataOptions"]["HttpProtocolIpv6"] == "enabled"
+    assert (made["MetadataOptions"]["HttpProtocolIpv6"], made["MetadataOptions"]["State"]) == ("enabled", "pending")
+    with edge.services.database.write() as c:
+        instances.set_state(c, instance_id, Event.BOOTED, now=edge.services.now())
     path = request("GET", "/latest/meta-data/instance-id")
     assert ask(edge.services, instance_id, path)[0][0] == 200
     answer = ec2.modify_instance_metadata_options(

@@ -1,6 +1,7 @@
 """How the metadata service answers: of one instance, and what an account wants for its launches.
 
 A change binds at the instance's next request; its answer says ``pending``, as EC2's does, and whoever asks later reads ``applied``.
+An instance that is pending itself asks for nothing yet: its options are, too.
 """
 
 from dataclasses import replace

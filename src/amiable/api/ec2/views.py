@@ -184,7 +184,9 @@ def _row_of(it: Instance) -> ec2.Instance:
         virtualization_type=it.virtualization_type,
         cpu_options=ec2.CpuOptions(core_count=type_of(it.instance_type).vcpus, threads_per_core=1),
         hibernation_options=ec2.HibernationOptions(configured=False),
-        metadata_options=metadata_options.said(it.metadata, state="applied"),
+        metadata_options=metadata_options.said(
+            it.metadata, state="pending" if it.state is State.PENDING else "applied"
+        ),
         enclave_options=ec2.EnclaveOptions(enabled=False),
         current_instance_boot_mode=it.boot_mode,
         boot_mode=it.image_boot_mode,
