@@ -150,6 +150,17 @@ def test_who_says_whose_image_is_meant_is_not_suspected(
     assert launch(ec2, lookalike)["Instances"]
 
 
+@pytest.mark.parametrize("owners", [["*"], ["?" * 12], ["123456789012", "*"]])
+def test_an_owner_of_wildcards_alone_is_no_owner(
+    ec2: Any, trusted: str, lookalike: str, owners: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "set", "enforce")
+    found = ec2.describe_images(Filters=[*PATTERN, {"Name": "owner-id", "Values": owners}])["Images"]
+    assert {trusted, lookalike} <= {image["ImageId"] for image in found}
+    with pytest.raises(ClientError, match="OperationNotPermitted"):
+        launch(ec2, lookalike)
+
+
 def test_a_trusted_owners_image_is_launched_and_one_distrusted_again_is_not(
     ec2: Any, trusted: str, lookalike: str, stranger: Principal, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,13 +35,18 @@ def check_trusted(accounts: Sequence[str]) -> None:
 def names_looked_for(filters: Iterable[Filter], *, names_an_owner: bool) -> tuple[str, ...]:
     """The name patterns of a DescribeImages request that says by no other word whose images it means."""
     given = list(filters)
-    if names_an_owner or any(each.name in OWNER_FILTERS for each in given):
+    if names_an_owner or any(each.name in OWNER_FILTERS and all(map(_says_which, each.values)) for each in given):
         return ()
     return tuple(
         dict.fromkeys(
             value for each in given if each.name == "name" for value in each.values if len(value) <= PATTERN_LENGTH_MAX
         )
     )
+
+
+def _says_which(value: str) -> bool:
+    """Whether a filter's value is more than wildcards, which every owner matches."""
+    return value.strip("*?") != ""
 
 
 def is_trusted(guard: NameGuard, image: Image, account_id: str) -> bool:
