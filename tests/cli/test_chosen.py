@@ -224,6 +224,8 @@ def test_what_is_in_the_recycle_bin_comes_back_snapshots_first(edge: Edge, owner
     assert said.startswith("error: IncorrectState") and f"hint: amiable recycle-bin restore {snapshot}" in said
     status, out, said = run("recycle-bin", "restore", snapshot, "snap-0123456789abcdef0")
     assert (status, out) == (1, "") and "InvalidSnapshot.NotFound" in said
+    for wrong in ("snap-0123456789abcdef0", "ami-0123456789abcdef0", "nonsense"):
+        assert run("recycle-bin", "restore", wrong)[2].endswith("\n\nhint: amiable recycle-bin list\n")
     assert run("recycle-bin", "restore", image.id, snapshot)[:2] == (0, f"{snapshot}\n{image.id}\n")
     assert run("recycle-bin", "list", "--output", "id")[1] == ""
     assert run("image", "list", "--owner", "self", "--output", "id")[1].split() == [image.id]

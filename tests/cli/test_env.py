@@ -48,3 +48,19 @@ def test_doctor_and_kernel_find_the_same_data_directory(
     from amiable.cli.kernel_build import folder_of
 
     assert folder_of(None) == data / "appliance"
+
+
+def test_an_account_that_is_empty_is_not_the_administrator(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["env", "--data", str(data), "--account", ""]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "hint: amiable account list" in said.err
+
+
+def test_a_configuration_file_that_is_no_text_is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content in (b"\xfd", b"a = "):
+        (tmp_path / "amiable.toml").write_bytes(content)
+        monkeypatch.setenv("AMIABLE_CONFIG", str(tmp_path / "amiable.toml"))
+        assert main(["env"]) == 2
+        assert "amiable.toml is not TOML" in capsys.readouterr().err

@@ -119,6 +119,8 @@ def test_a_moment_is_named_or_how_long_ago_it_was(text: str, moment: datetime) -
     assert datetime.fromisoformat(events.moment_of(text, NOW)) == moment
 
 
-def test_what_is_no_moment_is_refused() -> None:
-    with pytest.raises(LocalRefusal, match="--since is no moment: soon"):
-        events.moment_of("soon", NOW)
+@pytest.mark.parametrize("text", ["soon", "", "999999d"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(LocalRefusal, match=f"--since is no moment: {text}") as refused:
+        events.moment_of(text, NOW)
+    assert refused.value.exit_code == 2

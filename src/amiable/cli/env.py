@@ -71,6 +71,8 @@ def read_server(folder: Path) -> dict[str, Any]:
 def read_credentials(folder: Path, account: str | None) -> dict[str, Any]:
     """The access key of ``account``, else of the first administrator."""
     accounts = folder / "accounts"
+    if account == "":  # a variable of the shell that is not set names nobody, and no administrator
+        raise LocalRefusal("--account names nobody", hint="amiable account list", exit_code=2)
     for name in [account] if account else sorted(path.name for path in accounts.iterdir()):
         path = accounts / name / "credentials.json"
         if path.exists():

@@ -88,14 +88,14 @@ def page(query: dict[str, str]) -> tuple[list[dict[str, Any]], int]:
 def moment_of(text: str, now: datetime) -> str:
     """The moment that ``text`` names, as the server reads it; refuses what is none."""
     ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return (now - timedelta(**{UNITS[ago[2]]: int(ago[1])})).isoformat()
     try:
+        if ago is not None:
+            return (now - timedelta(**{UNITS[ago[2]]: int(ago[1])})).isoformat()
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.astimezone()).isoformat()
+    except (ValueError, OverflowError):  # what lies outside of the calendar too
         hint = "a moment like 2026-03-01T12:00:00Z, or how long ago: 90s, 15m, 2h, 7d"
         raise LocalRefusal(f"--since is no moment: {text}", hint=hint, exit_code=2) from None
-    return (moment if moment.tzinfo else moment.astimezone()).isoformat()
 
 
 def told(row: dict[str, Any], output: Output) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from amiable.cli.chosen import each_once, rehearse_each
 from amiable.cli.client import call, client
 from amiable.cli.output import Output, say, show_rows
+from amiable.model.errors import LocalRefusal
 
 CONTENTS = {"id": "ResourceId", "type": "ResourceType", "name": "Name", "entered": "EnteredAt", "leaves": "ExitAt"}
 PLAN = {
@@ -41,10 +42,18 @@ def list_(*, output: Output = "table") -> None:
 @app.command
 def restore(*resource: Annotated[str, Parameter(help="Image or snapshot id (ami-…, snap-…).")]) -> None:
     """Brings images and snapshots back, snapshots first: an image needs its own.  Prints their ids as they come back."""
+    from botocore.exceptions import ClientError
+
     wanted, ec2 = each_once(resource, "image or snapshot", noun="recycle-bin"), client("ec2")
     snapshots = [each for each in wanted if each.startswith("snap-")]
-    _restore(ec2.restore_snapshot_from_recycle_bin, "SnapshotId", snapshots)
-    _restore(ec2.restore_image_from_recycle_bin, "ImageId", [each for each in wanted if each not in snapshots])
+    try:
+        _restore(ec2.restore_snapshot_from_recycle_bin, "SnapshotId", snapshots)
+        _restore(ec2.restore_image_from_recycle_bin, "ImageId", [each for each in wanted if each not in snapshots])
+    except ClientError as error:
+        code, words = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        if not code.endswith((".NotFound", ".Malformed")):
+            raise
+        raise LocalRefusal(f"{code}: {words}", hint="amiable recycle-bin list") from None
 
 
 def _restore(operation: Callable[..., Any], parameter: str, wanted: Sequence[str]) -> None:

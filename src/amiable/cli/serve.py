@@ -33,7 +33,7 @@ def read_toml(path: str | None, environment: dict[str, str]) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text())
     except FileNotFoundError:
         raise LocalRefusal(f"no configuration file at {path}", exit_code=2) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LocalRefusal(f"{path} is not TOML: {error}", exit_code=2) from None
 
 
