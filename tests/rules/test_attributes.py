@@ -32,7 +32,7 @@ def test_both_styles_mean_the_same_change(users: list[str], public: bool, verb: 
 
 @pytest.mark.parametrize("group", ["all ", "ALL", "", "arn:aws:iam::123456789012:group/x"])
 def test_only_all_is_a_group(group: str) -> None:
-    with pytest.raises(InvalidAMIAttributeItemValue, match="userGroup"):
+    with pytest.raises(InvalidAMIAttributeItemValue, match="UserGroup"):
         plan_change(Asked(add=(Permission(user_id=ACCOUNT), Permission(group=group))))
 
 
