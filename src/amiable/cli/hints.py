@@ -62,7 +62,7 @@ HINTS: Final = {
     "UnrecognizedClientException": NOT_OF_THIS_SERVER,
     "InvalidSignatureException": NOT_OF_THIS_SERVER,
     "AccessDenied": NOT_YOURS,
-    "403": NOT_YOURS,  # of a HEAD, whose answer has no words
+    "403": f"{NOT_YOURS}.  Or {NOT_OF_THIS_SERVER}",  # of a HEAD, whose answer has no words
     "NoSuchBucket": "-b names the bucket: aws s3 ls shows yours",
     "InvalidBucketName": "-b takes 3 to 63 lower-case letters, digits, '.' and '-'",
     "RequestExpired": CLOCKS,

@@ -1,5 +1,6 @@
 """``amiable bundle upload``: what arrives in a bucket."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +73,13 @@ def test_a_kernel_of_another_region_is_warned_of() -> None:
 def test_flags_that_do_not_go_together_are_usage(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundle", "upload", "-m", str(CASE), "-b", "images", *flags]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_policy_that_is_no_text_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "policy").write_bytes(b"\xfd")
+    words = ["bundle", "upload", "-m", str(CASE), "-b", "images", "-a", "AKIA", "--upload-policy-signature", "x"]
+    assert main([*words, "--upload-policy-file", str(tmp_path / "policy")]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path}/policy holds no policy: it is no text\n"
 
 
 def test_keys_endpoint_and_either_signature_come_by_flag(server: Server, capsys: pytest.CaptureFixture[str]) -> None:

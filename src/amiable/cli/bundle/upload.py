@@ -43,7 +43,10 @@ class Policy:
                 hint="--upload-policy TEXT or --upload-policy-file FILE, and --upload-policy-signature TEXT",
                 exit_code=2,
             )
-        text = self.upload_policy if self.upload_policy_file is None else self.upload_policy_file.read_text()
+        try:
+            text = self.upload_policy if self.upload_policy_file is None else self.upload_policy_file.read_text()
+        except UnicodeDecodeError:
+            raise LocalRefusal(f"{self.upload_policy_file} holds no policy: it is no text") from None
         return connection.form_uploads(text or "", self.upload_policy_signature)
 
 
