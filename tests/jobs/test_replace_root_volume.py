@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.support.work import run_jobs
 __all__ = ["hands", "owner"]  # fixtures
 
 KIND = "replace-root-volume"
+LONG_AGO, FAR_OFF = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -127,19 +129,22 @@ def test_an_image_or_a_snapshot_of_a_root_is_put_in_and_the_old_root_deleted(own
     assert (tell(owner, task)["SnapshotId"], new.snapshot_id, new.size_gib) == (made, made, 3)
 
 
-def test_the_codes_of_a_new_root_are_the_instances_and_are_metered(owner: Hand) -> None:
+@pytest.mark.parametrize("end", [Event.BOOTED, Event.START_FAILED], ids=lambda it: it.value)
+def test_the_codes_of_a_new_root_are_the_instances_and_are_metered_where_it_starts(owner: Hand, end: Event) -> None:
     instance = owner.instance(events=BOOTED)
     snapshot_id = root(owner, instance).snapshot_id
     assert snapshot_id is not None
     with owner.services.database.write() as c:  # it comes by a code after the launch
         product_codes.put_codes(c, snapshot_id, (ProductCode("774F4FF8"),))
     task = ask(owner, instance)
-    play(owner, instance, Event.STOPPED, Event.BOOTED)
-    assert tell(owner, task)["TaskState"] == "succeeded"
+    play(owner, instance, Event.STOPPED, end)
     with owner.services.database.write() as c:
-        assert product_codes.codes_of(c, instance) == (ProductCode("774F4FF8"),)
-        assert metering.codes_run_by(c, owner.account_id) == {"774F4FF8"}
+        codes = (ProductCode("774F4FF8"),) if end is Event.BOOTED else ()
+        assert product_codes.codes_of(c, instance) == codes
+        runs = metering.list_runs(c, codes=["774F4FF8"], after=LONG_AGO, before=FAR_OFF)
+        assert [run.instance_id for run in runs if run.instance_id == instance] == [instance] * len(codes)
         product_codes.forget_codes(c, snapshot_id)
+    assert tell(owner, task)["TaskState"] == ("succeeded" if codes else "failed")
 
 
 def test_a_replaced_root_stays_until_the_snapshot_that_is_being_made_of_it_is_there(owner: Hand) -> None:

@@ -1,7 +1,7 @@
 """Which resources carry which product codes: rows of snapshots, images, instances and volumes alike.
 
 A resource inherits codes when it is made (:func:`put_codes` with :func:`codes_of` of what it was made of); it loses them only with
-its end (:func:`forget_codes`).
+its end (:func:`forget_codes`), or where what brought them is taken back at once (:func:`take_codes`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -62,6 +62,11 @@ def codes_of_all(c: Connection, resource_ids: Sequence[str]) -> tuple[ProductCod
 def inherit_codes(c: Connection, resource_id: str, *, source_ids: Sequence[str]) -> None:
     """Gives ``resource_id`` the codes of what it is made of: of its volume for a snapshot, of its snapshot for a volume."""
     put_codes(c, resource_id, codes_of_all(c, source_ids))
+
+
+def take_codes(c: Connection, resource_id: str, codes: Iterable[str]) -> None:
+    """Takes these codes away: what brought them has gone before it was of use."""
+    c.execute(delete(C).where(C.c.resource_id == resource_id, C.c.code.in_(list(codes))))
 
 
 def forget_codes(c: Connection, resource_id: str) -> None:

@@ -110,9 +110,11 @@ def _swap(context: JobContext, task: RootReplacement) -> bool:
             if _get(c, task).state is not State.STOPPED or old is None or old.instance_id != task.instance_id:
                 return False
             root_replacements.put_at(c, task.new_volume_id, old, now=services.now())
+            before = {each.code for each in product_codes.codes_of(c, task.instance_id)}
             product_codes.inherit_codes(c, task.instance_id, source_ids=[task.new_volume_id])
+            came = [each.code for each in product_codes.codes_of(c, task.instance_id) if each.code not in before]
             volumes.detach_volume(c, old.id)
-            context.save(c, {**context.data, "stage": "swapped"}, 50)
+            context.save(c, {**context.data, "stage": "swapped", "came": came}, 50)
     return True
 
 
@@ -157,6 +159,9 @@ def _put_back(context: JobContext, task: RootReplacement) -> None:
                 return
             root_replacements.put_at(c, task.old_volume_id, new, now=services.now())
             volumes.detach_volume(c, new.id)
+            held = [each.id for each in volumes.volumes_of(c, task.instance_id)]
+            kept = {each.code for each in product_codes.codes_of_all(c, held)}
+            product_codes.take_codes(c, task.instance_id, set(context.data.get("came", ())) - kept)
             context.save(c, {**context.data, "stage": "back"}, 90)
         if directory is not None:
             volume_files.move_in(services.data, directory, task.old_volume_id)
