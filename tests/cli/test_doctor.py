@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amiable.cli.doctor import _accelerator_hint, _network_hint, _route, server, xen
+from amiable.cli.doctor import _accelerator_hint, _network_hint, _route, server, space, unless_closed, xen
 from amiable.services import Services
 from amiable.vm.host_route import divide
 from tests.server.edge import running_edge
@@ -110,3 +110,12 @@ def test_a_subnet_without_a_route_is_told_with_what_would_give_it_one() -> None:
     )
     assert hint("no route: the host has a route to 10.77.0.0/16 by eth0").endswith("give the VPC addresses of its own")
     assert hint("guests are dialled by their private addresses", is_missing=False) == ""
+
+
+def test_a_data_directory_that_is_closed_is_a_finding_beside_the_others(tmp_path: Path) -> None:
+    long = tmp_path / ("n" * 300)  # no name of a file: the system refuses it, root too
+    (found,) = unless_closed("space", lambda: space(long))
+    assert (found.what, found.verdict) == ("space", "broken")
+    assert found.words == f"{long}: File name too long" and "--data" in found.hint
+    (found,) = unless_closed("space", lambda: space(tmp_path / "none"))
+    assert found.verdict in ("ok", "note") and str(tmp_path / "none") in found.words

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -58,8 +59,8 @@ def doctor(
     findings = [
         *programs(settings.qemu),
         *rights(),
-        *space(folder),
-        *xen(Path(settings.appliance)),
+        *unless_closed("space", lambda: space(folder)),
+        *unless_closed("Xen appliance", lambda: xen(Path(settings.appliance))),
         *tools(),
         *server(),
     ]
@@ -75,6 +76,15 @@ def doctor(
             if finding.hint:
                 print(f"{'':6}  {'':{width}}  hint: {one_line(finding.hint)}")
     return 1 if any(finding.verdict == "broken" for finding in findings) else 0
+
+
+def unless_closed(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """The check's findings; that its folder is closed to this user is one, and ends no other check."""
+    try:
+        return check()
+    except OSError as error:
+        hint = "run as the user who started the server, or name another directory with --data"
+        return [Finding(what, "broken", f"{error.filename}: {error.strerror}", hint)]
 
 
 def programs(qemu: str) -> list[Finding]:
