@@ -142,6 +142,17 @@ def test_a_log_that_is_followed_ends_by_ctrl_c_without_a_word(edge: Edge) -> Non
     assert process.returncode == 130
 
 
+def test_ctrl_c_while_the_program_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "cyclopts.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(120)\n")
+    command, pipe = [sys.executable, "-c", "from amiable.cli.main import run; run()"], subprocess.PIPE
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        assert process.stdout is not None and process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == -signal.SIGINT  # to a shell: 130
+
+
 def test_under_nohup_a_closed_terminal_ends_nothing(edge: Edge) -> None:
     with proxy(edge, "sh", "-c", "trap '' HUP; exec \"$@\"", "-") as process:
         process.send_signal(signal.SIGHUP)

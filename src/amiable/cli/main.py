@@ -8,8 +8,16 @@ import io
 import os
 import signal
 import sys
+from threading import current_thread, main_thread
 from types import FrameType
 from typing import Final
+
+# ruff: noqa: E402  Ctrl-C is seen to before the rest is loaded, which takes a moment
+_LOADS_ALONE: Final = (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler and current_thread() is main_thread()
+)
+if _LOADS_ALONE:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to undo yet, nor to tell of
 
 import cyclopts
 
@@ -17,6 +25,9 @@ from amiable import __version__
 from amiable.cli.hints import NOT_RUNNING, OTHER_SERVER, exit_code_for, hint_for
 from amiable.cli.terminal_text import plain
 from amiable.model.errors import Refusal
+
+if _LOADS_ALONE:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 """Sent by timeout, systemd, a terminal that closes: a command cleans up as after Ctrl-C."""
