@@ -126,7 +126,22 @@ def test_other_commands_and_address_kinds_are_refused(dial: Dial) -> None:
     assert dial(b"\x05\x01\x00\x04" + bytes(18)).recv(10)[1] == 8
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0:0", "example.org:1080", "127.0.0.1:none", "127.0.0.1:70000"])
-def test_the_proxy_listens_on_loopback_only(listen: str) -> None:
-    with pytest.raises(LocalRefusal, match="loopback only"):
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [
+        ("0.0.0.0:0", "loopback only"),
+        ("192.0.2.1:1080", "loopback only"),
+        ("example.org:1080", "no IPv4 address and port"),
+        ("127.0.0.1", "no IPv4 address and port"),
+        ("::1:1080", "no IPv4 address and port"),
+        ("", "no IPv4 address and port"),
+        ("127.0.0.1:none", "'none' is no port"),
+        ("127.0.0.1:", "'' is no port"),
+        ("127.0.0.1:-1", "'-1' is no port"),
+        ("127.0.0.1:70000", "'70000' is no port"),
+    ],
+)
+def test_the_proxy_listens_on_loopback_only(listen: str, said: str) -> None:
+    with pytest.raises(LocalRefusal, match=said) as refused:
         socks.bind(listen)
+    assert refused.value.exit_code == 2

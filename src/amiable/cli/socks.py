@@ -20,6 +20,7 @@ from amiable.model.errors import LocalRefusal, Refusal
 
 CONNECTIONS_MAX: Final = 64
 HANDSHAKE_SECONDS_MAX: Final = 30.0
+PORT_MAX: Final = 65535
 CHUNK_BYTES: Final = 64 * 1024
 FIRST_WORD_SECONDS: Final = 0.1
 """How long a tunnel may take to end before it counts as open: a guest refuses within some milliseconds."""
@@ -48,14 +49,17 @@ FindInstance = Callable[[str], str | None]
 
 
 def bind(listen: str) -> socket.socket:
-    """A listening socket on ``HOST:PORT``; anything but loopback is refused."""
+    """A listening socket on ``ADDRESS:PORT``, of IPv4; anything but loopback is refused."""
     host, _, port = listen.rpartition(":")
+    hint = "--listen 127.0.0.1:1080"
     try:
-        loopback = ipaddress.ip_address(host).is_loopback
+        loopback = ipaddress.IPv4Address(host).is_loopback
     except ValueError:
-        loopback = False
-    if not port.isdigit() or int(port) > 65535 or not loopback:
-        raise LocalRefusal(f"{listen}: the proxy listens on loopback only", hint="--listen 127.0.0.1:1080", exit_code=2)
+        raise LocalRefusal(f"'{listen}' is no IPv4 address and port", hint=hint, exit_code=2) from None
+    if not (port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
+        raise LocalRefusal(f"'{port}' is no port", hint=hint, exit_code=2)
+    if not loopback:
+        raise LocalRefusal(f"{listen}: the proxy listens on loopback only", hint=hint, exit_code=2)
     try:
         return socket.create_server((host, int(port)))
     except OSError as error:
