@@ -68,7 +68,7 @@ class Guest:
                 return "" if found is None else None
             return found[0] if found is not None and found[1] == sectors else None
 
-        return journey.wait_until(f"{volume_id} with {sectors} sectors in the guest", look, 60)
+        return journey.wait_until(f"{volume_id} with {sectors} sectors in the guest", look)
 
     def wait_for_disks(self, serials: set[str]) -> dict[str, str]:
         """Serial → device of the disks beside the root, once they are those, each of one GiB."""
@@ -105,7 +105,7 @@ def wait(ec2: Any, volume_id: str, state: str, attachment: str | None = None) ->
         now = [each["State"] for each in found["Attachments"]]
         return dict(found) if found["State"] == state and (attachment is None or now == [attachment]) else None
 
-    return journey.wait_until(f"{volume_id} to be {state}", look, 60)
+    return journey.wait_until(f"{volume_id} to be {state}", look)
 
 
 def attach(guest: Guest, volume_id: str, device: str) -> None:
@@ -160,7 +160,7 @@ def test_volumes_come_and_go_while_guests_run_and_carry_their_bytes(server: Serv
     assert (first.rates(data)["iops"], first.rates(data)["iops_max"]) == (100, 3000)
     ec2.modify_volume(VolumeId=data, Size=2, VolumeType="gp3", Throughput=130)
     assert first.wait_for_disk(data, 2 * GIB_SECTORS) == device
-    journey.wait_until("gp3", lambda: wait(ec2, data, "in-use")["VolumeType"] == "gp3" or None, 60)
+    journey.wait_until("gp3", lambda: wait(ec2, data, "in-use")["VolumeType"] == "gp3" or None)
     rates = first.rates(data)
     assert (rates["iops"], rates["bps"], rates["iops_size"], rates.get("iops_max", 0)) == (
         3000,
@@ -186,7 +186,7 @@ def test_volumes_come_and_go_while_guests_run_and_carry_their_bytes(server: Serv
     for volume_id in (data, clone):
         wait(ec2, volume_id, "available")
         ec2.delete_volume(VolumeId=volume_id)
-    journey.wait_until("no volumes", lambda: not ec2.describe_volumes()["Volumes"] or None, 60)
+    journey.wait_until("no volumes", lambda: not ec2.describe_volumes()["Volumes"] or None)
     assert list((server.data / "volumes").glob("*.qcow2")) == []
 
 
