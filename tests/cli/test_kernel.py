@@ -172,10 +172,9 @@ def test_a_kernel_shared_with_one_account_is_that_accounts_to_launch(
         launch(server, other, image)
     assert code(answer) == "AuthFailure" and "approved" not in str(answer.value)
     ec2.deregister_image(ImageId=kernel)
+    public = said(server, "kernel", "add", "--kernel", file(tmp_path, XENU))[0]["ImageId"]
     with pytest.raises(ClientError) as answer:
-        launch(
-            server, partner, pv_image(server, partner, said(server, "kernel", "list")[0]["ImageId"]), KernelId=kernel
-        )
+        launch(server, partner, pv_image(server, partner, public), KernelId=kernel)
     assert code(answer) == "InvalidAMIID.Unavailable"
 
 
