@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from amiable.cli.client import call, in_path
 from amiable.cli.output import Output, say, show_one, show_rows
+from amiable.cli.whole import whole
 from amiable.rules.channels import check_name
 
 app = cyclopts.App(name="channel", help="Channels: create, promote, rollback, list, show, history, share, delete.")
@@ -14,7 +15,10 @@ app = cyclopts.App(name="channel", help="Channels: create, promote, rollback, li
 Name = Annotated[str, Parameter(help="Name of the channel, such as debian-12/stable.")]
 Image = Annotated[str, Parameter(help="Image id (ami-…).")]
 Expected = Annotated[
-    int | None, Parameter(name="--from-version", help="Only if the channel is at this version: else nothing moves.")
+    int | None,
+    Parameter(
+        converter=whole, name="--from-version", help="Only if the channel is at this version: else nothing moves."
+    ),
 ]
 
 COLUMNS = {
@@ -54,7 +58,9 @@ def rollback(
     name: Name,
     /,
     *,
-    to: Annotated[int | None, Parameter(help="Version to go back to. Default: before the current image came.")] = None,
+    to: Annotated[
+        int | None, Parameter(converter=whole, help="Version to go back to. Default: before the current image came.")
+    ] = None,
     expected: Expected = None,
     output: Output = "table",
 ) -> None:

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from amiable.cli.chosen import Yes, each_once, end_unless_meant
 from amiable.cli.client import call, client, rehearse, until_ctrl_c, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
+from amiable.cli.whole import whole
 from amiable.model import ids
 from amiable.model.errors import LocalRefusal
 from amiable.rules.identifiers import check_form
@@ -100,7 +101,9 @@ def console(
         bool, Parameter(name=["--interactive", "-i"], help="Type there too; Ctrl-] ends it.", negative=())
     ] = False,
     all_: Annotated[bool, Parameter(name="--all", help="All that is kept, not the end alone.", negative=())] = False,
-    boot: Annotated[int | None, Parameter(help="All that is kept of an earlier start's, by its number.")] = None,
+    boot: Annotated[
+        int | None, Parameter(converter=whole, help="All that is kept of an earlier start's, by its number.")
+    ] = None,
 ) -> None:
     """Prints the serial console's text; on a terminal without what would steer it."""
     from amiable.cli.console import print_console, print_kept
@@ -242,7 +245,7 @@ def host_key(instance: str, host: str, key_type: str, key: str, fingerprint: str
 
 
 @app.command(show=False)
-def tunnel(instance: str, port: int, /) -> None:
+def tunnel(instance: str, port: Annotated[int, Parameter(converter=whole)], /) -> None:
     """ssh's ProxyCommand: standard input and output to a port of the instance."""
     from amiable.cli.tunnel import pump_stdio
 

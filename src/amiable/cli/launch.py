@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from amiable.cli.client import call, client, in_path, the_image, wait_for
 from amiable.cli.output import Output, say, show_rows
+from amiable.cli.whole import whole
 from amiable.model.errors import LocalRefusal
 
 RUNNING_SECONDS_MAX = 180.0
@@ -20,12 +21,14 @@ def launch(
     type: Annotated[str, Parameter(help="Instance type.")] = "amiable.tiny",
     key: Annotated[str | None, Parameter(help="Name of a key pair; its public key reaches the guest.")] = None,
     user_data: Annotated[Path | None, Parameter(help="File of user data (a script, cloud-config).")] = None,
-    root_size: Annotated[int | None, Parameter(help="Size of the root volume in GiB; larger than the image's.")] = None,
+    root_size: Annotated[
+        int | None, Parameter(converter=whole, help="Size of the root volume in GiB; larger than the image's.")
+    ] = None,
     kernel: Annotated[
         str | None, Parameter(help="Kernel (aki-…) instead of the image's, paravirtual images only.")
     ] = None,
     ramdisk: Annotated[str | None, Parameter(help="Ramdisk (ari-…) instead of the image's.")] = None,
-    count: Annotated[int, Parameter(help="How many.")] = 1,
+    count: Annotated[int, Parameter(converter=whole, help="How many.")] = 1,
     name: Annotated[str | None, Parameter(help="Tag Name of the instances.")] = None,
     profile: Annotated[str | None, Parameter(help="Hardware profile instead of the one chosen for the image.")] = None,
     role: Annotated[str | None, Parameter(help="Instance profile whose role's credentials the guest gets.")] = None,

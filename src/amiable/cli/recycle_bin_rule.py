@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 from amiable.cli.chosen import Yes, each_once, end_unless_meant
 from amiable.cli.client import call, client
 from amiable.cli.output import Output, say, show_one, show_rows
+from amiable.cli.whole import whole
 from amiable.model.errors import LocalRefusal
 from amiable.model.retention import DAYS_MAX, IMAGE, SNAPSHOT
 
@@ -30,7 +31,7 @@ UNLOCK_DAYS_MIN, UNLOCK_DAYS_MAX = 7, 30
 app = cyclopts.App(name="rule", help="Retention rules: create, list, show, update, lock, unlock, delete.")
 
 RuleId = Annotated[str, Parameter(help="Rule id, as amiable recycle-bin rule list shows it.")]
-_DAYS = Parameter(validator=Number(gte=1, lte=DAYS_MAX), help="How many days what is deleted is kept.")
+_DAYS = Parameter(converter=whole, validator=Number(gte=1, lte=DAYS_MAX), help="How many days what is deleted is kept.")
 _TAG = Parameter(negative=(), help="KEY or KEY=VALUE: keeps only what has it, or another that is given.")
 _EXCEPT = Parameter(
     name="--except", negative=(), help="KEY or KEY=VALUE: keeps all but what has it, or another that is given."
@@ -49,7 +50,10 @@ def create(
     except_: Annotated[tuple[str, ...], _EXCEPT] = (),
     description: Annotated[str | None, _DESCRIPTION] = None,
     lock: Annotated[
-        int | None, Parameter(validator=_UNLOCK_DAYS, help="Locks it; days from unlocking it until it can be changed.")
+        int | None,
+        Parameter(
+            converter=whole, validator=_UNLOCK_DAYS, help="Locks it; days from unlocking it until it can be changed."
+        ),
     ] = None,
     output: Output = "id",
 ) -> None:
@@ -110,7 +114,7 @@ def lock(
     /,
     *,
     days: Annotated[
-        int, Parameter(validator=_UNLOCK_DAYS, help="Days from unlocking it until it can be changed.")
+        int, Parameter(converter=whole, validator=_UNLOCK_DAYS, help="Days from unlocking it until it can be changed.")
     ] = UNLOCK_DAYS_MIN,
     output: Output = "table",
 ) -> None:

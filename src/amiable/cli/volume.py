@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from amiable.cli.chosen import Yes, each_once, end_unless_meant, rehearse_each
 from amiable.cli.client import client, wait_for
 from amiable.cli.output import Output, say, show_one, show_rows
+from amiable.cli.whole import whole
 from amiable.model.errors import LocalRefusal
 
 app = cyclopts.App(name="volume", help="Volumes: list, show, create, attach, detach, resize, delete.")
@@ -48,12 +49,12 @@ def show(volume: VolumeId, /, *, output: Output = "table") -> None:
 @app.command
 def create(
     *,
-    size: Annotated[int | None, Parameter(help="GiB; without it as long as the snapshot.")] = None,
+    size: Annotated[int | None, Parameter(converter=whole, help="GiB; without it as long as the snapshot.")] = None,
     snapshot: Annotated[str | None, Parameter(help="Snapshot to make it of (snap-…).")] = None,
     zone: Annotated[str | None, Parameter(help="Availability zone; without it the first.")] = None,
     type_: Annotated[str | None, Parameter(name="--type", help="gp2, gp3, io1, io2, st1, sc1 or standard.")] = None,
-    iops: Annotated[int | None, Parameter(help="Operations a second (gp3, io1, io2).")] = None,
-    throughput: Annotated[int | None, Parameter(help="MiB a second (gp3).")] = None,
+    iops: Annotated[int | None, Parameter(converter=whole, help="Operations a second (gp3, io1, io2).")] = None,
+    throughput: Annotated[int | None, Parameter(converter=whole, help="MiB a second (gp3).")] = None,
     output: Output = "id",
 ) -> None:
     """Makes a volume, empty or of a snapshot.  Prints its id."""
@@ -101,7 +102,11 @@ def detach(
 
 @app.command
 def resize(
-    volume: VolumeId, size: Annotated[int, Parameter(help="GiB; never fewer.")], /, *, wait: Wait = False
+    volume: VolumeId,
+    size: Annotated[int, Parameter(converter=whole, help="GiB; never fewer.")],
+    /,
+    *,
+    wait: Wait = False,
 ) -> None:
     """Makes a volume longer; the partition and the file system in it are the guest's to grow."""
     ec2 = client("ec2")

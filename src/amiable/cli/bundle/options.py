@@ -10,6 +10,7 @@ from cyclopts.validators import Number
 from amiable.cli.bundle.pem import read_pem
 from amiable.cli.client import call, client
 from amiable.cli.output import Progress
+from amiable.cli.whole import whole
 from amiable.model.errors import LocalRefusal
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ Acl = Annotated[
 Location = Annotated[
     str | None, Parameter(help="Where the bucket is made; one elsewhere is refused. Default: the region.")
 ]
-Workers = Annotated[int, Parameter(validator=Number(gte=1, lte=64), help="How many parts at once.")]
+Workers = Annotated[int, Parameter(converter=whole, validator=Number(gte=1, lte=64), help="How many parts at once.")]
 Batch = Annotated[bool, Parameter(negative=(), help="Ask nothing.")]
 WaiveSignature = Annotated[bool, Parameter(negative=(), help="Open it though unsigned or signed by someone unknown.")]
 WaiveImageDigest = Annotated[

@@ -12,6 +12,7 @@ from amiable.cli.bundle.recipe import Image, Making
 from amiable.cli.client import the_image, wait_for
 from amiable.cli.image import refuse_taken_name
 from amiable.cli.output import Output, Progress, say, show_one
+from amiable.cli.whole import whole
 from amiable.model.errors import LocalRefusal
 from amiable.rules.register import check_name
 
@@ -32,7 +33,8 @@ def publish(
     acl: Acl = "aws-exec-read",
     location: Location = None,
     waiting: Annotated[
-        int, Parameter(validator=Number(gte=1, lte=64), help="Parts of 10 MiB that may wait in memory.")
+        int,
+        Parameter(converter=whole, validator=Number(gte=1, lte=64), help="Parts of 10 MiB that may wait in memory."),
     ] = 2,
     force: Annotated[bool, Parameter(negative=(), help="Replace a bundle of that name in the bucket.")] = False,
     wait: Annotated[bool, Parameter(help="Wait until it can be launched.")] = True,

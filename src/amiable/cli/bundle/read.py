@@ -15,6 +15,7 @@ from amiable.cli.bundle.assurance import AssuranceKey, find_assurance
 from amiable.cli.bundle.connection import Connection
 from amiable.cli.bundle.options import Cert, Key, ManifestPath, WaiveSignature
 from amiable.cli.bundle.pem import need_pem, read_pem
+from amiable.cli.whole import whole
 from amiable.model.errors import LocalRefusal
 
 if TYPE_CHECKING:
@@ -34,8 +35,12 @@ class _Trust:
 def read(
     manifest: ManifestPath,
     *,
-    offset: Annotated[int, Parameter(validator=Number(gte=0), help="Where to begin, in bytes of the image.")] = 0,
-    size: Annotated[int | None, Parameter(validator=Number(gte=0), help="How many bytes. Default: to the end.")] = None,
+    offset: Annotated[
+        int, Parameter(converter=whole, validator=Number(gte=0), help="Where to begin, in bytes of the image.")
+    ] = 0,
+    size: Annotated[
+        int | None, Parameter(converter=whole, validator=Number(gte=0), help="How many bytes. Default: to the end.")
+    ] = None,
     destination: Annotated[
         Path | None, Parameter(name=["--destination", "-d"], help="New file. Default: standard output.")
     ] = None,

@@ -25,6 +25,7 @@ from amiable.cli.bundle.options import (
 )
 from amiable.cli.bundle.pem import need_pem, read_pem
 from amiable.cli.output import say
+from amiable.cli.whole import whole
 from amiable.model.errors import LocalRefusal
 
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ class Making:
     image_type: Annotated[
         Literal["machine", "kernel", "ramdisk"], Parameter(name="--type", help="What the bundle becomes.")
     ] = "machine"
-    image_size: Annotated[int | None, Parameter(help="Bytes that come through a pipe, with -i -.")] = None
-    level: Annotated[int, Parameter(help="0 (fastest) to 3 (smallest).")] = 2
+    image_size: Annotated[int | None, Parameter(converter=whole, help="Bytes that come through a pipe, with -i -.")] = (
+        None
+    )
+    level: Annotated[int, Parameter(converter=whole, help="0 (fastest) to 3 (smallest).")] = 2
     assurance: Assured = True
     assurance_key: AssuranceSigner = None
 

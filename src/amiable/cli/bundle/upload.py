@@ -12,6 +12,7 @@ from amiable.cli.bundle.connection import Connection
 from amiable.cli.bundle.options import Acl, Batch, Bucket, Location, ManifestPath, Workers
 from amiable.cli.bundle.recipe import warn
 from amiable.cli.output import Progress, say
+from amiable.cli.whole import whole
 from amiable.model.errors import LocalRefusal
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def upload(
     acl: Acl = "aws-exec-read",
     location: Location = None,
     part: Annotated[
-        int, Parameter(validator=Number(gte=0), help="Begin with this part; those before it are there.")
+        int,
+        Parameter(converter=whole, validator=Number(gte=0), help="Begin with this part; those before it are there."),
     ] = 0,
     skipmanifest: Annotated[bool, Parameter(negative=(), help="Upload the parts alone.")] = False,
     workers: Workers = 4,

@@ -30,6 +30,7 @@ from amiable.cli.bundle.options import (
 from amiable.cli.bundle.pem import need_pem, read_pem
 from amiable.cli.bundle.recipe import warn
 from amiable.cli.output import Progress, say
+from amiable.cli.whole import whole
 from amiable.model.errors import LocalRefusal
 from amiable.model.units import MIB
 
@@ -53,7 +54,12 @@ class What:
     volume: Annotated[Path, Parameter(name=["--volume", "-v"], help="Mounted file system or folder.")] = Path("/")
     size: Annotated[
         int,
-        Parameter(name=["--size", "-s"], validator=Number(gte=8, lte=SIZE_MIB_MAX), help="Of the whole image, MiB."),
+        Parameter(
+            converter=whole,
+            name=["--size", "-s"],
+            validator=Number(gte=8, lte=SIZE_MIB_MAX),
+            help="Of the whole image, MiB.",
+        ),
     ] = CLASSIC_SIZE_MIB
     exclude: Annotated[
         tuple[str, ...],
