@@ -1,6 +1,5 @@
 """DescribeImages, DeregisterImage and image attributes, in process."""
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -225,13 +224,10 @@ def test_a_thousand_images_cost_five_queries(services: Services, principal: Prin
         statements.append(statement)
 
     event.listen(services.database.engine, "before_cursor_execute", note)
-    started = time.thread_time()
     found = listed(services, principal, owners=["self"])
-    elapsed = time.thread_time() - started
     event.remove(services.database.engine, "before_cursor_execute", note)
     assert found == many
     assert len([statement for statement in statements if statement.startswith("SELECT")]) == 5
-    assert elapsed < 5
 
 
 def test_pages_hold_every_image_once_and_in_order(services: Services, principal: Principal, many: list[str]) -> None:
