@@ -271,7 +271,8 @@ def test_what_a_read_that_does_not_end_holds_of_a_volume_is_let_go_with_it(
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(about.socket)
         assert begun.wait(SECONDS_MAX)
-        (reading,) = made._connections.values()
+        with made._lock:  # it is put there after it began
+            (reading,) = made._connections.values()
         made.close()
         assert cache.exists(), "its reader may still use it"
         may_end.set()
